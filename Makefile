@@ -1,0 +1,42 @@
+# Everything on a fresh machine that has python3 (3.11 or newer): the first target that needs
+# it creates .venv and installs into it. PYTHON and VENV may be set.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+
+.PHONY: demo test lint check bench e2e clean
+
+demo: $(VENV)/.installed
+	$(BIN)/reptarium demo
+
+test: $(VENV)/.tested lint
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: test demo
+
+bench: $(VENV)/.installed
+	$(BIN)/reptarium bench
+
+# A real n8n (see tests/e2e/README.md): make e2e N8N_DIR=/where/it/is
+e2e: $(VENV)/.tested
+	$(BIN)/python tests/e2e/e2e.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,380 @@
+"""One broker: connections to it, one after the other, and the tasks that come through them.
+
+The session says what to do (:mod:`pool.session`); this carries it out: messages go to the
+connection, accepted tasks become executions in the connection's nursery, answers go to the call
+router. When the connection is lost, its tasks are killed: the broker has already failed them.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from pool.execution import Execution, OutcomeKind
+from pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
+from pool.logs import task_context, task_finished_fields
+from pool.messages import (
+    BrokerDrain,
+    BrokerRunnerRegistered,
+    RunnerTaskOffer,
+    RunnerTaskRejected,
+    TaskDoneData,
+    TaskErrorData,
+    decode_broker_message,
+)
+from pool.rpc import RpcRouter
+from pool.session import (
+    AT_CAPACITY,
+    Action,
+    Deliver,
+    Drained,
+    Kill,
+    Log,
+    Release,
+    Reserve,
+    RunnerSession,
+    Send,
+    Start,
+    cancelled,
+)
+
+if TYPE_CHECKING:
+    from pool.runner import Runner
+
+log = structlog.get_logger("pool.broker_link")
+
+#: A broker that stops reading gets no more offers while this many messages wait for it.
+BACKLOG = 64
+#: A connection that lasted this long (seconds) starts the backoff anew.
+LASTING = 5.0
+_OUTCOMES: dict[OutcomeKind, str] = {
+    "done": "done",
+    "error": "error",
+    "refused": "error",
+    "violation": "error",
+    "timeout": "timeout",
+    "memory": "memory",
+    "cancelled": "cancelled",
+    "crash": "lost",
+}
+
+
+class Exit(enum.IntEnum):
+    """How a runner ends that can't go on."""
+
+    OK = 0
+    GRANT_REFUSED = 1
+    CONNECTION_LOST = 3
+
+
+class BrokerLink:
+    """One broker: connections to it, one after the other, and the tasks that came through them."""
+
+    def __init__(self, runner: Runner, uri: str) -> None:
+        self.uri = uri
+        self.turned_away_at = -math.inf
+        self._runner = runner
+        self._settings = runner.settings
+        self._id = secrets.token_hex(8)
+        self._grant = runner.settings.grant_token
+        self._session: RunnerSession | None = None
+        self._connection: Connection | None = None
+        self._router: RpcRouter | None = None
+        self._nursery: trio.Nursery | None = None
+        self._executions: dict[str, Execution] = {}
+        self._wake = trio.Event()
+        self._retired = False
+        self._scope = trio.CancelScope()
+        self._sharing = False
+
+    # ---- what the runner asks -----------------------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        """Whether the broker has registered us and may send tasks."""
+        return self._session is not None and self._session.state == "registered"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task has come and not ended."""
+        return bool(self._executions) or self.accepted > 0
+
+    @property
+    def accepted(self) -> int:
+        """Accepted tasks that have not ended."""
+        return 0 if self._session is None else self._session.accepted
+
+    @property
+    def open_offers(self) -> int:
+        """Offers that stand."""
+        return 0 if self._session is None else self._session.open_offers
+
+    def set_capacity(self, capacity: int) -> None:
+        """Take and offer that many tasks from now on."""
+        if self._session is not None and self._session.capacity != capacity:
+            self._do(self._session.set_capacity(capacity, trio.current_time()))
+
+    def drain(self) -> None:
+        """No more offers."""
+        if self._session is not None:
+            self._do(self._session.drain(trio.current_time()))
+        else:
+            self._scope.cancel()
+
+    def retire(self) -> None:
+        """The broker's address is gone: finish what runs, don't come back."""
+        self._retired = True
+        self.drain()
+
+    def abort(self, reason: str) -> None:
+        """Kill every task; each is still answered."""
+        for execution in list(self._executions.values()):
+            execution.kill(reason)
+
+    async def flush(self) -> None:
+        """Wait until what was said is written."""
+        if self._connection is not None:
+            await self._connection.flush()
+
+    # ---- connecting -----------------------------------------------------------------------
+
+    async def run(self) -> Exit | None:
+        """Keep a connection until the runner stops. An exit status when there can't be another one."""
+        attempt = 0
+        with self._scope:
+            while not self._ending():
+                attempt += 1
+                try:
+                    grant = self._grant or await self._fetch_grant()
+                    self._grant = None  # used once, whatever comes of it
+                    async with connect(
+                        self.uri, self._settings.broker_path, self._id, grant, self._settings.max_payload
+                    ) as connection:
+                        connected = trio.current_time()
+                        await self._serve(connection)
+                    if trio.current_time() - connected > LASTING:
+                        attempt = 0
+                    problem = f"connection closed ({connection.close_reason})"
+                except GrantRefused as error:
+                    if error.fatal and self._settings.auth_token is None:
+                        log.error(
+                            f"{error}. It can be used once only; start the runner with a new one "
+                            "in N8N_RUNNERS_GRANT_TOKEN, or set N8N_RUNNERS_AUTH_TOKEN"
+                        )
+                        return Exit.GRANT_REFUSED
+                    problem = str(error)
+                except LinkError as error:
+                    problem = str(error)
+                self._runner.metrics.broker_lost(self.uri)
+                if self._ending():
+                    return None
+                if self._settings.auth_token is None:
+                    log.error(
+                        "the broker is gone and the one-use grant token is spent: ending, to be started anew",
+                        broker=self.uri,
+                        reason=problem,
+                    )
+                    return Exit.CONNECTION_LOST
+                wait = backoff(max(attempt, 1), self._runner.rng)
+                log.warning(
+                    "no connection to the broker", broker=self.uri, reason=problem, retry_s=round(wait, 2)
+                )
+                await trio.sleep(wait)
+        return None
+
+    def _ending(self) -> bool:
+        return self._retired or self._runner.stopping
+
+    async def _fetch_grant(self) -> str:
+        if self._settings.auth_token is None:
+            raise GrantRefused("the grant token is spent", fatal=True)
+        return await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token)
+
+    async def _serve(self, connection: Connection) -> None:
+        session = RunnerSession(
+            name=self._settings.runner_name,
+            capacity=self._runner.capacity_for(self),
+            settings_timeout=self._settings.settings_timeout,
+        )
+        self._session, self._connection = session, connection
+        self._router = RpcRouter(connection.send)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                async with trio.open_nursery() as services:
+                    services.start_soon(connection.keepalive)
+                    services.start_soon(self._keep_time, session)
+                    try:
+                        async for frame in connection.frames():
+                            self._receive(session, frame)
+                    finally:
+                        services.cancel_scope.cancel()
+                        connection.close()
+                        self._do(session.disconnected())
+        except BaseExceptionGroup as group:
+            # one task's LinkError among the cancelled others is what happened
+            links, rest = group.split(LinkError)
+            if rest is not None or links is None:
+                raise
+            raise _first(links) from None
+        finally:
+            self._session = self._connection = self._router = self._nursery = None
+            self._executions.clear()
+            self._runner.share_capacity()
+
+    def _receive(self, session: RunnerSession, frame: str | bytes) -> None:
+        message = decode_broker_message(frame)
+        if isinstance(message, BrokerRunnerRegistered):
+            log.info("registered with the broker", broker=self.uri, offers=session.capacity)
+            self._runner.metrics.broker_registered(self.uri)
+        elif isinstance(message, BrokerDrain):
+            log.info("the broker drains", broker=self.uri)
+        self._do(session.receive(message, trio.current_time()))
+
+    async def _keep_time(self, session: RunnerSession) -> None:
+        """Renew offers and expire what waits, when it is due."""
+        while True:
+            deadline = session.next_deadline()
+            self._wake = trio.Event()
+            with trio.move_on_at(math.inf if deadline is None else deadline):
+                await self._wake.wait()
+                continue
+            connection = self._connection
+            if connection is not None and connection.backlog > BACKLOG:
+                # it doesn't read: let the offers lapse instead of piling up new ones
+                await trio.sleep(0.1)
+                continue
+            self._do(session.tick(trio.current_time()))
+
+    # ---- acting on the session's word ---------------------------------------------------------
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self._act(action)
+        self._wake.set()
+        if not self._sharing and len(self._runner.links) > 1:
+            self._sharing = True
+            try:
+                self._runner.share_capacity()
+            finally:
+                self._sharing = False
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Send(message):
+                if isinstance(message, RunnerTaskRejected) and message.reason == AT_CAPACITY:
+                    self.turned_away_at = trio.current_time()
+                    self._runner.metrics.offers("rejected")
+                elif isinstance(message, RunnerTaskOffer):
+                    self._runner.metrics.offers("sent")
+                if self._connection is not None:
+                    self._connection.send_nowait(message)
+            case Reserve(task_id):
+                self._reserve(task_id)
+            case Start(task_id, settings):
+                self._executions[task_id].start(settings)
+            case Release(task_id):
+                self._executions[task_id].release()
+            case Kill(task_id, reason):
+                self._executions[task_id].kill(cancelled(reason).message)
+            case Deliver(_, _, message):
+                if self._router is not None:
+                    self._router.deliver(message)
+            case Log(level, event, fields):
+                getattr(log, level)(event, broker=self.uri, **fields)
+            case Drained():
+                log.info("drained: no task is left", broker=self.uri)
+                if self._retired:
+                    self._scope.cancel()
+
+    def _reserve(self, task_id: str) -> None:
+        assert self._router is not None
+        assert self._nursery is not None
+        self._runner.metrics.offers("accepted")
+        self._runner.metrics.task_accepted()
+        execution = Execution(
+            task_id, self._runner.pool, self._router, self._runner.limits, native=self._runner.native
+        )
+        self._executions[task_id] = execution
+        self._nursery.start_soon(self._execute, execution)
+
+    async def _execute(self, execution: Execution) -> None:
+        metrics, watchdog = self._runner.metrics, self._runner.watchdog
+        accepted = time.perf_counter()
+        execution.on_dispatch = lambda: watchdog.watch(execution.worker)
+        try:
+            outcome = await self._outcome(execution)
+        finally:
+            peak = watchdog.unwatch(execution.worker)
+            if self._executions.get(execution.task_id) is execution:
+                del self._executions[execution.task_id]
+        report, settings = execution.report, execution.settings
+        if outcome is None or settings is None:
+            metrics.task_abandoned()
+            if outcome is None:
+                return
+        else:
+            metrics.task_started(max(execution.started - accepted, 0.0), report.bytes_in)
+            if report.dispatch is not None:
+                metrics.task_dispatched(report.dispatch)
+        await self._finish(execution, outcome)
+        if settings is not None:
+            kind = _OUTCOMES[report.kind]
+            result_bytes = report.bytes_out if report.kind == "done" else None
+            metrics.task_finished(kind, report.duration, result_bytes=result_bytes, peak_memory=peak)
+            log.info(
+                "task",
+                **task_context(execution.task_id, settings),
+                **task_finished_fields(
+                    outcome=kind,
+                    seconds=report.duration,
+                    request_bytes=report.bytes_in,
+                    result_bytes=result_bytes,
+                    worker=report.worker,
+                ),
+            )
+
+    async def _outcome(self, execution: Execution) -> TaskDoneData | TaskErrorData | None:
+        try:
+            return await execution.run()
+        except Exception as error:
+            # a fault of ours must not take the runner, nor the answer, with it
+            log.exception("the task failed through a fault of the runner", task=execution.task_id)
+            self._runner.reporter.report(error, part="execution")
+            execution.report.kind = "crash"
+            return TaskErrorData(
+                message="The task failed through a fault of the runner",
+                description=f"{type(error).__name__}; its log has the details.",
+            )
+
+    async def _finish(self, execution: Execution, outcome: TaskDoneData | TaskErrorData) -> None:
+        """Send the one outcome and, in the same breath, the offer for the slot that is free now."""
+        self._runner.task_ended()
+        session, connection = self._session, self._connection
+        if session is None or connection is None:
+            return
+        rest: list[Action] = []
+        for action in session.finish(execution.task_id, outcome, trio.current_time()):
+            if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
+                with suppress(LinkError):
+                    await connection.send(action.message)
+            else:
+                rest.append(action)
+        if self._session is session:
+            self._do(rest)
+
+
+def _first(group: BaseExceptionGroup[LinkError]) -> LinkError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, LinkError)
+    return error

@@ -1,0 +1,45 @@
+"""A runner beside an embedded broker in one event loop: for ``exec``, ``demo``, tests and benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from pool.broker import Broker, BrokerConfig, open_broker
+from pool.config import Settings
+from pool.runner import Runner
+
+
+@asynccontextmanager
+async def embedded_runner(
+    settings: Settings, *, config: BrokerConfig | None = None, test_hook: bool = False
+) -> AsyncIterator[Broker]:
+    """An embedded broker with a registered, warm runner: submit tasks to what is yielded.
+
+    ``settings`` says everything but where the broker is. Raises what :meth:`Runner.run` raises,
+    in an exception group. ``test_hook``: see :class:`sandbox.wire.ZygoteConfig`.
+    """
+    async with (
+        open_broker(config or BrokerConfig(max_payload=settings.max_payload)) as broker,
+        trio.open_nursery() as nursery,
+    ):
+        runner = Runner(
+            msgspec.structs.replace(
+                settings,
+                broker_uris=(broker.uri,),
+                broker_path="/runners",
+                grant_token=broker.grant_token(),
+                auth_token=None,
+            ),
+            test_hook=test_hook,
+        )
+        nursery.start_soon(runner.run)
+        await broker.wait_for_runner()
+        await runner.pool.wait_warm(min(runner.pool.size, settings.max_concurrency))
+        try:
+            yield broker
+        finally:
+            runner.shutdown()

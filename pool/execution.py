@@ -1,0 +1,336 @@
+"""One task from its accepted offer to its outcome.
+
+An :class:`Execution` leases a worker while the settings are still on their way, gives it the
+task, forwards what it prints, answers what it asks, and ends in exactly one outcome. Whatever
+ends it early (time limit, cancel, memory, a broken protocol, a dead zygote, shutdown) takes
+the same way: the worker is killed and one error is reported.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import structlog
+import trio
+
+from pool.callbacks import Callbacks, CallLimits
+from pool.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
+from pool.rpc import RpcRouter
+from pool.worker_process import Worker, WorkerGone, describe_status
+from pool.workers import WorkerPool
+from sandbox import wire
+from sandbox.console import truncation_note
+from sandbox.task import MEMORY_REMEDY, memory_message
+from sandbox.wire import Kind
+
+log = structlog.get_logger("pool.execution")
+
+#: Failures and calls are small; a worker that says more is not honest. In bytes.
+MAX_FAILURE = 256 * 1024
+#: JSON and framing around a result.
+_OVERHEAD = 64 * 1024
+#: How long the zygote may take to say how a worker ended, in seconds.
+STATUS_WAIT = 0.5
+#: Workers that die between two tasks are replaced; this many in a row is a fault to report.
+ATTEMPTS = 3
+
+OutcomeKind = Literal["done", "error", "timeout", "cancelled", "memory", "violation", "crash", "refused"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one task: seconds and bytes. ``per_frame`` bounds what one frame may bring."""
+
+    timeout: float
+    memory: int
+    max_result: int
+    max_console: int
+    calls: CallLimits
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What is known of an ended execution, for logs and metrics. Times in seconds."""
+
+    kind: OutcomeKind
+    duration: float
+    dispatch: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    worker: int | None = None
+
+
+class _Failed(Exception):
+    def __init__(self, kind: OutcomeKind, error: TaskErrorData) -> None:
+        super().__init__(error.message)
+        self.kind, self.error = kind, error
+
+
+class Execution:
+    """One accepted task. :meth:`run` is its whole life; :meth:`start` and :meth:`kill` act on it."""
+
+    def __init__(
+        self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits, *, native: bool = False
+    ):
+        self.task_id = task_id
+        self.settings: TaskSettings | None = None
+        self.worker: Worker | None = None
+        self.report = Report(kind="cancelled", duration=0.0)
+        self._pool = pool
+        self._router = router
+        self._limits = limits
+        self._native = native
+        self._scope = trio.CancelScope()
+        self._settings_came = trio.Event()
+        self._killed_for: str | None = None
+        self._released = False
+        self._console_left = limits.max_console
+        self.started = 0.0
+        self.on_dispatch: Callable[[], None] | None = None
+
+    def start(self, settings: TaskSettings) -> None:
+        """The settings have come."""
+        self.started = time.perf_counter()
+        self.settings = settings
+        self._settings_came.set()
+
+    def kill(self, reason: str) -> None:
+        """Kill the worker at once; :meth:`run` returns an error that gives ``reason``."""
+        if self._killed_for is None:
+            self._killed_for = reason
+        if self.worker is not None:
+            self.worker.kill(reason)
+        self._scope.cancel()
+
+    def release(self) -> None:
+        """The task has gone before it had settings: give the worker back."""
+        self._released = True
+        self._scope.cancel()
+
+    async def run(self) -> TaskDoneData | TaskErrorData | None:
+        """The outcome, or None when the task was released before it had settings."""
+        outcome: TaskDoneData | TaskErrorData | None = None
+        try:
+            with self._scope:
+                outcome = await self._run()
+        finally:
+            self._router.close_task(self.task_id)
+            if self.worker is not None:
+                if self.settings is None and self._killed_for is None:
+                    self._pool.release(self.worker)
+                else:
+                    self._pool.discard(self.worker, self.report.kind)
+        if outcome is None:
+            if self._released:
+                return None
+            outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
+            self.report.kind = "cancelled"
+        self.report.duration = time.perf_counter() - self.started if self.started else 0.0
+        return outcome
+
+    async def _run(self) -> TaskDoneData | TaskErrorData:
+        self.worker = await self._pool.lease()
+        await self._settings_came.wait()
+        assert self.settings is not None
+        settings = self.settings
+        self._router.open_task(self.task_id)
+        try:
+            with trio.move_on_after(self._limits.timeout):
+                return await self._work(settings)
+            seconds = f"{self._limits.timeout:g}"
+            error = TaskErrorData(
+                message=f"Task execution timed out after {seconds} seconds",
+                description="Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT.",
+            )
+            self.report.kind = "timeout"
+        except _Failed as failed:
+            error, self.report.kind = failed.error, failed.kind
+        if settings.continue_on_fail:
+            result = msgspec.json.encode([{"json": {"error": error.message}}])
+            return TaskDoneData(msgspec.Raw(result))
+        return error
+
+    async def _work(self, settings: TaskSettings) -> TaskDoneData:
+        items = bytes(settings.items)
+        query = b"" if settings.query is msgspec.UNSET else bytes(settings.query)
+        head = wire.TaskHead(
+            code=settings.code,
+            per_item=settings.node_mode == "runOnceForEachItem",
+            items_size=len(items),
+            query_size=len(query),
+            native=self._native,
+        )
+        self.report.bytes_in = len(items) + len(query) + len(settings.code)
+        for attempt in range(1, ATTEMPTS + 1):
+            if self.worker is None:
+                self.worker = await self._pool.lease()
+            self.report.worker = self.worker.number
+            try:
+                await self.worker.send(Kind.TASK, *wire.with_head(head, items, query))
+                break
+            except WorkerGone:
+                if self.worker.killed_for is not None or attempt == ATTEMPTS:
+                    raise _Failed("crash", await self._autopsy(self.worker)) from None
+                # it died while parked: nothing of this task has run, so another may have it
+                self._pool.discard(self.worker, "died parked")
+                self.worker = None
+        assert self.worker is not None
+        self.report.dispatch = time.perf_counter() - self.started
+        if self.on_dispatch is not None:
+            self.on_dispatch()
+        return await self._listen(self.worker)
+
+    async def _listen(self, worker: Worker) -> TaskDoneData:
+        limits = {
+            Kind.CONSOLE: self._limits.max_console + _OVERHEAD,
+            Kind.RESULT: min(self._limits.max_result, self._limits.memory) + _OVERHEAD,
+            Kind.FAILED: MAX_FAILURE,
+            Kind.RPC: min(self._limits.calls.max_bytes, self._limits.memory) + _OVERHEAD,
+        }
+        callbacks = Callbacks(self.task_id, self._router, self._limits.calls)
+        while True:
+            try:
+                kind, payload = await worker.receive(limits)
+            except WorkerGone:
+                raise _Failed(*await self._death(worker)) from None
+            except wire.FrameTooLarge as error:
+                raise self._too_large(error) from None
+            except wire.ProtocolViolation as error:
+                raise self._violation(str(error)) from None
+            if kind is Kind.CONSOLE:
+                await self._print(payload)
+            elif kind is Kind.RPC:
+                try:
+                    parts = await callbacks.answer(payload)
+                    await worker.send(Kind.RPC_ANSWER, *parts)
+                except wire.ProtocolViolation as error:
+                    raise self._violation(str(error)) from None
+                except WorkerGone:
+                    raise _Failed(*await self._death(worker)) from None
+            elif kind is Kind.RESULT:
+                return self._done(payload)
+            else:
+                raise self._failed(payload)
+
+    async def _print(self, payload: bytes | bytearray) -> None:
+        try:
+            _console_decoder.decode(payload)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            if not is_json_value(payload):  # a lone surrogate is JSON all the same
+                raise self._violation("a console line that is not a list of strings") from None
+        if self._console_left < 0:
+            return
+        self._console_left -= len(payload)
+        if self._console_left < -_OVERHEAD:  # an honest console stops by itself and says so
+            self._console_left = -1
+            payload = msgspec.json.encode([truncation_note(self._limits.max_console)])
+        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(bytes(payload)))
+
+    def _done(self, payload: bytes | bytearray) -> TaskDoneData:
+        try:
+            raw, body = wire.split_head(payload)
+            head = _result_decoder.decode(raw)
+            static = len(body) - head.static_data_size
+            custom = static - head.custom_data_size
+            if head.static_data_size < 0 or head.custom_data_size < 0 or custom < 0:
+                raise wire.ProtocolViolation("result sizes that don't add up")
+        except (wire.ProtocolViolation, msgspec.MsgspecError, UnicodeError) as error:
+            raise self._violation(str(error)) from None
+        pieces = [body[:custom], body[custom:static], body[static:]]
+        for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
+            if not is_json_value(piece):
+                raise self._violation("a result that is not one well-formed JSON value")
+        self.report.kind = "done"
+        self.report.bytes_out = len(pieces[0])
+        result, custom_data, static_data = (msgspec.Raw(bytes(piece)) for piece in pieces)
+        return TaskDoneData(
+            result,
+            custom_data if len(pieces[1]) else msgspec.UNSET,
+            static_data if len(pieces[2]) else msgspec.UNSET,
+        )
+
+    def _failed(self, payload: bytes | bytearray) -> _Failed:
+        try:
+            failure = _failure_decoder.decode(payload)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return self._violation(f"a failure report that cannot be read: {error}")
+        kind: OutcomeKind = {"memory": "memory", "policy": "refused"}.get(failure.kind, "error")  # type: ignore[assignment]
+        return _Failed(kind, error_data(failure))
+
+    def _violation(self, what: str) -> _Failed:
+        log.warning("a worker broke the protocol", task=self.task_id, what=what)
+        return _Failed(
+            "violation",
+            TaskErrorData(message="The task's worker broke its protocol and was killed", description=what),
+        )
+
+    def _too_large(self, error: wire.FrameTooLarge) -> _Failed:
+        if error.kind is not Kind.RESULT:
+            return self._violation(str(error))
+        limit = min(self._limits.max_result, self._limits.memory)
+        setting = (
+            "REPTARIUM_MAX_RESULT"
+            if self._limits.max_result <= self._limits.memory
+            else "REPTARIUM_TASK_MEMORY"
+        )
+        return _Failed(
+            "error",
+            TaskErrorData(
+                message=f"The result of {error.size} bytes is over the limit of {limit} bytes",
+                description=f"Return less data, or raise {setting}.",
+            ),
+        )
+
+    async def _death(self, worker: Worker) -> tuple[OutcomeKind, TaskErrorData]:
+        if worker.killed_for == "memory":
+            return "memory", TaskErrorData(
+                message=memory_message(self._limits.memory), description=MEMORY_REMEDY
+            )
+        return "crash", await self._autopsy(worker)
+
+    async def _autopsy(self, worker: Worker) -> TaskErrorData:
+        """Why a worker died that we didn't kill, in words for the task's owner."""
+        worker.close_socket()
+        with trio.move_on_after(STATUS_WAIT):
+            await worker.exited.wait()
+        if worker.killed_for == "zygote":
+            return TaskErrorData(
+                message="The sandbox was restarted while the task ran",
+                description="The zygote process died and took its workers with it. Run the task again.",
+            )
+        if worker.killed_for is not None and worker.killed_for != "shutdown":
+            return TaskErrorData(message=worker.killed_for)
+        if worker.status is None and not worker.exited.is_set():
+            worker.kill("silent")  # it closed its socket and lives on
+            return TaskErrorData(message="The task's worker closed its connection without a result")
+        number = int(signal.SIGKILL) if worker.status is None else worker.status & 0x7F
+        words: str = {
+            int(signal.SIGSYS): "it made a system call that the sandbox forbids",
+            int(signal.SIGSEGV): "it crashed (segmentation fault)",
+            int(signal.SIGABRT): "it aborted",
+            int(signal.SIGXCPU): "it used up its CPU time",
+            int(signal.SIGKILL): "it was killed from outside (perhaps by the kernel for lack of memory)",
+        }.get(number, describe_status(worker.status))
+        return TaskErrorData(
+            message=f"The task's worker ended without a result: {words}",
+            description=f"Worker {worker.number}: {describe_status(worker.status)}.",
+        )
+
+
+_console_decoder = msgspec.json.Decoder(list[str])
+_result_decoder = msgspec.json.Decoder(wire.ResultHead)
+_failure_decoder = msgspec.json.Decoder(wire.Failure)
+
+
+def error_data(failure: wire.Failure) -> TaskErrorData:
+    """A worker's failure report as n8n's error, bounded by the frame's limit."""
+    return TaskErrorData(
+        message=failure.message or "Task failed",
+        description=failure.description or msgspec.UNSET,
+        line_number=msgspec.UNSET if failure.line is None else failure.line,
+        item_index=msgspec.UNSET if failure.item is None else failure.item,
+        stack=failure.stack or msgspec.UNSET,
+        stderr=failure.stderr or msgspec.UNSET,
+    )

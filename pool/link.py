@@ -1,0 +1,246 @@
+"""The WebSocket to one broker: grant, connect, reader, writer, reconnect.
+
+One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
+passes through one bounded memory channel to one writer task, so that frames never interleave
+and a broker that doesn't read makes senders wait instead of our memory grow. Large messages
+are sent as fragments (RFC 6455, 5.4) with a look at the event loop between them: heartbeats
+are answered while 100 MB go out.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import structlog
+import trio
+import trio_websocket
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
+from wsproto.events import TextMessage
+
+from pool.messages import BrokerMessage, RunnerMessage, encode
+
+log = structlog.get_logger("pool.link")
+
+#: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
+RECEIVE_BUFFER = 256 * 1024
+#: Messages that may wait for the writer.
+OUTBOX = 1024
+#: More than this is sent as several fragments, in bytes.
+FRAGMENT = 1 << 20
+#: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
+CONNECT_TIMEOUT = 15.0
+#: Our own pings find a half-open connection; the broker's find us (both in seconds).
+PING_INTERVAL, PING_TIMEOUT = 30.0, 30.0
+BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
+
+
+class LinkError(Exception):
+    """No connection, for a reason that may pass."""
+
+
+class GrantRefused(LinkError):
+    """The broker refused the token (403). ``fatal``: only a one-use grant was given, and it is used."""
+
+    def __init__(self, text: str, *, fatal: bool) -> None:
+        super().__init__(text)
+        self.fatal = fatal
+
+
+def backoff(attempt: int, rng: random.Random) -> float:
+    """Seconds to wait before connection attempt ``attempt`` (from 1): capped, exponential, jittered."""
+    ceiling: float = min(BACKOFF_FIRST * 2 ** min(attempt - 1, 16), BACKOFF_LAST)
+    return ceiling * rng.uniform(0.5, 1.0)
+
+
+async def fetch_grant(base: str, path: str, auth_token: str) -> str:
+    """``POST {base}{path}/auth``: a one-use grant token.
+
+    Raises :class:`GrantRefused` on a 403 and :class:`LinkError` for anything else that isn't a grant.
+    """
+    with trio.move_on_after(CONNECT_TIMEOUT):
+        # the broker is a neighbour: a proxy from the environment is not meant for it
+        return await trio.to_thread.run_sync(
+            _post_grant, base + path + "/auth", auth_token, abandon_on_cancel=True
+        )
+    raise LinkError(f"{base} did not answer within {CONNECT_TIMEOUT:.0f} s")
+
+
+def _post_grant(url: str, auth_token: str) -> str:
+    request = urllib.request.Request(
+        url, json.dumps({"token": auth_token}).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=CONNECT_TIMEOUT) as response:
+            body = json.loads(response.read(64 * 1024))
+        grant = body["data"]["token"]
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 403:
+                raise GrantRefused(
+                    f"{url} refused the auth token (403): N8N_RUNNERS_AUTH_TOKEN must be the broker's",
+                    fatal=False,
+                ) from None
+            raise LinkError(f"{url} answered {error.code}") from None
+    except OSError as error:
+        raise LinkError(f"{url}: {error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise LinkError(f"{url} answered something that is not a grant") from None
+    if not isinstance(grant, str) or not grant:
+        raise LinkError(f"{url} answered an empty grant")
+    return grant
+
+
+class Connection:
+    """One open WebSocket to a broker."""
+
+    def __init__(self, ws: WebSocketConnection) -> None:
+        self._ws = ws
+        self._outbox, self._outgoing = trio.open_memory_channel[bytes](OUTBOX)
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait for the writer."""
+        return self._outbox.statistics().current_buffer_used
+
+    def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
+        """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
+        try:
+            self._outbox.send_nowait(encode(message))
+        except trio.WouldBlock:
+            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise LinkError("the connection is closed") from None
+
+    async def send(self, message: RunnerMessage | BrokerMessage) -> None:
+        """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed anyway."""
+        try:
+            await self._outbox.send(encode(message))
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            await trio.lowlevel.checkpoint()
+
+    async def frames(self) -> AsyncIterator[str | bytes]:
+        """Every message that comes, until the connection ends."""
+        while True:
+            try:
+                yield await self._ws.get_message()
+            except ConnectionClosed:
+                return
+
+    @property
+    def close_reason(self) -> str:
+        """Why the connection ended, in words."""
+        reason = self._ws.closed
+        return (
+            "not closed" if reason is None else f"{reason.code} {reason.name} {reason.reason or ''}".strip()
+        )
+
+    async def write(self) -> None:
+        """The writer task."""
+        try:
+            async for data in self._outgoing:
+                await self._write(data)
+        except (ConnectionClosed, trio.ClosedResourceError):
+            self.close()
+
+    async def _write(self, data: bytes) -> None:
+        text = data.decode()
+        if len(text) <= FRAGMENT:
+            await self._ws.send_message(text)
+            return
+        # trio-websocket has no public way to send a fragment; `_send` is what send_message itself uses
+        for start in range(0, len(text), FRAGMENT):
+            part = text[start : start + FRAGMENT]
+            if self._ws.closed is not None:
+                raise ConnectionClosed(self._ws.closed)
+            await self._ws._send(TextMessage(data=part, message_finished=start + FRAGMENT >= len(text)))
+            await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Nothing more goes out: whoever waits for room in the outbox is let go."""
+        self._outbox.close()
+        self._outgoing.close()
+
+    async def flush(self) -> None:
+        """Wait until the writer has taken everything that was queued."""
+        while self.backlog and self._ws.closed is None:
+            await trio.sleep(0.005)
+        # the last message may still be on its way through the socket; closing is ordered behind it
+
+    async def keepalive(self) -> None:
+        """Notice a broker that is gone without a word. Raises :class:`LinkError`."""
+        while True:
+            await trio.sleep(PING_INTERVAL)
+            try:
+                with trio.fail_after(PING_TIMEOUT):
+                    await self._ws.ping()
+            except trio.TooSlowError:
+                raise LinkError(f"the broker has not answered a ping for {PING_TIMEOUT:.0f} s") from None
+            except (ConnectionClosed, ValueError):
+                return
+
+
+@asynccontextmanager
+async def connect(
+    uri: str, path: str, runner_id: str, grant: str, max_payload: int
+) -> AsyncIterator[Connection]:
+    """An open connection with its writer running; closed on exit.
+
+    Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
+    """
+    parts = urlsplit(uri)
+    if not parts.hostname:
+        raise LinkError(f"{uri} has no host")
+    tls = parts.scheme in ("https", "wss")
+    context: ssl.SSLContext | bool = ssl.create_default_context() if tls else False
+    async with trio.open_nursery() as nursery:
+        try:
+            with trio.fail_after(CONNECT_TIMEOUT):
+                ws = await trio_websocket.connect_websocket(
+                    nursery,
+                    parts.hostname,
+                    parts.port or (443 if tls else 80),
+                    f"{parts.path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
+                    use_ssl=context,
+                    extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
+                    max_message_size=max_payload,
+                    receive_buffer_size=RECEIVE_BUFFER,
+                )
+        except ConnectionRejected as error:
+            nursery.cancel_scope.cancel()
+            if error.status_code == 403:
+                raise GrantRefused(
+                    f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True
+                ) from None
+            raise LinkError(f"{uri} refused the WebSocket ({error.status_code})") from None
+        except (OSError, HandshakeError, trio.TooSlowError) as error:
+            nursery.cancel_scope.cancel()
+            raise LinkError(f"{uri}: {_reason(error)}") from None
+        if ws.closed is not None:
+            nursery.cancel_scope.cancel()
+            raise LinkError(f"{uri} closed the connection during the handshake")
+        connection = Connection(ws)
+        nursery.start_soon(connection.write)
+        try:
+            yield connection
+        finally:
+            with trio.move_on_after(2, shield=True):
+                await ws.aclose()
+            nursery.cancel_scope.cancel()
+
+
+def _reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    if isinstance(error, trio.TooSlowError):
+        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
+    cause: Any = error.__cause__
+    return str(_reason(cause) if cause is not None else error) or type(error).__name__

@@ -1,0 +1,291 @@
+"""The runner: one nursery that owns the pool, the links to the brokers, and every execution.
+
+One warm pool serves all brokers. Each broker has its own link, session and call router; what
+they share is capacity: a slot that is taken for one broker is withdrawn from the others by
+:meth:`Runner._share_capacity`, and a slot that becomes free goes first to a broker that had to be
+turned away for lack of one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import structlog
+import trio
+
+from pool.broker_link import BrokerLink, Exit
+from pool.callbacks import CallLimits
+from pool.config import Settings, task_environment
+from pool.endpoint import Check, serve_endpoint
+from pool.execution import Limits
+from pool.metrics import Metrics
+from pool.sentry import Reporter
+from pool.watchdog import Watchdog
+from pool.workers import WorkerPool
+from sandbox.kernel import IsolationConfig
+from sandbox.language.policy import LanguagePolicy
+from sandbox.wire import ZygoteConfig
+
+log = structlog.get_logger("pool.runner")
+
+SHUTTING_DOWN = "Task aborted because the runner is shutting down"
+#: How long a freed slot is kept for the brokers that were turned away, in seconds.
+TURN = 0.05
+#: How often a name that stands for several brokers is looked up again, in seconds.
+RESOLVE_INTERVAL = 10.0
+
+
+def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
+    """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests."""
+    return ZygoteConfig(
+        language=LanguagePolicy(
+            stdlib_allow=settings.stdlib_allow,
+            external_allow=settings.external_allow,
+            builtins_deny=settings.builtins_deny,
+            preload=settings.preload,
+        ),
+        isolation=IsolationConfig(
+            policy=settings.isolation,
+            memory=settings.task_memory,
+            # a second line behind the supervisor's deadline: threads burn CPU time side by side
+            cpu_seconds=math.ceil(settings.task_timeout * 2 + 5),
+            max_threads=settings.max_threads,
+            open_files=settings.max_open_files,
+            uid=settings.sandbox_uid,
+            gid=settings.sandbox_gid,
+            worker_uids=settings.worker_uids,
+            namespaces=settings.namespaces,
+            read_paths=settings.read_paths,
+        ),
+        conversion=settings.result_conversion,
+        max_result=settings.max_result,
+        max_console=settings.max_console,
+        environ=task_environment(os.environ, settings)
+        | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
+        test_hook=test_hook,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits of one task, from the settings."""
+    return Limits(
+        timeout=settings.task_timeout,
+        memory=settings.task_memory,
+        max_result=settings.max_result,
+        max_console=settings.max_console,
+        calls=CallLimits(
+            allow=frozenset(settings.rpc_allow),
+            http_allow=settings.http_allow,
+            max_calls=settings.rpc_max_calls,
+            max_bytes=settings.rpc_max_bytes,
+            timeout=settings.rpc_timeout,
+        ),
+    )
+
+
+class Runner:
+    """A whole runner. :meth:`run` returns its exit status."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        metrics: Metrics | None = None,
+        reporter: Reporter | None = None,
+        test_hook: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self.reporter = reporter or Reporter()
+        self.limits = limits(settings)
+        self.pool = WorkerPool(
+            zygote_config(settings, test_hook=test_hook),
+            size=settings.warm_workers or settings.max_concurrency,
+            meter=self.metrics,
+        )
+        self.watchdog = Watchdog(self.limits.memory, self.metrics)
+        self.native = test_hook
+        self.links: list[BrokerLink] = []
+        self.stopping = False
+        self._exit = Exit.OK
+        self._stop = trio.Event()
+        self._idle_since = 0.0
+        self.rng = random.Random()
+
+    # ---- life -------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> int:
+        """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
+
+        ``task_status.started()``: the pool is warm and the links are being made. Raises
+        :class:`pool.workers.PoolRefused` and :class:`pool.endpoint.EndpointError`.
+        """
+        self._idle_since = trio.current_time()
+        self.metrics.capacity(self.settings.max_concurrency)
+        async with trio.open_nursery() as nursery:
+            if self.settings.health_enabled:
+                urls = await nursery.start(serve_endpoint, self.settings, self, self.metrics)
+                log.info("health and metrics", at=urls[0])
+            await nursery.start(self.pool.run)
+            nursery.start_soon(self.watchdog.run)
+            nursery.start_soon(self._observe)
+            if self.settings.auto_shutdown_timeout:
+                nursery.start_soon(self._shut_down_when_idle)
+            task_status.started()
+            async with trio.open_nursery() as links:
+                for uri in self.settings.broker_uris:
+                    if uri.startswith("dns+"):
+                        links.start_soon(self._resolve, uri, links)
+                    else:
+                        self._add_link(uri, links)
+                links.start_soon(self._stop_links, links)
+            self.pool.close()
+            nursery.cancel_scope.cancel()
+        return int(self._exit)
+
+    def shutdown(self, status: Exit = Exit.OK) -> None:
+        """Stop offering, finish what runs (within the graceful time-out), answer the rest, end."""
+        if not self.stopping:
+            self.stopping = True
+            self._exit = status
+        self._stop.set()
+
+    async def _stop_links(self, nursery: trio.Nursery) -> None:
+        await self._stop.wait()
+        for link in self.links:
+            link.drain()
+        with trio.move_on_after(self.settings.graceful_shutdown_timeout):
+            while any(link.busy for link in self.links):
+                await trio.sleep(0.01)
+        for link in self.links:
+            link.abort(SHUTTING_DOWN)
+        # what was aborted is still answered
+        with trio.move_on_after(2.0):
+            while any(link.busy for link in self.links):
+                await trio.sleep(0.005)
+            for link in self.links:
+                await link.flush()
+        nursery.cancel_scope.cancel()
+
+    async def _shut_down_when_idle(self) -> None:
+        timeout = self.settings.auto_shutdown_timeout
+        while True:
+            if any(link.busy for link in self.links):
+                self._idle_since = trio.current_time()
+            left = self._idle_since + timeout - trio.current_time()
+            if left <= 0:
+                log.info("no task for a while: shutting down", seconds=timeout)
+                self.shutdown()
+                return
+            await trio.sleep(min(left, 1.0))
+
+    async def _observe(self) -> None:
+        states = {"leased": "reserved", "discarded": "ending"}
+        while True:
+            counts: dict[str, int] = {}
+            for worker in self.pool.workers.values():
+                state = (
+                    "busy" if worker.pid in self.watchdog.watched else states.get(worker.state, worker.state)
+                )
+                counts[state] = counts.get(state, 0) + 1
+            self.metrics.workers(counts)
+            self.metrics.open_offers(sum(link.open_offers for link in self.links))
+            await trio.sleep(0.5)
+
+    # ---- brokers ----------------------------------------------------------------------
+
+    def _add_link(self, uri: str, nursery: trio.Nursery) -> BrokerLink:
+        link = BrokerLink(self, uri)
+        self.links.append(link)
+        nursery.start_soon(self._run_link, link)
+        return link
+
+    async def _run_link(self, link: BrokerLink) -> None:
+        try:
+            status = await link.run()
+        finally:
+            if link in self.links:
+                self.links.remove(link)
+            self.share_capacity()
+        if status is not None:
+            self.shutdown(status)
+
+    async def _resolve(self, uri: str, nursery: trio.Nursery) -> None:
+        """Serve every address behind a name, as they come and go (a headless Kubernetes service)."""
+        base = uri.removeprefix("dns+")
+        parts = urlsplit(base)
+        known: dict[str, BrokerLink] = {}
+        while True:
+            try:
+                found = await trio.socket.getaddrinfo(
+                    parts.hostname, parts.port or 5679, type=trio.socket.SOCK_STREAM
+                )
+            except OSError as error:
+                log.warning(
+                    "the brokers' name cannot be resolved; keeping those we have",
+                    name=parts.hostname,
+                    error=str(error),
+                )
+            else:
+                hosts = {str(entry[4][0]) for entry in found}
+                port = parts.port or 5679
+                wanted = {f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts}
+                for address in wanted - known.keys():
+                    known[address] = self._add_link(address, nursery)
+                for address in known.keys() - wanted:
+                    known.pop(address).retire()
+                    self.metrics.broker_forgotten(address)
+            await trio.sleep(RESOLVE_INTERVAL)
+
+    @property
+    def accepted(self) -> int:
+        """How many tasks are accepted, over all brokers."""
+        return sum(link.accepted for link in self.links)
+
+    def capacity_for(self, link: BrokerLink) -> int:
+        """What ``link``'s session may hold: what it has and what is free for it."""
+        free = max(self.settings.max_concurrency - self.accepted, 0)
+        if free and len(self.links) > 1:
+            now = trio.current_time()
+            first = [other for other in self.links if other.turned_away_at + TURN > now and other.registered]
+            if first and link not in first:
+                free = max(free - len(first), 0)
+        return link.accepted + free
+
+    def share_capacity(self) -> None:
+        """After a slot was taken or became free: tell every session what it may hold now."""
+        if len(self.links) < 2:
+            return
+        # those who were turned away first, then whoever has the least
+        for link in sorted(self.links, key=lambda one: (-one.turned_away_at, one.accepted)):
+            link.set_capacity(self.capacity_for(link))
+
+    def task_ended(self) -> None:
+        """A task's outcome is on its way."""
+        self._idle_since = trio.current_time()
+
+    # ---- health -----------------------------------------------------------------------
+
+    def checks(self) -> Sequence[Check]:
+        """What ``/readyz`` reports."""
+        registered = [link for link in self.links if link.registered]
+        missing = [layer for layer in self.pool.layers if layer.state == "missing"]
+        return (
+            Check("broker", bool(registered), "" if registered else "not registered with any broker"),
+            Check(
+                "workers",
+                self.pool.parked > 0 or any(link.busy for link in self.links),
+                "" if self.pool.parked else "no warm worker is parked",
+            ),
+            Check(
+                "isolation",
+                bool(self.pool.layers),
+                "; ".join(f"{layer.name} missing: {layer.detail}" for layer in missing)
+                or ("" if self.pool.layers else "no zygote is up"),
+            ),
+            Check("draining", not self.stopping, "shutting down" if self.stopping else ""),
+        )

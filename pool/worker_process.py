@@ -1,0 +1,164 @@
+"""The supervisor's view of one worker process: its socket, its pidfd, its frames."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from sandbox import wire
+from sandbox.wire import Kind
+
+_RECEIVE = 256 * 1024
+#: How much is moved between two looks at the event loop, in bytes.
+_SLICE = 1 << 20
+
+
+class WorkerGone(Exception):
+    """The worker's end of the socket is closed."""
+
+
+class Worker:
+    """The supervisor's view of one worker process. It owns the socket and the pidfd."""
+
+    __slots__ = ("_buffer", "_pidfd", "_sock", "exited", "killed_for", "number", "pid", "state", "status")
+
+    def __init__(self, number: int, pid: int, sock: socket.socket, pidfd: int) -> None:
+        self.number = number
+        self.pid = pid
+        self.state = "starting"
+        self.killed_for: str | None = None
+        self.status: int | None = None
+        self.exited = trio.Event()
+        self._sock = sock
+        self._pidfd = pidfd
+        self._buffer = bytearray()
+        sock.setblocking(False)
+
+    def host_pid(self) -> int:
+        """The process id in the supervisor's namespace, from the pidfd (pidfd_open(2); -1: gone)."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines():
+                if line.startswith("Pid:"):
+                    return int(line.split()[1])
+        return -1
+
+    def kill(self, reason: str) -> None:
+        """SIGKILL, at once. The first reason is kept."""
+        if self.killed_for is None:
+            self.killed_for = reason
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close_socket(self) -> None:
+        """Close our end: a lingering worker exits."""
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def gone(self, status: int | None) -> None:
+        """The process has been reaped (by the zygote, or died with it)."""
+        self.status = status
+        self.state = "dead"
+        if self._pidfd >= 0:
+            # after a zygote's death its orphans are ours if we are their reaper (pid 1 of a container)
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.exited.set()
+
+    async def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
+        """Write one frame. Raises :class:`WorkerGone`."""
+        buffers = [memoryview(part) for part in wire.frame(kind, *parts) if len(part)]
+        while buffers:
+            try:
+                done = self._sock.sendmsg([buffer[:_SLICE] for buffer in buffers[:4]])
+            except BlockingIOError:
+                await self._wait(trio.lowlevel.wait_writable)
+                continue
+            except OSError as error:
+                raise WorkerGone(str(error)) from None
+            while buffers and done >= len(buffers[0]):
+                done -= len(buffers.pop(0))
+            if done:
+                buffers[0] = buffers[0][done:]
+            if buffers:
+                await trio.lowlevel.checkpoint()
+
+    async def receive(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes | bytearray]:
+        """Read one frame, within ``limits`` (bytes by kind).
+
+        Raises :class:`sandbox.wire.ProtocolViolation` and :class:`WorkerGone`.
+        """
+        buffer = self._buffer
+        while len(buffer) < wire.HEADER.size:
+            buffer += await self._some()
+        header = wire.parse_header(buffer[: wire.HEADER.size], limits)
+        end = wire.HEADER.size + header.length
+        if len(buffer) >= end:
+            payload: bytes | bytearray = bytes(memoryview(buffer)[wire.HEADER.size : end])
+            del buffer[:end]
+            return header.kind, payload
+        payload = bytearray(header.length)
+        have = len(buffer) - wire.HEADER.size
+        payload[:have] = memoryview(buffer)[wire.HEADER.size :]
+        buffer.clear()
+        view = memoryview(payload)
+        since = 0
+        while have < header.length:
+            try:
+                got = self._sock.recv_into(view[have : have + _SLICE])
+            except BlockingIOError:
+                await self._wait(trio.lowlevel.wait_readable)
+                since = 0
+                continue
+            except OSError as error:
+                raise WorkerGone(str(error)) from None
+            if not got:
+                raise WorkerGone("closed within a frame")
+            have += got
+            since += got
+            if since >= _SLICE:
+                since = 0
+                await trio.lowlevel.checkpoint()
+        return header.kind, payload
+
+    async def _some(self) -> bytes:
+        while True:
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except BlockingIOError:
+                await self._wait(trio.lowlevel.wait_readable)
+                continue
+            except OSError as error:
+                raise WorkerGone(str(error)) from None
+            if not data:
+                raise WorkerGone("closed")
+            return data
+
+    async def _wait(self, wait: Callable[[Any], Any]) -> None:
+        try:
+            await wait(self._sock)
+        except trio.ClosedResourceError:
+            raise WorkerGone("closed") from None
+
+
+def describe_status(status: int | None) -> str:
+    """A wait status (waitpid(2)) in words."""
+    if status is None:
+        return "unknown"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"killed by signal {number}"
+    return f"exit status {os.WEXITSTATUS(status)}"

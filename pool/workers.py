@@ -1,0 +1,412 @@
+"""The warm pool: one zygote, parked single-use workers, lease, kill, respawn.
+
+Theory of operation. :meth:`WorkerPool.run` executes the zygote and keeps ``size`` workers
+parked. A task leases one (:meth:`WorkerPool.lease`), speaks with it over its socket, and
+discards it (:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. Each
+lease and each death asks the zygote for a replacement at once, so that the fork runs beside
+the task and never before it. A worker that has been leased and not used may be parked again.
+
+When the zygote dies its workers die with it (``PR_SET_PDEATHSIG``); the pool starts another,
+with backoff. Who waits for a lease keeps waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+import sandbox
+from pool.worker_process import Worker, WorkerGone, describe_status
+from sandbox import wire
+from sandbox.kernel import LayerStatus
+from sandbox.wire import Kind
+
+log = structlog.get_logger("pool.workers")
+
+#: A forked worker that isn't parked after this many seconds is given up.
+READY_TIMEOUT = 20.0
+#: A zygote may take its time to import (pandas: about 1 s on a slow disk).
+START_TIMEOUT = 120.0
+BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: A zygote that lived this long (seconds) is started anew without a wait.
+HEALTHY = 10.0
+
+
+class PoolRefused(Exception):
+    """The sandbox cannot be had as configured. The text says what is missing and what to change."""
+
+
+class Meter(Protocol):
+    """The metrics that the pool counts (see :mod:`pool.metrics`)."""
+
+    def worker_forked(self) -> None: ...
+    def fork_failed(self) -> None: ...
+    def worker_killed(self, reason: str) -> None: ...
+    def zygote_replaced(self) -> None: ...
+    def isolation(self, layers: tuple[LayerStatus, ...]) -> None: ...
+
+
+class WorkerPool:
+    """Keeps ``size`` workers parked. ``meter`` counts, and may be left out."""
+
+    def __init__(self, config: wire.ZygoteConfig, *, size: int, meter: Meter | None = None) -> None:
+        self.config = config
+        self.size = size
+        self.layers: tuple[LayerStatus, ...] = ()
+        self.workers: dict[int, Worker] = {}
+        self._meter = meter
+        self._parked: deque[Worker] = deque()
+        self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
+        self._requested = 0
+        self._numbers = 0
+        self._control: socket.socket | None = None
+        self._closing = False
+        self._changed = trio.Event()
+        self._retry_at = 0.0
+
+    # ---- what tasks use ---------------------------------------------------------------
+
+    @property
+    def parked(self) -> int:
+        """How many warm workers are free."""
+        return len(self._parked)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a worker."""
+        return len(self._waiting)
+
+    def lease_nowait(self) -> Worker | None:
+        """A parked worker, or None."""
+        while self._parked:
+            worker = self._parked.popleft()
+            if worker.state == "parked":
+                worker.state = "leased"
+                self._refill()
+                return worker
+        return None
+
+    async def lease(self) -> Worker:
+        """A parked worker, as soon as there is one (first come, first served)."""
+        worker = self.lease_nowait()
+        if worker is not None:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return worker
+        slot: list[Worker] = []
+        entry = (trio.lowlevel.current_task(), slot)
+        self._waiting.append(entry)
+        self._refill()
+
+        def abort(raise_cancel: object) -> trio.lowlevel.Abort:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(entry)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        return slot[0]
+
+    def release(self, worker: Worker) -> None:
+        """Park a leased worker again that was not given a task."""
+        if worker.state == "leased":
+            self._park(worker)
+
+    def discard(self, worker: Worker, reason: str = "done") -> None:
+        """The worker's task has ended: kill it and close its socket. Safe to call twice."""
+        if worker.state == "dead" and worker.number not in self.workers:
+            return
+        if worker.killed_for is None and self._meter is not None:
+            self._meter.worker_killed(reason)
+        worker.kill(reason)
+        worker.close_socket()
+        if worker.state != "dead":
+            worker.state = "discarded"
+        self._refill()
+
+    async def wait_warm(self, count: int | None = None) -> None:
+        """Wait until ``count`` workers are parked (all of them by default)."""
+        while self.parked < (self.size if count is None else count):
+            await self._changed.wait()
+
+    # ---- life -------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the zygote and its workers until cancelled.
+
+        ``task_status.started()`` is called when the first zygote is ready to fork. Raises
+        :class:`PoolRefused` when the sandbox can't be had as configured.
+        """
+        backoff = BACKOFF_FIRST
+        started = False
+        while True:
+            born = trio.current_time()
+
+            def ready() -> None:
+                nonlocal started
+                if not started:
+                    started = True
+                    task_status.started()
+
+            await self._one_zygote(ready)
+            lived = trio.current_time() - born
+            if lived >= HEALTHY:
+                backoff = BACKOFF_FIRST
+            if self._meter is not None:
+                self._meter.zygote_replaced()
+            log.error("the zygote died; starting another", lived_s=round(lived, 1), wait_s=backoff)
+            await trio.sleep(backoff)
+            backoff = min(backoff * 2, BACKOFF_LAST)
+
+    async def _one_zygote(self, ready: Callable[[], None]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
+        process = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-P", "-s", "-B", "-m", "sandbox.zygote", str(theirs.fileno())],
+            env=zygote_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            cwd="/",
+        )
+        theirs.close()
+        assert process.stderr is not None
+        stderr = trio.lowlevel.FdStream(os.dup(process.stderr.fileno()))
+        process.stderr.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_log_lines, stderr)
+                ours.send(msgspec.json.encode(self.config))
+                await self._greet(ours, ready)
+                self._control = ours
+                self._requested = 0
+                self._refill()
+                await self._listen(ours, nursery)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._control = None
+            with trio.CancelScope(shield=True):
+                await self._bury(ours, process)
+                await stderr.aclose()
+
+    async def _bury(self, ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        """End a zygote and every worker of it; leave no process and no descriptor."""
+        for worker in list(self.workers.values()):
+            worker.kill("shutdown" if self._closing else "zygote")
+            worker.close_socket()
+        # a living zygote reaps its children and says so; then it may go
+        with trio.move_on_after(1.0):
+            while self.workers and process.poll() is None:
+                packet, fds = await _receive_packet(ours)
+                for fd in fds:
+                    os.close(fd)
+                if not packet:
+                    break
+                self._packet_while_closing(packet)
+        trio.lowlevel.notify_closing(ours)
+        ours.close()
+        with trio.move_on_after(1.0):
+            while process.poll() is None:
+                await trio.sleep(0.005)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for worker in list(self.workers.values()):
+            self._forget(worker, None)
+        self._parked.clear()
+        self._requested = 0
+
+    def _packet_while_closing(self, packet: bytes) -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            message = _control_decoder.decode(packet)
+            if isinstance(message, wire.Exited):
+                self._exited(message)
+
+    async def _greet(self, control: socket.socket, ready: Callable[[], None]) -> None:
+        with trio.move_on_after(START_TIMEOUT):
+            packet, _ = await _receive_packet(control)
+            if not packet:
+                raise PoolRefused("the zygote ended while it started; the log lines above tell why")
+            hello = _control_decoder.decode(packet)
+            if isinstance(hello, wire.Refusal):
+                raise PoolRefused(hello.message)
+            assert isinstance(hello, wire.Hello)
+            self.layers = hello.layers
+            if self._meter is not None:
+                self._meter.isolation(hello.layers)
+            for layer in hello.layers:
+                if layer.state in ("missing", "partial"):
+                    log.warning(
+                        f"isolation layer {layer.name} is {layer.state}",
+                        detail=layer.detail,
+                        remedy=layer.remedy,
+                    )
+            for name, reason in hello.failed.items():
+                log.warning("a module could not be preloaded", module=name, reason=reason)
+            log.info("zygote ready", python=hello.python, modules=hello.preloaded)
+            ready()
+            return
+        raise PoolRefused(
+            f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
+        )
+
+    async def _listen(self, control: socket.socket, nursery: trio.Nursery) -> None:
+        while True:
+            packet, fds = await _receive_packet(control)
+            if not packet:
+                return
+            message = _control_decoder.decode(packet)
+            if isinstance(message, wire.Forked):
+                self._requested = max(self._requested - 1, 0)
+                self._numbers += 1
+                worker = Worker(self._numbers, message.pid, socket.socket(fileno=fds[0]), fds[1])
+                self.workers[message.pid] = worker
+                if self._meter is not None:
+                    self._meter.worker_forked()
+                nursery.start_soon(self._await_ready, worker)
+            elif isinstance(message, wire.Exited):
+                self._exited(message)
+            elif isinstance(message, wire.ForkFailed):
+                self._requested = max(self._requested - 1, 0)
+                if self._meter is not None:
+                    self._meter.fork_failed()
+                log.error(
+                    "fork failed; fewer warm workers until it works again",
+                    error=errno.errorcode.get(message.errno, str(message.errno)),
+                )
+                if self._retry_at <= trio.current_time():
+                    self._retry_at = trio.current_time() + 0.5
+                    nursery.start_soon(self._retry)
+
+    async def _retry(self) -> None:
+        await trio.sleep(0.5)
+        self._refill()
+
+    async def _await_ready(self, worker: Worker) -> None:
+        with trio.move_on_after(READY_TIMEOUT):
+            try:
+                await worker.receive({Kind.READY: 0, Kind.FAILED: 64 * 1024})
+            except wire.ProtocolViolation as error:
+                log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
+                self.discard(worker, "violation")
+                return
+            except WorkerGone:
+                return  # its death is reported by the zygote
+            if worker.state == "starting":
+                self._park(worker)
+            return
+        log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
+        self.discard(worker, "slow start")
+
+    def _park(self, worker: Worker) -> None:
+        if self._waiting:
+            task, slot = self._waiting.popleft()
+            worker.state = "leased"
+            slot.append(worker)
+            trio.lowlevel.reschedule(task)
+            self._refill()
+            return
+        worker.state = "parked"
+        self._parked.append(worker)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _exited(self, message: wire.Exited) -> None:
+        worker = self.workers.get(message.pid)
+        if worker is None:
+            return
+        if worker.state in ("starting", "parked") and worker.killed_for is None:
+            log.error("a warm worker died", worker=worker.number, status=describe_status(message.status))
+            if worker.state == "starting" and self._retry_at <= trio.current_time():
+                # a worker that can't even park would be forked again and again without a pause
+                self._retry_at = trio.current_time() + 0.5
+        self._forget(worker, message.status)
+        self._refill()
+
+    def _forget(self, worker: Worker, status: int | None) -> None:
+        self.workers.pop(worker.pid, None)
+        if worker.state in ("starting", "parked", "discarded"):
+            worker.close_socket()
+        worker.gone(status)
+
+    def _refill(self) -> None:
+        if self._control is None or self._closing:
+            return
+        starting = sum(1 for worker in self.workers.values() if worker.state == "starting")
+        wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
+        if wanted <= 0:
+            return
+        try:
+            self._control.send(msgspec.json.encode(wire.Fork(wanted)))
+        except OSError:
+            return  # full or gone: the next change asks again, or the zygote is replaced
+        self._requested += wanted
+
+    def close(self) -> None:
+        """No more refills: what follows is shutdown."""
+        self._closing = True
+
+
+_control_decoder: msgspec.json.Decoder[wire.ZygoteMessage] = msgspec.json.Decoder(wire.ZygoteMessage)
+
+
+async def _receive_packet(control: socket.socket) -> tuple[bytes, list[int]]:
+    """One control packet and its descriptors; empty at the end."""
+    while True:
+        try:
+            packet, fds, _, _ = socket.recv_fds(control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(control)
+            continue
+        except ConnectionResetError:
+            return b"", []
+        return packet, fds
+
+
+async def _log_lines(stream: trio.lowlevel.FdStream) -> None:
+    """What a zygote says on standard error (a Python traceback, usually)."""
+    rest = b""
+    with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+        async for data in stream:
+            *lines, rest = (rest + data)[-64 * 1024 :].split(b"\n")
+            for line in lines:
+                log.warning("zygote: " + line.decode("utf-8", "replace"))
+
+
+def zygote_environment() -> dict[str, str]:
+    """The few variables that an interpreter needs at its start; the zygote unsets them again.
+
+    One thread per numeric library: a forked child has none of its parent's threads, and a
+    worker's share of the machine is one core anyway.
+    """
+    env = {
+        "LANG": "C.UTF-8",
+        "PYTHONUTF8": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "NUMEXPR_NUM_THREADS": "1",
+    }
+    # a checkout that isn't installed: the zygote finds the package where we found it
+    root = str(Path(sandbox.__file__).resolve().parent.parent)
+    if not any(root == str(Path(path).resolve()) for path in _installed_paths()):
+        env["PYTHONPATH"] = root
+    return env
+
+
+def _installed_paths() -> list[str]:
+    import site
+
+    return site.getsitepackages()

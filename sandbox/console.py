@@ -1,0 +1,117 @@
+"""``print`` as user code sees it: each call becomes one CONSOLE frame, at once.
+
+The format is the original's, which people know from their browser console: strings in single
+quotes, numbers, booleans and None as Python writes them, anything else as JSON. Unlike the
+original, ``sep``, ``end`` and ``file`` work, and what was printed before a failure is kept.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+#: How much of what a task wrote to standard error is kept for its error report, in characters.
+STDERR_TAIL = 16 * 1024
+
+
+def format_value(value: object) -> str:
+    """One printed value, in the original's format."""
+    if isinstance(value, str):
+        return f"'{value}'"
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+class Console:
+    """Turns prints into frames until ``limit`` bytes are used up, then says so once.
+
+    ``send`` takes the payload of a CONSOLE frame: a JSON list of strings.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], limit: int) -> None:
+        self._send = send
+        self._limit = limit
+        self._used = 0
+        self._closed = False
+        self._pending = ""
+
+    def print(
+        self,
+        *args: object,
+        sep: str | None = None,
+        end: str | None = None,
+        file: Any = None,
+        flush: bool = False,
+    ) -> None:
+        """The built-in's signature. ``file`` may be anything with a ``write`` method."""
+        if file is not None:
+            file.write((" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end))
+            return
+        for name, option in (("sep", sep), ("end", end)):
+            if option is not None and not isinstance(option, str):
+                raise TypeError(f"{name} must be None or a string, not {type(option).__name__}")
+        if sep in (None, " ") and end in (None, "\n") and not self._pending:
+            self._emit([format_value(arg) for arg in args])
+            return
+        text = (
+            self._pending
+            + (" " if sep is None else sep).join(map(str, args))
+            + ("\n" if end is None else end)
+        )
+        *lines, self._pending = text.split("\n")
+        if lines:
+            self._emit([format_value("\n".join(lines))])
+
+    def flush(self) -> None:
+        """Send what a last ``print(..., end="")`` left unfinished."""
+        if self._pending:
+            pending, self._pending = self._pending, ""
+            self._emit([format_value(pending)])
+
+    def _emit(self, parts: list[str]) -> None:
+        if self._closed:
+            return
+        try:
+            payload = msgspec.json.encode(parts)
+        except UnicodeEncodeError:
+            payload = json.dumps(parts).encode()
+        self._used += len(payload)
+        if self._used > self._limit:
+            self._closed = True
+            payload = msgspec.json.encode([truncation_note(self._limit)])
+        self._send(payload)
+
+
+def truncation_note(limit: int) -> str:
+    """The line that stands where a task printed more than ``limit`` bytes."""
+    return (
+        f"[output truncated: more than {limit} bytes were printed; raise REPTARIUM_MAX_CONSOLE to see more]"
+    )
+
+
+class StderrTail(io.TextIOBase):
+    """Standard error of a worker: keeps the tail for the error report."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._text = (self._text + text[-STDERR_TAIL:])[-STDERR_TAIL:]
+        return len(text)
+
+    def tail(self) -> str:
+        """The last :data:`STDERR_TAIL` characters written."""
+        return self._text

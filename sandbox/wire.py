@@ -1,0 +1,250 @@
+"""Frames between supervisor, zygote and worker. Shared with ``pool/``; no I/O in here.
+
+A *worker frame* is an 8-byte header (kind: u8, three zero bytes, payload length: u32, little
+endian) and its payload, over a stream socketpair that belongs to one worker. A *control
+message* is one JSON object per packet of a ``SOCK_SEQPACKET`` socketpair between supervisor
+and zygote; descriptors ride along as ``SCM_RIGHTS`` (unix(7)).
+
+The two sides don't trust each other equally. What the supervisor sends is taken as it is.
+What a worker sends is hostile from its first byte: :class:`FrameParser` knows the kinds that
+a worker may send, a limit for each, and raises :class:`ProtocolViolation` for anything else.
+Payloads are JSON with strict types, never pickle or marshal.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from sandbox.kernel import IsolationConfig, LayerStatus
+from sandbox.language.policy import LanguagePolicy
+
+HEADER = struct.Struct("<BxxxI")
+_LENGTH = struct.Struct("<I")
+
+#: The largest payload that the length field can carry, in bytes.
+MAX_FRAME = 2**32 - 1
+
+
+class Kind(enum.IntEnum):
+    """What a frame is. 1–15 go to the worker, 16–31 come from it."""
+
+    TASK = 1
+    RPC_ANSWER = 2
+    READY = 16
+    CONSOLE = 17
+    RESULT = 18
+    FAILED = 19
+    RPC = 20
+
+
+class ProtocolViolation(Exception):
+    """A worker said something that no honest worker says."""
+
+
+class FrameTooLarge(ProtocolViolation):
+    """A frame over the limit of its kind. ``kind`` tells which, ``size`` is in bytes."""
+
+    def __init__(self, kind: Kind, size: int, limit: int) -> None:
+        super().__init__(f"a {kind.name} frame of {size} bytes is over the limit of {limit}")
+        self.kind, self.size, self.limit = kind, size, limit
+
+
+class FrameHeader(msgspec.Struct, frozen=True):
+    """A parsed frame header: ``length`` bytes of payload follow."""
+
+    kind: Kind
+    length: int
+
+
+def parse_header(raw: bytes | bytearray | memoryview, limits: Mapping[Kind, int]) -> FrameHeader:
+    """The header of a frame from a worker.
+
+    ``limits`` maps the kinds that may come to their payload limits in bytes. Raises
+    :class:`ProtocolViolation` for any other kind and for non-zero padding, and
+    :class:`FrameTooLarge` before a single byte of the payload is read.
+    """
+    number, length = HEADER.unpack(raw)
+    if raw[1] or raw[2] or raw[3]:
+        raise ProtocolViolation("padding in a frame header")
+    try:
+        kind = Kind(number)
+        limit = limits[kind]
+    except (ValueError, KeyError):
+        raise ProtocolViolation(f"a frame of kind {number} is not a worker's to send") from None
+    if length > limit:
+        raise FrameTooLarge(kind, length, limit)
+    return FrameHeader(kind, length)
+
+
+def frame(kind: Kind, *parts: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:
+    """A frame as buffers to write one after the other (large parts are not copied)."""
+    length = sum(len(part) for part in parts)
+    if length > MAX_FRAME:
+        raise ValueError(f"a frame of {length} bytes does not fit into its length field")
+    return [HEADER.pack(kind, length), *parts]
+
+
+def with_head(head: msgspec.Struct, *bodies: bytes | memoryview) -> list[bytes | memoryview]:
+    """A payload of a JSON head, preceded by its length (u32), and raw bodies."""
+    encoded = msgspec.json.encode(head)
+    return [_LENGTH.pack(len(encoded)) + encoded, *bodies]
+
+
+def split_head(payload: bytes | bytearray | memoryview) -> tuple[memoryview, memoryview]:
+    """The head (JSON) and the rest of a payload that :func:`with_head` made.
+
+    Raises :class:`ProtocolViolation` when the lengths don't add up.
+    """
+    view = memoryview(payload)
+    if len(view) < _LENGTH.size:
+        raise ProtocolViolation("a payload without its head")
+    (size,) = _LENGTH.unpack(view[: _LENGTH.size])
+    end = _LENGTH.size + size
+    if end > len(view):
+        raise ProtocolViolation("a head longer than its payload")
+    return view[_LENGTH.size : end], view[end:]
+
+
+# ---- to the worker -------------------------------------------------------------------
+
+
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Head of a TASK frame; the raw JSON of the items follows, then that of the query.
+
+    ``per_item`` selects ``runOnceForEachItem``. ``native`` bypasses the language layer and is
+    obeyed only by workers of a zygote that was built with ``ZygoteConfig.test_hook``.
+    """
+
+    code: str
+    per_item: bool = False
+    items_size: int
+    query_size: int = 0
+    native: bool = False
+
+
+class RpcAnswerHead(msgspec.Struct, frozen=True):
+    """Head of an RPC_ANSWER frame; raw JSON data follows when ``ok``, an error text (UTF-8) otherwise."""
+
+    call: int
+    ok: bool
+
+
+# ---- from the worker -----------------------------------------------------------------
+
+
+class ResultHead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Head of a RESULT frame; three raw JSON values follow: result, custom data, static data.
+
+    The sizes are those of the last two in bytes; 0 means absent.
+    """
+
+    custom_data_size: int = 0
+    static_data_size: int = 0
+
+
+FailureKind = Literal["user", "syntax", "policy", "memory", "result", "input", "internal"]
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Payload of a FAILED frame: why the task ended without a result.
+
+    ``line`` counts from 1 in the person's own code, ``item`` from 0. ``stack`` shows only the
+    person's frames; ``stderr`` is the tail of what the code wrote to standard error.
+    """
+
+    kind: FailureKind
+    message: str
+    description: str = ""
+    line: int | None = None
+    item: int | None = None
+    stack: str = ""
+    stderr: str = ""
+
+
+class RpcHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Head of an RPC frame; raw JSON params follow. ``call`` is the worker's own number for it.
+
+    ``via`` selects the message it becomes: ``rpc`` is ``runner:rpc``, ``data`` is
+    ``runner:taskdatarequest``, ``nodes`` is ``runner:nodetypesrequest``.
+    """
+
+    call: int
+    name: str
+    via: Literal["rpc", "data", "nodes"] = "rpc"
+
+
+# ---- supervisor and zygote -----------------------------------------------------------
+
+
+class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """First control message to the zygote: everything that it and its workers need to know.
+
+    ``environ`` is what tasks may see of the runner's environment (empty unless the admin
+    released it). ``task_memory`` and the limits are in bytes. ``test_hook`` exists for the
+    kernel layer's own tests: it is a parameter of the Python API and no setting reaches it.
+    """
+
+    language: LanguagePolicy
+    isolation: IsolationConfig
+    conversion: Literal["rich", "original"] = "rich"
+    max_result: int = 2**30
+    max_console: int = 2**20
+    environ: dict[str, str] = {}
+    helpers: bool = True
+    rpc_timeout: float = 60.0
+    test_hook: bool = False
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork"):
+    """Supervisor to zygote: fork that many workers."""
+
+    count: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
+    """Zygote to supervisor: restricted and ready to fork. ``failed`` maps modules that could
+    not be preloaded to the reason; ``read_paths`` is what workers may read."""
+
+    python: str
+    layers: tuple[LayerStatus, ...]
+    preloaded: int = 0
+    failed: dict[str, str] = {}
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+    """Zygote to supervisor: it cannot start as configured; the text says what to change."""
+
+    message: str
+
+
+class Forked(msgspec.Struct, frozen=True, tag="forked"):
+    """Zygote to supervisor, with two descriptors: the worker's socket and its pidfd."""
+
+    pid: int
+
+
+class ForkFailed(msgspec.Struct, frozen=True, tag="forkfailed"):
+    """Zygote to supervisor: fork(2) answered ``errno``."""
+
+    errno: int
+
+
+class Exited(msgspec.Struct, frozen=True, tag="exited"):
+    """Zygote to supervisor: a worker was reaped, with ``status`` as of waitpid(2)."""
+
+    pid: int
+    status: int
+
+
+ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited
+
+#: Largest control packet in bytes (well under the default socket buffer).
+MAX_CONTROL = 160 * 1024
+
+#: What the process table shows (15 characters at most, prctl(2) PR_SET_NAME).
+ZYGOTE_NAME, IDLE_NAME, BUSY_NAME = "reptarium-zyg", "reptarium-idle", "reptarium-busy"

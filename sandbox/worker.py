@@ -1,0 +1,221 @@
+"""A worker: forked warm, restricted, parked, given one task, gone.
+
+Theory of operation. The zygote forks; the child calls :func:`main`, which never returns.
+
+1. ``restrict_worker`` gives up what the zygote still had: fork, clone of processes, signals to
+   others, every descriptor but its own socket. See :mod:`sandbox.kernel` for the order. From
+   here on the process can compute and speak on that socket, nothing else.
+2. Random generators are seeded anew: forked siblings would otherwise draw the same numbers.
+3. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
+   paid before a task comes.
+4. READY goes out, and the worker parks in read(2).
+5. One TASK frame comes; the task runs; its console lines, calls and result go out.
+6. The worker lingers in read(2) until the supervisor has closed the socket (or has killed it),
+   so that the teardown of its memory does not sit in the result's latency.
+
+A worker is never used again. Nothing here is a security boundary against user code that has
+broken out of the language layer: the kernel layer is, and the supervisor believes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import sys
+import threading
+from typing import Any, NoReturn
+
+import msgspec
+
+from sandbox import wire
+from sandbox.console import Console, StderrTail
+from sandbox.kernel import Prepared
+from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
+from sandbox.wire import Kind, ZygoteConfig
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_NAME = 15
+#: Buffers per writev(2): header, head, and up to three bodies.
+_CHUNK = 1 << 20
+
+#: What a worker runs before it parks: touches decode, compile, run, print, encode.
+DUMMY_CODE = """
+total = 0
+for item in _items:
+    total += item["json"]["n"]
+    item["json"]["text"] = f"{item['json']['n']:>4}"
+rows = sorted(_items, key=lambda it: it["json"]["n"])
+print("warm", total)
+return [{"json": {"total": total, "rows": [r["json"] for r in rows]}}]
+"""
+DUMMY_ITEMS = b'[{"json":{"n":1,"s":"a","f":1.5,"l":[true,null]}},{"json":{"n":2}}]'
+
+
+class SupervisorGone(Exception):
+    """The socket was closed: nobody waits for this worker any more."""
+
+
+class Channel:
+    """The worker's end of its socket: blocking frames over a file descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._calls = 0
+        self._lock = threading.Lock()
+
+    def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
+        """Write one frame completely. Raises :class:`SupervisorGone`."""
+        buffers = [memoryview(part) for part in wire.frame(kind, *parts)]
+        with self._lock:
+            self._write(buffers)
+
+    def _write(self, buffers: list[memoryview]) -> None:
+        while buffers:
+            try:
+                done = os.writev(self.fd, buffers)
+            except (BrokenPipeError, ConnectionResetError):
+                raise SupervisorGone from None
+            while buffers and done >= len(buffers[0]):
+                done -= len(buffers.pop(0))
+            if done:
+                buffers[0] = buffers[0][done:]
+
+    def receive(self) -> tuple[Kind, bytearray]:
+        """Read one frame. Raises :class:`SupervisorGone` at the end of the stream."""
+        kind, length = wire.HEADER.unpack(self._read(wire.HEADER.size))
+        return Kind(kind), self._read(length)
+
+    def _read(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view, have = memoryview(data), 0
+        while have < size:
+            try:
+                got = os.readv(self.fd, [view[have : have + _CHUNK]])
+            except ConnectionResetError:
+                raise SupervisorGone from None
+            if not got:
+                raise SupervisorGone
+            have += got
+        return data
+
+    def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
+        """One call to the supervisor, answered in turn: (ok, raw JSON or the text of the error)."""
+        with self._lock:
+            self._calls += 1
+            number = self._calls
+            head = wire.RpcHead(number, name, via)
+            self._write([memoryview(part) for part in wire.frame(Kind.RPC, *wire.with_head(head, params))])
+            while True:
+                kind, payload = self.receive()
+                if kind is not Kind.RPC_ANSWER:
+                    continue
+                raw, body = wire.split_head(payload)
+                answer = msgspec.json.decode(raw, type=wire.RpcAnswerHead)
+                if answer.call == number:
+                    return answer.ok, bytes(body)
+
+    def linger(self) -> None:
+        """Wait until the other end is closed."""
+        with contextlib.suppress(OSError):
+            while os.read(self.fd, 4096):
+                pass
+
+
+def set_name(name: str) -> None:
+    """Show ``name`` in the process table (prctl(2), PR_SET_NAME: 15 bytes)."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def _ignore(payload: bytes) -> None:
+    """A console that nobody reads (the dummy task's)."""
+
+
+def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environment:
+    """What the tasks of this configuration share."""
+    return Environment(
+        policy=config.language,
+        conversion=config.conversion,
+        max_result=config.max_result,
+        memory=config.isolation.memory,
+    )
+
+
+def warm_up(env: Environment) -> None:
+    """Run the whole path of a task once, without a channel."""
+    task = TaskInput(DUMMY_CODE, False, DUMMY_ITEMS, None)
+    execute(task, env, Console(_ignore, 1 << 16), StderrTail())
+
+
+def _seed() -> None:
+    random.seed()  # the hook of random itself covers its hidden instance only where it is used
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and "numpy.random" in sys.modules:
+        numpy.random.seed()
+
+
+def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int) -> NoReturn:
+    """The child's whole life, right after fork(2). Never returns."""
+    status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
+    try:
+        set_name(wire.IDLE_NAME)
+        prepared.restrict_worker(fd, zygote_pid)
+        stderr = install_stderr()
+        _seed()
+        channel = Channel(fd)
+        warm_up(environment(config))
+        channel.send(Kind.READY)
+        _serve(channel, config, stderr)
+        channel.linger()
+        status = 0
+    except SupervisorGone:
+        status = 0
+    except BaseException as error:
+        _report(fd, error)
+    finally:
+        os._exit(status)
+
+
+def _report(fd: int, error: BaseException) -> None:
+    """Last words of a worker whose own code failed (before or after its task)."""
+    failure = wire.Failure(
+        kind="internal", message=f"the worker failed: {type(error).__name__}: {error}"[:2000]
+    )
+    with contextlib.suppress(BaseException):
+        Channel(fd).send(Kind.FAILED, msgspec.json.encode(failure))
+
+
+def _serve(channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
+    kind, payload = channel.receive()
+    if kind is not Kind.TASK:
+        raise wire.ProtocolViolation(f"a {kind.name} frame instead of a task")
+    set_name(wire.BUSY_NAME)
+    raw, body = wire.split_head(payload)
+    head = msgspec.json.decode(raw, type=wire.TaskHead)
+    items = body[: head.items_size]
+    query = body[head.items_size :] if head.query_size else None
+    if head.native:
+        _native(head.code, channel, config)
+        return
+    console = Console(lambda data: channel.send(Kind.CONSOLE, data), config.max_console)
+    try:
+        result = execute(
+            TaskInput(head.code, head.per_item, items, query), environment(config, channel), console, stderr
+        )
+    except TaskFailed as failed:
+        channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
+    else:
+        channel.send(Kind.RESULT, *wire.with_head(wire.ResultHead(), result))
+
+
+def _native(code: str, channel: Channel, config: ZygoteConfig) -> None:
+    """The kernel layer's tests start here, below the language layer: the code gets all of Python.
+
+    Only a zygote whose configuration says ``test_hook`` obeys; no setting reaches that field.
+    """
+    if not config.test_hook:
+        raise PermissionError("this worker was not built for tests of the kernel layer")
+    namespace: dict[str, Any] = {"channel": channel, "wire": wire, "result": None}
+    exec(compile(code, "<native>", "exec"), namespace)  # noqa: S102 (below the language layer on purpose)
+    channel.send(Kind.RESULT, *wire.with_head(wire.ResultHead(), msgspec.json.encode(namespace["result"])))

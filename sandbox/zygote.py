@@ -1,0 +1,151 @@
+"""The zygote: one process that imports everything, restricts itself, and then only forks.
+
+Theory of operation. The supervisor executes ``python -m sandbox.zygote FD`` with an empty
+environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
+
+1. Read the configuration (first packet). Unset every environment variable.
+2. Import what tasks will want (the allowlists' names), run one task for warmth, and
+   ``gc.freeze()`` so that collections in workers don't touch, and copy, the shared pages.
+3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`sandbox.kernel`. When
+   the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
+4. Say Hello and serve: a Fork packet makes workers; each goes to the supervisor as its socket
+   and its pidfd; children that have ended are reaped and reported.
+5. The supervisor's end closes: end. Workers die with the zygote (``PR_SET_PDEATHSIG``).
+
+User code never runs in this process, not even to be compiled: only the constant dummy task.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import select
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+import msgspec
+
+from sandbox import wire, worker
+from sandbox.kernel import IsolationUnavailable, Prepared, prepare
+from sandbox.language import preload
+
+#: Send buffer of a worker's socket in bytes: a large result in few wake-ups (capped by net.core.wmem_max).
+_BUFFER = 4 << 20
+
+
+def main() -> int:
+    """Run the zygote on the descriptor named by the first argument. Returns an exit status."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.setblocking(True)
+    raw = control.recv(wire.MAX_CONTROL)
+    if not raw:
+        return 0
+    config = msgspec.json.decode(raw, type=wire.ZygoteConfig)
+    os.environ.clear()
+    os.environ.update(config.environ)
+    time.tzset()  # reads the zone's file now: it may be out of reach later
+    worker.set_name(wire.ZYGOTE_NAME)
+
+    before = len(sys.modules)
+    failed = preload_modules(config)
+    worker.warm_up(worker.environment(config))
+    gc.collect()
+    gc.freeze()
+
+    prepared = prepare(config.isolation)
+    try:
+        layers = prepared.restrict_zygote([control.fileno()])
+    except IsolationUnavailable as error:
+        control.send(msgspec.json.encode(wire.Refusal(str(error))))
+        return 78  # EX_CONFIG
+    hello = wire.Hello(
+        python=platform.python_version(), layers=layers, preloaded=len(sys.modules) - before, failed=failed
+    )
+    control.send(msgspec.json.encode(hello))
+    return _Zygote(control, config, prepared).serve()
+
+
+def preload_modules(config: wire.ZygoteConfig) -> dict[str, str]:
+    """Import what the policy names. Returns the names that failed, with the reason."""
+    failed: dict[str, str] = {}
+    for line in preload(config.language):
+        name, _, reason = line.partition(":")
+        failed[name.strip()] = reason.strip() or "cannot be imported"
+    return failed
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, config: wire.ZygoteConfig, prepared: Prepared) -> None:
+        self._control = control
+        self._config = config
+        self._prepared = prepared
+        self._pid = os.getpid()
+
+    def serve(self) -> int:
+        # A wakeup descriptor instead of a handler that does the work: forking and reaping never interleave
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, stack: None)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake_read, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wake_read in ready:
+                os.read(wake_read, 4096)
+                self._reap()
+            if self._control.fileno() in ready:
+                raw = self._control.recv(wire.MAX_CONTROL)
+                if not raw:
+                    return 0
+                for _ in range(msgspec.json.decode(raw, type=wire.Fork).count):
+                    self._fork()
+
+    def _fork(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            try:
+                pid = os.fork()
+            except OSError as error:
+                self._control.send(msgspec.json.encode(wire.ForkFailed(error.errno or 0)))
+                return
+            if pid == 0:
+                self._child(theirs.detach())
+            pidfd = os.pidfd_open(pid)
+            try:
+                socket.send_fds(
+                    self._control, [msgspec.json.encode(wire.Forked(pid))], [ours.fileno(), pidfd]
+                )
+            finally:
+                os.close(pidfd)
+        finally:
+            ours.close()
+            theirs.close()
+
+    def _child(self, fd: int) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        worker.main(fd, self._config, self._prepared, self._pid)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._control.send(msgspec.json.encode(wire.Exited(pid, status)))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BrokenPipeError, ConnectionResetError):
+        sys.exit(0)  # the supervisor has gone
