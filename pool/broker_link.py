@@ -139,10 +139,10 @@ class BrokerLink:
         for execution in list(self._executions.values()):
             execution.kill(reason)
 
-    async def flush(self) -> None:
-        """Wait until what was said is written."""
+    async def aclose(self) -> None:
+        """Write what was said, then close the connection."""
         if self._connection is not None:
-            await self._connection.flush()
+            await self._connection.aclose()
 
     # ---- connecting -----------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except BaseExceptionGroup as group:
+        if _find(group, KeyboardInterrupt) is not None:
+            return 130
         refused = _find(group, PoolRefused)
         endpoint = None if refused else _find_named(group, "EndpointError")
         if refused is None and endpoint is None:

@@ -16,7 +16,6 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import structlog
@@ -104,6 +103,7 @@ class Connection:
 
     def __init__(self, ws: WebSocketConnection) -> None:
         self._ws = ws
+        self._closing: trio.Event | None = None
         self._outbox, self._outgoing = trio.open_memory_channel[bytes](OUTBOX)
 
     @property
@@ -121,7 +121,7 @@ class Connection:
             raise LinkError("the connection is closed") from None
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
-        """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed anyway."""
+        """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed."""
         try:
             await self._outbox.send(encode(message))
         except (trio.ClosedResourceError, trio.BrokenResourceError):
@@ -175,6 +175,25 @@ class Connection:
             await trio.sleep(0.005)
         # the last message may still be on its way through the socket; closing is ordered behind it
 
+    async def aclose(self) -> None:
+        """Close in order: what was queued goes out, then the closing handshake (RFC 6455, 7)."""
+        await self.flush()
+        self._closing = trio.Event()
+        try:
+            await self._ws.aclose()
+        finally:
+            self._closing.set()
+
+    async def finish(self) -> None:
+        """The end of the connection's life, whoever began it; takes a second at most, even when cancelled."""
+        with trio.move_on_after(1.0, shield=True) as scope:
+            if self._closing is not None:
+                await self._closing.wait()  # the closing handshake needs the reader, which goes next
+            elif self._ws.closed is None:
+                # leaving in a hurry: the reader may be cancelled already, so nobody waits for an answer
+                scope.deadline = trio.current_time() + 0.05
+                await self._ws.aclose()
+
     async def keepalive(self) -> None:
         """Notice a broker that is gone without a word. Raises :class:`LinkError`."""
         while True:
@@ -196,51 +215,55 @@ async def connect(
 
     Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
     """
-    parts = urlsplit(uri)
-    if not parts.hostname:
-        raise LinkError(f"{uri} has no host")
-    tls = parts.scheme in ("https", "wss")
-    context: ssl.SSLContext | bool = ssl.create_default_context() if tls else False
-    async with trio.open_nursery() as nursery:
-        try:
+    opened = False
+    try:
+        async with trio.open_nursery() as nursery:
             with trio.fail_after(CONNECT_TIMEOUT):
-                ws = await trio_websocket.connect_websocket(
-                    nursery,
-                    parts.hostname,
-                    parts.port or (443 if tls else 80),
-                    f"{parts.path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
-                    use_ssl=context,
-                    extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
-                    max_message_size=max_payload,
-                    receive_buffer_size=RECEIVE_BUFFER,
-                )
-        except ConnectionRejected as error:
-            nursery.cancel_scope.cancel()
-            if error.status_code == 403:
-                raise GrantRefused(
-                    f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True
-                ) from None
-            raise LinkError(f"{uri} refused the WebSocket ({error.status_code})") from None
-        except (OSError, HandshakeError, trio.TooSlowError) as error:
-            nursery.cancel_scope.cancel()
-            raise LinkError(f"{uri}: {_reason(error)}") from None
-        if ws.closed is not None:
-            nursery.cancel_scope.cancel()
-            raise LinkError(f"{uri} closed the connection during the handshake")
-        connection = Connection(ws)
-        nursery.start_soon(connection.write)
-        try:
-            yield connection
-        finally:
-            with trio.move_on_after(2, shield=True):
-                await ws.aclose()
-            nursery.cancel_scope.cancel()
+                ws = await _handshake(nursery, uri, path, runner_id, grant, max_payload)
+            opened = True
+            connection = Connection(ws)
+            nursery.start_soon(connection.write)
+            try:
+                yield connection
+            finally:
+                await connection.finish()
+                nursery.cancel_scope.cancel()
+    except (BaseExceptionGroup, OSError, HandshakeError, trio.TooSlowError) as error:
+        # trio-websocket reports a refused handshake from its reader task, hence in a group
+        if opened:
+            raise
+        raise _explained(uri, error) from None
 
 
-def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
+async def _handshake(
+    nursery: trio.Nursery, uri: str, path: str, runner_id: str, grant: str, max_payload: int
+) -> WebSocketConnection:
+    parts = urlsplit(uri)
+    tls = parts.scheme in ("https", "wss")
+    return await trio_websocket.connect_websocket(
+        nursery,
+        parts.hostname or "",
+        parts.port or (443 if tls else 80),
+        f"{parts.path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
+        use_ssl=ssl.create_default_context() if tls else False,
+        extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
+        max_message_size=max_payload,
+        receive_buffer_size=RECEIVE_BUFFER,
+    )
+
+
+def _explained(uri: str, error: BaseException) -> BaseException:
+    """What to raise for a connection that didn't come about."""
+    if isinstance(error, BaseExceptionGroup):
+        if error.split((ConnectionRejected, OSError, HandshakeError, trio.TooSlowError))[1] is not None:
+            return error  # a fault of ours, or a cancellation
+        return _explained(uri, error.exceptions[0])
+    if isinstance(error, ConnectionRejected):
+        if error.status_code == 403:
+            return GrantRefused(
+                f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True
+            )
+        return LinkError(f"{uri} refused the WebSocket ({error.status_code})")
     if isinstance(error, trio.TooSlowError):
-        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
-    cause: Any = error.__cause__
-    return str(_reason(cause) if cause is not None else error) or type(error).__name__
+        return LinkError(f"{uri}: no connection within {CONNECT_TIMEOUT:.0f} s")
+    return LinkError(f"{uri}: {error or type(error).__name__}")

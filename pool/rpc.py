@@ -7,6 +7,7 @@ channels close and whoever waits on them is told (:class:`CallEnded`).
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -99,11 +100,9 @@ class RpcRouter:
         if entry is None or entry[0] != answer.task_id:
             log.debug("an answer that nobody waits for", task=answer.task_id, call=call_id)
             return False
-        try:
+        del self._calls[call_id]  # one answer a call
+        with contextlib.suppress(trio.BrokenResourceError):
             entry[1].send_nowait(answer)
-        except (trio.WouldBlock, trio.BrokenResourceError):
-            log.debug("a second answer to one call", task=answer.task_id, call=call_id)
-            return False
         return True
 
 

@@ -167,8 +167,8 @@ class Runner:
         with trio.move_on_after(2.0):
             while any(link.busy for link in self.links):
                 await trio.sleep(0.005)
-            for link in self.links:
-                await link.flush()
+            for link in list(self.links):
+                await link.aclose()
         nursery.cancel_scope.cancel()
 
     async def _shut_down_when_idle(self) -> None:

@@ -1,0 +1,46 @@
+"""Shared by all tests: settings for an embedded runner, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from pool.cli import embedded_settings
+from pool.config import Settings
+
+
+def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:
+    """Settings for a runner beside an embedded broker: everything of the standard library, two slots."""
+    base = {"N8N_RUNNERS_STDLIB_ALLOW": "*", "REPTARIUM_LOG_LEVEL": "error", **(environ or {})}
+    return embedded_settings(base, **{"max_concurrency": 2, "warm_workers": 2, **changes})
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The defaults of :func:`make_settings`."""
+    return make_settings()
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fails the test when it leaves a child process, a zombie or a descriptor behind."""
+    me = psutil.Process()
+    before = set(os.listdir("/proc/self/fd"))
+    known = {child.pid for child in me.children(recursive=True)}
+    yield
+    gone, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=5)
+    assert not alive, f"processes left: {[(c.pid, c.name(), c.status()) for c in alive]}"
+    left = set(os.listdir("/proc/self/fd")) - before
+    # the listing itself opens one
+    assert len(left) <= 1, {fd: _target(fd) for fd in left}
+
+
+def _target(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return "gone"

@@ -1,0 +1,120 @@
+"""`reptarium exec` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ITEMS = '[{"n": 1}, {"json": {"n": 2}}]'
+
+
+def reptarium(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """One command, bounded."""
+    return subprocess.run(
+        [sys.executable, "-m", "pool", *arguments],
+        input=stdin,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
+    )
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A script to fill."""
+    return tmp_path / "script.py"
+
+
+def test_result_on_stdout_prints_on_stderr(script: Path) -> None:
+    """The two streams don't mix."""
+    script.write_text("print('sum')\nreturn [{'json': {'sum': sum(i['json']['n'] for i in _items)}}]")
+    done = reptarium("exec", str(script), "--items", "-", stdin=ITEMS)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [{"json": {"sum": 3}}]
+    assert done.stderr == "'sum'\n"
+
+
+def test_each_item(script: Path) -> None:
+    """--each-item runs the code once for each."""
+    script.write_text("return {'double': _item['json']['n'] * 2}")
+    done = reptarium("exec", str(script), "--items", "-", "--each-item", stdin=ITEMS)
+    assert [item["json"] for item in json.loads(done.stdout)] == [{"double": 2}, {"double": 4}]
+
+
+def test_query(script: Path) -> None:
+    """--query takes JSON, or plain text."""
+    script.write_text("return _query")
+    assert json.loads(reptarium("exec", str(script), "--query", '{"a": 1}').stdout) == {"a": 1}
+    assert json.loads(reptarium("exec", str(script), "--query", "plain words").stdout) == "plain words"
+
+
+def test_failed_task(script: Path) -> None:
+    """Exit status 1 and a readable error with the script's own line."""
+    script.write_text("x = 1\nreturn x / 0")
+    done = reptarium("exec", str(script))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "division by zero" in done.stderr
+    assert "Line 2" in done.stderr
+
+
+def test_time_limit(script: Path) -> None:
+    """--timeout cuts a runaway off."""
+    script.write_text("while True:\n    pass")
+    done = reptarium("exec", str(script), "--timeout", "0.5")
+    assert done.returncode == 1
+    assert "timed out after 0.5 seconds" in done.stderr
+
+
+def test_refused_import(script: Path) -> None:
+    """A refusal names the module, the line and the setting."""
+    script.write_text("import json\nimport csv\nreturn 1")
+    done = reptarium("exec", str(script), "--allow-stdlib", "json")
+    assert done.returncode == 1
+    for part in ("csv", "Line 2", "N8N_RUNNERS_STDLIB_ALLOW"):
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (["/no/such/file.py"], "", "cannot be read"),
+        (["-", "--items", "-"], "", "both"),
+        (["-", "--items", "/no/such/items"], "return 1", "--items"),
+        (["-", "--query", "[1]"], "return 1", "--query"),
+    ],
+)
+def test_bad_input(arguments: list[str], stdin: str, said: str) -> None:
+    """Exit status 2 and a message that names the fault."""
+    done = reptarium("exec", *arguments, stdin=stdin)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_items_that_are_no_json(script: Path) -> None:
+    """Broken items are bad input, not a failed task."""
+    script.write_text("return 1")
+    done = reptarium("exec", str(script), "--items", "-", stdin="{")
+    assert done.returncode == 2
+
+
+def test_help_for_every_command() -> None:
+    """Each command explains itself."""
+    for command in ([], ["run"], ["exec"], ["broker"], ["demo"]):
+        done = reptarium(*command, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: reptarium")
+
+
+def test_demo() -> None:
+    """The demo's scripts end as they are meant to."""
+    done = reptarium("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All as it should be." in done.stdout

@@ -1,0 +1,277 @@
+"""Tasks through embedded broker, real WebSocket, real zygote and sandboxed workers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from pool.broker import Broker, Outcome
+from pool.embedded import embedded_runner
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+PEOPLE = [{"json": {"name": name, "age": age}, "pairedItem": {"item": i}} for i, (name, age) in enumerate(
+    [("Ada", 36), ("Bob", 17), ("Cleo", 52)]
+)]  # fmt: skip
+
+
+def value(outcome: Outcome) -> Any:
+    """The result of a task that must have ended well."""
+    assert outcome.status == "done", outcome
+    assert outcome.data is not None
+    return json.loads(bytes(outcome.data.result))
+
+
+def error(outcome: Outcome) -> dict[str, Any]:
+    """The error of a task that must have failed."""
+    assert outcome.status == "error", outcome
+    assert outcome.error is not None
+    result: dict[str, Any] = msgspec.to_builtins(outcome.error)
+    return result
+
+
+async def submit(broker: Broker, code: str, **settings: Any) -> Outcome:
+    """Run one task."""
+    with trio.fail_after(20):
+        return await broker.submit({"code": code, "items": PEOPLE, **settings}).outcome()
+
+
+@pytest.fixture
+async def broker() -> Any:
+    """An embedded broker with a warm runner of two slots."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings()) as broker:
+            yield broker
+
+
+EACH = {"nodeMode": "runOnceForEachItem"}
+
+
+async def test_all_items(broker: Broker) -> None:
+    """`_items` in, what the code returns out."""
+    code = "return [{'json': {'n': len(_items), 'first': _items[0]['json']['name']}}]"
+    assert value(await submit(broker, code)) == [{"json": {"n": 3, "first": "Ada"}}]
+
+
+async def test_results_pass_through(broker: Broker) -> None:
+    """In all-items mode any value is the result: n8n judges it."""
+    for code, expected in (("return None", None), ("return 'x'", "x"), ("pass", None), ("return {'a': 1}", {"a": 1})):
+        assert value(await submit(broker, code)) == expected
+
+
+async def test_query(broker: Broker) -> None:
+    """A Code tool finds its input in `_query`."""
+    assert value(await submit(broker, "return _query['a'] * 2", items=[], query={"a": 21})) == 42
+    assert value(await submit(broker, "return _query.upper()", items=[], query="hi")) == "HI"
+
+
+async def test_each_item(broker: Broker) -> None:
+    """None drops an item, a dict with json uses it, binary is kept, anything else becomes the json."""
+    code = """
+name = _item["json"]["name"]
+if name == "Bob":
+    return None
+if name == "Ada":
+    return {"json": {"is": "ada"}, "binary": {"f": {"mimeType": "text/plain"}}}
+return name
+"""
+    assert value(await submit(broker, code, **EACH)) == [
+        {"json": {"is": "ada"}, "binary": {"f": {"mimeType": "text/plain"}}, "pairedItem": {"item": 0}},
+        {"json": "Cleo", "pairedItem": {"item": 2}},
+    ]
+
+
+async def test_each_item_bare_dict_with_binary(broker: Broker) -> None:
+    """A bare dict becomes the json, without its binary part."""
+    code = "return {'n': 1, 'binary': {'f': {'mimeType': 'a/b'}}}"
+    (first, *_) = value(await submit(broker, code, **EACH))
+    assert first == {"json": {"n": 1}, "binary": {"f": {"mimeType": "a/b"}}, "pairedItem": {"item": 0}}
+
+
+async def test_each_item_runs_are_apart(broker: Broker) -> None:
+    """What one item's run left in its globals is not there in the next."""
+    code = "global seen\ntry:\n    seen += 1\nexcept NameError:\n    seen = 1\nreturn {'seen': seen}"
+    assert [row["json"]["seen"] for row in value(await submit(broker, code, **EACH))] == [1, 1, 1]
+
+
+async def test_runtime_error(broker: Broker) -> None:
+    """Message, the user's own line, the exception's type, and only the user's frames."""
+    code = "a = 1\n\ndef compute(b):\n    return a / b\n\nreturn [compute(0)]"
+    report = error(await submit(broker, code))
+    assert report["message"] == "division by zero"
+    assert report["description"].startswith("Line 4: ZeroDivisionError: division by zero (in compute)")
+    assert report["lineNumber"] == 4
+    assert [line for line in report["stack"].splitlines() if "File" in line] == [
+        '  File "<task>", line 6, in task',
+        '  File "<task>", line 4, in compute',
+    ]
+
+
+async def test_error_of_an_item(broker: Broker) -> None:
+    """In per-item mode the error says which item."""
+    report = error(await submit(broker, "if _item['json']['age'] < 18:\n    raise ValueError('minor')\nreturn _item", **EACH))
+    assert (report["message"], report["itemIndex"], report["lineNumber"]) == ("minor", 1, 2)
+
+
+async def test_syntax_error(broker: Broker) -> None:
+    """Line and caret, in the user's own numbering."""
+    report = error(await submit(broker, "items = _items\nfor item in items\n    pass"))
+    assert report["message"] == "expected ':' (line 2)"
+    assert report["description"].splitlines() == [
+        "Line 2: SyntaxError: expected ':'",
+        "for item in items",
+        "                 ^",
+    ]
+    assert report["lineNumber"] == 2
+
+
+async def test_continue_on_fail(broker: Broker) -> None:
+    """A failed task is done with one item that carries the message."""
+    outcome = await submit(broker, "raise ValueError('boom')", continueOnFail=True)
+    assert value(outcome) == [{"json": {"error": "boom"}}]
+
+
+async def test_prints_before_a_failure_arrive(broker: Broker) -> None:
+    """What was printed is delivered, in order, whatever comes then."""
+    with trio.fail_after(20):
+        handle = broker.submit({"code": "print('one')\nprint(2, [3])\nraise ValueError('x')", "items": []})
+        await handle.outcome()
+    assert handle.console == [["'one'"], ["2", "[3]"]]
+
+
+async def test_prints_are_streamed(broker: Broker) -> None:
+    """A print arrives while its task still runs."""
+    seen = trio.Event()
+    with trio.fail_after(20):
+        handle = broker.submit(
+            {"code": "print('now')\nwhile True:\n    pass", "items": []}, on_console=lambda parts: seen.set()
+        )
+        await seen.wait()
+        handle.cancel()
+        assert (await handle.outcome()).status == "cancelled"
+
+
+async def test_cancel_kills_at_once(broker: Broker) -> None:
+    """A cancelled loop is gone, and its slot serves again."""
+    with trio.fail_after(20):
+        for _ in range(3):
+            handle = broker.submit({"code": "while True:\n    pass", "items": []})
+            while handle.task_id is None or not broker.runners[0].tasks:
+                await trio.sleep(0.005)
+            handle.cancel()
+            assert (await handle.outcome()).status == "cancelled"
+    assert value(await submit(broker, "return 1")) == 1
+
+
+async def test_system_exit_is_an_error(broker: Broker) -> None:
+    """User code has no say over the worker's life."""
+    report = error(await submit(broker, "raise SystemExit(3)"))
+    assert "tried to exit" in report["message"]
+
+
+async def test_exception_that_lies(broker: Broker) -> None:
+    """An exception whose __str__ fails is reported by its type."""
+    code = "class Odd(Exception):\n    def __str__(self):\n        raise ValueError('no')\nraise Odd()"
+    assert error(await submit(broker, code))["message"] == "Odd"
+
+
+async def test_recursion(broker: Broker) -> None:
+    """Endless recursion is an ordinary error."""
+    report = error(await submit(broker, "def f():\n    return f()\nreturn f()"))
+    assert "recursion" in report["message"]
+    assert report["lineNumber"] == 2
+
+
+async def test_lone_surrogates_travel(broker: Broker) -> None:
+    """Half an emoji in, half an emoji out: JavaScript allows it."""
+    items = [{"json": {"s": "\ud83d"}}]
+    with trio.fail_after(20):
+        # as JSON.stringify writes it: msgspec alone could not carry it
+        raw = msgspec.Raw(json.dumps(items).encode())
+        from pool.messages import TaskSettings
+
+        outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
+    assert value(outcome) == items
+
+
+async def test_large_items_in_and_out(broker: Broker) -> None:
+    """Ten megabytes pass through every layer unharmed."""
+    items = [{"json": {"n": n, "blob": "0123456789" * 100}} for n in range(10_000)]
+    assert value(await submit(broker, "return _items", items=items)) == items
+
+
+async def test_state_does_not_leak() -> None:
+    """With a single slot, the next task finds nothing that the one before left in modules or builtins."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings(max_concurrency=1, warm_workers=1)) as broker:
+            leave = "import json\nimport collections\ncollections.leak = 1\nreturn 1"
+            await submit(broker, leave)
+            look = "import collections\nreturn hasattr(collections, 'leak')"
+            assert value(await submit(broker, look)) is False
+
+
+async def test_time_limit() -> None:
+    """A runaway loop is cut off with a message that names the setting."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings(task_timeout=0.3)) as broker:
+            report = error(await submit(broker, "while True:\n    pass"))
+            assert report["message"] == "Task execution timed out after 0.3 seconds"
+            assert "N8N_RUNNERS_TASK_TIMEOUT" in report["description"]
+            done = await submit(broker, "while True:\n    pass", continueOnFail=True)
+            assert "timed out" in value(done)[0]["json"]["error"]
+            assert value(await submit(broker, "return 1")) == 1
+
+
+async def test_memory_limit() -> None:
+    """A memory hog ends with a message that says what to raise; its neighbour doesn't notice."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings(task_memory=64 * 2**20)) as broker:
+            neighbour = broker.submit({"code": "import time\ntime.sleep(0.3)\nreturn 'fine'", "items": []})
+            report = error(await submit(broker, "rows = []\nwhile True:\n    rows.append('x' * 100000)"))
+            assert report["message"] == "Task exceeded its memory limit of 64 MiB"
+            assert "REPTARIUM_TASK_MEMORY" in report["description"]
+            assert value(await neighbour.outcome()) == "fine"
+
+
+async def test_result_limit() -> None:
+    """A result over the limit is an error that names the setting, not a giant message."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings(max_result=10_000)) as broker:
+            report = error(await submit(broker, "return 'x' * 20000"))
+            assert "over the limit of 10000 bytes" in report["message"]
+            assert "REPTARIUM_MAX_RESULT" in report["description"]
+
+
+async def test_console_limit() -> None:
+    """Endless printing is cut with a visible note; the task itself goes on."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings(max_console=2000)) as broker:
+            handle = broker.submit({"code": "for i in range(1000):\n    print('line', i)\nreturn 1", "items": []})
+            assert value(await handle.outcome()) == 1
+            assert "REPTARIUM_MAX_CONSOLE" in handle.console[-1][0]
+            assert len(handle.console) < 200
+
+
+async def test_thousand_tasks_at_fifty_concurrent() -> None:
+    """1,000 tasks, 50 in flight, on 10 slots: each gets its own right result."""
+    with trio.fail_after(120):
+        async with embedded_runner(make_settings(max_concurrency=10, warm_workers=10)) as broker:
+            turns = trio.CapacityLimiter(50)
+            results: dict[int, Any] = {}
+
+            async def one(number: int) -> None:
+                async with turns:
+                    code = "return [{'json': {'n': _items[0]['json']['n'], 'square': _items[0]['json']['n'] ** 2}}]"
+                    handle = broker.submit({"code": code, "items": [{"json": {"n": number}}]})
+                    results[number] = value(await handle.outcome())
+
+            async with trio.open_nursery() as nursery:
+                for number in range(1000):
+                    nursery.start_soon(one, number)
+            assert results == {n: [{"json": {"n": n, "square": n * n}}] for n in range(1000)}
+            assert broker.counters.errors == 0

@@ -1,0 +1,210 @@
+"""`reptarium run` as a process of its own, beside a broker that isn't in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import trio
+
+from pool.broker import Broker, BrokerConfig, open_broker
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+    """`python -m pool run`, with nothing in its environment but what is given."""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pool", "run", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+async def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """The exit status and everything that was said."""
+    out, _ = await trio.to_thread.run_sync(process.communicate)
+    return process.returncode, out.decode()
+
+
+@asynccontextmanager
+async def running(broker: Broker, **environ: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """A registered runner process."""
+    process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, **environ})
+    try:
+        await broker.wait_for_runner()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        if process.stdout is not None and not process.stdout.closed:
+            with trio.CancelScope(shield=True):
+                await ended(process)
+
+
+async def test_grant_token_and_uri_are_enough() -> None:
+    """With only a grant token and the broker's address a task is served; SIGTERM ends with status 0."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+                outcome = await broker.submit({"code": "return [1]", "items": []}).outcome()
+                assert outcome.status == "done"
+                assert len(broker.runners) == 1
+            assert process.returncode == 0
+
+
+async def test_used_grant_token_ends_the_runner() -> None:
+    """A 403 with nothing but a grant token: a non-zero status, and a message that says what to do."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": "used-up"})
+            status, said = await ended(process)
+    assert status == 1
+    assert "403" in said
+    assert "N8N_RUNNERS_AUTH_TOKEN" in said
+    assert "used-up" not in said
+
+
+async def test_auth_token_reconnects() -> None:
+    """With the auth token a runner whose connection is cut comes back by itself."""
+    with trio.fail_after(60):
+        async with (
+            open_broker(BrokerConfig(auth_token="secret")) as broker,
+            running(broker, N8N_RUNNERS_AUTH_TOKEN="secret"),
+        ):
+            (first,) = broker.runners
+            broker.disconnect(first.id, abrupt=True)
+            while broker.runners:
+                await trio.sleep(0.01)
+            await broker.wait_for_runner()
+            outcome = await broker.submit({"code": "return 1", "items": []}).outcome()
+            assert outcome.status == "done"
+
+
+async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
+    """Under n8n's launcher the runner must end, so that the launcher starts it anew."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            process = start(
+                {"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token()}
+            )
+            runner = await broker.wait_for_runner()
+            broker.disconnect(runner.id, abrupt=False)
+            status, said = await ended(process)
+    assert status != 0
+    assert "the broker is gone" in said
+
+
+async def test_sigterm_finishes_what_runs() -> None:
+    """A running task is finished within the graceful time-out, and nothing new is taken."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(
+                broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
+            ) as process:
+                handle = broker.submit({"code": "import time\nprint('on')\ntime.sleep(0.5)\nreturn 'ok'", "items": []})
+                while not handle.console:
+                    await trio.sleep(0.01)
+                process.send_signal(signal.SIGTERM)
+                assert (await handle.outcome()).status == "done"
+                status, _ = await ended(process)
+            assert status == 0
+
+
+async def test_sigterm_answers_what_does_not_end() -> None:
+    """What runs longer than the graceful time-out is killed and still answered."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(
+                broker,
+                N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
+                N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="1",
+            ) as process:
+                handle = broker.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
+                while not handle.console:
+                    await trio.sleep(0.01)
+                process.send_signal(signal.SIGTERM)
+                outcome = await handle.outcome()
+                await ended(process)
+                assert outcome.status == "error"
+                assert outcome.error is not None
+                assert "shutting down" in outcome.error.message
+
+
+async def test_killed_runner_leaves_nothing() -> None:
+    """SIGKILL of the runner takes the zygote and every worker with it."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+                family = psutil.Process(process.pid).children(recursive=True)
+                assert len(family) >= 2
+                process.kill()
+                await trio.to_thread.run_sync(process.wait)
+            _, alive = await trio.to_thread.run_sync(lambda: psutil.wait_procs(family, timeout=5))
+            assert not alive
+
+
+async def test_idle_runner_shuts_down() -> None:
+    """N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT ends a runner that has nothing to do, with status 0."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            process = start(
+                {
+                    "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
+                    "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),
+                    "N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT": "1",
+                }
+            )
+            status, said = await ended(process)
+    assert status == 0, said
+
+
+async def test_zygote_is_replaced() -> None:
+    """A killed zygote fails the tasks that ran, with words, and the next task is served by a new one."""
+    with trio.fail_after(60):
+        async with open_broker() as broker, running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+            handle = broker.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
+            while not handle.console:
+                await trio.sleep(0.01)
+            (zygote,) = psutil.Process(process.pid).children()
+            zygote.kill()
+            outcome = await handle.outcome()
+            assert outcome.status == "error"
+            assert outcome.error is not None
+            assert "sandbox was restarted" in outcome.error.message
+            assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+
+
+BAD = [
+    ({}, "N8N_RUNNERS_AUTH_TOKEN"),
+    ({"N8N_RUNNERS_AUTH_TOKEN": "x", "N8N_RUNNERS_MAX_CONCURRENCY": "many"}, "N8N_RUNNERS_MAX_CONCURRENCY"),
+    ({"N8N_RUNNERS_AUTH_TOKEN": "x", "REPTARIUM_ISOLATION": "none"}, "REPTARIUM_ISOLATION"),
+]
+
+
+@pytest.mark.parametrize(("environ", "named"), BAD)
+async def test_wrong_settings(environ: dict[str, str], named: str) -> None:
+    """A mistake in the settings ends with status 78 and names the variable."""
+    with trio.fail_after(30):
+        status, said = await ended(start(environ))
+    assert status == 78
+    assert named in said
+
+
+async def test_print_config() -> None:
+    """--print-config shows every value and its source, and no secret."""
+    with trio.fail_after(30):
+        status, said = await ended(start({"N8N_RUNNERS_AUTH_TOKEN": "hush-hush"}, "--print-config"))
+    assert status == 0
+    assert "N8N_RUNNERS_MAX_CONCURRENCY" in said
+    assert "hush-hush" not in said
+
+

@@ -1,0 +1,85 @@
+"""What print sends."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+
+import pytest
+
+from sandbox.console import Console, StderrTail, truncation_note
+
+
+def printed(*calls: tuple[tuple[object, ...], dict[str, object]], limit: int = 1 << 20) -> list[list[str]]:
+    """The frames that these print calls make."""
+    frames: list[list[str]] = []
+    console = Console(lambda raw: frames.append(json.loads(raw)), limit)
+    for args, options in calls:
+        console.print(*args, **options)  # type: ignore[arg-type]
+    console.flush()
+    return frames
+
+
+#: as n8n's own runner formats them (recorded with n8n 2.40.5)
+ORIGINAL = [
+    (("hello",), ["'hello'"]),
+    (("a", 1, 2.5, True, None), ["'a'", "1", "2.5", "True", "None"]),
+    ((), []),
+    (({"k": [1, 2], "u": "ü"}, [1, "two"], (3, 4)), ['{"k": [1, 2], "u": "ü"}', '[1, "two"]', "[3, 4]"]),
+    (({1}, {"d": {"e": None}}), ['"{1}"', '{"d": {"e": null}}']),
+    (("multi\nline", 'quo"te', "it's"), ["'multi\nline'", "'quo\"te'", "'it's'"]),
+    ((10**20, 1e100, -0.0), ["100000000000000000000", "1e+100", "-0.0"]),
+    ((datetime.date(2024, 1, 2), b"bytes", 1 + 2j), ['"2024-01-02"', "\"b'bytes'\"", '"(1+2j)"']),
+]
+
+
+@pytest.mark.parametrize(("args", "expected"), ORIGINAL)
+def test_original_format(args: tuple[object, ...], expected: list[str]) -> None:
+    """Plain prints look as in n8n's own runner."""
+    assert printed((args, {})) == [expected]
+
+
+def test_sep_and_end() -> None:
+    """sep joins into one text; end without a newline holds the line back until it is complete."""
+    assert printed((("a", 1), {"sep": "-"}), ((1,), {"end": ", "}), (("b",), {})) == [["'a-1'"], ["'1, b'"]]
+
+
+def test_unfinished_line_is_not_lost() -> None:
+    """The last print(…, end="") comes out when the task ends."""
+    assert printed((("dots",), {"end": "..."})) == [["'dots...'"]]
+
+
+def test_file_gets_the_text() -> None:
+    """print(file=…) writes there and sends nothing."""
+    buffer = io.StringIO()
+    assert printed((("a", 1), {"file": buffer})) == []
+    assert buffer.getvalue() == "a 1\n"
+
+
+def test_wrong_sep_is_a_type_error() -> None:
+    """As with the built-in print."""
+    with pytest.raises(TypeError, match="sep must be None or a string, not int"):
+        printed((("a",), {"sep": 1}))
+
+
+def test_output_is_bounded_and_says_so_once() -> None:
+    """After the limit one note tells what to raise; nothing follows it."""
+    frames = printed(*[(("x" * 50,), {})] * 10, limit=200)
+    assert frames[-1] == [truncation_note(200)]
+    assert frames.count([truncation_note(200)]) == 1
+    assert len(frames) < 6
+
+
+def test_lone_surrogate_is_printable() -> None:
+    """Half an emoji has no UTF-8 form and is sent as an escape."""
+    assert printed((("\ud83d",), {})) == [["'\ud83d'"]]
+
+
+def test_stderr_keeps_the_tail() -> None:
+    """However much is written, the end is what is kept."""
+    tail = StderrTail()
+    for number in range(100_000):
+        tail.write(f"{number}\n")
+    assert tail.tail().endswith("99999\n")
+    assert len(tail.tail()) <= 16 * 1024

@@ -1,0 +1,158 @@
+"""How what user code returned becomes JSON."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.results import Conversion, ResultError, encode
+
+
+def decoded(value: object, conversion: Conversion = "rich") -> Any:
+    """Through our encoder and a strict parser."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(encode(value, conversion), parse_constant=refuse)
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    when: datetime.date
+
+
+UTC = datetime.timezone.utc
+
+RICH = [
+    (datetime.datetime(2024, 2, 29, 12, 30), "2024-02-29T12:30:00"),
+    (datetime.datetime(2024, 2, 29, 12, 30, tzinfo=UTC), "2024-02-29T12:30:00+00:00"),
+    (datetime.date(2024, 2, 29), "2024-02-29"),
+    (datetime.time(1, 2), "01:02:00"),
+    ({3, 1, 2}, [1, 2, 3]),
+    (frozenset("a"), ["a"]),
+    (Point(1, datetime.date(2024, 1, 1)), {"x": 1, "when": "2024-01-01"}),
+    (decimal.Decimal("1.5"), 1.5),
+    (decimal.Decimal("12345678901234567890"), 12345678901234567890),
+    (decimal.Decimal("NaN"), None),
+    (decimal.Decimal("1E+999999"), None),
+    (float("nan"), None),
+    (float("-inf"), None),
+    ((1, (2, 3)), [1, [2, 3]]),
+    (collections.OrderedDict(a=1), {"a": 1}),
+    (collections.Counter("aab"), {"a": 2, "b": 1}),
+    ({1: "a", None: "b", True: "c", 2.5: "d"}, {"1": "c", "null": "b", "2.5": "d"}),
+    ({(1, 2): "t"}, {"(1, 2)": "t"}),
+    ({datetime.date(2024, 1, 1): 1}, {"2024-01-01": 1}),
+    (Level.HIGH, 3),
+    # JSON has no form for these: their text, as in n8n's own runner
+    (b"abc", "b'abc'"),
+    (1 + 2j, "(1+2j)"),
+    (Colour.RED, "Colour.RED"),
+    (datetime.timedelta(days=1), "1 day, 0:00:00"),
+    (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    (range(3), "range(0, 3)"),
+    ("half an emoji: \ud83d", "half an emoji: \ud83d"),
+    (10**40, 10**40),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), RICH, ids=[repr(v)[:40].encode("ascii", "replace").decode() for v, _ in RICH])
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [{"json": {"deep": [v]}}]], ids=["bare", "nested"])
+def test_rich_conversion(value: object, expected: object, wrap: Any) -> None:
+    """A value gets its JSON form wherever in the result it stands."""
+    assert decoded(wrap(value)) == wrap(expected)
+
+
+@pytest.mark.parametrize(
+    "value", [datetime.datetime(2024, 1, 1), {1, 2}, decimal.Decimal("1.5"), Point(1, datetime.date(2024, 1, 1))]
+)
+def test_original_conversion_keeps_python_text(value: object) -> None:
+    """With REPTARIUM_RESULT_CONVERSION=original everything that n8n's runner stringifies stays a string."""
+    assert decoded([value], "original") == [str(value)]
+
+
+def test_original_conversion_still_writes_valid_json() -> None:
+    """A NaN is null in either conversion: n8n could not parse it, and the task would hang."""
+    assert decoded({"a": float("nan")}, "original") == {"a": None}
+
+
+def test_numpy_values() -> None:
+    """Numpy scalars become numbers, arrays lists, missing values null."""
+    np = pytest.importorskip("numpy")
+    value = {
+        "i": np.int64(3),
+        "f": np.float32(0.5),
+        "n": np.float64("nan"),
+        "b": np.bool_(True),
+        "a": np.array([[1, 2], [3, 4]]),
+        "d": np.datetime64("2024-01-01"),
+        "t": np.datetime64("NaT"),
+        "k": {np.int64(1): 2},
+    }
+    assert decoded(value) == {
+        "i": 3, "f": 0.5, "n": None, "b": True, "a": [[1, 2], [3, 4]], "d": "2024-01-01", "t": None, "k": {"1": 2},
+    }  # fmt: skip
+
+
+def test_pandas_values() -> None:
+    """Pandas' timestamps are ISO 8601, its missing values null, its tables lists of rows."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": [1, 2], "when": pd.to_datetime(["2024-01-01", None])})
+    assert decoded([frame, pd.NA, pd.NaT, pd.Timestamp("2024-01-01"), pd.Series([1, 2])]) == [
+        [{"a": 1, "when": "2024-01-01T00:00:00"}, {"a": 2, "when": None}],
+        None, None, "2024-01-01T00:00:00", [1, 2],
+    ]  # fmt: skip
+
+
+def test_circular_result_is_refused() -> None:
+    """A result that contains itself is an error in words, not a crash."""
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(ResultError, match="contains itself"):
+        encode(value)
+
+
+def test_endless_nesting_is_refused() -> None:
+    """A result nested beyond any parser is an error in words."""
+    value: list[object] = []
+    for _ in range(200_000):
+        value = [value]
+    with pytest.raises(ResultError, match="nested too deeply"):
+        encode(value)
+
+
+def test_shared_but_not_circular_is_fine() -> None:
+    """The same list in two places is no cycle, NaN or not."""
+    shared = [float("nan")]
+    assert decoded({"a": shared, "b": shared}) == {"a": [None], "b": [None]}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_values_survive(value: object) -> None:
+    """What JSON can hold comes back as it was."""
+    assert decoded(value) == value

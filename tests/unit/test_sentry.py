@@ -1,0 +1,77 @@
+"""Error reports: only on demand, only ours, without secrets."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from pool.config import ConfigError, load_settings
+from pool.sentry import open_reporter
+
+DSN = "https://public@sentry.example/1"
+
+
+def test_nothing_is_imported_without_a_dsn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without N8N_SENTRY_DSN the extra isn't touched, and reports go nowhere."""
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    reporter = open_reporter(load_settings({}))
+    assert not reporter.enabled
+    reporter.report(ValueError("x"), part="zygote")
+    reporter.close()
+
+
+def test_missing_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DSN without the package says what to install, and doesn't show the DSN."""
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    with pytest.raises(ConfigError, match=r"reptarium\[sentry\]") as caught:
+        open_reporter(load_settings({"N8N_SENTRY_DSN": DSN}))
+    assert DSN not in str(caught.value)
+
+
+def test_wrong_dsn_is_a_configuration_error() -> None:
+    """What the SDK refuses is named without being shown."""
+    pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
+    with pytest.raises(ConfigError, match=r"N8N_SENTRY_DSN=\(hidden\)"):
+        open_reporter(load_settings({"N8N_SENTRY_DSN": "nonsense"}))
+
+
+def test_report_carries_no_secret_and_no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report has type, text and tags; the token in the text is hidden and local variables are absent."""
+    sdk = pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
+    sent: list[dict[str, Any]] = []
+
+    class Transport(sdk.Transport):  # type: ignore[misc, name-defined]
+        def capture_envelope(self, envelope: Any) -> None:
+            sent.extend(item.payload.json for item in envelope.items if item.type == "event")
+
+    original = sdk.init
+    monkeypatch.setattr(sdk, "init", lambda **options: original(transport=Transport, **options))
+    reporter = open_reporter(
+        load_settings(
+            {
+                "N8N_SENTRY_DSN": DSN,
+                "N8N_RUNNERS_AUTH_TOKEN": "hush",
+                "ENVIRONMENT": "staging",
+                "N8N_VERSION": "2.40.5",
+            }
+        )
+    )
+    try:
+        items = ["confidential"]
+        try:
+            raise ValueError(f"refused hush {len(items)}")
+        except ValueError as error:
+            reporter.report(error, part="link")
+        reporter.close()
+    finally:
+        original()  # no DSN: back to silence
+    (event,) = sent
+    assert event["exception"]["values"][0]["type"] == "ValueError"
+    assert event["tags"]["part"] == "link"
+    assert event["tags"]["n8n_version"] == "2.40.5"
+    assert event["environment"] == "staging"
+    text = repr(event)
+    assert "hush" not in text
+    assert "confidential" not in text
