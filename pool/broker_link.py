@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import math
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ import trio
 
 from pool.execution import Execution, OutcomeKind
 from pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
-from pool.logs import task_context, task_finished_fields
+from pool.logs import hide_secret, task_context, task_finished_fields
 from pool.messages import (
     BrokerDrain,
     BrokerRunnerRegistered,
@@ -196,7 +195,9 @@ class BrokerLink:
     async def _fetch_grant(self) -> str:
         if self._settings.auth_token is None:
             raise GrantRefused("the grant token is spent", fatal=True)
-        return await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token)
+        grant = await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token)
+        hide_secret(grant)
+        return grant
 
     async def _serve(self, connection: Connection) -> None:
         session = RunnerSession(
@@ -280,7 +281,9 @@ class BrokerLink:
             case Reserve(task_id):
                 self._reserve(task_id)
             case Start(task_id, settings):
-                self._executions[task_id].start(settings)
+                execution = self._executions[task_id]
+                execution.start(settings)
+                self._runner.metrics.task_started(execution.waited, execution.report.bytes_in)
             case Release(task_id):
                 self._executions[task_id].release()
             case Kill(task_id, reason):
@@ -299,6 +302,7 @@ class BrokerLink:
         assert self._router is not None
         assert self._nursery is not None
         self._runner.metrics.offers("accepted")
+        self.turned_away_at = -math.inf
         self._runner.metrics.task_accepted()
         execution = Execution(
             task_id, self._runner.pool, self._router, self._runner.limits, native=self._runner.native
@@ -308,8 +312,13 @@ class BrokerLink:
 
     async def _execute(self, execution: Execution) -> None:
         metrics, watchdog = self._runner.metrics, self._runner.watchdog
-        accepted = time.perf_counter()
-        execution.on_dispatch = lambda: watchdog.watch(execution.worker)
+
+        def dispatched() -> None:
+            watchdog.watch(execution.worker)
+            metrics.task_dispatched(execution.report.dispatch or 0.0)
+
+        execution.on_dispatch = dispatched
+        execution.on_call = metrics.rpc_finished
         try:
             outcome = await self._outcome(execution)
         finally:
@@ -317,14 +326,10 @@ class BrokerLink:
             if self._executions.get(execution.task_id) is execution:
                 del self._executions[execution.task_id]
         report, settings = execution.report, execution.settings
-        if outcome is None or settings is None:
+        if settings is None:
             metrics.task_abandoned()
-            if outcome is None:
-                return
-        else:
-            metrics.task_started(max(execution.started - accepted, 0.0), report.bytes_in)
-            if report.dispatch is not None:
-                metrics.task_dispatched(report.dispatch)
+        if outcome is None:
+            return
         await self._finish(execution, outcome)
         if settings is not None:
             kind = _OUTCOMES[report.kind]
@@ -362,6 +367,8 @@ class BrokerLink:
         if session is None or connection is None:
             return
         rest: list[Action] = []
+        if len(self._runner.links) > 1:
+            rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
         for action in session.finish(execution.task_id, outcome, trio.current_time()):
             if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
                 with suppress(LinkError):

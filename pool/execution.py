@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import trio
 
-from pool.callbacks import Callbacks, CallLimits
+from pool.callbacks import Callbacks, CallLimits, OnCall
 from pool.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
 from pool.rpc import RpcRouter
 from pool.worker_process import Worker, WorkerGone, describe_status
@@ -87,14 +87,24 @@ class Execution:
         self._killed_for: str | None = None
         self._released = False
         self._console_left = limits.max_console
+        self.accepted = time.perf_counter()
         self.started = 0.0
         self.on_dispatch: Callable[[], None] | None = None
+        self.on_call: OnCall | None = None
 
     def start(self, settings: TaskSettings) -> None:
         """The settings have come."""
         self.started = time.perf_counter()
         self.settings = settings
+        self.report.bytes_in = sum(
+            len(memoryview(raw)) for raw in (settings.items, settings.query) if isinstance(raw, msgspec.Raw)
+        ) + len(settings.code)
         self._settings_came.set()
+
+    @property
+    def waited(self) -> float:
+        """Seconds from the accepted offer to the settings."""
+        return self.started - self.accepted
 
     def kill(self, reason: str) -> None:
         """Kill the worker at once; :meth:`run` returns an error that gives ``reason``."""
@@ -162,7 +172,6 @@ class Execution:
             query_size=len(query),
             native=self._native,
         )
-        self.report.bytes_in = len(items) + len(query) + len(settings.code)
         for attempt in range(1, ATTEMPTS + 1):
             if self.worker is None:
                 self.worker = await self._pool.lease()
@@ -189,7 +198,7 @@ class Execution:
             Kind.FAILED: MAX_FAILURE,
             Kind.RPC: min(self._limits.calls.max_bytes, self._limits.memory) + _OVERHEAD,
         }
-        callbacks = Callbacks(self.task_id, self._router, self._limits.calls)
+        callbacks = Callbacks(self.task_id, self._router, self._limits.calls, self.on_call)
         while True:
             try:
                 kind, payload = await worker.receive(limits)
@@ -203,7 +212,7 @@ class Execution:
                 await self._print(payload)
             elif kind is Kind.RPC:
                 try:
-                    parts = await callbacks.answer(payload)
+                    parts = await self._answer(callbacks, worker, payload)
                     await worker.send(Kind.RPC_ANSWER, *parts)
                 except wire.ProtocolViolation as error:
                     raise self._violation(str(error)) from None
@@ -213,6 +222,29 @@ class Execution:
                 return self._done(payload)
             else:
                 raise self._failed(payload)
+
+    async def _answer(
+        self, callbacks: Callbacks, worker: Worker, payload: bytes | bytearray
+    ) -> list[bytes | memoryview]:
+        """The answer to a call; a worker that dies meanwhile ends the wait. Raises WorkerGone."""
+        parts: list[bytes | memoryview] | wire.ProtocolViolation | None = None
+
+        async def watch(scope: trio.CancelScope) -> None:
+            await worker.exited.wait()
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, nursery.cancel_scope)
+            try:
+                parts = await callbacks.answer(payload)
+            except wire.ProtocolViolation as error:
+                parts = error  # a nursery would wrap it into a group
+            nursery.cancel_scope.cancel()
+        if parts is None:
+            raise WorkerGone
+        if isinstance(parts, wire.ProtocolViolation):
+            raise parts
+        return parts
 
     async def _print(self, payload: bytes | bytearray) -> None:
         try:

@@ -104,17 +104,19 @@ class Connection:
     def __init__(self, ws: WebSocketConnection) -> None:
         self._ws = ws
         self._closing: trio.Event | None = None
+        self._unwritten = 0  # queued, or on its way from the queue to the socket
         self._outbox, self._outgoing = trio.open_memory_channel[bytes](OUTBOX)
 
     @property
     def backlog(self) -> int:
-        """How many messages wait for the writer."""
-        return self._outbox.statistics().current_buffer_used
+        """How many messages have been queued and not yet written."""
+        return self._unwritten
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
         try:
             self._outbox.send_nowait(encode(message))
+            self._unwritten += 1
         except trio.WouldBlock:
             raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
         except (trio.ClosedResourceError, trio.BrokenResourceError):
@@ -122,10 +124,14 @@ class Connection:
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed."""
+        self._unwritten += 1
         try:
             await self._outbox.send(encode(message))
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            self._unwritten -= 1
+            raise
 
     async def frames(self) -> AsyncIterator[str | bytes]:
         """Every message that comes, until the connection ends."""
@@ -148,6 +154,7 @@ class Connection:
         try:
             async for data in self._outgoing:
                 await self._write(data)
+                self._unwritten -= 1
         except (ConnectionClosed, trio.ClosedResourceError):
             self.close()
 
@@ -170,10 +177,9 @@ class Connection:
         self._outgoing.close()
 
     async def flush(self) -> None:
-        """Wait until the writer has taken everything that was queued."""
-        while self.backlog and self._ws.closed is None:
-            await trio.sleep(0.005)
-        # the last message may still be on its way through the socket; closing is ordered behind it
+        """Wait until everything that was queued is written."""
+        while self._unwritten and self._ws.closed is None:
+            await trio.sleep(0.002)
 
     async def aclose(self) -> None:
         """Close in order: what was queued goes out, then the closing handshake (RFC 6455, 7)."""
@@ -217,17 +223,31 @@ async def connect(
     """
     opened = False
     try:
-        async with trio.open_nursery() as nursery:
-            with trio.fail_after(CONNECT_TIMEOUT):
-                ws = await _handshake(nursery, uri, path, runner_id, grant, max_payload)
-            opened = True
-            connection = Connection(ws)
-            nursery.start_soon(connection.write)
-            try:
-                yield connection
-            finally:
-                await connection.finish()
-                nursery.cancel_scope.cancel()
+        with trio.fail_after(CONNECT_TIMEOUT):
+            stream = await _open_stream(uri)
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(CONNECT_TIMEOUT):
+                    ws = await trio_websocket.wrap_client_stream(
+                        nursery,
+                        stream,
+                        urlsplit(uri).netloc,
+                        f"{urlsplit(uri).path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
+                        extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
+                        max_message_size=max_payload,
+                        receive_buffer_size=RECEIVE_BUFFER,
+                    )
+                opened = True
+                connection = Connection(ws)
+                nursery.start_soon(connection.write)
+                try:
+                    yield connection
+                finally:
+                    await connection.finish()
+                    nursery.cancel_scope.cancel()
+        finally:
+            # a connection that the other side has ended is left open by trio-websocket
+            await trio.aclose_forcefully(stream)
     except (BaseExceptionGroup, OSError, HandshakeError, trio.TooSlowError) as error:
         # trio-websocket reports a refused handshake from its reader task, hence in a group
         if opened:
@@ -235,21 +255,16 @@ async def connect(
         raise _explained(uri, error) from None
 
 
-async def _handshake(
-    nursery: trio.Nursery, uri: str, path: str, runner_id: str, grant: str, max_payload: int
-) -> WebSocketConnection:
+async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     parts = urlsplit(uri)
-    tls = parts.scheme in ("https", "wss")
-    return await trio_websocket.connect_websocket(
-        nursery,
-        parts.hostname or "",
-        parts.port or (443 if tls else 80),
-        f"{parts.path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
-        use_ssl=ssl.create_default_context() if tls else False,
-        extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
-        max_message_size=max_payload,
-        receive_buffer_size=RECEIVE_BUFFER,
-    )
+    if parts.scheme in ("https", "wss"):
+        return await trio.open_ssl_over_tcp_stream(
+            parts.hostname or "",
+            parts.port or 443,
+            ssl_context=ssl.create_default_context(),
+            https_compatible=True,
+        )
+    return await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
 
 
 def _explained(uri: str, error: BaseException) -> BaseException:
@@ -266,4 +281,4 @@ def _explained(uri: str, error: BaseException) -> BaseException:
         return LinkError(f"{uri} refused the WebSocket ({error.status_code})")
     if isinstance(error, trio.TooSlowError):
         return LinkError(f"{uri}: no connection within {CONNECT_TIMEOUT:.0f} s")
-    return LinkError(f"{uri}: {error or type(error).__name__}")
+    return LinkError(f"{uri}: {str(error) or type(error).__name__}")

@@ -64,6 +64,7 @@ def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfi
         conversion=settings.result_conversion,
         max_result=settings.max_result,
         max_console=settings.max_console,
+        rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
         environ=task_environment(os.environ, settings)
         | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
         test_hook=test_hook,
@@ -133,6 +134,8 @@ class Runner:
             await nursery.start(self.pool.run)
             nursery.start_soon(self.watchdog.run)
             nursery.start_soon(self._observe)
+            if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith("dns+"):
+                nursery.start_soon(self._keep_sharing)
             if self.settings.auto_shutdown_timeout:
                 nursery.start_soon(self._shut_down_when_idle)
             task_status.started()
@@ -196,6 +199,12 @@ class Runner:
             self.metrics.open_offers(sum(link.open_offers for link in self.links))
             await trio.sleep(0.5)
 
+    async def _keep_sharing(self) -> None:
+        """A slot that was kept for a broker and not taken goes back to all."""
+        while True:
+            await trio.sleep(TURN / 2)
+            self.share_capacity()
+
     # ---- brokers ----------------------------------------------------------------------
 
     def _add_link(self, uri: str, nursery: trio.Nursery) -> BrokerLink:
@@ -246,15 +255,20 @@ class Runner:
         """How many tasks are accepted, over all brokers."""
         return sum(link.accepted for link in self.links)
 
-    def capacity_for(self, link: BrokerLink) -> int:
-        """What ``link``'s session may hold: what it has and what is free for it."""
-        free = max(self.settings.max_concurrency - self.accepted, 0)
+    def capacity_for(self, link: BrokerLink, *, ending: int = 0) -> int:
+        """What ``link``'s session may hold: what it has and what is free for it.
+
+        ``ending`` of its tasks are about to end. A slot is kept for each broker that was turned
+        away a moment ago: otherwise the one whose task just ended would always be the first to
+        have the next, and the others would starve.
+        """
+        free = max(self.settings.max_concurrency - self.accepted + ending, 0)
         if free and len(self.links) > 1:
-            now = trio.current_time()
-            first = [other for other in self.links if other.turned_away_at + TURN > now and other.registered]
+            since = trio.current_time() - TURN
+            first = [other for other in self.links if other.turned_away_at > since and other.registered]
             if first and link not in first:
                 free = max(free - len(first), 0)
-        return link.accepted + free
+        return link.accepted - ending + free
 
     def share_capacity(self) -> None:
         """After a slot was taken or became free: tell every session what it may hold now."""

@@ -124,14 +124,14 @@ class WorkerPool:
 
     def discard(self, worker: Worker, reason: str = "done") -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
-        if worker.state == "dead" and worker.number not in self.workers:
+        if worker.state == "dead":
+            worker.close_socket()  # it died while a task had it
             return
         if worker.killed_for is None and self._meter is not None:
             self._meter.worker_killed(reason)
         worker.kill(reason)
         worker.close_socket()
-        if worker.state != "dead":
-            worker.state = "discarded"
+        worker.state = "discarded"
         self._refill()
 
     async def wait_warm(self, count: int | None = None) -> None:

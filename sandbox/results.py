@@ -43,7 +43,11 @@ class ResultError(Exception):
 
 def encode(value: object, conversion: Conversion = "rich") -> bytes:
     """``value`` as one JSON value in UTF-8. Raises :class:`ResultError`."""
-    if _is_plain(value):
+    try:
+        plain = _is_plain(value)
+    except PermissionError:
+        plain = False  # in the midst of user code (parameters of a call) the look is out of reach
+    if plain:
         try:
             return _plain_encoder.encode(value)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):

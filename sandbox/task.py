@@ -14,7 +14,7 @@ import gc
 import json
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import msgspec
 from sandbox import results
 from sandbox.console import Console, StderrTail
 from sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
+from sandbox.names import CallNames, Supply
 from sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.
@@ -44,14 +45,22 @@ class TaskInput(NamedTuple):
 class Environment(NamedTuple):
     """What a worker's tasks share: the policy and the limits of the zygote's configuration.
 
-    ``names`` makes the call-back names that user code sees (index of the current item → names).
+    ``callbacks`` makes the names that call back into n8n; None where there are none.
     """
 
     policy: LanguagePolicy
     conversion: results.Conversion
     max_result: int
     memory: int
-    names: Callable[[list[Any], int | None], dict[str, object]] | None = None
+    callbacks: CallNames | None = None
+
+
+class Outcome(NamedTuple):
+    """What a task brought, as raw JSON. The last two are empty where there is nothing to save."""
+
+    result: bytes
+    custom_data: bytes = b""
+    static_data: bytes = b""
 
 
 class TaskFailed(Exception):
@@ -62,8 +71,8 @@ class TaskFailed(Exception):
         self.failure = failure
 
 
-def execute(task: TaskInput, env: Environment, console: Console, stderr: StderrTail) -> bytes:
-    """Run the task and return its result as raw JSON. Raises :class:`TaskFailed`."""
+def execute(task: TaskInput, env: Environment, console: Console, stderr: StderrTail) -> Outcome:
+    """Run the task. Raises :class:`TaskFailed`."""
     try:
         return _execute(task, env, console)
     except TaskFailed as failed:
@@ -75,7 +84,7 @@ def execute(task: TaskInput, env: Environment, console: Console, stderr: StderrT
         console.flush()
 
 
-def _execute(task: TaskInput, env: Environment, console: Console) -> bytes:
+def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
     linecache.cache[FILENAME] = (len(task.code), None, task.code.splitlines(True), FILENAME)
     try:
         code = compile_task(task.code, env.policy, filename=FILENAME)
@@ -105,12 +114,23 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> bytes:
     if not isinstance(items, list):
         raise TaskFailed(Failure(kind="input", message="the task's items are not a list"))
 
+    supply = env.callbacks(task.code, items, code) if env.callbacks is not None else None
     if task.per_item:
-        value: object = list(_each_item(code, items, env, console))
+        value: object = list(_each_item(code, items, env, console, supply))
     else:
-        names = env.names(items, None) if env.names else {}
-        value = _call(code, {**names, "_items": items, "_query": query, "print": console.print}, env, None)
-    return _encode(value, env)
+        names: dict[str, object] = {"_items": items, "_query": query, "print": console.print}
+        if supply is not None:
+            names = {**_supplied(supply, None, env), **names}
+        value = _call(code, names, env, None)
+    result = _encode(value, env)
+    if supply is None:
+        return Outcome(result)
+    try:
+        return Outcome(result, *supply.outcome())
+    except Exception as error:
+        raise TaskFailed(
+            Failure(kind="result", message=f"the static data cannot be saved: {error}")
+        ) from None
 
 
 def _decode(raw: bytes | memoryview, what: str) -> Any:
@@ -126,12 +146,22 @@ def _decode(raw: bytes | memoryview, what: str) -> Any:
         ) from None
 
 
+def _supplied(supply: Supply, index: int | None, env: Environment) -> dict[str, object]:
+    """The names that call back; n8n may have to be asked for some (``_now``)."""
+    try:
+        return supply(index)
+    except Exception as error:
+        raise TaskFailed(_user_failure(error, env, index)) from None
+
+
 def _each_item(
-    code: CodeType, items: list[Any], env: Environment, console: Console
+    code: CodeType, items: list[Any], env: Environment, console: Console, supply: Supply | None
 ) -> Iterator[dict[str, Any]]:
-    for index, item in enumerate(items):
-        names = env.names(items, index) if env.names else {}
-        output = _call(code, {**names, "_item": item, "print": console.print}, env, index)
+    for index in range(len(items)):
+        names: dict[str, object] = {"_item": items[index], "print": console.print}
+        if supply is not None:
+            names = {**_supplied(supply, index, env), **names}
+        output = _call(code, names, env, index)
         if output is None:
             continue
         paired: dict[str, Any] = {"pairedItem": {"item": index}}

@@ -196,7 +196,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_console: int = 2**20
     environ: dict[str, str] = {}
     helpers: bool = True
-    rpc_timeout: float = 60.0
+    rpc_max_bytes: int = 256 * 2**20
     test_hook: bool = False
 
 

@@ -32,6 +32,7 @@ import msgspec
 from sandbox import wire
 from sandbox.console import Console, StderrTail
 from sandbox.kernel import Prepared
+from sandbox.names import CallNames
 from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
 from sandbox.wire import Kind, ZygoteConfig
 
@@ -139,6 +140,9 @@ def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environ
         conversion=config.conversion,
         max_result=config.max_result,
         memory=config.isolation.memory,
+        callbacks=CallNames(channel, config.rpc_max_bytes)
+        if channel is not None and config.helpers
+        else None,
     )
 
 
@@ -200,13 +204,15 @@ def _serve(channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
         return
     console = Console(lambda data: channel.send(Kind.CONSOLE, data), config.max_console)
     try:
-        result = execute(
+        outcome = execute(
             TaskInput(head.code, head.per_item, items, query), environment(config, channel), console, stderr
         )
     except TaskFailed as failed:
         channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
     else:
-        channel.send(Kind.RESULT, *wire.with_head(wire.ResultHead(), result))
+        _, *saved = outcome
+        sizes = wire.ResultHead(*map(len, saved))
+        channel.send(Kind.RESULT, *wire.with_head(sizes, *outcome))
 
 
 def _native(code: str, channel: Channel, config: ZygoteConfig) -> None:

@@ -1,0 +1,545 @@
+"""Which request goes to which offer: the broker's side of the protocol, without I/O.
+
+Theory of operation. A *peer* is one connection of a runner. It says who it is, then makes *offers*,
+one per free slot. A *task* begins as a request that waits; when a request and an offer of the same
+type are both there, the oldest of each are matched and the offer is gone, whatever becomes of it::
+
+      submit          offer accepted           taskaccepted
+    ─────────► waiting ───────────► offered ─────────────────► running ──► ended
+                  ▲                    │                          │
+                  └────────────────────┘                 taskdone, taskerror, timeout,
+          taskrejected, taskdeferred, no                 cancel, peer gone
+          acknowledgement in time, peer gone
+
+Matching happens when a request or an offer arrives or a request is put back, never on a timer. A
+deferred request alone waits for the next arrival: the launcher that deferred it is still starting
+the runner it is meant for. Each attempt has its own task id, as with n8n, so that a late answer to an
+attempt that was given up can't be mistaken for one to the next.
+
+Every method takes ``now`` (seconds, any monotonic clock) and returns the actions that it causes, in
+order. ``next_deadline`` says when ``tick`` is due.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pool.broker.outcome import Counters, Outcome, Status
+from pool.broker.queues import Deadlines, OfferBook
+from pool.broker.records import (
+    CANCELLED,
+    CLOSE_GOING_AWAY,
+    CLOSE_NORMAL,
+    CLOSE_UNRESPONSIVE,
+    MAX_UNACKNOWLEDGED,
+    NOT_ACKNOWLEDGED,
+    SHUTTING_DOWN,
+    TIMED_OUT,
+    Action,
+    Call,
+    Close,
+    Finish,
+    Log,
+    Offer,
+    Peer,
+    Registered,
+    Send,
+    Serve,
+    Task,
+)
+from pool.messages import (
+    BrokerDrain,
+    BrokerInfoRequest,
+    BrokerRunnerRegistered,
+    BrokerTaskCancel,
+    BrokerTaskOfferAccept,
+    BrokerTaskSettings,
+    Malformed,
+    RunnerInfo,
+    RunnerMessage,
+    RunnerNodeTypesRequest,
+    RunnerRpcCall,
+    RunnerTaskAccepted,
+    RunnerTaskDataRequest,
+    RunnerTaskDeferred,
+    RunnerTaskDone,
+    RunnerTaskError,
+    RunnerTaskOffer,
+    RunnerTaskRejected,
+    TaskDoneData,
+    TaskErrorData,
+    TaskSettings,
+    Unknown,
+)
+
+#: How many ended task ids are remembered, to tell a second answer from an invented one.
+_REMEMBERED = 8192
+
+
+def new_task_id() -> str:
+    """Eight characters of ``A-Za-z0-9_-``: what n8n's task ids look like."""
+    return secrets.token_urlsafe(6)
+
+
+class Matchmaker:
+    """The broker's state: peers, offers, requests, tasks.
+
+    ``accept_timeout``, ``request_timeout`` and ``task_timeout`` are seconds. ``stamp`` is the clock of
+    the outcome's timings, apart from ``now`` so that measuring doesn't depend on how time is faked.
+    """
+
+    def __init__(
+        self,
+        *,
+        accept_timeout: float = 2.0,
+        request_timeout: float = 60.0,
+        task_timeout: float = 300.0,
+        new_id: Callable[[], str] = new_task_id,
+        stamp: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.counters = Counters()
+        self.draining = False
+        self.peers: dict[int, Peer] = {}
+        self._accept_timeout = accept_timeout
+        self._request_timeout = request_timeout
+        self._task_timeout = task_timeout
+        self._new_id = new_id
+        self._stamp = stamp
+        self._numbers = 0
+        self._tasks: dict[int, Task] = {}
+        self._attempts: dict[str, Task] = {}
+        self._waiting: dict[str, list[int]] = {}
+        self._offers = OfferBook()
+        self._deadlines = Deadlines(self._tasks)
+        self._ended: dict[str, Status] = {}
+
+    # --- what the outside asks -------------------------------------------------------------
+
+    @property
+    def unfinished(self) -> int:
+        """How many tasks have no outcome yet."""
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for an offer."""
+        return sum(task.state == "waiting" for task in self._tasks.values())
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`tick` is due; None while nothing waits for time to pass."""
+        return self._deadlines.next()
+
+    def open_offers(self, peer: Peer, now: float) -> int:
+        """How many offers of ``peer`` are still good."""
+        return sum(offer.expires > now for offer in peer.offers.values())
+
+    # --- requesters ------------------------------------------------------------------------
+
+    def submit(
+        self,
+        settings: TaskSettings,
+        now: float,
+        *,
+        task_type: str = "python",
+        timeout: float | None = None,
+        request_timeout: float | None = None,
+    ) -> tuple[Task, list[Action]]:
+        """Queue a request. While draining it ends at once."""
+        self._numbers += 1
+        task = Task(
+            self._numbers,
+            self._fresh_id(),
+            settings,
+            task_type,
+            self._task_timeout if timeout is None else timeout,
+            self._stamp(),
+        )
+        self.counters.requests += 1
+        self._tasks[task.number] = task
+        actions: list[Action] = []
+        if self.draining:
+            self._end(task, "cancelled", SHUTTING_DOWN, actions)
+            return task, actions
+        task.request_deadline = now + (self._request_timeout if request_timeout is None else request_timeout)
+        self._enqueue(task)
+        self._match(now, actions)
+        return task, actions
+
+    def cancel(self, task: Task, reason: str = CANCELLED) -> list[Action]:
+        """End a task that its requester no longer wants. Nothing happens when it has already ended."""
+        actions: list[Action] = []
+        if task.state != "ended":
+            self._withdraw(task, reason, actions)
+            self._end(task, "cancelled", reason, actions)
+        return actions
+
+    # --- peers -----------------------------------------------------------------------------
+
+    def connect(self, key: int, runner_id: str, now: float) -> list[Action]:
+        """A runner's connection is open. An older one with the same id is closed with 1000."""
+        actions: list[Action] = []
+        for peer in [peer for peer in self.peers.values() if peer.runner_id == runner_id]:
+            actions.append(Close(peer.key, CLOSE_NORMAL, "Runner connected again"))
+            self._forget(peer, "The runner connected again and gave up its tasks", now, actions)
+        self.peers[key] = Peer(key, runner_id)
+        self.counters.connects += 1
+        actions.append(Send(key, BrokerInfoRequest()))
+        return actions
+
+    def disconnect(
+        self, key: int, now: float, fault: str = "The runner's connection was lost"
+    ) -> list[Action]:
+        """A peer's connection is gone: its running tasks fail, what it hadn't acknowledged is asked again."""
+        actions: list[Action] = []
+        peer = self.peers.get(key)
+        if peer is not None:
+            self._forget(peer, fault, now, actions)
+        return actions
+
+    def close(
+        self, key: int, code: int, reason: str, now: float, fault: str = "The runner's connection was closed"
+    ) -> list[Action]:
+        """Close a peer's connection from our side."""
+        actions: list[Action] = []
+        peer = self.peers.get(key)
+        if peer is not None:
+            self._cut_off(peer, code, reason, fault, now, actions)
+        return actions
+
+    def receive(self, key: int, message: RunnerMessage | Unknown | Malformed, now: float) -> list[Action]:
+        """One message from a peer. Messages of a forgotten peer are dropped silently."""
+        actions: list[Action] = []
+        peer = self.peers.get(key)
+        if peer is None:
+            return actions
+        if not peer.registered:
+            self._introduce(peer, message, actions)
+        elif isinstance(message, RunnerTaskOffer):
+            self._offer(peer, message, now, actions)
+        elif isinstance(message, RunnerTaskAccepted):
+            self._accepted(peer, message, now, actions)
+        elif isinstance(message, RunnerTaskDone | RunnerTaskError):
+            self._answered(peer, message, actions)
+        elif isinstance(message, RunnerRpcCall | RunnerTaskDataRequest | RunnerNodeTypesRequest):
+            self._called(peer, message, actions)
+        elif isinstance(message, RunnerTaskRejected | RunnerTaskDeferred):
+            self._refused(peer, message, now, actions)
+        else:
+            self._odd(peer, message, actions)
+        return actions
+
+    def sending(self, message: BrokerTaskSettings) -> None:
+        """The connection's writer begins to send a task's settings: for the timings."""
+        task = self._attempts.get(message.task_id)
+        if task is not None:
+            task.timings.settings_sent = self._stamp()
+
+    def tick(self, now: float) -> list[Action]:
+        """Let time pass: requests, acknowledgements and tasks that are overdue."""
+        actions: list[Action] = []
+        put_back = False
+        while (task := self._deadlines.pop(now)) is not None:
+            if task.state == "waiting":
+                self._give_up(task, actions)
+            elif task.state == "offered":
+                put_back = True
+                self._unacknowledged(task, now, actions)
+            else:
+                self._withdraw(task, TIMED_OUT, actions)
+                self._end(task, "timeout", TIMED_OUT, actions)
+        if put_back:
+            self._match(now, actions)
+        return actions
+
+    def drain(self) -> list[Action]:
+        """Stop: what hasn't started ends as cancelled, runners are told to finish what runs."""
+        actions: list[Action] = []
+        if self.draining:
+            return actions
+        self.draining = True
+        for task in list(self._tasks.values()):
+            if task.state != "running":
+                self._withdraw(task, SHUTTING_DOWN, actions)
+                self._end(task, "cancelled", SHUTTING_DOWN, actions)
+        for peer in self.peers.values():
+            self._offers.drop(peer)
+            actions.append(Send(peer.key, BrokerDrain()))
+        return actions
+
+    def abort(self, now: float) -> list[Action]:
+        """After :meth:`drain` and its grace: cancel what still runs, close every connection."""
+        actions: list[Action] = []
+        for task in list(self._tasks.values()):
+            actions += self.cancel(task, SHUTTING_DOWN)
+        for peer in list(self.peers.values()):
+            self._cut_off(peer, CLOSE_GOING_AWAY, "Broker is shutting down", SHUTTING_DOWN, now, actions)
+        return actions
+
+    # --- messages --------------------------------------------------------------------------
+
+    def _introduce(
+        self, peer: Peer, message: RunnerMessage | Unknown | Malformed, actions: list[Action]
+    ) -> None:
+        if not isinstance(message, RunnerInfo):
+            self.counters.unexpected += 1
+            actions.append(_log("warning", "broker.message_before_info", peer, kind=type(message).__name__))
+            return
+        peer.name = message.name
+        peer.types = message.types
+        peer.registered = True
+        actions.append(Send(peer.key, BrokerRunnerRegistered()))
+        actions.append(Registered(peer.key))
+        actions.append(_log("info", "broker.runner_registered", peer, name=peer.name, types=list(peer.types)))
+
+    def _offer(self, peer: Peer, message: RunnerTaskOffer, now: float, actions: list[Action]) -> None:
+        self.counters.offers += 1
+        if self.draining:
+            return
+        expires = math.inf if message.valid_for < 0 else now + message.valid_for / 1000
+        self._offers.add(peer, message.offer_id, message.task_type, expires)
+        self._match(now, actions)
+
+    def _accepted(self, peer: Peer, message: RunnerTaskAccepted, now: float, actions: list[Action]) -> None:
+        task = self._own(peer, message, actions)
+        if task is None:
+            return
+        if task.state != "offered":
+            self.counters.unexpected += 1
+            return
+        self.counters.accepts += 1
+        peer.unacknowledged = 0
+        task.state = "running"
+        task.timings.accepted = self._stamp()
+        self._deadlines.set(task, now + task.timeout)
+        actions.append(Send(peer.key, BrokerTaskSettings(task.task_id, task.settings)))
+
+    def _refused(
+        self,
+        peer: Peer,
+        message: RunnerTaskRejected | RunnerTaskDeferred,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        task = self._own(peer, message, actions)
+        if task is None:
+            return
+        if task.state != "offered":
+            self.counters.unexpected += 1
+            actions.append(_log("warning", "broker.refused_after_accepting", peer, task_id=task.task_id))
+            return
+        peer.unacknowledged = 0
+        if isinstance(message, RunnerTaskDeferred):
+            self.counters.deferrals += 1
+            self._put_back(task, "deferred by the runner", now, actions)
+            return
+        self.counters.rejects += 1
+        self._put_back(task, f"rejected by the runner: {message.reason}", now, actions, refused=True)
+        self._match(now, actions)
+
+    def _answered(self, peer: Peer, message: RunnerTaskDone | RunnerTaskError, actions: list[Action]) -> None:
+        task = self._own(peer, message, actions)
+        if task is None:
+            return
+        if task.state != "running":
+            self.counters.unexpected += 1
+            actions.append(_log("warning", "broker.answer_before_accepting", peer, task_id=task.task_id))
+        elif isinstance(message, RunnerTaskDone):
+            self._end(task, "done", message.data, actions)
+        else:
+            self._end(task, "error", message.error, actions)
+
+    def _called(self, peer: Peer, message: Call, actions: list[Action]) -> None:
+        task = self._own(peer, message, actions)
+        if task is None:
+            return
+        if task.state != "running":
+            self.counters.unexpected += 1
+            return
+        self.counters.rpc_calls += 1
+        actions.append(Serve(peer.key, task, message))
+
+    def _odd(self, peer: Peer, message: RunnerInfo | Unknown | Malformed, actions: list[Action]) -> None:
+        if isinstance(message, Malformed):
+            self.counters.malformed += 1
+            fields = {"kind": message.type, "task_id": message.task_id, "fault": message.fault}
+            actions.append(_log("warning", "broker.malformed_message", peer, **fields))
+        elif isinstance(message, Unknown):
+            self.counters.unknown += 1
+            actions.append(_log("info", "broker.unknown_message", peer, kind=message.type))
+        else:
+            self.counters.unexpected += 1
+            actions.append(_log("info", "broker.second_info", peer))
+
+    def _own(self, peer: Peer, message: Any, actions: list[Action]) -> Task | None:
+        """The task that the message is about, if it is this peer's to talk about."""
+        task_id: str = message.task_id
+        task = peer.tasks.get(task_id)
+        if task is not None:
+            return task
+        ended = self._ended.get(task_id)
+        kind = message.__struct_config__.tag
+        if task_id in self._attempts:
+            self.counters.foreign += 1
+            actions.append(_log("warning", "broker.foreign_task", peer, kind=kind, task_id=task_id))
+        elif ended in ("done", "error") and isinstance(message, RunnerTaskDone | RunnerTaskError):
+            self.counters.duplicates += 1
+            actions.append(_log("warning", "broker.second_answer", peer, kind=kind, task_id=task_id))
+        elif ended is not None:
+            self.counters.late += 1
+        else:
+            self.counters.unexpected += 1
+            actions.append(_log("warning", "broker.unknown_task", peer, kind=kind, task_id=task_id))
+        return None
+
+    # --- offers and requests ---------------------------------------------------------------
+
+    def _match(self, now: float, actions: list[Action]) -> None:
+        self.counters.offers_expired += self._offers.expire(now)
+        for task_type, waiting in self._waiting.items():
+            while waiting and (offer := self._offers.oldest(task_type)) is not None:
+                task = self._tasks.get(heapq.heappop(waiting))
+                if task is not None and task.state == "waiting":
+                    self._offers.take(offer)
+                    self._pair(task, offer, now, actions)
+
+    def _pair(self, task: Task, offer: Offer, now: float, actions: list[Action]) -> None:
+        peer = offer.peer
+        if task.attempts or task.task_id in self._attempts:
+            task.task_id = self._fresh_id()
+        self.counters.matches += 1
+        task.attempts += 1
+        task.state = "offered"
+        task.peer = peer
+        task.runner_id = peer.runner_id
+        self._attempts[task.task_id] = peer.tasks[task.task_id] = task
+        self._deadlines.set(task, now + self._accept_timeout)
+        actions.append(Send(peer.key, BrokerTaskOfferAccept(task.task_id, offer.offer_id)))
+
+    def _enqueue(self, task: Task) -> None:
+        task.state = "waiting"
+        heapq.heappush(self._waiting.setdefault(task.task_type, []), task.number)
+        self._deadlines.set(task, task.request_deadline)
+
+    def _put_back(
+        self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False
+    ) -> None:
+        """The attempt has come to nothing: the request takes its old place in the queue again."""
+        self._release(task)
+        self._remember(task.task_id, "rejected")
+        task.fault = fault
+        task.refused = refused
+        if task.request_deadline <= now:
+            self._give_up(task, actions)
+        else:
+            self._enqueue(task)
+
+    def _unacknowledged(self, task: Task, now: float, actions: list[Action]) -> None:
+        peer = task.peer
+        assert peer is not None
+        self.counters.ack_timeouts += 1
+        peer.unacknowledged += 1
+        actions.append(Send(peer.key, BrokerTaskCancel(task.task_id, NOT_ACKNOWLEDGED)))
+        actions.append(_log("warning", "broker.not_acknowledged", peer, task_id=task.task_id))
+        self._put_back(task, "not acknowledged by the runner in time", now, actions)
+        if peer.unacknowledged >= MAX_UNACKNOWLEDGED:
+            fault = f"The runner left {peer.unacknowledged} tasks in a row unacknowledged"
+            self._cut_off(peer, CLOSE_UNRESPONSIVE, "Tasks not acknowledged", fault, now, actions)
+
+    # --- ends ------------------------------------------------------------------------------
+
+    def _cut_off(
+        self, peer: Peer, code: int, reason: str, fault: str, now: float, actions: list[Action]
+    ) -> None:
+        actions.append(Close(peer.key, code, reason))
+        self._forget(peer, fault, now, actions)
+
+    def _forget(self, peer: Peer, fault: str, now: float, actions: list[Action]) -> None:
+        del self.peers[peer.key]
+        self.counters.disconnects += 1
+        self._offers.drop(peer)
+        actions.append(_log("info", "broker.runner_gone", peer, tasks=len(peer.tasks), why=fault))
+        put_back = False
+        for task in list(peer.tasks.values()):
+            if task.state == "running":
+                self._end(task, "disconnected", fault, actions)
+            else:
+                put_back = True
+                self._put_back(task, fault, now, actions)
+        if put_back:
+            self._match(now, actions)
+
+    def _give_up(self, task: Task, actions: list[Action]) -> None:
+        """No runner has taken the task in time."""
+        if task.refused:
+            self._end(task, "rejected", f"Task request timed out: {task.fault}", actions)
+        else:
+            why = task.fault or "no runner had a free slot"
+            self._end(task, "no-runner", f"Task request timed out: {why}", actions)
+
+    def _withdraw(self, task: Task, reason: str, actions: list[Action]) -> None:
+        if task.peer is not None:
+            actions.append(Send(task.peer.key, BrokerTaskCancel(task.task_id, reason)))
+
+    def _release(self, task: Task) -> None:
+        if task.peer is not None:
+            del task.peer.tasks[task.task_id]
+            del self._attempts[task.task_id]
+            task.peer = None
+
+    def _end(
+        self, task: Task, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[Action]
+    ) -> None:
+        self._release(task)
+        del self._tasks[task.number]
+        task.state = "ended"
+        task.timings.finished = self._stamp()
+        self._remember(task.task_id, status)
+        counter = _COUNTER[status]
+        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+        outcome = Outcome(
+            task_id=task.task_id,
+            status=status,
+            timings=task.timings,
+            data=what if isinstance(what, TaskDoneData) else None,
+            error=TaskErrorData(message=what) if isinstance(what, str) else _error(what),
+            runner_id=task.runner_id,
+            attempts=task.attempts,
+        )
+        actions.append(Finish(task, outcome))
+
+    # --- small things ----------------------------------------------------------------------
+
+    def _fresh_id(self) -> str:
+        while True:
+            task_id = self._new_id()
+            if task_id not in self._attempts and task_id not in self._ended:
+                return task_id
+
+    def _remember(self, task_id: str, status: Status) -> None:
+        self._ended[task_id] = status
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+
+_COUNTER: dict[Status, str] = {
+    "done": "done",
+    "error": "errors",
+    "cancelled": "cancelled",
+    "timeout": "timeouts",
+    "rejected": "rejected",
+    "no-runner": "no_runner",
+    "disconnected": "disconnected",
+}
+
+
+def _error(what: TaskDoneData | TaskErrorData) -> TaskErrorData | None:
+    return what if isinstance(what, TaskErrorData) else None
+
+
+def _log(level: str, event: str, peer: Peer, **fields: Any) -> Log:
+    return Log(level, event, {"runner_id": peer.runner_id, **fields})

@@ -1,0 +1,259 @@
+"""The table of settings: what is read, what is allowed, what the default is.
+
+Each default has its one place here. `config.py` reads the environment by this table; `--print-config` and
+`docs/configuration.md` are printed from it. A new setting is one row here and one field of `config.Settings`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pool import config_values as kinds
+from pool.config_values import GIB, KIB, MIB, TIB, Kind
+
+_DAY = 86_400.0
+
+_LEVELS = kinds.choice(
+    "debug", "info", "warning", "error", "critical", aliases={"warn": "warning", "silent": "critical"}
+)
+
+
+class Variable(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table."""
+
+    name: str
+    field: str
+    kind: Kind
+    default: Any
+    doc: str
+    group: str
+    secret: bool = False
+    default_from: str | None = None
+    """The field whose value is the default. It must stand earlier in the table."""
+    zero_is_default: bool = False
+    """0 also means "the default"."""
+
+    @property
+    def default_text(self) -> str:
+        """The default in words, for the documentation."""
+        if self.default_from is not None:
+            return f"that of `{BY_FIELD[self.default_from].name}`"
+        return "(not set)" if self.default is None or self.default == "" else self.kind.show(self.default)
+
+
+_BROKER, _CODE, _LIMITS, _SANDBOX, _CALLS, _WATCH = (
+    "Broker and life cycle",
+    "What user code may use",
+    "Limits of one task",
+    "Sandbox",
+    "Calls from user code (RPC)",
+    "Logs, health and error reports",
+)
+
+
+def _row(name: str, field: str, kind: Kind, default: Any, group: str, doc: str, **options: Any) -> Variable:
+    return Variable(name=name, field=field, kind=kind, default=default, group=group, doc=doc, **options)
+
+
+VARIABLES: tuple[Variable, ...] = (
+    # --- Broker and life cycle
+    _row(
+        "N8N_RUNNERS_TASK_BROKER_URI", "broker_uris",
+        kinds.broker_uris(), ("http://127.0.0.1:5679",), _BROKER,
+        "Address of n8n's task broker. A list serves several brokers from one pool; `dns+http://name:5679` "
+        "serves every address that the name has (a headless Kubernetes service) and follows changes.",
+    ),
+    _row(
+        "N8N_RUNNERS_GRANT_TOKEN", "grant_token", kinds.token(), None, _BROKER,
+        "One-use token that n8n's launcher hands over. With it alone the runner ends when the connection is "
+        "lost, so that the launcher can start it anew.",
+        secret=True,
+    ),
+    _row(
+        "N8N_RUNNERS_AUTH_TOKEN", "auth_token", kinds.token(), None, _BROKER,
+        "Secret shared with n8n. With it the runner fetches its own grant tokens and reconnects for ever.",
+        secret=True,
+    ),
+    _row(
+        "N8N_RUNNERS_PATH", "broker_path", kinds.url_path(), "/runners", _BROKER,
+        "Path prefix of the broker's runner service; must equal n8n's own setting.",
+    ),
+    _row(
+        "REPTARIUM_RUNNER_NAME", "runner_name", kinds.text(100), "Reptarium", _BROKER,
+        "Name that the runner tells the broker; appears in n8n's logs.",
+    ),
+    _row(
+        "N8N_RUNNERS_MAX_CONCURRENCY", "max_concurrency", kinds.whole(1, 1000), 5, _BROKER,
+        "Tasks that run at the same time, over all brokers.",
+    ),
+    _row(
+        "REPTARIUM_WARM_WORKERS", "warm_workers", kinds.whole(0, 1000), 0, _BROKER,
+        "Workers kept forked and parked, ready for a task; 0 means as many as may run at once.",
+        default_from="max_concurrency", zero_is_default=True,
+    ),
+    _row(
+        "REPTARIUM_SETTINGS_TIMEOUT", "settings_timeout", kinds.seconds(0.1, 3600), 30.0, _BROKER,
+        "How long an accepted task may wait for its settings before its slot is given to another.",
+    ),
+    _row(
+        "N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT", "graceful_shutdown_timeout",
+        kinds.seconds(0, 3600), 10.0, _BROKER,
+        "After SIGTERM or SIGINT: how long running tasks may go on before they are killed.",
+    ),
+    _row(
+        "N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT", "auto_shutdown_timeout",
+        kinds.seconds(0, 7 * _DAY, note=" (0 = never)"), 0.0, _BROKER,
+        "End the runner after so many seconds without a task; 0 = never.",
+    ),
+    # --- What user code may use
+    _row(
+        "N8N_RUNNERS_STDLIB_ALLOW", "stdlib_allow", kinds.names(wildcard=True), (), _CODE,
+        "Standard library modules that user code may import; `*` = all, empty = none.",
+    ),
+    _row(
+        "N8N_RUNNERS_EXTERNAL_ALLOW", "external_allow", kinds.names(wildcard=True), (), _CODE,
+        "Installed packages that user code may import, by import name; `*` = all, empty = none.",
+    ),
+    _row(
+        "N8N_RUNNERS_BUILTINS_DENY", "builtins_deny", kinds.names(wildcard=False), (), _CODE,
+        "Built-in names to take away from user code on top of those that the sandbox always withholds.",
+    ),
+    _row(
+        "REPTARIUM_PRELOAD", "preload", kinds.names(wildcard=False), (), _CODE,
+        "Modules to import before workers are forked, besides those that the allowlists name.",
+    ),
+    _row(
+        "N8N_BLOCK_RUNNER_ENV_ACCESS", "block_env_access", kinds.boolean(), True, _CODE,
+        "`false` lets user code read the runner's environment, minus tokens and other secrets.",
+    ),
+    _row(
+        "REPTARIUM_RESULT_CONVERSION", "result_conversion", kinds.choice("rich", "original"), "rich", _CODE,
+        "What becomes of values that JSON can't hold: `rich` writes dates as ISO 8601, sets as lists, NaN "
+        "as null and so on; `original` keeps Python's `str()` where n8n's own runner does.",
+    ),
+    # --- Limits of one task
+    _row(
+        "N8N_RUNNERS_TASK_TIMEOUT", "task_timeout", kinds.seconds(0.01, 7 * _DAY), 60.0, _LIMITS,
+        "How long a task may run. Keep it at or below n8n's own setting of the same name.",
+    ),
+    _row(
+        "REPTARIUM_TASK_MEMORY", "task_memory", kinds.size(16 * MIB, TIB, bare=MIB), 512 * MIB, _LIMITS,
+        "Memory that a task may use on top of the idle worker's.",
+    ),
+    _row(
+        "N8N_RUNNERS_MAX_PAYLOAD", "max_payload", kinds.size(KIB, 4 * GIB), GIB, _LIMITS,
+        "Largest message from or to the broker.",
+    ),
+    _row(
+        "REPTARIUM_MAX_RESULT", "max_result", kinds.size(KIB, 4 * GIB), 0, _LIMITS,
+        "Largest result of a task, as JSON.",
+        default_from="max_payload",
+    ),
+    _row(
+        "REPTARIUM_MAX_CONSOLE", "max_console", kinds.size(0, GIB), MIB, _LIMITS,
+        "What a task may print in all; the rest is dropped with a note.",
+    ),
+    _row(
+        "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 64, _LIMITS,
+        "Threads of one task.",
+    ),
+    _row(
+        "REPTARIUM_MAX_OPEN_FILES", "max_open_files", kinds.whole(16, 65_536), 64, _LIMITS,
+        "Open file descriptors of one task.",
+    ),
+    # --- Sandbox
+    _row(
+        "REPTARIUM_ISOLATION", "isolation", kinds.choice("enforce", "best-effort"), "enforce", _SANDBOX,
+        "`enforce` refuses to start without seccomp and, where the kernel knows it, Landlock; `best-effort` "
+        "starts, warns, and shows what is missing in health and metrics.",
+    ),
+    _row(
+        "REPTARIUM_NAMESPACES", "namespaces", kinds.choice("auto", "off"), "auto", _SANDBOX,
+        "`auto` adds namespaces where the system permits them; `off` never tries.",
+    ),
+    _row(
+        "REPTARIUM_SANDBOX_UID", "sandbox_uid", kinds.user_id(), None, _SANDBOX,
+        "User id of the sandbox when the runner starts as root (65534 when not set).",
+    ),
+    _row(
+        "REPTARIUM_SANDBOX_GID", "sandbox_gid", kinds.user_id(), None, _SANDBOX,
+        "Group id of the sandbox when the runner starts as root (65534 when not set).",
+    ),
+    _row(
+        "REPTARIUM_WORKER_UIDS", "worker_uids", kinds.user_id_range(), (20_000, 20_999), _SANDBOX,
+        "User ids that workers take in turn when the runner starts as root, one each; `none` = one for all.",
+    ),
+    _row(
+        "REPTARIUM_READ_PATHS", "read_paths", kinds.absolute_paths(), (), _SANDBOX,
+        "Paths that workers may read besides the interpreter and its packages.",
+    ),
+    # --- Calls from user code
+    _row(
+        "REPTARIUM_RPC_ALLOW", "rpc_allow", kinds.names(wildcard=True, default_all=True), ("*",), _CALLS,
+        "Calls that user code may make to n8n, by name; `none` turns all of them off.",
+    ),
+    _row(
+        "REPTARIUM_HTTP_ALLOW", "http_allow", kinds.names(wildcard=True, default_all=True), ("*",), _CALLS,
+        "Hosts that user code may reach through n8n's HTTP helper, such as `api.example.com, *.internal`; "
+        "`none` turns it off.",
+    ),
+    _row(
+        "REPTARIUM_RPC_MAX_CALLS", "rpc_max_calls", kinds.whole(0, 1_000_000), 1000, _CALLS,
+        "Calls of one task in all.",
+    ),
+    _row(
+        "REPTARIUM_RPC_MAX_BYTES", "rpc_max_bytes", kinds.size(KIB, 4 * GIB), 256 * MIB, _CALLS,
+        "Bytes that the calls of one task may have in flight.",
+    ),
+    _row(
+        "REPTARIUM_RPC_TIMEOUT", "rpc_timeout", kinds.seconds(0.1, 3600), 60.0, _CALLS,
+        "How long one call may take.",
+    ),
+    # --- Logs, health and error reports
+    _row(
+        "N8N_RUNNERS_LAUNCHER_LOG_LEVEL", "launcher_log_level", _LEVELS, "info", _WATCH,
+        "Log level as n8n's launcher hands it over.",
+    ),
+    _row(
+        "REPTARIUM_LOG_LEVEL", "log_level", _LEVELS, "", _WATCH,
+        "Log level; wins over the launcher's.",
+        default_from="launcher_log_level",
+    ),
+    _row(
+        "REPTARIUM_LOG_FORMAT", "log_format",
+        kinds.choice("auto", "console", "plain", "json"), "auto", _WATCH,
+        "`console` for people, `plain` for n8n's launcher, `json` for log collectors; `auto` is `console` "
+        "on a terminal and `plain` elsewhere.",
+    ),
+    _row(
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED", "health_enabled", kinds.boolean(), False, _WATCH,
+        "Serve `/healthz`, `/readyz` and `/metrics`.",
+    ),
+    _row(
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST", "health_host", kinds.host(), "127.0.0.1", _WATCH,
+        "Address that they are served on.",
+    ),
+    _row(
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT", "health_port",
+        kinds.whole(0, 65_535, note=" (0 = any free)"), 5681, _WATCH,
+        "Port that they are served on.",
+    ),
+    _row(
+        "N8N_SENTRY_DSN", "sentry_dsn", kinds.token(), None, _WATCH,
+        "Where to report the runner's own faults (needs the `sentry` extra). Errors of user code are never "
+        "reported.",
+        secret=True,
+    ),
+    _row("N8N_VERSION", "n8n_version", kinds.text(), "", _WATCH, "n8n's version, for error reports."),
+    _row(
+        "ENVIRONMENT", "environment", kinds.text(), "", _WATCH,
+        "Name of the environment, for error reports.",
+    ),
+    _row(
+        "DEPLOYMENT_NAME", "deployment_name", kinds.text(), "", _WATCH, "Name of the deployment, for error "
+        "reports.",
+    ),
+)  # fmt: skip
+BY_FIELD = {variable.field: variable for variable in VARIABLES}

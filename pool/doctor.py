@@ -1,0 +1,362 @@
+"""``reptarium doctor``: what the sandbox is made of on this machine, and what a worker could really do.
+
+Two tables. The first shows each layer as the zygote found it: active, partial, missing or off, why, and
+what to change. The second is not about configuration at all: a real pool is started with the settings of
+this environment, and a worker *tries*, below the language layer, what no task may do (and what every task
+must be able to do). Harmless throughout: signal 0, an unused name, a read of one byte.
+
+When ``enforce`` refuses to start, the tables are made under ``best-effort`` and the refusal is shown above
+them. Exit status 0: every layer that is needed holds and every attempt ended as it must; 1 otherwise; 2:
+usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from pool.config import load_settings
+from pool.logs import configure_logging
+from pool.runner import zygote_config
+from pool.worker_process import Worker, WorkerGone, describe_status
+from pool.workers import PoolRefused, WorkerPool
+from sandbox import wire
+from sandbox.kernel import LayerStatus
+from sandbox.wire import Kind, ZygoteConfig
+
+log = structlog.get_logger("pool.doctor")
+
+#: Without these there is no sandbox to speak of.
+NEEDED = frozenset({"seccomp", "landlock", "no_new_privs", "rlimits"})
+#: A pool that has not answered after this many seconds is broken.
+TIMEOUT = 150.0
+
+
+_REFUSALS = frozenset({"EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "MemoryError", "SIGSYS"})
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a worker tried. `wanted` is what must come of it; `got` is an errno's name, a
+    signal's name or "works".
+    """
+
+    name: str
+    layer: str
+    wanted: str
+    got: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended as it must."""
+        # Not just "anything but works": a mistake in an attempt must not pass for a refusal.
+        return self.got == "works" if self.wanted == "works" else self.got in _REFUSALS
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the doctor found. `refusal` is the text of a refused start, empty otherwise."""
+
+    python: str
+    kernel: str
+    machine: str
+    policy: str
+    refusal: str
+    layers: tuple[LayerStatus, ...]
+    attempts: tuple[Attempt, ...]
+    worker: dict[str, str]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether tasks are isolated as they should be."""
+        weak = [layer for layer in self.layers if layer.name in NEEDED and layer.state in ("missing", "off")]
+        return not self.refusal and bool(self.attempts) and not weak and all(one.ok for one in self.attempts)
+
+
+# name, layer, what must come of it, expression in a worker. `SUPERVISOR` is our pid, `UNUSED` a name of our
+# own, `CALL` makes a system call by name.
+_ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
+    ("read /etc/passwd", "landlock", "refused", 'open("/etc/passwd").read(1)'),
+    ("read the runner's own code", "landlock", "refused", "open(OWN).read(1)"),
+    (
+        "read the supervisor's environment",
+        "landlock",
+        "refused",
+        'open(f"/proc/{SUPERVISOR}/environ", "rb").read(1)',
+    ),
+    ("list /proc", "landlock", "refused", 'os.listdir("/proc")'),
+    (
+        "create a file in /tmp",
+        "seccomp",
+        "refused",
+        'os.close(os.open("/tmp/" + UNUSED, os.O_CREAT | os.O_WRONLY))',
+    ),
+    ("make a directory in /dev/shm", "seccomp", "refused", 'os.mkdir("/dev/shm/" + UNUSED)'),
+    ("map shared memory", "seccomp", "refused", 'CALL("mmap", 0, 4096, 3, 0x21, -1, 0)'),
+    ("open a TCP socket", "seccomp", "refused", "socket.socket(socket.AF_INET).close()"),
+    ("open a Unix socket", "seccomp", "refused", "socket.socket(socket.AF_UNIX).close()"),
+    ("fork", "seccomp", "refused", "os.fork() or os._exit(0)"),
+    ("execute a program", "seccomp", "refused", 'os.execv("/bin/true", ["true"])'),
+    ("signal the supervisor", "seccomp", "refused", "os.kill(SUPERVISOR, 0)"),
+    ("signal everybody", "seccomp", "refused", "os.kill(-1, 0)"),
+    ("trace another process", "seccomp", "refused", 'CALL("ptrace", 0, 0, 0, 0)'),
+    ("enter a user namespace", "seccomp", "refused", 'CALL("unshare", 0x10000000)'),
+    ("load a BPF program", "seccomp", "refused", 'CALL("bpf", 5, 0, 0)'),
+    ("become root", "uid", "refused", "os.setuid(0)"),
+    ("use more memory than allowed", "rlimits", "refused", "bytearray(MEMORY + 2**26)"),
+    (
+        "open too many files",
+        "rlimits",
+        "refused",
+        "[os.open('/dev/null', os.O_RDONLY) for _ in range(FILES + 1)]",
+    ),
+    (
+        "raise its limits",
+        "seccomp",
+        "refused",
+        'CALL("prlimit64", 0, 7, ctypes.addressof(ctypes.create_string_buffer(16)), 0)',
+    ),
+    ("become dumpable again", "seccomp", "refused", 'CALL("prctl", 4, 1, 0, 0, 0)'),
+    ("import a module late", "landlock", "works", '__import__("colorsys")'),
+    ("run a thread", "seccomp", "works", "thread()"),
+    ("use a time zone", "landlock", "works", '__import__("zoneinfo").ZoneInfo("UTC")'),
+    ("random bytes", "seccomp", "works", "os.urandom(16)"),
+    ("tell the time", "seccomp", "works", "time.localtime()"),
+)
+
+_PROGRAM = """
+import ctypes, errno, os, socket, threading, time
+from sandbox.kernel import syscalls
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = [ctypes.c_long] * 7
+def CALL(name, *args):
+    nr = syscalls.number(name, syscalls.machine())
+    if _libc.syscall(nr, *args, *(0,) * (6 - len(args))) == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def thread():
+    ran = []
+    started = threading.Thread(target=ran.append, args=(1,)); started.start(); started.join()
+    if not ran: raise RuntimeError("the thread did not run")
+try:
+    {expression}
+    result = "works"
+except OSError as error:
+    result = errno.errorcode.get(error.errno, str(error))
+except MemoryError:
+    result = "MemoryError"
+except BaseException as error:
+    result = type(error).__name__
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the doctor. `argv` are the arguments after ``doctor``. Raises `pool.config.ConfigError`."""
+    parser = argparse.ArgumentParser(
+        prog="reptarium doctor",
+        description="Show each layer of isolation, and let a real worker try what no task may do.",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    arguments = parser.parse_args(argv)
+    # Everything that the pool would log is in the tables; standard output is the tables' alone.
+    configure = {**os.environ, "REPTARIUM_LOG_LEVEL": "error"}
+    settings = load_settings(configure)
+    configure_logging(settings)
+    found = trio.run(examine, zygote_config(settings, test_hook=True))
+    print(_as_json(found)) if arguments.json else _show(found)
+    return 0 if found.healthy else 1
+
+
+async def examine(config: ZygoteConfig) -> Finding:
+    """Start a pool with `config` (whose ``test_hook`` must be set) and look at it from inside and outside.
+
+    A refused start is part of the finding, not an exception.
+    """
+    found = await _examine(config, "")
+    if isinstance(found, Finding):
+        return found
+    refusal = found
+    if config.isolation.policy == "best-effort":
+        return _finding(config, refusal, (), (), {})
+    weaker = msgspec.structs.replace(
+        config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort")
+    )
+    found = await _examine(weaker, refusal)
+    if isinstance(found, Finding):
+        return msgspec.structs.replace(found, policy=config.isolation.policy)
+    return _finding(config, refusal, (), (), {})
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _examine(config: ZygoteConfig, refusal: str) -> Finding | str:
+    """The finding, or the text of the refusal to start."""
+    try:
+        return await _examine_pool(config, refusal)
+    except (PoolRefused, BaseExceptionGroup) as error:
+        leaf = _leaf(error)
+        if isinstance(leaf, PoolRefused):
+            return str(leaf)
+        raise
+
+
+async def _examine_pool(config: ZygoteConfig, refusal: str) -> Finding:
+    pool = WorkerPool(config, size=2)
+    attempts: list[Attempt] = []
+    unused = f"reptarium-doctor-{secrets.token_hex(8)}"
+    with trio.fail_after(TIMEOUT):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pool.run)
+            await pool.wait_warm(1)
+            seen = await pool.lease()
+            outside = _outside(seen)
+            pool.discard(seen, "doctor")
+            for name, layer, wanted, expression in _ATTEMPTS:
+                got = await _try(pool, expression, config, unused)
+                attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
+            layers = pool.layers
+            pool.close()
+            nursery.cancel_scope.cancel()
+    _tidy(unused)
+    return _finding(config, refusal, layers, tuple(attempts), outside)
+
+
+def _tidy(unused: str) -> None:
+    """Remove what a worker made that should not have been able to."""
+    with contextlib.suppress(OSError):
+        os.unlink(f"/tmp/{unused}")
+    with contextlib.suppress(OSError):
+        os.rmdir(f"/dev/shm/{unused}")
+
+
+def _finding(
+    config: ZygoteConfig,
+    refusal: str,
+    layers: tuple[LayerStatus, ...],
+    attempts: tuple[Attempt, ...],
+    worker: dict[str, str],
+) -> Finding:
+    return Finding(
+        python=platform.python_version(),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        policy=config.isolation.policy,
+        refusal=refusal,
+        layers=layers,
+        attempts=attempts,
+        worker=worker,
+    )
+
+
+async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: str) -> str:
+    """Let a fresh worker try; "works", an errno, an exception, or how the worker ended."""
+    worker = await pool.lease()
+    facts = {
+        "SUPERVISOR": os.getpid(),
+        "UNUSED": unused,
+        "OWN": wire.__file__,
+        "MEMORY": config.isolation.memory,
+        "FILES": config.isolation.open_files,
+    }
+    program = "\n".join(f"{name} = {value!r}" for name, value in facts.items())
+    program += _PROGRAM.replace("{expression}", expression)
+    try:
+        head = wire.TaskHead(code=program, items_size=2, native=True)
+        await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
+        kind, payload = await worker.receive({Kind.RESULT: 4096, Kind.FAILED: 2**16})
+        if kind is Kind.RESULT:
+            return str(msgspec.json.decode(bytes(wire.split_head(payload)[1])))
+        return msgspec.json.decode(payload, type=wire.Failure).message
+    except WorkerGone:
+        worker.close_socket()
+        await worker.exited.wait()
+        return describe_status(worker.status).removeprefix("killed by ")
+    finally:
+        pool.discard(worker, "doctor")
+
+
+def _outside(worker: Worker) -> dict[str, str]:
+    """What the kernel says of a parked worker (proc_pid_status(5))."""
+    wanted = (
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapEff",
+        "CapBnd",
+        "NoNewPrivs",
+        "Seccomp",
+        "Seccomp_filters",
+        "Threads",
+    )
+    try:
+        lines = Path(f"/proc/{worker.host_pid()}/status").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    fields = {key: " ".join(value.split()) for key, _, value in (line.partition(":") for line in lines)}
+    return {key: fields[key] for key in wanted if key in fields}
+
+
+def _as_json(found: Finding) -> str:
+    data: dict[str, Any] = msgspec.to_builtins(found)
+    data["healthy"] = found.healthy
+    for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
+        shown["ok"] = attempt.ok
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+_COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}
+
+
+def _show(found: Finding) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(
+        f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}"
+    )
+    if found.refusal:
+        console.print(f"\n[red]The sandbox refuses to start:[/red] {found.refusal}")
+    if found.layers:
+        table = Table(title="Layers", title_justify="left", pad_edge=False)
+        for column in ("layer", "state", "what holds, and why not more", "what to change"):
+            table.add_column(column)
+        for layer in found.layers:
+            colour = _COLOURS[layer.state]
+            table.add_row(layer.name, f"[{colour}]{layer.state}[/{colour}]", layer.detail, layer.remedy)
+        console.print(table)
+    if found.attempts:
+        table = Table(title="What a worker tried", title_justify="left", pad_edge=False)
+        for column in ("attempt", "layer", "must be", "came of it", ""):
+            table.add_column(column)
+        for one in found.attempts:
+            verdict = "[green]ok[/green]" if one.ok else "[red]WRONG[/red]"
+            table.add_row(one.name, one.layer, one.wanted, one.got, verdict)
+        console.print(table)
+    if found.worker:
+        console.print(
+            "A parked worker, seen from outside: "
+            + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
+        )
+    console.print(
+        "[green]Tasks are isolated.[/green]"
+        if found.healthy
+        else "[red]Tasks are NOT isolated as they should be.[/red]"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Error reports to Sentry: an extra (`pip install 'reptarium[sentry]'`), for the runner's own faults only.
+
+Nothing is sent unless `report` is called: no automatic capture of log lines or unhandled exceptions, no
+integrations, no breadcrumbs (they would carry log fields), no local variables (they would carry items and
+tokens), no host name. What user code does wrong is the user's business and never comes here: callers only
+report what `metrics` counts as `failed`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pool import __version__
+from pool.config import ConfigError, Settings, secret_values
+from pool.logs import redact
+
+
+class Reporter:
+    """Reports faults, or does nothing when no DSN is set."""
+
+    def __init__(self, sdk: Any = None) -> None:
+        self._sdk = sdk
+
+    @property
+    def enabled(self) -> bool:
+        """Whether reports go anywhere."""
+        return self._sdk is not None
+
+    def report(self, error: BaseException, **tags: str) -> None:
+        """Send one of our own faults. Never raises.
+
+        Args:
+            error: with its traceback.
+            tags: short facts such as `part="zygote"`; no user data.
+        """
+        if self._sdk is None:
+            return
+        with self._sdk.new_scope() as scope:
+            for name, value in tags.items():
+                scope.set_tag(name, value)
+            scope.capture_exception(error)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Wait at most `timeout` seconds for what is still to be sent. Blocks: call it last."""
+        if self._sdk is not None:
+            self._sdk.flush(timeout=timeout)
+
+
+def open_reporter(settings: Settings) -> Reporter:
+    """A reporter for `settings.sentry_dsn`; a silent one without it (nothing is imported then).
+
+    Raises:
+        ConfigError: a DSN is set, but the extra isn't installed or refuses the DSN.
+    """
+    if settings.sentry_dsn is None:
+        return Reporter()
+    try:
+        sdk: Any = importlib.import_module("sentry_sdk")
+    except ImportError as error:
+        raise ConfigError(
+            (
+                "N8N_SENTRY_DSN is set, but sentry-sdk is not installed: run "
+                "`pip install 'reptarium[sentry]'` or unset N8N_SENTRY_DSN",
+            )
+        ) from error
+    clean = redact(secret_values(settings))
+
+    def before_send(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
+        cleaned: dict[str, Any] = clean(None, "", event)
+        return cleaned
+
+    try:
+        sdk.init(
+            dsn=settings.sentry_dsn,
+            release=f"reptarium@{__version__}",
+            environment=settings.environment or None,
+            server_name=settings.deployment_name or "",
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            include_local_variables=False,
+            include_source_context=False,
+            max_breadcrumbs=0,
+            traces_sample_rate=None,
+            before_send=before_send,
+        )
+    except (
+        ValueError
+    ) as error:  # sentry_sdk.utils.BadDsn is one; its text quotes the DSN, so it isn't passed on
+        raise ConfigError(("N8N_SENTRY_DSN=(hidden): not a DSN that sentry-sdk accepts",)) from error
+    scope = sdk.get_global_scope()
+    scope.set_tag("server_type", "task_runner_python")
+    if settings.n8n_version:
+        scope.set_tag("n8n_version", settings.n8n_version)
+    return Reporter(sdk)

@@ -1,0 +1,16 @@
+"""The kernel layer: what a worker can do when the language layer has fallen.
+
+`isolation.py`    the sequence: which process does what, in which order
+`paths.py`        what may be read
+`namespaces.py`   network, IPC, host name, root directory, where permitted
+`cgroups.py`      a group with a ceiling of threads, where delegated
+`privileges.py`   user ids, capabilities, ``no_new_privs``
+`limits.py`       resource limits, descriptors, death with the parent
+`landlock.py`     files, TCP, abstract sockets, signals
+`seccomp.py`      system calls
+`syscalls.py`     their numbers
+"""
+
+from sandbox.kernel.isolation import IsolationConfig, IsolationUnavailable, LayerStatus, Prepared, prepare
+
+__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]

@@ -1,0 +1,498 @@
+"""The sequence of the kernel layer: who gives what up, and when.
+
+``prepare`` — zygote, one thread, all imports done, nothing restricted yet
+    Looks at everything that can't be looked at later: which paths may be read (Landlock ruleset with open
+    descriptors), how much memory is in use, how many threads the target user has; compiles both filters;
+    opens /dev/null.
+
+``Prepared.restrict_zygote`` — zygote
+    1. close every descriptor but those it is told to keep; root directory as working directory
+    2. control group, where delegated (needs a writable cgroup tree)
+    3. namespaces, where permitted. *Before* the user id: root can make them without a user namespace,
+       nobody can not.
+    4. user id, groups, bounding set, securebits, capabilities (needs root)
+    5. shared resource limits
+    6. ``no_new_privs`` (5 and 6 are what the next two stand on)
+    7. Landlock
+    8. not dumpable (a change of user id resets it, hence after 4)
+    9. baseline seccomp filter, last: it refuses most of the above
+
+``Prepared.restrict_worker`` — worker, right after fork, ≤ 0.5 ms
+    1. death with the zygote, and a look whether it still lives
+    2. /dev/null as standard streams; every other descriptor but its own socket is closed
+    3. its own user id, when there is a range (resets 1, which is therefore repeated)
+    4. resource limits
+    5. not dumpable
+    6. its own Landlock layer (from here on siblings are out of its reach) and close of the ruleset
+    7. final seccomp filter with its own pid
+
+The zygote does *not* ask for death with its parent: the signal comes when the parent's *thread* ends, and
+supervisors start processes from pool threads. It ends when its control socket closes.
+
+Under ``enforce`` a missing `no_new_privs`, seccomp or (Linux 5.13 and later) Landlock raises
+IsolationUnavailable; under ``best-effort`` it is reported in the layers. A worker never goes on without a
+layer that its zygote has got.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Collection
+from typing import Final, Literal
+
+import msgspec
+
+from sandbox.kernel import cgroups, landlock, limits, namespaces, paths, privileges, seccomp, syscalls
+
+__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]
+
+#: The user and group id "nobody" of nearly all distributions; owns no files.
+NOBODY: Final = 65534
+
+# Without one user id per worker: threads that all workers may have together, as a multiple of what one may
+# have.
+_SHARED_THREADS: Final = 32
+
+
+class IsolationConfig(msgspec.Struct, frozen=True):
+    """How workers are to be isolated. Travels from the supervisor to the zygote as JSON."""
+
+    policy: Literal["enforce", "best-effort"] = "enforce"
+    #: Bytes that a task may use on top of what a fresh worker has.
+    memory: int = 512 * 2**20
+    #: Processor seconds of a worker (all threads); 0: no limit.
+    cpu_seconds: int = 0
+    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together.
+    max_threads: int = 64
+    #: Descriptors of a worker.
+    open_files: int = 64
+    #: User and group to become when started as root; None: 65534.
+    uid: int | None = None
+    gid: int | None = None
+    #: First and last of a range with one user id per worker (taken up by root
+    #: only: others stay who they are). Ids are handed out in turn, so that the range should be several
+    #: times the number of workers.
+    worker_uids: tuple[int, int] | None = None
+    namespaces: Literal["auto", "off"] = "auto"
+    #: Paths that workers may read besides the interpreter, packages, shared libraries and time zones.
+    read_paths: tuple[str, ...] = ()
+
+
+class LayerStatus(msgspec.Struct, frozen=True):
+    """How one layer turned out: what holds (`detail`), and what an admin would change to get more
+    (`remedy`).
+    """
+
+    name: str
+    state: Literal["active", "partial", "missing", "off"]
+    detail: str = ""
+    remedy: str = ""
+
+
+class IsolationUnavailable(Exception):
+    """A required layer can't be had; the text tells which, why, and what to change."""
+
+
+def prepare(config: IsolationConfig) -> Prepared:
+    """Gather in the unrestricted zygote what restriction needs. Single-threaded, after all imports.
+
+    Raises ValueError for a configuration that contradicts itself, OSError when /dev/null or /proc isn't
+    there.
+    """
+    return Prepared(config)
+
+
+class Prepared:
+    """Everything ready to restrict the zygote once and each of its children. Inherited over fork."""
+
+    def __init__(self, config: IsolationConfig) -> None:
+        _check(config)
+        self.config = config
+        self._layers: dict[str, LayerStatus] = {}
+        self._root = os.geteuid() == 0
+        self._arch = syscalls.machine()
+        self._readable = paths.readable(config.read_paths)
+        self._grants = paths.grants(self._readable.roots, paths.own_paths())
+        self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+        self._abi, self._landlock_errno = landlock.abi()
+        self._ruleset: landlock.Ruleset | None = None
+        self._worker_ruleset: landlock.Ruleset | None = None
+        if self._abi:
+            have = landlock.features(self._abi)
+            try:
+                self._ruleset = landlock.build(self._grants, have)
+                self._worker_ruleset = landlock.build(
+                    [paths.Grant(root, "tree") for root in self._readable.roots], have
+                )
+            except OSError as error:
+                self._landlock_errno = error.errno or errno.EIO
+                self._ruleset = None  # one without the other is none
+        self._seccomp_errno = seccomp.available() if self._arch else errno.ENOSYS
+        self._zygote_filter = seccomp.zygote_filter(self._arch) if self._arch else None
+        self._worker_filter = seccomp.worker_filter(self._arch) if self._arch else None
+        self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
+
+        self._uid: int | None = None
+        self._gid: int | None = None
+        if self._root:
+            self._uid = NOBODY if config.uid is None else config.uid
+            self._gid = NOBODY if config.gid is None else config.gid
+        self._worker_capabilities = privileges.CapabilitySet()
+        self._uid_range: tuple[int, int] | None = None
+        self._forks = 0
+        if config.worker_uids:
+            # The child reads what its parent has counted; a child can't count for its siblings.
+            os.register_at_fork(before=self._count_fork)
+        owner = self._uid if self._uid is not None else os.getuid()
+        self._limits = limits.WorkerLimits(
+            data=limits.data_in_use() + config.memory,
+            cpu_seconds=config.cpu_seconds or None,
+            open_files=config.open_files,
+            processes=limits.threads_of(owner) + _SHARED_THREADS * config.max_threads,
+        )
+        self._use_landlock = False
+        self._use_seccomp = False
+
+    @property
+    def layers(self) -> tuple[LayerStatus, ...]:
+        """The layers as `restrict_zygote` found them; empty before."""
+        return tuple(self._layers.values())
+
+    def _count_fork(self) -> None:
+        self._forks += 1
+
+    # --- zygote -----------------------------------------------------------------------------------
+
+    def restrict_zygote(self, keep_fds: Collection[int]) -> tuple[LayerStatus, ...]:
+        """Restrict this process for good; see the module's sequence. Leaves 0, 1, 2 and `keep_fds` open,
+        and its own two.
+
+        Raises IsolationUnavailable under ``enforce`` (the process may then be partly restricted: it should
+        end).
+        """
+        self._refuse_early()
+        keep = {*keep_fds, self._devnull}
+        keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
+        limits.close_all_but(keep)
+        os.chdir("/")
+        os.umask(0o077)
+        self._enter_cgroup()
+        self._enter_namespaces()
+        self._drop_user()
+        self._limit()
+        self._no_new_privs()
+        self._restrict_files()
+        privileges.not_dumpable()
+        self._filter()
+        return self.layers
+
+    def _report(
+        self, name: str, state: Literal["active", "partial", "missing", "off"], detail: str, remedy: str = ""
+    ) -> None:
+        self._layers[name] = LayerStatus(name, state, detail, remedy)
+
+    def _require(self, name: str, detail: str, remedy: str) -> None:
+        """A layer that can't be had: an error under ``enforce``, a line in the table otherwise."""
+        if self.config.policy == "enforce":
+            raise IsolationUnavailable(
+                f"{name} is not available: {detail}. {remedy} "
+                "Or set REPTARIUM_ISOLATION=best-effort to run without this layer."
+            )
+        self._report(name, "missing", detail, remedy)
+
+    def _refuse_early(self) -> None:
+        """Say no before anything has changed, when it is known already that a required layer is missing."""
+        if self._seccomp_errno:
+            self._require("seccomp", *_seccomp_problem(self._seccomp_errno, self._arch))
+        if self._ruleset is None and _landlock_expected():
+            self._require("landlock", *_landlock_problem(self._landlock_errno))
+
+    def _enter_cgroup(self) -> None:
+        ceiling = _SHARED_THREADS * self.config.max_threads
+        problem = cgroups.join(ceiling, cgroups.current())
+        if problem:
+            self._report(
+                "cgroup",
+                "missing",
+                problem,
+                "Optional. systemd: Delegate=pids and DelegateSubgroup=supervisor. "
+                "In a container, its own limits do this.",
+            )
+        else:
+            self._report("cgroup", "active", f"at most {ceiling} threads in all workers together")
+
+    def _enter_namespaces(self) -> None:
+        if self.config.namespaces == "off":
+            self._report("namespaces", "off", "switched off by configuration")
+            return
+        result = namespaces.enter(self._readable)
+        left_out = "no pid namespace by design: pids stay those that the supervisor knows"
+        if not result.entered:
+            self._report(
+                "namespaces",
+                "missing",
+                f"not permitted ({result.reason}); seccomp and Landlock refuse the same, "
+                "but names and sizes of files stay visible",
+                "Optional. Root with CAP_SYS_ADMIN, or a host that lets ordinary users make user namespaces.",
+            )
+        elif result.refused:
+            self._report(
+                "namespaces",
+                "partial",
+                f"{', '.join(result.entered)}; refused: {', '.join(result.refused)} ({result.reason}); "
+                f"{left_out}",
+                "Optional. See the reason of the refusal.",
+            )
+        else:
+            self._report("namespaces", "active", f"{', '.join(result.entered)}; {left_out}")
+
+    def _drop_user(self) -> None:
+        if self._uid is None or self._gid is None:
+            self._cannot_choose_user()
+            return
+        barrier = privileges.unreachable(self._readable.roots, self._uid, self._gid)
+        # With a range, every id must get through: as none of them owns anything, one stands for all.
+        have = privileges.effective()
+        worker = (
+            [privileges.CAP_DAC_READ_SEARCH] if barrier and have >> privileges.CAP_DAC_READ_SEARCH & 1 else []
+        )
+        zygote = list(worker)
+        if self.config.worker_uids:
+            zygote += [privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL]
+        try:
+            if have >> privileges.CAP_SETPCAP & 1:
+                privileges.drop_bounding_set()
+                privileges.lock_securebits()
+            privileges.no_groups()
+            privileges.become(self._uid, self._gid, privileges.CapabilitySet(zygote))
+        except OSError as error:
+            remedy = "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID and CAP_SETPCAP."
+            if self.config.uid is not None or self.config.gid is not None:
+                self._require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
+            privileges.CapabilitySet().apply()
+            self._report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
+            return
+        self._worker_capabilities = privileges.CapabilitySet(worker)
+        whom = f"user {self._uid}, group {self._gid}"
+        if self.config.worker_uids:
+            self._uid_range = self.config.worker_uids
+            first, last = self._uid_range
+            whom = f"zygote user {self._uid}, workers one each of {first}–{last}"
+            self._limits = limits.WorkerLimits(
+                self._limits.data, self._limits.cpu_seconds, self._limits.open_files, self.config.max_threads
+            )
+        if barrier:
+            how = (
+                f"keeps CAP_DAC_READ_SEARCH, as {barrier} is closed to it (Landlock decides what it reads)"
+                if worker
+                else f"can't get past {barrier}: modules that are not preloaded can't be imported"
+            )
+            self._report(
+                "uid",
+                "partial",
+                f"{whom}; {how}",
+                "Install the interpreter and its packages where every user may read them.",
+            )
+        else:
+            self._report("uid", "active", f"{whom}; no groups, no capabilities")
+
+    def _cannot_choose_user(self) -> None:
+        uid, gid = os.getuid(), os.getgid()
+        wanted = self.config
+        if wanted.uid not in (None, uid) or wanted.gid not in (None, gid):
+            self._require(
+                "uid",
+                f"only root can change the user; this is user {uid}",
+                "Start as root, or leave the setting out.",
+            )
+        else:
+            self._report(
+                "uid",
+                "off",
+                f"not root: tasks run as the supervisor's user {uid}; Landlock and seccomp keep them apart",
+                "Optional. Root can give the workers a user of their own.",
+            )
+        # A user namespace gave capabilities inside; a service may have been started with ambient ones.
+        if privileges.effective() >> privileges.CAP_SETPCAP & 1:
+            privileges.drop_bounding_set()
+            privileges.lock_securebits()
+        privileges.CapabilitySet().apply()
+
+    def _limit(self) -> None:
+        try:
+            limits.restrict_zygote()
+        except (OSError, ValueError) as error:
+            self._require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
+            return
+        own = self._limits
+        cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
+        detail = (
+            f"{own.data // 2**20} MB private memory, {cpu}{own.open_files} descriptors, "
+            "no files, no core dumps; "
+        )
+        if os.getuid() == 0:
+            self._report(
+                "rlimits",
+                "partial",
+                f"{detail}threads unlimited (the kernel exempts root)",
+                "Start as another user, or see the layer uid.",
+            )
+        elif self._uid_range:
+            self._report("rlimits", "active", f"{detail}{own.processes} threads per worker")
+        else:
+            self._report(
+                "rlimits",
+                "active",
+                f"{detail}{own.processes} threads in all workers together",
+                "For an exact bound per worker: root and one user id per worker.",
+            )
+
+    def _no_new_privs(self) -> None:
+        try:
+            privileges.no_new_privs()
+        except OSError as error:
+            self._require(
+                "no_new_privs", str(error), "It needs Linux 3.5 and a container that lets prctl through."
+            )
+        else:
+            self._report("no_new_privs", "active", "exec gains nothing; not dumpable, not traceable")
+
+    def _restrict_files(self) -> None:
+        if self._ruleset is None or self._worker_ruleset is None:
+            if "landlock" not in self._layers:
+                self._report("landlock", "missing", *_landlock_problem(self._landlock_errno))
+            return
+        have = self._ruleset.features
+        try:
+            landlock.restrict(self._ruleset, have.zygote_flags)
+        except OSError as error:
+            self._require("landlock", *_landlock_problem(error.errno or errno.EIO))
+            return
+        finally:
+            self._ruleset.close()
+        self._use_landlock = True
+        detail = f"ABI {have.abi}, {self._ruleset.rules} paths readable, nothing writable"
+        if have.missing:
+            self._report(
+                "landlock",
+                "partial",
+                f"{detail}; this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)",
+                "A newer kernel handles more.",
+            )
+        else:
+            self._report(
+                "landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside"
+            )
+
+    def _filter(self) -> None:
+        if self._zygote_filter is None or self._worker_filter is None or "seccomp" in self._layers:
+            return
+        try:
+            seccomp.install(self._zygote_filter)
+        except OSError as error:
+            self._require("seccomp", *_seccomp_problem(error.errno or errno.EIO, self._arch))
+            return
+        self._use_seccomp = True
+        self._report(
+            "seccomp",
+            "active",
+            f"allowlist for {self._arch}; filter of {len(self._worker_filter)} instructions in each worker",
+        )
+
+    # --- worker -----------------------------------------------------------------------------------
+
+    def restrict_worker(self, keep_fd: int, zygote_pid: int) -> None:
+        """Restrict this freshly forked process for good; leaves /dev/null as 0, 1, 2 and `keep_fd`, which
+        must be above 2.
+
+        Raises OSError when a layer that the zygote has can't be put in force: the worker must then end
+        without running a task.
+        """
+        if keep_fd <= 2:
+            raise ValueError("the worker's socket would be lost as a standard stream")
+        limits.die_with_parent(zygote_pid)
+        for stream in (0, 1, 2):
+            os.dup2(self._devnull, stream)
+        ruleset = self._worker_ruleset if self._use_landlock else None
+        limits.close_all_but((keep_fd,) if ruleset is None else (keep_fd, ruleset.fd))
+        self._devnull = -1
+        if self._uid_range is not None:
+            first, last = self._uid_range
+            uid = first + self._forks % (last - first + 1)
+            privileges.become(uid, self._gid if self._gid is not None else uid, self._worker_capabilities)
+            limits.die_with_parent(zygote_pid)
+        limits.restrict_worker(self._limits)
+        privileges.not_dumpable()
+        if ruleset is not None:
+            landlock.restrict(ruleset, ruleset.features.worker_flags)
+            ruleset.close()
+        if self._use_seccomp and self._loaded is not None:
+            self._loaded.install(os.getpid())
+
+
+def _check(config: IsolationConfig) -> None:
+    if config.worker_uids is not None:
+        first, last = config.worker_uids
+        if not 0 < first <= last < 2**32 - 1:
+            raise ValueError(f"worker_uids: {first} to {last} is not a range of user ids above 0")
+    for name, value in (("uid", config.uid), ("gid", config.gid)):
+        if value is not None and not 0 < value < 2**32 - 1:
+            raise ValueError(f"{name}: {value} is not the id of an ordinary user")
+    if config.memory <= 0 or config.max_threads <= 0 or config.open_files < 8:
+        raise ValueError("memory and max_threads must be above 0, open_files at least 8")
+    for path in config.read_paths:
+        if not os.path.isabs(path) or os.path.realpath(path) == "/":
+            raise ValueError(f"read_paths: {path!r} must be absolute and not the root directory")
+
+
+def _kernel() -> tuple[int, int]:
+    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _landlock_expected() -> bool:
+    """Landlock came with Linux 5.13."""
+    return _kernel() >= (5, 13)
+
+
+def _landlock_problem(error: int) -> tuple[str, str]:
+    """(detail, remedy) for an errno of a Landlock call."""
+    if error == errno.ENOSYS and not _landlock_expected():
+        return "this kernel is older than Linux 5.13", "Use Linux 5.13 or later."
+    detail, remedy = {
+        errno.ENOSYS: (
+            "the kernel or the container's seccomp profile has no such call (ENOSYS)",
+            "Use a kernel with CONFIG_SECURITY_LANDLOCK, and a profile that lets landlock_* through.",
+        ),
+        errno.EOPNOTSUPP: (
+            "the kernel has it, but it wasn't started (EOPNOTSUPP)",
+            "Add landlock to the kernel's lsm= boot parameter.",
+        ),
+        errno.EPERM: (
+            "the container's seccomp profile refuses landlock_* (EPERM)",
+            "Use Docker 20.10.10 or later, or a profile that lets the three landlock_* calls through.",
+        ),
+    }.get(error, (f"the kernel answered {errno.errorcode.get(error, error)}", "See landlock(7)."))
+    return detail, remedy
+
+
+def _seccomp_problem(error: int, arch: str | None) -> tuple[str, str]:
+    if arch is None:
+        return (
+            "there is no filter for this processor architecture",
+            "Use x86-64 or aarch64 with a 64-bit interpreter.",
+        )
+    if error in (errno.EPERM, errno.EACCES):
+        return (
+            "the container's own profile refuses the call seccomp (EPERM)",
+            "Use a profile that lets seccomp(2) through, like Docker's default one.",
+        )
+    if error in (errno.ENOSYS, errno.EINVAL):
+        return (
+            "the kernel has no seccomp filters",
+            "Use a kernel with CONFIG_SECCOMP_FILTER (Linux 4.14 or later).",
+        )
+    return f"the kernel answered {errno.errorcode.get(error, error)}", "See seccomp(2)."

@@ -1,0 +1,195 @@
+"""Landlock: what a process can reach through the file system, TCP, abstract sockets and signals.
+
+Which process does what
+    The zygote opens every granted path (`paths.py`) while it still may, makes two rulesets and restricts
+    itself with the finer one. Each worker restricts itself with the other, whose descriptor it has
+    inherited: the same roots without their exceptions, since a path must be granted by *every* layer and
+    fewer rules are put in force faster. It takes nothing away; what counts is that it makes a domain of its
+    own. Landlock lets a process look at another one (``/proc/<pid>/fd``, ptrace) only inside its own domain
+    or one nested in it, so siblings, and the zygote above them, are out of reach. No privilege is needed
+    but ``no_new_privs``.
+
+What is handled
+    Every right that the running kernel knows is handled, i.e. denied unless granted; only reading is
+    granted. The kernel announces an ABI number, and a ruleset that names a right it doesn't know is refused
+    whole, so masks are cut to the ABI:
+
+    ===  ==========================================================
+    ABI  what it adds (and the Linux it came with)
+    ===  ==========================================================
+    1    13 file system rights (5.13)
+    2    REFER, renaming and linking across directories (5.19)
+    3    TRUNCATE (6.2)
+    4    BIND_TCP and CONNECT_TCP (6.7)
+    5    IOCTL_DEV (6.10)
+    6    scopes: abstract Unix sockets, signals (6.12)
+    7    flags that say what goes to the audit log (6.15)
+    ===  ==========================================================
+
+    A later ABI is treated as the latest that we know. The signal scope bars signals that a restricted
+    process *sends* to outside its domain; the supervisor is outside and unrestricted, so that its SIGKILL
+    arrives as always.
+
+"Not available here" has three spellings: ENOSYS (kernel without Landlock), EOPNOTSUPP (built in but not
+started), EPERM (a container's seccomp profile that predates it).
+
+References: `landlock(7)`, `landlock_create_ruleset(2)`, `landlock_add_rule(2)`, `landlock_restrict_self(2)`,
+``include/uapi/linux/landlock.h``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from sandbox.kernel import syscalls
+from sandbox.kernel.paths import Grant
+
+__all__ = ["NEWEST_ABI", "UNAVAILABLE", "Features", "Ruleset", "abi", "build", "features", "restrict"]
+
+#: The newest ABI that this module knows rights of.
+NEWEST_ABI: Final = 7
+
+#: Errors that mean "this machine has no Landlock for us", as opposed to a mistake of ours.
+UNAVAILABLE: Final = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES})
+
+_CREATE_RULESET_VERSION: Final = 1
+_RULE_PATH_BENEATH: Final = 1
+
+_READ_FILE: Final = 1 << 2
+_READ_DIR: Final = 1 << 3
+
+_FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16}  # ABI → how many file system rights exist from there on
+_NET: Final = 0b11  # BIND_TCP, CONNECT_TCP
+_SCOPES: Final = 0b11  # ABSTRACT_UNIX_SOCKET, SIGNAL
+
+_LOG_SAME_EXEC_OFF: Final = 1 << 0
+_LOG_SUBDOMAINS_OFF: Final = 1 << 2
+
+
+class Features:
+    """What a ruleset handles under one ABI, and what is missing from the newest one."""
+
+    __slots__ = (
+        "abi",
+        "attribute",
+        "handled_fs",
+        "handled_net",
+        "missing",
+        "scoped",
+        "worker_flags",
+        "zygote_flags",
+    )
+
+    def __init__(self, abi: int) -> None:
+        self.abi = min(abi, NEWEST_ABI)
+        count = max((rights for since, rights in _FS_RIGHTS.items() if since <= self.abi), default=0)
+        self.handled_fs = (1 << count) - 1
+        self.handled_net = _NET if self.abi >= 4 else 0
+        self.scoped = _SCOPES if self.abi >= 6 else 0
+        # A hostile worker could flood the audit log: its own denials stay out of it. The zygote's, a sign
+        # of a bug, go in.
+        self.zygote_flags = _LOG_SUBDOMAINS_OFF if self.abi >= 7 else 0
+        self.worker_flags = _LOG_SAME_EXEC_OFF if self.abi >= 7 else 0
+        # struct landlock_ruleset_attr has grown; a shorter one is always understood.
+        if self.abi >= 6:
+            self.attribute = struct.pack("=QQQ", self.handled_fs, self.handled_net, self.scoped)
+        elif self.abi >= 4:
+            self.attribute = struct.pack("=QQ", self.handled_fs, self.handled_net)
+        else:
+            self.attribute = struct.pack("=Q", self.handled_fs)
+        self.missing = tuple(
+            what
+            for since, what in (
+                (2, "links and renames between directories"),
+                (3, "truncation"),
+                (4, "TCP"),
+                (5, "device ioctls"),
+                (6, "abstract Unix sockets and signals"),
+            )
+            if self.abi < since
+        )
+
+
+def abi() -> tuple[int, int]:
+    """(ABI, 0), or (0, errno) when Landlock isn't available."""
+    try:
+        version, error = syscalls.try_call("landlock_create_ruleset", 0, 0, _CREATE_RULESET_VERSION)
+    except KeyError:
+        return 0, errno.ENOSYS
+    return (0, error) if error else (version, 0)
+
+
+def features(number: int) -> Features:
+    """The rights to handle under ABI `number` (1 or more)."""
+    if number < 1:
+        raise ValueError("Landlock's ABI numbers start at 1")
+    return Features(number)
+
+
+class Ruleset:
+    """A ruleset descriptor, ready to restrict any number of processes. Inherited over fork; close with
+    `close`.
+    """
+
+    __slots__ = ("fd", "features", "rules", "skipped")
+
+    def __init__(self, fd: int, features: Features, rules: int, skipped: tuple[str, ...]) -> None:
+        self.fd = fd
+        self.features = features
+        self.rules = rules
+        self.skipped = skipped
+
+    def close(self) -> None:
+        """Close the descriptor; processes already restricted stay so."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def build(grants: Iterable[Grant], features: Features) -> Ruleset:
+    """Create the ruleset with all `grants`. A path that can't be opened is left out (`Ruleset.skipped`).
+    Raises OSError.
+    """
+    attribute = ctypes.create_string_buffer(features.attribute, len(features.attribute))
+    fd = syscalls.call("landlock_create_ruleset", ctypes.addressof(attribute), len(features.attribute), 0)
+    added = 0
+    skipped: list[str] = []
+    try:
+        for grant in grants:
+            try:
+                path_fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
+            except OSError as error:
+                skipped.append(f"{grant.path}: {error.strerror}")
+                continue
+            try:
+                rights = {"tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR}[
+                    grant.kind
+                ]
+                if not stat.S_ISDIR(os.fstat(path_fd).st_mode):
+                    rights &= _READ_FILE
+                if not rights:
+                    continue
+                # struct landlock_path_beneath_attr is packed: __u64 allowed_access, __s32 parent_fd.
+                rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, path_fd), 12)
+                syscalls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0)
+                added += 1
+            finally:
+                os.close(path_fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return Ruleset(fd, features, added, tuple(skipped))
+
+
+def restrict(ruleset: Ruleset, flags: int) -> None:
+    """Put a new layer of `ruleset` in force for this thread. Raises OSError; needs ``no_new_privs``.
+
+    A process can have 16 layers: the container's, the zygote's and the worker's are far from that.
+    """
+    syscalls.call("landlock_restrict_self", ruleset.fd, flags)

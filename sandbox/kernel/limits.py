@@ -1,0 +1,170 @@
+"""Resource limits, descriptors, and death with the parent.
+
+Which process does what
+    The zygote sets what it can live with itself (no core dumps, no locked memory, no message queues, no
+    priorities). A worker sets the rest right after fork: memory, processor time, files, descriptors,
+    threads. Soft and hard limit are set together, so that nothing can be raised again without
+    CAP_SYS_RESOURCE, which nobody here has.
+
+What holds what
+    - ``RLIMIT_DATA`` counts private writable memory, however it was made: a task that goes over it gets a
+      MemoryError. It doesn't count shared mappings and stack-like ones, which is why the seccomp filter
+      refuses both. The limit lies `memory` bytes above what the zygote had when it was ready, since a
+      worker starts with a copy of all that.
+    - ``RLIMIT_NPROC`` counts *all* threads of a user id in its user namespace, not those of one process.
+      With one user id per worker it is an exact bound per worker; otherwise it is a ceiling for all workers
+      together, which protects the machine from a thread bomb but not one worker's last thread from
+      another's bomb (memory and the supervisor's watchdog do).
+    - ``RLIMIT_FSIZE`` 0: nothing can grow a file, should one ever be open for writing. That is why a
+      worker's standard streams must not be files: they are /dev/null.
+    - ``RLIMIT_CPU``: SIGXCPU at the limit, SIGKILL one second later for a task that ignores it.
+
+References: `setrlimit(2)`, `PR_SET_PDEATHSIG(2const)`, `close_range(2)`, ``is_data_mapping`` in the
+kernel's ``mm/vma.h``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sandbox.kernel import syscalls
+
+__all__ = [
+    "WorkerLimits",
+    "close_all_but",
+    "data_in_use",
+    "die_with_parent",
+    "restrict_worker",
+    "restrict_zygote",
+    "threads_of",
+]
+
+_PR_SET_PDEATHSIG: Final = 1
+
+# Signals can be queued and timers armed by nobody, but a worker can still leave what it sends to itself
+# pending.
+_SIGNALS_PENDING: Final = 64
+_STACK: Final = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """Absolute limits of one worker: bytes, seconds, numbers. None: not set."""
+
+    data: int
+    cpu_seconds: int | None
+    open_files: int
+    processes: int | None
+
+
+def data_in_use() -> int:
+    """Bytes that RLIMIT_DATA counts for this process (VmData of `proc_pid_status(5)`). Raises OSError
+    when /proc isn't there.
+    """
+    with open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"VmData:"):
+                return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no VmData")
+
+
+def threads_of(uid: int) -> int:
+    """How many threads of the real user id `uid` run now, as far as /proc shows."""
+    count = 0
+    try:
+        entries = os.listdir("/proc")
+    except OSError:
+        return 0
+    for entry in entries:
+        if not entry.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{entry}/status", "rb") as status:
+                fields = dict(
+                    line.split(b":", 1) for line in status if line.startswith((b"Uid:", b"Threads:"))
+                )
+            if int(fields[b"Uid"].split()[0]) == uid:
+                count += int(fields[b"Threads"])
+        except (OSError, KeyError, ValueError):
+            continue  # ended while we looked
+    return count
+
+
+def die_with_parent(parent: int) -> None:
+    """Have SIGKILL sent to this process when its parent's thread ends, and end at once when it already has.
+
+    `parent` is the pid that must still be the parent: between fork and prctl it may have died, and then no
+    signal would ever come.
+    """
+    syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor but 0, 1, 2 and those of `keep`."""
+    start = 3
+    for fd in sorted(keep):
+        if fd >= start:
+            _close_range(start, fd - 1)
+            start = fd + 1
+    _close_range(start, 2**32 - 1)
+
+
+def _close_range(first: int, last: int) -> None:
+    if last < first:
+        return
+    try:
+        error = syscalls.try_call("close_range", first, last, 0)[1]
+    except KeyError:
+        error = 1
+    if error:
+        # Linux before 5.9, or a filter that doesn't know the call. The soft limit has bounded every
+        # descriptor that this process ever got; the hard one may be a million, and this is a worker's
+        # start.
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        bound = 2**16 if soft == resource.RLIM_INFINITY else min(soft, 2**16)
+        os.closerange(first, min(last + 1, bound))
+
+
+def _set(which: int, limit: int) -> None:
+    """Set soft and hard, never above the hard limit that holds already."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(which, (limit, limit))
+
+
+def restrict_zygote() -> None:
+    """Limits that the zygote and all of its workers share. Raises OSError or ValueError."""
+    for which in (
+        resource.RLIMIT_CORE,  # a core dump is a file with other people's data in it
+        resource.RLIMIT_MEMLOCK,
+        resource.RLIMIT_MSGQUEUE,
+        resource.RLIMIT_NICE,
+        resource.RLIMIT_RTPRIO,
+    ):
+        _set(which, 0)
+    _set(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING)
+    _set(resource.RLIMIT_STACK, _STACK)
+
+
+def restrict_worker(limits: WorkerLimits) -> None:
+    """Limits of a worker. Raises OSError or ValueError."""
+    setrlimit = resource.setrlimit
+    _set(resource.RLIMIT_DATA, limits.data)
+    setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    _set(resource.RLIMIT_NOFILE, limits.open_files)
+    if limits.processes is not None:
+        _set(resource.RLIMIT_NPROC, limits.processes)
+    if limits.cpu_seconds is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        last = limits.cpu_seconds + 1
+        if hard != resource.RLIM_INFINITY:
+            last = min(last, hard)
+        setrlimit(resource.RLIMIT_CPU, (min(limits.cpu_seconds, last), last))

@@ -1,0 +1,238 @@
+"""Namespaces: an empty network, its own IPC and host name, and a root directory that holds nothing but what
+may be read.
+
+Which process does what
+    The zygote enters them once, first thing, while it still has the privilege; workers inherit them, so a
+    fork costs nothing more. They are *never required*: Docker's default profile and Kubernetes "restricted"
+    forbid them, and what they do is done by seccomp and Landlock already. What they add is that metadata
+    goes away, too: Landlock doesn't hide that a file exists, a new root does.
+
+Two routes
+    With CAP_SYS_ADMIN the namespaces are made directly. Without it, through a user namespace, where the
+    machine lets an ordinary user make one; a throw-away child tries the whole sequence first, since some
+    machines allow the first step and refuse a later one, when there is no way back. The user keeps its
+    number inside; all capabilities that the user namespace gave are dropped with the rest
+    (`privileges.py`).
+
+The new root
+    A tmpfs with a read-only bind mount for every readable path at its own place, and the symlinks that lead
+    there; then `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys. Directories on
+    the way are ours and searchable, so that an interpreter under a private home directory stays reachable
+    after the drop of the user id. Landlock rules are about inodes and hold for the new mounts unchanged.
+
+No PID namespace: `unshare(CLONE_NEWPID)` moves only children, the first of which would be an init whose end
+kills all the others; a stub would sit between zygote and workers and take over waiting. Pids inside would
+no longer be those that the zygote reports. Signals to others are refused by seccomp and Landlock, /proc is
+out of reach, and nothing would be gained.
+
+References: `namespaces(7)`, `user_namespaces(7)`, `mount_namespaces(7)`, `pivot_root(2)`, `mount(2)`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sandbox.kernel import privileges, syscalls
+from sandbox.kernel.paths import Readable
+
+__all__ = ["Entered", "enter"]
+
+_NEWNS: Final = 0x00020000
+_NEWCGROUP: Final = 0x02000000
+_NEWUTS: Final = 0x04000000
+_NEWIPC: Final = 0x08000000
+_NEWUSER: Final = 0x10000000
+_NEWNET: Final = 0x40000000
+_SIMPLE: Final = (("network", _NEWNET), ("ipc", _NEWIPC), ("uts", _NEWUTS), ("cgroup", _NEWCGROUP))
+
+_MS_RDONLY: Final = 1
+_MS_NOSUID: Final = 2
+_MS_NODEV: Final = 4
+_MS_NOEXEC: Final = 8
+_MS_REMOUNT: Final = 32
+_MS_BIND: Final = 4096
+_MS_REC: Final = 16384
+_MS_PRIVATE: Final = 1 << 18
+_MNT_DETACH: Final = 2
+
+# statvfs flags have the values of the mount flags for these: nosuid nodev noexec noatime nodiratime
+# relatime. A user namespace may not take any of them off a mount that it was given.
+_LOCKED: Final = 2 | 4 | 8 | 1024 | 2048
+_ST_RELATIME: Final = 4096
+_MS_RELATIME: Final = 1 << 21
+
+# Where the new root is put together: any directory that exists, seen by nobody else.
+_STAGES: Final = ("/tmp", "/run", "/mnt", "/var", "/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What came of it: the names of namespaces entered and of those refused, with the reason of the first
+    refusal.
+    """
+
+    entered: tuple[str, ...]
+    refused: tuple[str, ...]
+    reason: str = ""
+
+
+def enter(readable: Readable) -> Entered:
+    """Enter every namespace that this process is permitted. Never raises for lack of permission.
+
+    Call with one thread and before any other restriction.
+    """
+    if privileges.effective() >> privileges.CAP_SYS_ADMIN & 1:
+        return _unshare_all(readable)
+    problem = _try_in_child(readable)
+    if problem:
+        return Entered((), ("user", *(name for name, _ in _SIMPLE), "mount"), problem)
+    _enter_user()
+    result = _unshare_all(readable)
+    return Entered(("user", *result.entered), result.refused, result.reason)
+
+
+def _unshare(flags: int) -> None:
+    syscalls.call("unshare", flags)
+
+
+def _enter_user() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    _unshare(_NEWUSER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def _unshare_all(readable: Readable) -> Entered:
+    entered: list[str] = []
+    refused: list[str] = []
+    reason = ""
+    steps: list[tuple[str, Callable[[], None]]] = [(name, partial(_unshare, flag)) for name, flag in _SIMPLE]
+    steps.append(("mount", partial(_new_root, readable)))
+    for name, step in steps:
+        try:
+            step()
+        except OSError as error:
+            refused.append(name)
+            reason = reason or f"{name}: {error.strerror or error}"
+        else:
+            entered.append(name)
+    return Entered(tuple(entered), tuple(refused), reason)
+
+
+def _try_in_child(readable: Readable) -> str:
+    """Go through the user-namespace route in a child that ends right after; "" when all of it works."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        text = "the attempt ended without an answer"
+        try:
+            _enter_user()
+            result = _unshare_all(readable)
+            text = "" if not result.refused else result.reason
+        except OSError as error:
+            text = f"user namespace: {error.strerror or error}"
+        finally:
+            with contextlib.suppress(OSError):
+                os.write(writer, f"={text}".encode()[:512])
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        answer = pipe.read().decode()
+    os.waitpid(pid, 0)
+    return answer[1:] if answer.startswith("=") else "the attempt ended without an answer"
+
+
+def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    pointers = [ctypes.create_string_buffer(os.fsencode(text)) for text in (source, target, kind, data)]
+    addresses = [ctypes.addressof(pointer) for pointer in pointers]
+    try:
+        syscalls.call(
+            "mount",
+            addresses[0],
+            addresses[1],
+            addresses[2] if kind else 0,
+            flags,
+            addresses[3] if data else 0,
+        )
+    except OSError as error:
+        raise OSError(error.errno, f"mount on {target}: {error.strerror}") from None
+
+
+def _new_root(readable: Readable) -> None:
+    """Enter a mount namespace whose root holds only what is readable.
+
+    Should a step fail after the namespace was entered, the process is left in a private copy of the old
+    tree (mounts made on the way are undone), which is a worse root but a sound one.
+    """
+    stage = next((path for path in _STAGES if os.path.isdir(path)), None)
+    if stage is None:
+        raise FileNotFoundError(2, "no directory to put the new root together in")
+    _unshare(_NEWNS)
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    # Opened before the stage may cover one of them, and after unshare: a bind mount can't come from another
+    # namespace.
+    sources: list[tuple[str, int]] = []
+    staged = False
+    try:
+        for path in readable.roots:
+            with contextlib.suppress(OSError):
+                sources.append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
+        proc = os.open("/proc/self/fd", os.O_PATH | os.O_CLOEXEC)
+        sources.append(("", proc))
+        _mount(
+            "tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "mode=0755,size=1m,nr_inodes=4096"
+        )
+        staged = True
+        previous = os.umask(0o022)
+        try:
+            _fill(stage, sources, readable.links, proc)
+        finally:
+            os.umask(previous)
+        os.chdir(stage)
+        dot = ctypes.create_string_buffer(b".")
+        # The documented idiom: old and new root stacked on one another, then the upper one (the old) is
+        # detached.
+        syscalls.call("pivot_root", ctypes.addressof(dot), ctypes.addressof(dot))
+        staged = False
+        syscalls.call("umount2", ctypes.addressof(dot), _MNT_DETACH)
+        os.chdir("/")
+        _mount("none", "/", "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    finally:
+        if staged:
+            where = ctypes.create_string_buffer(os.fsencode(stage))
+            syscalls.try_call("umount2", ctypes.addressof(where), _MNT_DETACH)
+        for _, fd in sources:
+            os.close(fd)
+
+
+def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, str], ...], proc: int) -> None:
+    for path, fd in sources:
+        if not path:
+            continue
+        target = stage + path
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        # Through a descriptor of /proc/self/fd, since the stage may be /proc itself.
+        source = f"{fd}"
+        if os.path.isdir(f"/proc/self/fd/{fd}") if stage != "/proc" else os.fstat(fd).st_mode & 0o40000:
+            os.makedirs(target, exist_ok=True)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+        os.fchdir(proc)
+        _mount(source, target, "", _MS_BIND | _MS_REC)
+        status = os.statvfs(target)
+        flags = status.f_flag & _LOCKED | (_MS_RELATIME if status.f_flag & _ST_RELATIME else 0)
+        if not path.startswith("/dev/"):
+            flags |= _MS_NODEV
+        _mount("none", target, "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | flags)
+    for link, destination in links:
+        target = stage + link
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(destination, target)

@@ -1,0 +1,179 @@
+"""What a worker may read: the interpreter, its packages, shared libraries, a few data files. Nothing else.
+
+Decided once, in the zygote, before any restriction. Landlock (`landlock.py`) grants these paths and the
+mount namespace (`namespaces.py`) contains only these, so that the two agree about what exists.
+
+The runner's own packages are *not* part of it: the zygote has imported all of its own code already, and an
+attacker has no business in it. Landlock can't take a part back out of a directory that it grants, so a
+directory that contains our own packages is granted as a listing (import machinery reads directories), and
+each other entry by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Grant", "Readable", "grants", "own_paths", "readable"]
+
+# Data files that libraries read on demand: loader cache, local time, random bytes, the null device, locales.
+_DATA = (
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/urandom",
+    "/dev/null",
+    "/usr/share/zoneinfo",
+    "/usr/lib/locale",
+)
+_LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+_SITE_NAMES = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One Landlock rule: a whole `tree`, a single `file`, or the `listing` of a directory and those below
+    it.
+    """
+
+    path: str
+    kind: Literal["tree", "file", "listing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What may be read: `roots` are real paths, none below another; `links` are symlinks outside of them
+    that lead there.
+    """
+
+    roots: tuple[str, ...]
+    links: tuple[tuple[str, str], ...] = ()
+
+
+def _own_top() -> Path:
+    """The directory that holds the packages ``sandbox`` and ``pool``."""
+    return Path(__file__).resolve().parent.parent.parent
+
+
+def own_paths() -> frozenset[str]:
+    """Real paths of the runner's own code and metadata, which workers must not read."""
+    top = _own_top()
+    own = {str(top / "sandbox"), str(top / "pool")}
+    own.update(str(found) for found in top.glob("*reptarium*"))
+    return frozenset(own)
+
+
+def _shared_libraries() -> set[str]:
+    """Files that are mapped executable right now: the interpreter, libpython, libc, extension modules.
+    `proc(5)`, maps.
+    """
+    found = set()
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            for line in maps:
+                fields = line.rstrip("\n").split(maxsplit=5)
+                if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
+                    found.add(fields[5])
+    except OSError:
+        pass  # no /proc: the standard directories below have to do
+    return found
+
+
+def readable(extra: Iterable[str] = ()) -> Readable:
+    """Everything that workers may read, before our own packages are taken out.
+
+    `extra` are paths that the admin added; they are taken as they are. What doesn't exist is left out.
+    """
+    top = _own_top()
+    wanted: list[str] = list(_DATA)
+    wanted += [
+        value
+        for key, value in sysconfig.get_paths().items()
+        if key in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
+    for entry in sys.path:
+        # A checkout that runs from its own directory would otherwise grant its configuration, tests and
+        # history.
+        if entry and not (os.path.realpath(entry) == str(top) and top.name not in _SITE_NAMES):
+            wanted.append(entry)
+    try:
+        import zoneinfo
+
+        wanted += zoneinfo.TZPATH
+    except ImportError:
+        pass
+    wanted.append("/usr/share/locale/locale.alias")
+    triplet = sysconfig.get_config_var("MULTIARCH") or ""
+    if triplet:
+        wanted += [f"{directory}/{triplet}" for directory in ("/lib", "/usr/lib")]
+    wanted += ["/lib64", "/usr/lib64"]
+    for library in _shared_libraries():
+        directory = os.path.dirname(library)
+        in_system = directory in _LIBRARY_DIRECTORIES or directory.startswith(
+            tuple(f"{d}/" for d in _LIBRARY_DIRECTORIES)
+        )
+        wanted.append(directory if in_system else library)
+    wanted += extra
+    real: set[str] = set()
+    links: dict[str, str] = {}
+    for path in wanted:
+        resolved = os.path.realpath(path)
+        if resolved != "/" and os.path.exists(resolved):
+            real.add(resolved)
+            _links_on(os.path.abspath(path), links)
+    roots = {path for path in real if not any(str(parent) in real for parent in Path(path).parents)}
+    outside = {
+        link: target for link, target in links.items() if not any(str(p) in roots for p in Path(link).parents)
+    }
+    return Readable(tuple(sorted(roots)), tuple(sorted(outside.items())))
+
+
+def _links_on(path: str, links: dict[str, str]) -> None:
+    """Collect the symlinks that a lookup of the absolute `path` follows, those inside of targets too."""
+    pending = [part for part in path.split("/") if part]
+    here = "/"
+    followed = 0
+    while pending and followed < 40:  # the kernel's own bound, path_resolution(7)
+        part = pending.pop(0)
+        if part == "..":
+            here = os.path.dirname(here)
+            continue
+        there = os.path.join(here, part)
+        try:
+            target = os.readlink(there)
+        except OSError:
+            here = there
+            continue
+        links[there] = target
+        followed += 1
+        pending = [step for step in target.split("/") if step and step != "."] + pending
+        if target.startswith("/"):
+            here = "/"
+
+
+def grants(roots: Iterable[str], excluded: Iterable[str]) -> tuple[Grant, ...]:
+    """Landlock rules for `roots` that leave `excluded` (real paths) out."""
+    rules: list[Grant] = []
+    barred = [Path(path) for path in excluded]
+
+    def add(path: Path) -> None:
+        if path in barred:
+            return
+        if not path.is_dir():
+            rules.append(Grant(str(path), "file"))
+            return
+        if any(path in inner.parents for inner in barred):
+            rules.append(Grant(str(path), "listing"))
+            for child in sorted(path.iterdir()):
+                if not child.is_symlink():  # what it points at is granted, or not, where it lies
+                    add(child)
+            return
+        rules.append(Grant(str(path), "tree"))
+
+    for root in roots:
+        add(Path(root))
+    return tuple(rules)

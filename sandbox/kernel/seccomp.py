@@ -1,0 +1,568 @@
+"""The system call filters: a small BPF assembler, the rules, and how a filter is put in force.
+
+Which process does what
+    The zygote compiles both filters once (`worker_filter`, `zygote_filter`), installs its own, and forks.
+    Each worker writes its own pid into its copy of the ready bytes (`Loaded`) and installs them on top:
+    filters *stack*, the strictest answer wins, and none can ever be taken off. No privilege is needed but
+    ``no_new_privs``.
+
+What the filters say
+    They are allowlists. A call that no rule names is answered EPERM, which Python shows as a
+    PermissionError with a traceback: libraries that merely *probe* (a scheduler query, a terminal ioctl, a
+    socket) go on or fail like they do in any other poor environment. A few calls that no library makes by
+    accident and that only an attack needs (`HOPELESS`) end the process, as does a call of a foreign
+    architecture or of the x32 ABI, whose numbers mean other things. ``clone3`` passes its flags in memory,
+    where a filter can't look; ENOSYS makes C libraries fall back to ``clone``.
+
+How a filter looks
+    ``seccomp_data`` is {nr, arch, instruction pointer, six 64-bit arguments}. A program checks the
+    architecture, then finds the number by binary search over ranges of equal answers (the kernel runs the
+    whole program once for every number when it installs it, for its cache of always-allowed calls: a linear
+    list would make each fork dearer), then looks at arguments where the answer depends on them. A filter
+    sees registers, never what a pointer points at.
+
+    An argument that the kernel declares as ``int`` is compared in its lower half only, because the kernel
+    ignores the rest; a pointer or an ``unsigned long`` whose upper half counts is compared in both.
+
+References: `seccomp(2)`, `prctl(2)`, ``Documentation/userspace-api/seccomp_filter.rst``,
+``Documentation/networking/filter.rst`` (the instruction set), ``include/uapi/linux/seccomp.h``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sandbox.kernel import syscalls
+from sandbox.kernel.syscalls import AUDIT_ARCH, Arch
+
+__all__ = [
+    "ALLOW",
+    "DENY",
+    "HOPELESS",
+    "KILL",
+    "PID",
+    "Check",
+    "Clause",
+    "Loaded",
+    "Program",
+    "Rules",
+    "assemble",
+    "available",
+    "errno_action",
+    "install",
+    "worker_filter",
+    "worker_rules",
+    "zygote_filter",
+    "zygote_rules",
+]
+
+# --- answers (linux/seccomp.h) --------------------------------------------------------------------
+
+#: Let the call through.
+ALLOW: Final = 0x7FFF0000
+#: End the whole process with SIGSYS, not just the thread.
+KILL: Final = 0x80000000
+
+
+def errno_action(number: int) -> int:
+    """The answer "refuse with this errno"."""
+    return 0x00050000 | number
+
+
+#: The answer to everything that no rule names.
+DENY: Final = errno_action(errno.EPERM)
+
+#: Stands in a `Check` for the pid of the process that the filter is installed in.
+PID: Final = 0x7EED_C0DE
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition: ``(half of argument) & mask`` is one of `values`. Halves are 32 bits; `high` selects
+    the upper one.
+    """
+
+    arg: int
+    values: tuple[int, ...]
+    mask: int = 0xFFFFFFFF
+    high: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """All `checks` hold → `action`. A rule is a list of these, tried in order; when none holds,
+    `Rules.default` answers.
+    """
+
+    checks: tuple[Check, ...]
+    action: int = ALLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a filter says: `plain` gives one answer whatever the arguments, `checked` looks at them. Keys
+    are call names.
+    """
+
+    plain: Mapping[str, int]
+    checked: Mapping[str, tuple[Clause, ...]] = field(default_factory=dict)
+    default: int = DENY
+
+    def __post_init__(self) -> None:
+        both = self.plain.keys() & self.checked.keys()
+        if both:
+            raise ValueError(f"two rules for {', '.join(sorted(both))}")
+
+
+# --- assembler ------------------------------------------------------------------------------------
+
+_LD_ABS: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_AND: Final = 0x54  # BPF_ALU | BPF_AND | BPF_K
+_JA: Final = 0x05  # BPF_JMP | BPF_JA
+_JEQ: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_JGE: Final = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+_RET: Final = 0x06  # BPF_RET | BPF_K
+
+_OFF_NR: Final = 0
+_OFF_ARCH: Final = 4
+_OFF_ARGS: Final = 16
+_X32_BIT: Final = 0x40000000
+
+_INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter {__u16 code; __u8 jt; __u8 jf; __u32 k}
+_MAX_INSTRUCTIONS: Final = 4096  # BPF_MAXINSNS
+
+
+@dataclass(slots=True)
+class _Op:
+    """An instruction whose jumps still name labels ("" = the next instruction), or, with code -1, the
+    label itself.
+    """
+
+    code: int
+    k: int = 0
+    true: str = ""
+    false: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled filter: the instructions as bytes, and where (byte offsets) the pid of its process
+    belongs.
+    """
+
+    code: bytes
+    pid_offsets: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.code) // _INSTRUCTION.size
+
+    def for_pid(self, pid: int) -> bytes:
+        """The bytes with `pid` filled in: what the kernel gets to see."""
+        if not self.pid_offsets:
+            return self.code
+        patched = bytearray(self.code)
+        for offset in self.pid_offsets:
+            struct.pack_into("=I", patched, offset, pid)
+        return bytes(patched)
+
+
+class _Assembler:
+    """Collects instructions with symbolic, forward-only jumps, and lays them out."""
+
+    def __init__(self) -> None:
+        self.ops: list[_Op] = []
+        self._labels = 0
+
+    def label(self) -> str:
+        self._labels += 1
+        return f"l{self._labels}"
+
+    def place(self, label: str) -> None:
+        self.ops.append(_Op(-1, label=label))
+
+    def emit(self, code: int, k: int = 0, true: str = "", false: str = "") -> None:
+        self.ops.append(_Op(code, k, true, false))
+
+    def finish(self) -> Program:
+        """Lay the program out. A conditional jump reaches 255 instructions; one that must go further becomes
+        a short jump onto an unconditional one, which makes the program longer, so this is repeated until
+        nothing changes.
+        """
+        long: set[int] = set()
+        while True:
+            where: dict[str, int] = {}
+            starts: list[int] = []
+            position = 0
+            for index, op in enumerate(self.ops):
+                starts.append(position)
+                if op.code == -1:
+                    where[op.label] = position
+                else:
+                    position += 3 if index in long else 1
+            grown = {
+                index
+                for index, op in enumerate(self.ops)
+                if op.code in (_JEQ, _JGE)
+                and index not in long
+                and any(t and where[t] - starts[index] - 1 > 255 for t in (op.true, op.false))
+            }
+            if not grown:
+                break
+            long |= grown
+        if position > _MAX_INSTRUCTIONS:
+            raise ValueError(f"filter of {position} instructions; the kernel takes {_MAX_INSTRUCTIONS}")
+        code = bytearray()
+        pids: list[int] = []
+        for index, op in enumerate(self.ops):
+            if op.code == -1:
+                continue
+            at = starts[index]
+            if op.code == _JA:
+                code += _INSTRUCTION.pack(_JA, 0, 0, where[op.true] - at - 1)
+                continue
+            if op.code in (_JEQ, _JGE):
+                if op.k == PID:
+                    pids.append(len(code) + 4)
+                if index in long:
+                    after = at + 3
+                    code += _INSTRUCTION.pack(op.code, 0, 1, op.k)
+                    code += _INSTRUCTION.pack(_JA, 0, 0, (where[op.true] if op.true else after) - at - 2)
+                    code += _INSTRUCTION.pack(_JA, 0, 0, (where[op.false] if op.false else after) - at - 3)
+                    continue
+                true = where[op.true] - at - 1 if op.true else 0
+                false = where[op.false] - at - 1 if op.false else 0
+                code += _INSTRUCTION.pack(op.code, true, false, op.k)
+                continue
+            code += _INSTRUCTION.pack(op.code, 0, 0, op.k)
+        return Program(bytes(code), tuple(pids))
+
+
+def assemble(rules: Rules, arch: Arch) -> Program:
+    """Compile `rules` for `arch`. Names that the architecture doesn't have are left out (the default
+    answers).
+
+    Raises KeyError for a name that no architecture has, ValueError when the program would be too long.
+    """
+    answers: dict[int, int | tuple[Clause, ...]] = {}
+    for table in (rules.plain, rules.checked):
+        for name, answer in table.items():
+            nr = syscalls.number(name, arch)
+            if nr is not None:
+                answers[nr] = answer
+    # Ranges [start, next start) of one answer each; the first starts at 0 and the last goes on for ever.
+    ranges: list[tuple[int, int | tuple[Clause, ...]]] = []
+    for nr in range(max(answers, default=0) + 2):
+        answer = answers.get(nr, rules.default)
+        if not ranges or ranges[-1][1] != answer or not isinstance(answer, int):
+            ranges.append((nr, answer))
+
+    asm = _Assembler()
+    shared: dict[int, str] = {}
+    blocks: list[tuple[str, tuple[Clause, ...]]] = []
+
+    def ret(action: int) -> str:
+        return shared.setdefault(action, f"ret{action:x}")
+
+    def leaf(answer: int | tuple[Clause, ...]) -> str:
+        if isinstance(answer, int):
+            return ret(answer)
+        label = asm.label()
+        blocks.append((label, answer))
+        return label
+
+    def tree(part: Sequence[tuple[int, int | tuple[Clause, ...]]]) -> None:
+        """Emit the search for a number that is known to lie in one of these (two or more) ranges."""
+        middle = len(part) // 2
+        left, right = part[:middle], part[middle:]
+        right_label = leaf(right[0][1]) if len(right) == 1 else asm.label()
+        left_label = leaf(left[0][1]) if len(left) == 1 else ""
+        asm.emit(_JGE, right[0][0], true=right_label, false=left_label)
+        if len(left) > 1:
+            tree(left)
+        if len(right) > 1:
+            asm.place(right_label)
+            tree(right)
+
+    asm.emit(_LD_ABS, _OFF_ARCH)
+    asm.emit(_JEQ, AUDIT_ARCH[arch], false=ret(KILL))
+    asm.emit(_LD_ABS, _OFF_NR)
+    if arch == "x86_64":
+        # x32 has the same AUDIT_ARCH and marks its calls with this bit. As the comparison is unsigned,
+        # numbers below zero end here too.
+        asm.emit(_JGE, _X32_BIT, true=ret(KILL))
+    if len(ranges) == 1:
+        asm.emit(_JA, true=leaf(ranges[0][1]))
+    else:
+        tree(ranges)
+    for label, clauses in blocks:
+        asm.place(label)
+        _emit_clauses(asm, clauses, ret, rules.default)
+    for action, label in shared.items():
+        asm.place(label)
+        asm.emit(_RET, action)
+    return asm.finish()
+
+
+def _emit_clauses(
+    asm: _Assembler, clauses: Iterable[Clause], ret: Callable[[int], str], default: int
+) -> None:
+    for clause in clauses:
+        following = asm.label()
+        for check in clause.checks:
+            # Little endian on both architectures: the lower half of an argument comes first.
+            asm.emit(_LD_ABS, _OFF_ARGS + 8 * check.arg + (4 if check.high else 0))
+            if check.mask != 0xFFFFFFFF:
+                asm.emit(_AND, check.mask)
+            passed = asm.label()
+            for value in check.values[:-1]:
+                asm.emit(_JEQ, value, true=passed)
+            asm.emit(_JEQ, check.values[-1], false=following)
+            asm.place(passed)
+        asm.emit(_JA, true=ret(clause.action))
+        asm.place(following)
+    asm.emit(_JA, true=ret(default))
+
+
+# --- the rules of workers and zygote --------------------------------------------------------------
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# Calls that give an attacker something and that no library makes by accident: ends the process.
+HOPELESS: Final = _words(
+    "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd bpf perf_event_open "
+    "userfaultfd io_uring_setup io_uring_enter io_uring_register kexec_load kexec_file_load init_module "
+    "finit_module delete_module open_by_handle_at name_to_handle_at reboot swapon swapoff iopl ioperm "
+    "modify_ldt quotactl quotactl_fd acct mount umount2 pivot_root move_mount open_tree fsopen fsconfig "
+    "fsmount fspick mount_setattr setns unshare chroot add_key request_key keyctl lookup_dcookie "
+    "nfsservctl vhangup syslog settimeofday clock_settime adjtimex clock_adjtime sethostname "
+    "setdomainname "
+)
+
+# Answered whatever the arguments are. Each can only touch the caller itself, its own descriptors or (stat)
+# names.
+_WORKER_PLAIN: Final = _words(
+    # its own descriptors; what can be opened at all is Landlock's and openat's business
+    "read readv pread64 preadv preadv2 write writev close lseek fstat newfstatat statx stat lstat "
+    "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd fadvise64 "
+    # waiting
+    "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
+    # memory of its own, counted by RLIMIT_DATA
+    "munmap mremap brk mseal membarrier "
+    # threads of its own
+    "futex rseq set_robust_list gettid exit exit_group "
+    # signals that it sends to itself
+    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack "
+    # who and where it is: nothing here tells what it couldn't know anyway
+    "getpid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp uname sysinfo "
+    "getcpu getrusage times getrandom time gettimeofday getrlimit "
+)
+
+# asm-generic/fcntl.h; O_DIRECTORY and O_NOFOLLOW differ (arch/arm64/include/uapi/asm/fcntl.h).
+_O_NOCTTY: Final = 0o400
+_O_NONBLOCK: Final = 0o4000
+_O_LARGEFILE: Final[dict[Arch, int]] = {"x86_64": 0o100000, "aarch64": 0o400000}
+_O_DIRECTORY: Final[dict[Arch, int]] = {"x86_64": 0o200000, "aarch64": 0o40000}
+_O_NOFOLLOW: Final[dict[Arch, int]] = {"x86_64": 0o400000, "aarch64": 0o100000}
+_O_CLOEXEC: Final = 0o2000000
+
+_MAP_TYPE: Final = 0x0F
+_MAP_PRIVATE: Final = 0x02
+_MAP_GROWSDOWN: Final = 0x100
+_MAP_LOCKED: Final = 0x2000
+_MAP_HUGETLB: Final = 0x40000
+
+# PROT_READ | PROT_WRITE | PROT_EXEC, and on aarch64 PROT_BTI | PROT_MTE (arch/arm64/include/uapi/asm/mman.h).
+_PROT: Final[dict[Arch, int]] = {"x86_64": 0x7, "aarch64": 0x37}
+
+# What C libraries pass to clone(2) for a thread: VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID
+# CHILD_CLEARTID. musl adds CLONE_DETACHED (0x400000), which the kernel ignores.
+_CLONE_THREAD: Final = 0x3D0F00
+_CLONE_DETACHED: Final = 0x400000
+# fork(3): SIGCHLD with CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID (glibc), or bare (musl).
+_CLONE_FORK: Final = (0x1200000 | 17, 17)
+
+_FCNTL: Final = (0, 1, 2, 3, 1030)  # F_DUPFD F_GETFD F_SETFD F_GETFL F_DUPFD_CLOEXEC
+_IOCTL: Final = (0x5401, 0x802C542A, 0x5421, 0x5450, 0x5451)  # TCGETS TCGETS2 FIONBIO FIONCLEX FIOCLEX
+# NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP COLD PAGEOUT
+# POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED COLLAPSE GUARD_INSTALL GUARD_REMOVE. Missing on purpose:
+# MERGEABLE (timing tells what other processes' pages hold), REMOVE, HWPOISON, SOFT_OFFLINE.
+_MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25, 102, 103)
+_PR_SET_NAME: Final = 15
+_PR_GET_NAME: Final = 16
+_PR_SET_VMA: Final = 0x53564D41
+_CLOCK_MAX: Final = 16
+
+
+def _not_set(arg: int, allowed: int) -> Check:
+    """No bit of this int argument is set outside of `allowed`."""
+    return Check(arg, (0,), mask=0xFFFFFFFF & ~allowed)
+
+
+def _memory_rules(arch: Arch) -> dict[str, tuple[Clause, ...]]:
+    prot = _not_set(2, _PROT[arch])
+    # A shared mapping is not counted by RLIMIT_DATA and neither is one that grows downwards (the kernel
+    # takes it for a stack: is_data_mapping in mm/vma.h); locked and huge pages come out of pools that are
+    # not the task's.
+    flags = Check(3, (_MAP_PRIVATE,), mask=_MAP_TYPE | _MAP_GROWSDOWN | _MAP_LOCKED | _MAP_HUGETLB)
+    return {
+        "mmap": (Clause((flags, prot)),),
+        # PROT_GROWSDOWN/PROT_GROWSUP would let one call reach a whole stack.
+        "mprotect": (Clause((prot,)),),
+        # EINVAL is what a kernel that doesn't know an advice says; allocators take it well.
+        "madvise": (Clause((Check(2, _MADVISE),)), Clause((), errno_action(errno.EINVAL))),
+    }
+
+
+def _open_flags(arg: int, arch: Arch) -> Check:
+    """Read-only: only flags that can't create, write, truncate or make a bare path descriptor."""
+    allowed = (
+        _O_NOCTTY | _O_NONBLOCK | _O_CLOEXEC | _O_LARGEFILE[arch] | _O_DIRECTORY[arch] | _O_NOFOLLOW[arch]
+    )
+    return _not_set(arg, allowed)
+
+
+def worker_rules(arch: Arch) -> Rules:
+    """The final filter: a process that computes, reads what Landlock lets it, and speaks on descriptors
+    it has.
+    """
+    plain = dict.fromkeys(_WORKER_PLAIN, ALLOW)
+    plain |= dict.fromkeys(HOPELESS, KILL)
+    # What C libraries probe for and do without when it is "not there".
+    plain |= dict.fromkeys(
+        ("clone3", "openat2", "futex_waitv", "map_shadow_stack"), errno_action(errno.ENOSYS)
+    )
+    own = (0, PID)
+    checked = _memory_rules(arch) | {
+        "openat": (Clause((_open_flags(2, arch),)),),
+        "open": (Clause((_open_flags(1, arch),)),),
+        "clone": (Clause((Check(0, (_CLONE_THREAD,), mask=0xFFFFFFFF & ~_CLONE_DETACHED),)),),
+        "ioctl": (Clause((Check(1, _IOCTL),)),),
+        "fcntl": (Clause((Check(1, _FCNTL),)),),
+        # Reading its own limits: pid is 0 or its own, the new limit is a null pointer.
+        "prlimit64": (Clause((Check(0, own), Check(2, (0,)), Check(2, (0,), high=True))),),
+        # glibc's pthread_getattr_np asks for the thread's own id, and takes ENOSYS as "all processors".
+        "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
+        # raise(3), abort(3), pthread_kill(3)
+        "tgkill": (Clause((Check(0, (PID,)),)),),
+        # Names of threads and of mappings; everything else that prctl does could undo a layer.
+        "prctl": (Clause((Check(0, (_PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)),)),),
+        # Negative clock ids are the processor clocks of other processes.
+        **{
+            name: (Clause((Check(0, tuple(range(_CLOCK_MAX))),)), Clause((), errno_action(errno.EINVAL)))
+            for name in ("clock_gettime", "clock_getres")
+        },
+    }
+    return Rules(plain, checked)
+
+
+def zygote_rules(arch: Arch) -> Rules:
+    """The baseline: what a worker may do, and what it takes to make, restrict and hand over one."""
+    worker = worker_rules(arch)
+    plain = dict(worker.plain)
+    checked = dict(worker.checked)
+    # Only a worker knows its pid, so these are decided here without one. Landlock's signal scope and
+    # prlimit's own check of user ids stand behind them.
+    for name in (
+        "tgkill",
+        "prlimit64",
+        "sched_getaffinity",
+        "clock_gettime",
+        "clock_getres",
+        "prctl",
+        "fcntl",
+    ):
+        del checked[name]
+        plain[name] = ALLOW
+    extra = _words(
+        "sendmsg recvmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername "
+        "dup dup2 dup3 pipe2 close_range wait4 waitid pidfd_open pidfd_send_signal setrlimit "
+        "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self "
+        "setresuid setresgid setgroups capget capset setpriority getpgid getsid "
+        "epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 eventfd2"
+    )
+    plain |= dict.fromkeys(extra, ALLOW)
+    af_unix = Check(0, (1,))
+    # SOCK_STREAM and SOCK_SEQPACKET, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+    stream = Check(1, (1, 5), mask=0xFFFFFFFF & ~(_O_CLOEXEC | _O_NONBLOCK))
+    checked["socketpair"] = (Clause((af_unix, stream)),)
+    thread = worker.checked["clone"]
+    checked["clone"] = (*thread, Clause((Check(0, _CLONE_FORK),)))
+    return Rules(plain, checked)
+
+
+def worker_filter(arch: Arch) -> Program:
+    """The compiled final filter of workers."""
+    return assemble(worker_rules(arch), arch)
+
+
+def zygote_filter(arch: Arch) -> Program:
+    """The compiled baseline filter of the zygote."""
+    return assemble(zygote_rules(arch), arch)
+
+
+# --- the kernel's side ----------------------------------------------------------------------------
+
+_SET_MODE_FILTER: Final = 1  # SECCOMP_SET_MODE_FILTER
+_GET_ACTION_AVAIL: Final = 2  # SECCOMP_GET_ACTION_AVAIL
+
+
+class _FilterProgram(ctypes.Structure):
+    """``struct sock_fprog``."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def available() -> int:
+    """0 when filters with all the answers above can be had, else the errno that the kernel gave."""
+    action = ctypes.c_uint32(KILL)
+    try:
+        return syscalls.try_call("seccomp", _GET_ACTION_AVAIL, 0, ctypes.addressof(action))[1]
+    except KeyError:
+        return errno.ENOSYS
+
+
+class Loaded:
+    """A filter in memory that the kernel can read as it is: made once, before fork, so that a worker only
+    writes its pid into it.
+    """
+
+    __slots__ = ("_address", "_buffer", "_header", "_pids")
+
+    def __init__(self, program: Program) -> None:
+        self._buffer = ctypes.create_string_buffer(program.code, len(program.code))
+        self._header = _FilterProgram(len(program), ctypes.addressof(self._buffer))
+        self._address = ctypes.addressof(self._header)
+        self._pids = tuple(
+            ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets
+        )
+
+    def install(self, pid: int) -> None:
+        """Put the filter in force, with `pid` as the process's own, for this thread and all that it
+        creates. Raises OSError.
+
+        Needs ``no_new_privs`` or CAP_SYS_ADMIN. The caller must be the process's only thread: others would
+        go unfiltered.
+        """
+        for place in self._pids:
+            place.value = pid
+        error = syscalls.try_call("seccomp", _SET_MODE_FILTER, 0, self._address)[1]
+        if error:
+            raise OSError(error, os.strerror(error), "seccomp(SECCOMP_SET_MODE_FILTER)")
+
+
+def install(program: Program) -> None:
+    """Load and install `program` for this process in one go; see `Loaded.install`. Raises OSError."""
+    Loaded(program).install(os.getpid())

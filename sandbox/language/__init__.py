@@ -1,0 +1,20 @@
+"""The language layer: what users write works at native speed, and nothing dangerous has a name.
+
+See README.md beside this file for what is accepted, refused and guarded.
+"""
+
+from sandbox.language.compile import compile_task, make_namespace, run
+from sandbox.language.modules import preload
+from sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
+
+__all__ = [
+    "Finding",
+    "LanguagePolicy",
+    "PolicyViolation",
+    "RefusedAttribute",
+    "RefusedImport",
+    "compile_task",
+    "make_namespace",
+    "preload",
+    "run",
+]

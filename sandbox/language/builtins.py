@@ -1,0 +1,64 @@
+"""The builtins of a task: Python's, without what opens the interpreter, with guards where a name is not enough."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from functools import lru_cache
+from typing import Any
+
+from sandbox.language import guards, hardening, transformer
+from sandbox.language.modules import importer
+from sandbox.language.policy import LanguagePolicy
+
+_NATIVE = (
+    "abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter "  # noqa: SIM905
+    "float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview min next object "
+    "oct ord pow print property range repr reversed round set slice sorted staticmethod str sum super tuple zip "
+    "None True False Ellipsis NotImplemented __build_class__ __debug__"
+).split()
+
+_GUARDED: dict[str, Any] = {
+    "getattr": guards.guarded_getattr,
+    "setattr": guards.guarded_setattr,
+    "delattr": guards.guarded_delattr,
+    "hasattr": guards.guarded_hasattr,
+    "type": guards.TypeFacade,
+    "dir": guards.guarded_dir,
+    "vars": guards.guarded_vars,
+}
+
+
+def interpreter_import(name: str, *_: object) -> None:
+    """What C code calls when it needs a module on user code's behalf (``datetime.strftime`` needs ``time``).
+
+    User code cannot spell this one. C code takes the module from ``sys.modules``, so nothing is handed out.
+    """
+    if type(name) is str:
+        with hardening.importing():
+            importlib.import_module(name)
+
+
+@lru_cache(maxsize=64)
+def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
+    """``__builtins__`` of every task under this policy. User code has no way to change it."""
+    imports = importer(policy)
+    table = {name: getattr(builtins, name) for name in _NATIVE}
+    table |= {
+        name: value
+        for name, value in vars(builtins).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    }
+    table |= _GUARDED
+    table["__import__"] = interpreter_import
+    table[transformer.DUNDER_IMPORT] = imports.dunder_import
+    for name in policy.builtins_deny:
+        if name != "__build_class__":
+            table.pop(name, None)
+    table |= {
+        transformer.GETATTR: guards.guarded_read,
+        transformer.IMPORT: imports.import_,
+        transformer.IMPORT_FROM: imports.import_from,
+        transformer.MATCH_CLASS: guards.match_class,
+    }
+    return table

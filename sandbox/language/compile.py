@@ -1,0 +1,99 @@
+"""From source text to code, and from code to a result."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+import warnings
+import __future__
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from sandbox.language import hardening
+from sandbox.language.builtins import task_builtins
+from sandbox.language.modules import import_refusal
+from sandbox.language.policy import LanguagePolicy, PolicyViolation
+from sandbox.language.transformer import TASK, Transformer
+
+_QUALIFIED = f"{TASK}.<locals>."
+#: The name of user code's module, as it sees it.
+MODULE = "__main__"
+
+
+def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>") -> CodeType:
+    """Parse, check and transform a program; the code is that of a function without parameters.
+
+    Raises SyntaxError with the user's own line and column, or :class:`PolicyViolation` with every
+    refused construct. Line numbers are the source's own.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the user's invalid escapes are no business of the worker's log
+        tree = ast.parse(source, filename)
+        transformer = Transformer(policy, functools.partial(import_refusal, policy))
+        body = transformer._block(tree.body)
+        transformer.finish()
+        if transformer.findings:
+            raise PolicyViolation(transformer.findings)
+        shared = transformer.forced_globals()
+        if shared:
+            body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
+        if not body:
+            body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
+        function = ast.parse(f"def task(): pass").body[0]
+        assert isinstance(function, ast.FunctionDef)
+        function.name, function.body = TASK, body
+        flags = __future__.annotations.compiler_flag if transformer.postponed else 0
+        module = compile(ast.Module([function], []), filename, "exec", flags, dont_inherit=True)
+    code = next(constant for constant in module.co_consts if isinstance(constant, CodeType))
+    return _renamed(code).replace(co_name="<module>", co_qualname="<module>")
+
+
+def _renamed(code: CodeType) -> CodeType:
+    """The code with our wrapper's name taken out of every qualified name that a person could see."""
+    changed = False
+    constants: list[Any] = []
+    for constant in code.co_consts:
+        new = constant
+        if isinstance(constant, CodeType):
+            new = _renamed(constant)
+        elif type(constant) is str and constant.startswith(_QUALIFIED):
+            new = constant[len(_QUALIFIED) :]
+        changed |= new is not constant
+        constants.append(new)
+    qualified = code.co_qualname.removeprefix(_QUALIFIED)
+    if not changed and qualified == code.co_qualname:
+        return code
+    return code.replace(co_consts=tuple(constants), co_qualname=qualified)
+
+
+def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str, object]:
+    """Fresh globals for one run: the policy's builtins and ``names`` (``_items``, ``print``, …), which win."""
+    hardening.harden()
+    namespace = ModuleType(MODULE).__dict__
+    namespace.clear()
+    namespace["__name__"] = MODULE
+    namespace["__doc__"] = None
+    namespace["__builtins__"] = task_builtins(policy)
+    namespace.update(names)
+    return namespace
+
+
+def run(code: CodeType, namespace: dict[str, object]) -> object:
+    """Run compiled code with these globals and return what it returned.
+
+    Whatever the code raises comes through. While it runs, ``__main__`` is the task's namespace: string annotations are
+    looked up there by libraries.
+    """
+    task = FunctionType(code, namespace)
+    module = ModuleType(MODULE)
+    previous_main = sys.modules.get(MODULE)
+    vars(module).update(namespace)
+    sys.modules[MODULE] = module
+    previous = hardening.arm(namespace)
+    try:
+        return task()
+    finally:
+        hardening.disarm(previous)
+        if previous_main is not None:
+            sys.modules[MODULE] = previous_main

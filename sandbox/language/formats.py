@@ -1,0 +1,74 @@
+"""``str.format`` with attribute access under the policy.
+
+A format string is a small program: ``"{0.__class__.__mro__}"`` reads attributes by name. What it
+names can be read off the text before it runs: field names are never computed, only format
+specifications are, and those aren't parsed for fields again.
+"""
+
+from __future__ import annotations
+
+from _string import formatter_field_name_split, formatter_parser
+from collections.abc import Callable, Mapping
+
+from sandbox.language.policy import RefusedAttribute, is_plain
+
+_MAX_NESTING = 4  # Python itself refuses more than 2
+
+
+def format_refusal(text: str, depth: int = 0) -> str | None:
+    """Why this format string is refused, or None. Malformed text is left to Python, which raises ValueError."""
+    if "." not in text:
+        return None
+    try:
+        for _, field, spec, _ in formatter_parser(text):
+            if field:
+                _, rest = formatter_field_name_split(field)
+                for is_attribute, name in rest:
+                    if is_attribute and not is_plain(name):
+                        return f"the attribute '{name}' in a format string is not allowed"
+            if spec and depth < _MAX_NESTING:
+                refusal = format_refusal(spec, depth + 1)
+                if refusal:
+                    return refusal
+    except ValueError:
+        return None
+    return None
+
+
+def check_format(text: str) -> None:
+    """Raise :class:`RefusedAttribute` when the format string names what the policy refuses."""
+    refusal = format_refusal(text)
+    if refusal:
+        raise RefusedAttribute(f"{refusal}: it reads attributes by name. No setting allows it.")
+
+
+def bound_format(text: str) -> Callable[..., str]:
+    """What ``text.format`` is in a task."""
+
+    def format(*args: object, **kwargs: object) -> str:
+        check_format(text)
+        return str.format(text, *args, **kwargs)
+
+    return format
+
+
+def bound_format_map(text: str) -> Callable[[Mapping[str, object]], str]:
+    """What ``text.format_map`` is in a task."""
+
+    def format_map(mapping: Mapping[str, object], /) -> str:
+        check_format(text)
+        return str.format_map(text, mapping)
+
+    return format_map
+
+
+def unbound_format(text: str, /, *args: object, **kwargs: object) -> str:
+    """What ``str.format`` is in a task."""
+    check_format(text)
+    return str.format(text, *args, **kwargs)
+
+
+def unbound_format_map(text: str, mapping: Mapping[str, object], /) -> str:
+    """What ``str.format_map`` is in a task."""
+    check_format(text)
+    return str.format_map(text, mapping)

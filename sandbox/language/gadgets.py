@@ -1,0 +1,242 @@
+"""Replacements and omissions that make particular modules fit to be façades.
+
+Keys are module names; a value maps a public name to what user code gets instead, ``WITHHELD`` for
+nothing. What isn't listed comes over as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.language import guards
+from sandbox.language.policy import RefusedAttribute, is_field_name
+
+WITHHELD = object()
+
+
+def refusing(what: str, why: str) -> Callable[..., Any]:
+    """A function that says why it isn't there: better than a missing attribute for what people know."""
+
+    def refused(*args: object, **kwargs: object) -> Any:
+        raise RefusedAttribute(f"{what} is not allowed: {why}. No setting allows it.")
+
+    refused.__name__ = refused.__qualname__ = what.rpartition(".")[2]
+    return refused
+
+
+def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """A reader that takes objects to read from, but no path and no URL."""
+
+    @functools.wraps(real)
+    def reader(source: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(source, "read"):
+            raise RefusedAttribute(
+                f"{what} of a path or URL is not allowed: tasks have no files and no network. "
+                "Give it io.StringIO(text) or io.BytesIO(data). No setting allows it."
+            )
+        return real(source, *args, **kwargs)
+
+    del reader.__wrapped__  # type: ignore[attr-defined]
+    return reader
+
+
+def _get_origin(real: Callable[..., Any]) -> Callable[[Any], Any]:
+    def get_origin(tp: Any) -> Any:
+        """The unsubscripted version of a type."""
+        return guards.checked_value(real(tp), "origin")
+
+    return get_origin
+
+
+def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
+    def make_dataclass(cls_name: str, fields: Any, *, bases: tuple[type, ...] = (), **options: Any) -> Any:
+        """``dataclasses.make_dataclass`` without a namespace of one's own."""
+        if "namespace" in options or "module" in options or "decorator" in options:
+            raise RefusedAttribute("make_dataclass() with a namespace is not allowed: write a class statement")
+        checked = []
+        for item in fields:
+            parts = (item,) if isinstance(item, str) else tuple(item)
+            if not is_field_name(parts[0]):
+                raise RefusedAttribute(f"{parts[0]!r} is not allowed as a field's name")
+            checked.append(parts[0] if len(parts) == 1 else parts)
+        return real(str(cls_name), checked, bases=tuple(bases), **options)
+
+    return make_dataclass
+
+
+def checked_enum_names(names: Any) -> Any:
+    """Member names of the functional Enum API, checked; in a form that cannot change afterwards."""
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    if hasattr(names, "items"):
+        names = list(names.items())
+    checked: list[Any] = []
+    for item in names:
+        pair = item if isinstance(item, str) else tuple(item)
+        name = pair if isinstance(pair, str) else pair[0]
+        if not is_field_name(name):
+            raise RefusedAttribute(f"{name!r} is not allowed as a member's name")
+        checked.append(pair)
+    return checked
+
+
+def _import_module(name: str, package: None = None) -> Any:
+    raise NotImplementedError  # replaced by modules.py, which knows the policy
+
+
+_REPLACEMENTS: dict[str, dict[str, Any]] = {
+    "operator": {"attrgetter": guards.attrgetter, "methodcaller": guards.methodcaller},
+    "functools": {"update_wrapper": guards.update_wrapper, "wraps": guards.wraps},
+    "importlib": {"import_module": _import_module},
+    "os": {"environ": {}, "getenv": lambda key, default=None: default},
+    "numpy": {
+        **{
+            name: refusing(f"numpy.{name}", "tasks have no files")
+            for name in "load save savez savez_compressed savetxt fromfile memmap fromregex".split()  # noqa: SIM905
+        },
+        **dict.fromkeys(
+            "f2py ctypeslib testing distutils core compat test show_config show_runtime lookfor info source "  # noqa: SIM905
+            "DataSource add_docstring add_newdoc setbufsize rec char deprecate get_include matlib".split(),
+            WITHHELD,
+        ),
+    },
+    "pandas": {
+        **{
+            name: refusing(f"pandas.{name}", "pickles run code and tasks have no files")
+            for name in "read_pickle to_pickle".split()  # noqa: SIM905
+        },
+        **{
+            name: refusing(f"pandas.{name}", "tasks have no files and no network")
+            for name in "read_hdf HDFStore read_sql read_sql_query read_sql_table read_clipboard read_feather "  # noqa: SIM905
+            "read_gbq read_iceberg".split()
+        },
+        "eval": refusing("pandas.eval", "it runs text as code"),
+        **dict.fromkeys("core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD),  # noqa: SIM905
+    },
+    "yaml": {
+        **{
+            name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")
+            for name in "unsafe_load unsafe_load_all full_load full_load_all".split()  # noqa: SIM905
+        },
+        **dict.fromkeys(
+            "UnsafeLoader CUnsafeLoader CLoader CFullLoader Constructor UnsafeConstructor FullConstructor "  # noqa: SIM905
+            "constructor loader cyaml YAMLObject YAMLObjectMetaclass".split(),
+            WITHHELD,
+        ),
+    },
+}  # fmt: skip
+
+_STREAM_READERS = {
+    "pandas": "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss read_stata "
+    "read_table read_xml ExcelFile",
+    "numpy": "loadtxt genfromtxt",
+    "xml.etree.ElementTree": "parse iterparse",
+    "gzip": "open",
+    "bz2": "open",
+    "lzma": "open",
+}
+
+
+def replacements(name: str, real: Any) -> dict[str, Any]:
+    """What the façade of ``name`` carries in place of the real module's values."""
+    table = dict(_REPLACEMENTS.get(name, ()))
+    for reader in _STREAM_READERS.get(name, "").split():
+        if callable(getattr(real, reader, None)):
+            table[reader] = _only_streams(getattr(real, reader), f"{name}.{reader}")
+    if name == "typing":
+        table["get_origin"] = _get_origin(real.get_origin)
+    elif name == "dataclasses":
+        table["make_dataclass"] = _make_dataclass(real.make_dataclass)
+    elif name == "sys":
+        table["exit"] = _exit
+    elif name == "yaml":
+        safe = real.SafeLoader
+        table |= {"Loader": safe, "FullLoader": safe, "load": _yaml_load(real), "load_all": _yaml_load_all(real)}
+    elif name in ("jinja2", "jinja2.environment"):
+        table |= _jinja()
+    return table
+
+
+def _exit(status: object = None) -> None:
+    raise SystemExit(status)
+
+
+def _safe_loader(real: Any, loader: Any) -> Any:
+    if loader is None or not (isinstance(loader, type) and issubclass(loader, (real.SafeLoader, real.BaseLoader))):
+        if not (hasattr(real, "CSafeLoader") and isinstance(loader, type) and issubclass(loader, real.CSafeLoader)):
+            raise RefusedAttribute("this yaml loader is not allowed: its tags make any Python object; use SafeLoader")
+    return loader
+
+
+def _yaml_load(real: Any) -> Callable[..., Any]:
+    return lambda stream, Loader: real.load(stream, _safe_loader(real, Loader))
+
+
+def _yaml_load_all(real: Any) -> Callable[..., Any]:
+    return lambda stream, Loader: real.load_all(stream, _safe_loader(real, Loader))
+
+
+def _jinja() -> dict[str, Any]:
+    sandbox: Any = importlib.import_module("jinja2.sandbox")
+
+    def template(source: str, **options: Any) -> Any:
+        """``jinja2.Template`` in Jinja's own sandbox."""
+        return sandbox.SandboxedEnvironment(**options).from_string(source)
+
+    return {
+        "Environment": sandbox.SandboxedEnvironment,
+        "Template": template,
+        **dict.fromkeys(
+            "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache "  # noqa: SIM905
+            "environment nodes compiler loaders utils runtime nativetypes bccache".split(),
+            WITHHELD,
+        ),
+    }
+
+
+def patch_package(name: str, real: Any) -> None:
+    """Methods of a package's own classes that no façade can hide, because instances carry them."""
+    if name == "pandas":
+        _patch_pandas(real)
+
+
+def _patch_pandas(pandas: Any) -> None:
+    if getattr(pandas.DataFrame.eval, "__module__", "") == __name__:
+        return
+    for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
+        for method, why in {
+            "eval": "it runs text as code; write the expression in Python",
+            "query": "it runs text as code; use df[df['a'] > 1]",
+            "to_pickle": "tasks have no files",
+            "to_hdf": "tasks have no files",
+            "to_sql": "tasks have no network",
+            "to_clipboard": "there is no clipboard",
+            "to_feather": "tasks have no files",
+            "to_gbq": "tasks have no network",
+        }.items():
+            if hasattr(cls, method):
+                setattr(cls, method, refusing(f"{cls.__name__}.{method}", why))
+    # Methods named by strings: df.agg("name"), s.apply("name"), groupby.transform("name")
+    apply: Any = importlib.import_module("pandas.core.apply")
+    groupby: Any = importlib.import_module("pandas.core.groupby.groupby")
+    for owner, method in ((apply.Apply, "_apply_str"), (apply.Apply, "apply_str")):
+        original = getattr(owner, method, None)
+        if original is not None:
+            setattr(owner, method, _named_method(original))
+    for owner, method in ((groupby.GroupBy, "_transform"),):
+        original = getattr(owner, method, None)
+        if original is not None:
+            setattr(owner, method, _named_method(original))
+
+
+def _named_method(original: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in (*args[:2], *kwargs.values(), getattr(self, "func", None)):
+            if isinstance(name, str) and name.startswith("__"):
+                raise RefusedAttribute(f"the method '{name}' is not allowed: it belongs to the interpreter")
+        return original(self, *args, **kwargs)
+
+    return checked

@@ -1,0 +1,321 @@
+"""The second line inside the interpreter: an audit hook, and library code that turns names into code.
+
+The transformer and the façades decide what user code can name. Two things are left that no name
+shows, and both are closed in the process itself, which serves nothing but user code:
+
+* **Library functions that read attributes, or build code, from data**: ``string.Formatter``,
+  ``UserString.format``, the string annotations behind ``typing.get_type_hints``, the field names that
+  ``dataclasses`` pastes into source text. They are replaced by versions that check what they are given.
+* **Everything that a slipped-through object could do.** CPython reports opening files, starting
+  processes, connecting, compiling, and reading the interpreter's own attributes to audit hooks,
+  which cannot be removed. While user code runs, ours refuses what no task has any business with.
+
+The hook is *armed* only between :func:`arm` and :func:`disarm` and while no import of ours is under
+way; tests and the supervisor's process are not affected. Nothing here replaces the kernel layer.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import keyword
+import logging
+import os
+import re
+import string
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from sandbox.language import formats
+from sandbox.language.guards import TypeFacade, guarded_getattr
+from sandbox.language.policy import RefusedAttribute, is_field_name, may_read
+
+
+class RefusedOperation(PermissionError):
+    """The interpreter was about to do what no task may do."""
+
+
+class _State:
+    """Process-wide, in one place. ``namespace`` is the running task's."""
+
+    hooked = False
+    patched = False
+    armed = False
+    importing = 0
+    namespace: dict[str, Any] | None = None
+
+
+_REFUSED_EVENTS = frozenset(
+    (
+        "os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.putenv os.unsetenv "  # noqa: SIM905
+        "os.chmod os.chown os.link os.symlink os.mkdir os.remove os.rename os.rmdir os.truncate os.utime os.chdir "
+        "os.chflags os.lchmod os.lockf os.setxattr os.removexattr os.getxattr os.listxattr os.startfile os.add_dll_directory "
+        "subprocess.Popen pty.spawn socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo "
+        "socket.gethostbyname socket.gethostbyaddr socket.getservbyname socket.sethostname "
+        "ctypes.dlopen ctypes.dlsym ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata "
+        "ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer "
+        "gc.get_objects gc.get_referents gc.get_referrers "
+        "pickle.find_class signal.pthread_kill resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock "
+        "mmap.__new__ sqlite3.connect sqlite3.enable_load_extension sys.setprofile sys.settrace sys._current_frames "
+        "sys.set_asyncgen_hooks_firstiter sys.set_asyncgen_hooks_finalizer sys.addaudithook cpython.run_command "
+        "shutil.rmtree shutil.copyfile shutil.move tempfile.mkstemp tempfile.mkdtemp urllib.Request "
+        "ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open nntplib.connect syslog.openlog "
+        "webbrowser.open glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob code.interact builtins.breakpoint"
+    ).split()
+)
+
+#: Libraries do these, and imports: only user code's own frames may not.
+_REFUSED_TO_USERS = frozenset({"code.__new__", "function.__new__", "marshal.loads", "marshal.load"})
+
+#: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
+_REPORTED_ATTRIBUTES = frozenset(
+    "__code__ __globals__ __closure__ __builtins__ gi_frame gi_code cr_frame cr_code ag_frame ag_code "  # noqa: SIM905
+    "tb_frame tb_next f_globals f_locals f_builtins f_code cell_contents co_code __defaults__ __kwdefaults__".split()
+)
+
+#: Modules that make code from text by design, with text that they check or that is not the user's.
+_CODE_MAKERS = frozenset(
+    "collections dataclasses typing annotationlib enum ast importlib._bootstrap importlib._bootstrap_external _frozen_importlib _frozen_importlib_external "  # noqa: SIM905
+    "sandbox.language.transformer sandbox.language.compile functools re._parser namedtuple "
+    "attr._make attrs jinja2.environment jinja2.compiler jinja2.nodes jinja2.debug "
+    "pydantic._internal._typing_extra typing_inspection.introspection typing_extensions traceback linecache "
+    "sandbox.language.hardening".split()
+)
+
+_SOURCE_SUFFIXES = (".py", ".pyc", ".so", ".pyi")
+
+
+def _read_roots() -> tuple[str, ...]:
+    import site
+    import zoneinfo
+
+    roots = [*sys.path, *zoneinfo.TZPATH, os.path.dirname(os.__file__), *site.getsitepackages()]
+    return tuple(sorted({os.path.join(os.path.realpath(root), "") for root in roots if root} | {
+        os.path.join(root, "") for root in roots if root and os.path.isabs(root)
+    }))  # fmt: skip
+
+
+_ROOTS: tuple[str, ...] = ()
+
+
+def _may_open(path: object, mode: object, flags: object) -> bool:
+    """Only what lazy imports and time zones need: the interpreter's own files, for reading."""
+    if type(path) is not str or (isinstance(mode, str) and not set(mode) <= set("rbtU")):
+        return False
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+        return False
+    if ".." in path.split("/") or not path.startswith(_ROOTS):
+        return False
+    return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or path.endswith("METADATA")
+
+
+def _refuse(event: str, what: str = "") -> typing.NoReturn:
+    raise RefusedOperation(f"{event}{what and f' ({what})'} is not available in a task. No setting allows it.")
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _State.armed or _State.importing:
+        return
+    if event == "object.__getattr__" or event == "object.__setattr__":
+        if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
+            raise RefusedAttribute(f"the attribute '{args[1]}' is not allowed: it belongs to the interpreter.")
+    elif event == "open":
+        if not _may_open(*args):
+            # EACCES, as the kernel layer would say it
+            raise RefusedOperation(13, "opening files is not available in a task (no setting allows it)", str(args[0]))
+    elif event == "exec" or event == "compile":
+        frame = sys._getframe(1)
+        if frame.f_globals.get("__name__") not in _CODE_MAKERS:
+            _refuse(event, "making code from text")
+    elif event in _REFUSED_TO_USERS:
+        if _frame_is_users(sys._getframe(1)):
+            _refuse(event)
+    elif event in _REFUSED_EVENTS:
+        _refuse(event)
+    elif (event == "os.listdir" or event == "os.scandir") and not str(args[0]).startswith(_ROOTS):
+        _refuse(event, str(args[0]))
+
+
+def _frame_is_users(frame: FrameType) -> bool:
+    return frame.f_globals is _State.namespace
+
+
+def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
+    """User code with these globals is about to run. Returns what :func:`disarm` needs to restore."""
+    global _ROOTS
+    if not _State.hooked:
+        _ROOTS = _read_roots()
+        sys.addaudithook(_hook)
+        _State.hooked = True
+    previous = (_State.armed, _State.namespace)
+    _State.armed, _State.namespace = True, namespace
+    return previous
+
+
+def disarm(previous: tuple[bool, dict[str, Any] | None]) -> None:
+    """User code has ended."""
+    _State.armed, _State.namespace = previous
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Trusted code imports a module: its top level may do what user code may not."""
+    _State.importing += 1
+    try:
+        yield
+    finally:
+        _State.importing -= 1
+
+
+# ---- string annotations ---------------------------------------------------------------------
+
+_ANNOTATION_TEXT = re.compile(r"[^()=:;{}@]*\Z")
+_DOTTED = re.compile(r"\.\s*(\w+)")
+
+
+def check_annotation(text: object) -> None:
+    """Refuse annotation text that is more than names, subscripts, dots, literals and ``|``."""
+    if type(text) is not str:
+        raise TypeError("a forward reference must be exactly str")
+    if _State.importing or not _State.armed:
+        return
+    bare = re.sub(r"'[^'\\]*'|\"[^\"\\]*\"", "''", text)  # Literal["a(b)"]
+    if not _ANNOTATION_TEXT.match(bare) or re.search(r"\b(lambda|for|if|await|yield)\b", bare):
+        raise RefusedAttribute(f"the annotation {text!r} is not allowed: it must be a type's name, not an expression")
+    for name in re.findall(r"\b__\w+__\b", bare):
+        raise RefusedAttribute(f"the name '{name}' in an annotation is not allowed")
+    for name in _DOTTED.findall(bare):
+        if not may_read(name):
+            raise RefusedAttribute(f"the attribute '{name}' in an annotation is not allowed")
+
+
+def _is_type(value: Any, depth: int = 0) -> bool:
+    if value is None or value is Ellipsis or isinstance(value, (str, int, bytes, bool)) or depth > 20:
+        return depth <= 20
+    if isinstance(value, type):
+        return value is TypeFacade or not issubclass(value, type)
+    if isinstance(value, (list, tuple)):
+        return all(_is_type(each, depth + 1) for each in value)
+    if type(value).__module__ in ("typing", "types", "typing_extensions", "annotationlib", "collections.abc"):
+        if isinstance(value, (types.FunctionType, types.ModuleType, types.BuiltinFunctionType)):
+            return False
+        return all(_is_type(each, depth + 1) for each in getattr(value, "__args__", ()) or ())
+    # Literals of enums, Annotated's metadata: values of user code's own
+    return not callable(value) and not isinstance(value, types.ModuleType)
+
+
+def _patch_forward_references() -> None:
+    reference: Any = typing.ForwardRef
+    original_init: Callable[..., None] = reference.__init__
+
+    def __init__(self: Any, arg: str, *args: Any, **kwargs: Any) -> None:
+        check_annotation(arg)
+        original_init(self, arg, *args, **kwargs)
+
+    reference.__init__ = __init__
+    for name in ("_evaluate", "evaluate"):
+        original = getattr(reference, name, None)
+        if original is not None:
+            setattr(reference, name, _evaluating(original))
+
+
+def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
+    def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        namespace = _State.namespace
+        if not _State.armed or _State.importing or namespace is None:
+            return original(self, *args, **kwargs)
+        check_annotation(self.__forward_arg__)
+        # Whatever module the class claims to come from, its text is read with the task's own names
+        if args:
+            args = (namespace, *args[1:])
+        if "globalns" in kwargs:
+            kwargs["globalns"] = namespace
+        if "globals" in kwargs:
+            kwargs["globals"] = namespace
+        result = original(self, *args, **kwargs)
+        if not _is_type(result):
+            raise RefusedAttribute(f"the annotation {self.__forward_arg__!r} is not allowed: it isn't a type")
+        return result
+
+    return evaluate
+
+
+# ---- generated classes -----------------------------------------------------------------------
+
+
+class _CheckedSlot:
+    """``dataclasses.Field.name``: pasted into source text, so it must stay an identifier."""
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else self._slot.__get__(instance, owner)
+
+    def __set__(self, instance: Any, value: object) -> None:
+        if value is not None and not (is_field_name(value) or (not _State.armed and type(value) is str)):
+            raise RefusedAttribute(f"{value!r} is not allowed as a field's name")
+        self._slot.__set__(instance, value)
+
+
+def _checked_namedtuple(typename: str, field_names: Any, **options: Any) -> Any:
+    """``collections.namedtuple`` with fields that name nothing of the interpreter's."""
+    if isinstance(field_names, str):
+        field_names = field_names.replace(",", " ").split()
+    names = [str(name) for name in field_names]
+    for name in names:
+        if name.isidentifier() and not keyword.iskeyword(name) and not may_read(name):
+            raise RefusedAttribute(f"{name!r} is not allowed as a field's name")
+    options.setdefault("module", sys._getframe(1).f_globals.get("__name__", "__main__"))
+    if _State.armed and not _State.importing:
+        options["module"] = "__main__"
+    return _namedtuple(typename, names, **options)
+
+
+_namedtuple = collections.namedtuple
+
+
+def _formatter_get_field(self: Any, field_name: str, args: Any, kwargs: Any) -> Any:
+    from _string import formatter_field_name_split
+
+    first, rest = formatter_field_name_split(field_name)
+    obj = self.get_value(first, args, kwargs)
+    for is_attribute, name in rest:
+        obj = guarded_getattr(obj, name) if is_attribute else obj[name]
+    return obj, first
+
+
+def _user_string_format(self: Any, /, *args: Any, **kwargs: Any) -> str:
+    return formats.unbound_format(str(self.data), *args, **kwargs)
+
+
+def _user_string_format_map(self: Any, mapping: Any) -> str:
+    return formats.unbound_format_map(str(self.data), mapping)
+
+
+def _brace_style_format(original: Callable[..., str]) -> Callable[..., str]:
+    def _format(self: Any, record: Any) -> str:
+        formats.check_format(str(self._fmt))
+        return original(self, record)
+
+    return _format
+
+
+def harden() -> None:
+    """Replace the gadgets of the standard library. Once per process, before user code."""
+    if _State.patched:
+        return
+    _State.patched = True
+    _patch_forward_references()
+    setattr(string.Formatter, "get_field", _formatter_get_field)  # noqa: B010 - a method assignment, for mypy
+    setattr(collections.UserString, "format", _user_string_format)  # noqa: B010
+    setattr(collections.UserString, "format_map", _user_string_format_map)  # noqa: B010
+    setattr(dataclasses.Field, "name", _CheckedSlot(dataclasses.Field.__dict__["name"]))  # noqa: B010
+    setattr(collections, "namedtuple", _checked_namedtuple)  # noqa: B010
+    style: Any = logging.StrFormatStyle
+    style._format = _brace_style_format(style._format)

@@ -1,0 +1,265 @@
+"""Façades: what user code gets for a module.
+
+A façade is a plain module object (attribute access as fast as anyone's) that carries the public
+attributes of the real one, but no module that is not itself allowed, no builtin that user code may
+not have, and no metaclass. It is built once, in the zygote when the module is preloaded, and shared by fork.
+
+Imports are decided on the module's dotted name against the allowlists. What an allowed module itself
+imports is its own business.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from sandbox.language import gadgets, guards, hardening, stdlib
+from sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
+
+#: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
+COMMON = (
+    "json re math datetime time calendar collections itertools functools operator statistics random decimal "  # noqa: SIM905
+    "fractions string textwrap hashlib hmac base64 uuid copy dataclasses enum typing contextlib csv io html "
+    "urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback warnings"
+).split()
+
+_Facades = dict[str, ModuleType]
+
+#: Builtins that no façade carries, by identity; those with a guarded stand-in are replaced.
+_FORBIDDEN = {
+    id(getattr(builtins, name))
+    for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "  # noqa: SIM905
+    "exit quit help license credits copyright".split()
+    if hasattr(builtins, name)
+}
+_STAND_INS: dict[int, Any] = {
+    id(getattr): guards.guarded_getattr,
+    id(setattr): guards.guarded_setattr,
+    id(delattr): guards.guarded_delattr,
+    id(hasattr): guards.guarded_hasattr,
+    id(vars): guards.guarded_vars,
+    id(dir): guards.guarded_dir,
+    id(type): guards.TypeFacade,
+}
+
+
+def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
+    """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        if name in stdlib.REFUSED or top in stdlib.REFUSED:
+            return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
+        if top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
+            return "it is not among the modules for tasks", None
+        if not _listed(policy.stdlib_allow, name):
+            return "it is not on the list of allowed standard modules", STDLIB_SETTING
+        return None
+    if top in stdlib.REFUSED_EXTERNAL:
+        return stdlib.REFUSED_EXTERNAL[top], None
+    if any(part.startswith("_") for part in name.split(".")):
+        return "it is a private module", None
+    if not _listed(policy.external_allow, name):
+        return "it is not on the list of allowed packages", EXTERNAL_SETTING
+    return None
+
+
+def _listed(allowed: tuple[str, ...], name: str) -> bool:
+    if "*" in allowed:
+        return True
+    # "urllib" opens urllib.parse; "urllib.parse" lets "import urllib" through, as the way to it
+    return any(name == entry or name.startswith(f"{entry}.") or entry.startswith(f"{name}.") for entry in allowed)
+
+
+def _refused(policy: LanguagePolicy, name: str) -> None:
+    refusal = import_refusal(policy, name)
+    if refusal is not None:
+        why, setting = refusal
+        advice = f"{setting} decides this." if setting else "No setting allows it."
+        raise RefusedImport(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
+
+
+class Importer:
+    """The import machinery of one policy: façades by dotted name."""
+
+    def __init__(self, policy: LanguagePolicy) -> None:
+        self._policy = policy
+        self._facades: _Facades = {}
+
+    # ---- what the compiled program calls --------------------------------------------
+
+    def import_(self, name: str, leaf: bool) -> ModuleType:
+        """``import a.b`` (gives ``a``) or, with ``leaf``, ``import a.b as c`` (gives ``a.b``)."""
+        facade = self._facades.get(name) or self.facade(name)
+        return facade if leaf or "." not in name else self._facades[name.partition(".")[0]]
+
+    def import_from(self, name: str, attributes: tuple[str, ...]) -> tuple[Any, ...]:
+        """``from name import attributes``."""
+        facade = self._facades.get(name) or self.facade(name)
+        found = vars(facade)
+        try:
+            return tuple([found[attribute] for attribute in attributes])
+        except KeyError:
+            return tuple([self._attribute(facade, name, attribute) for attribute in attributes])
+
+    def dunder_import(
+        self, name: str, globals: object = None, locals: object = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        """``__import__`` in a task."""
+        if type(name) is not str or level:
+            raise RefusedImport("only absolute imports by name are available")
+        return self.import_(name, bool(fromlist))
+
+    def import_module(self, name: str, package: None = None) -> ModuleType:
+        """``importlib.import_module`` in a task."""
+        if type(name) is not str or name.startswith("."):
+            raise RefusedImport("only absolute imports by name are available")
+        return self.import_(name, True)
+
+    def _attribute(self, facade: ModuleType, name: str, attribute: str) -> Any:
+        try:
+            return getattr(facade, attribute)
+        except AttributeError:
+            pass
+        submodule = f"{name}.{attribute}"
+        refusal = import_refusal(self._policy, submodule)
+        withheld = name in gadgets._REPLACEMENTS and attribute in gadgets._REPLACEMENTS[name]
+        if refusal is None and not withheld:
+            try:
+                return self.facade(submodule)
+            except ModuleNotFoundError:
+                pass
+        raise RefusedImport(f"cannot import name '{attribute}' from '{name}'", name=name)
+
+    # ---- building -------------------------------------------------------------------
+
+    def facade(self, name: str) -> ModuleType:
+        """The façade of a module; imports it when need be. Raises RefusedImport or what the import raises."""
+        built = self._facades.get(name)
+        if built is not None:
+            return built
+        _refused(self._policy, name)
+        parent = None
+        if "." in name:
+            package, _, attribute = name.rpartition(".")
+            parent = self.facade(package)
+            if gadgets._REPLACEMENTS.get(package, {}).get(attribute) is gadgets.WITHHELD:
+                raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
+        with hardening.importing():
+            real = importlib.import_module(name)
+            gadgets.patch_package(name, real)
+        facade = self._build(name, real)
+        if parent is not None:
+            vars(parent)[name.rpartition(".")[2]] = facade
+        return facade
+
+    def _build(self, name: str, real: ModuleType) -> ModuleType:
+        facade = ModuleType(name, getattr(real, "__doc__", None))
+        self._facades[name] = facade
+        guards.FACADES[id(facade)] = facade
+        found = vars(facade)
+        replaced = gadgets.replacements(name, real)
+        if name == "importlib":
+            replaced["import_module"] = self.import_module
+        names = self._names(name, real)
+        for attribute in names:
+            if attribute in replaced:
+                if replaced[attribute] is not gadgets.WITHHELD:
+                    found[attribute] = replaced[attribute]
+                continue
+            try:
+                value = real.__dict__[attribute]
+            except KeyError:
+                continue  # lazy: see _lazy
+            self._carry(found, name, attribute, value)
+        version = getattr(real, "__version__", None)
+        if isinstance(version, str):
+            found["__version__"] = version
+        if hasattr(real, "__getattr__") and name.partition(".")[0] not in sys.stdlib_module_names or "." in name or hasattr(real, "__path__"):
+            found["__getattr__"] = self._lazy(name, real, replaced)
+        return facade
+
+    def _names(self, name: str, real: ModuleType) -> list[str]:
+        if name in stdlib.ONLY:
+            return [each for each in stdlib.ONLY[name].split() if hasattr(real, each)]
+        hidden = stdlib.OPEN.get(name, ())
+        public = [each for each in vars(real) if not each.startswith("_") and each not in hidden]
+        return public + [each for each in gadgets.replacements(name, real) if each not in vars(real) and hasattr(real, each)]
+
+    def _carry(self, found: dict[str, Any], name: str, attribute: str, value: Any) -> None:
+        """Put a value of the real module into the façade, or its stand-in, or nothing."""
+        if isinstance(value, ModuleType):
+            inner = getattr(value, "__name__", "")
+            if name == "os" and attribute == "path":
+                inner = "os.path"
+            elif inner != f"{name}.{attribute}":
+                return
+            if import_refusal(self._policy, inner) is None:
+                built = self._facades.get(inner)
+                if built is None and name.partition(".")[0] not in sys.stdlib_module_names:
+                    return  # a package's submodules come when asked for: see _lazy
+                found[attribute] = built or self._build(inner, value)
+            return
+        if id(value) in _FORBIDDEN:
+            return
+        stand_in = _STAND_INS.get(id(value))
+        if stand_in is None and isinstance(value, type) and issubclass(value, type):
+            return
+        found[attribute] = value if stand_in is None else stand_in
+
+    def _lazy(self, name: str, real: ModuleType, replaced: dict[str, Any]) -> Any:
+        """The façade's module ``__getattr__``: submodules and attributes that packages make on demand."""
+
+        def __getattr__(attribute: str) -> Any:
+            error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
+            if (
+                type(attribute) is not str
+                or attribute.startswith("_")
+                or not may_read(attribute)
+                or replaced.get(attribute) is gadgets.WITHHELD
+                or name in stdlib.ONLY
+                or attribute in stdlib.OPEN.get(name, ())
+            ):
+                raise error
+            with hardening.importing():
+                value = getattr(real, attribute, gadgets.WITHHELD)
+            if value is gadgets.WITHHELD:
+                raise error
+            facade = self._facades[name]
+            if isinstance(value, ModuleType):
+                if value.__name__ != f"{name}.{attribute}" or import_refusal(self._policy, value.__name__):
+                    raise error
+                return self.facade(value.__name__)
+            self._carry(vars(facade), name, attribute, value)
+            if attribute not in vars(facade):
+                raise error
+            return vars(facade)[attribute]
+
+        return __getattr__
+
+
+@lru_cache(maxsize=64)
+def importer(policy: LanguagePolicy) -> Importer:
+    """The importer of a policy; one per process and policy."""
+    return Importer(policy)
+
+
+def preload(policy: LanguagePolicy) -> list[str]:
+    """Import what the policy names explicitly, and the common modules when all are allowed.
+
+    Returns a line ``name: reason`` for each that failed. Called in the zygote, before restriction.
+    """
+    hardening.harden()
+    names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
+    if "*" in policy.stdlib_allow:
+        names += COMMON
+    failed = []
+    for name in dict.fromkeys(names):
+        try:
+            importer(policy).facade(name)
+        except BaseException as error:  # a package's import can end in anything
+            failed.append(f"{name}: {error or type(error).__name__}")
+    return failed

@@ -1,0 +1,243 @@
+"""What user code may name, read, define and import: the facts of the language layer.
+
+This module is data and small pure functions over it; it imports nothing that costs time, because
+the supervisor reads :class:`LanguagePolicy` too. Everything that decides on a *name* asks here:
+the transformer when the code is compiled, the guards when a name is only known at run time.
+
+Three kinds of attribute names:
+
+* *denied*: refused when compiled, an ``AttributeError`` when assembled at run time. Double
+  underscores (but for a list of harmless ones) and the attributes of frames, generators, tracebacks
+  and code objects.
+* *guarded*: allowed, but read through a guard that looks at the object or at the result, because
+  the name alone cannot tell (``format`` on a string against ``format`` on one's own object).
+* everything else is *innocent* and compiled as it stands: no cost.
+"""
+
+from __future__ import annotations
+
+import keyword
+import sys
+from typing import NamedTuple
+
+import msgspec
+
+STDLIB_SETTING = "N8N_RUNNERS_STDLIB_ALLOW"
+EXTERNAL_SETTING = "N8N_RUNNERS_EXTERNAL_ALLOW"
+BUILTINS_SETTING = "N8N_RUNNERS_BUILTINS_DENY"
+
+
+class LanguagePolicy(msgspec.Struct, frozen=True):
+    """What an administrator allows. Travels to the zygote as JSON.
+
+    ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
+    below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
+    ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``).
+    """
+
+    stdlib_allow: tuple[str, ...] = ()
+    external_allow: tuple[str, ...] = ()
+    builtins_deny: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+
+
+class Finding(NamedTuple):
+    """One refused construct: where (1-based), what, why, and the setting that would allow it (None: none does)."""
+
+    line: int
+    message: str
+    setting: str | None
+    why: str = ""
+
+    def text(self) -> str:
+        """The sentence that the person reads, without the line."""
+        why = f": {self.why}" if self.why else ""
+        advice = f"{self.setting} decides this." if self.setting else "No setting allows it."
+        return f"{self.message}{why}. {advice}"
+
+
+class PolicyViolation(Exception):
+    """The program was refused before it ran. ``findings`` holds every refused construct, by line."""
+
+    def __init__(self, findings: list[Finding] | tuple[Finding, ...]) -> None:
+        self.findings: tuple[Finding, ...] = tuple(sorted(findings, key=lambda finding: finding.line))
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """One line, for n8n's ``message``."""
+        first, *others = self.findings
+        more = f" (and {len(others)} more)" if others else ""
+        return f"Security violation: Line {first.line}: {first.message}{more}"
+
+    @property
+    def description(self) -> str:
+        """A line per finding, with the reason and the setting, for n8n's ``description``."""
+        return "\n".join(f"Line {finding.line}: {finding.text()}" for finding in self.findings)
+
+
+class RefusedImport(ImportError):
+    """An import that the policy refuses at run time."""
+
+
+class RefusedAttribute(AttributeError):
+    """An attribute that the policy refuses at run time. Says so, and carries no object."""
+
+
+# ---- special names ---------------------------------------------------------------------
+
+_OPERATORS = (
+    "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()  # noqa: SIM905
+)
+
+#: Special methods and attributes that a class body may define.
+DEFINABLE = frozenset(
+    [f"__{name}__" for name in _OPERATORS]
+    + [f"__r{name}__" for name in _OPERATORS]
+    + [f"__i{name}__" for name in _OPERATORS if name != "divmod"]
+    + [
+        f"__{name}__"
+        for name in (
+            "init new repr str bytes format hash bool lt le eq ne gt ge "  # noqa: SIM905
+            "len length_hint iter next reversed contains getitem setitem delitem missing "
+            "enter exit call neg pos abs invert int float complex index round trunc floor ceil "
+            "getattr setattr delattr get set delete set_name init_subclass class_getitem dir "
+            "post_init copy deepcopy replace slots match_args doc fspath "
+            "pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema"
+        ).split()
+    ]
+)
+
+#: Hooks that a class body may define but nobody reads by name: reading one gives a tool that takes names.
+_DEFINE_ONLY = frozenset(
+    f"__{name}__"
+    for name in "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema".split()  # noqa: SIM905
+)
+
+#: Double-underscore attributes that are read through a guard.
+GUARDED_DUNDERS = frozenset({"__class__", "__dict__", "__setattr__", "__delattr__"})
+
+#: Double-underscore attributes that are plain text or plain behaviour: read as they stand.
+READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
+    "__name__",
+    "__qualname__",
+    "__module__",
+    "__version__",
+    "__members__",
+    "__notes__",
+    "__isabstractmethod__",
+}
+
+#: What a decorator sets on its wrapper.
+WRITABLE_DUNDERS = frozenset({"__name__", "__qualname__", "__doc__", "__isabstractmethod__"})
+
+#: Global names with double underscores that may be read. ``__import__`` is ours and checks.
+READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
+
+# ---- attributes that betray the interpreter ------------------------------------------------
+
+#: Attributes of frames, tracebacks, code objects, generators and coroutines, of every supported version.
+INTERPRETER_ATTRIBUTES = frozenset(
+    (
+        "f_back f_builtins f_code f_generator f_globals f_lasti f_lineno f_locals f_trace f_trace_lines "  # noqa: SIM905
+        "f_trace_opcodes tb_frame tb_lasti tb_next "
+        "gi_code gi_frame gi_running gi_suspended gi_yieldfrom gi_state "
+        "cr_await cr_code cr_frame cr_origin cr_running cr_suspended cr_state "
+        "ag_await ag_code ag_frame ag_running ag_suspended ag_state "
+        "co_argcount co_branches co_cellvars co_code co_consts co_exceptiontable co_filename co_firstlineno "
+        "co_flags co_freevars co_kwonlyargcount co_lines co_linetable co_lnotab co_name co_names co_nlocals "
+        "co_positions co_posonlyargcount co_qualname co_stacksize co_varnames "
+        "func_code func_globals func_closure im_func im_self im_class "
+    ).split()
+)
+
+#: Attributes of one kind of object that hand out pointers or write files; never anything else's in practice.
+POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents"})
+
+DENIED_ATTRIBUTES = INTERPRETER_ATTRIBUTES | POINTER_ATTRIBUTES
+
+#: Names under which modules and objects of the standard library and of common packages keep *modules*
+#: besides the modules' own names; found by program (tests/security/language/test_module_names.py).
+MODULE_HOLDERS = frozenset(
+    (
+        "_module _ctypes ctypes module bltns abc_ dt np pd plt mod expat _os _sys _time _re _io "  # noqa: SIM905
+        "_builtins _bltns _imp _struct _warnings _weakref _collections _collections_abc _thread threading_ "
+        "_marshal _winreg _nx_os stdlib _module_dependencies testmod root_module np_mod libc "
+    ).split()
+)
+
+#: Modules' own names are holders too (``x.sys``, ``x._sys``): all of the standard library's.
+_STDLIB_HOLDERS = frozenset(sys.stdlib_module_names) | {f"_{name}" for name in sys.stdlib_module_names}
+
+#: Names of stdlib modules that everyone uses for data; the modules behind them are allowed ones or
+#: hold nothing, so that reading such an attribute costs nothing. Checked by the façade walk.
+_COMMON_WORDS = frozenset(
+    "calendar email html json numbers string statistics time datetime decimal random queue uuid token "  # noqa: SIM905
+    "base64 math re secrets select this unittest array copy csv textwrap heapq bisect colorsys zoneinfo".split()
+)
+
+GUARDED_ATTRIBUTES = (
+    frozenset({"format", "format_map", "obj", "dump"})
+    | GUARDED_DUNDERS
+    | MODULE_HOLDERS
+    | (_STDLIB_HOLDERS - _COMMON_WORDS)
+) - DENIED_ATTRIBUTES
+
+
+def is_dunder(name: str) -> bool:
+    """Whether the name has the interpreter's own form; ``__x`` (mangled) and ``__`` have not."""
+    return name[:2] == "__" and name[-2:] == "__" and len(name) > 4
+
+
+def may_read(name: str) -> bool:
+    """Whether an attribute of this name may be read at all (perhaps through a guard)."""
+    if is_dunder(name):
+        return name in READABLE_DUNDERS or name in GUARDED_DUNDERS
+    return name not in DENIED_ATTRIBUTES
+
+
+def may_write(name: str) -> bool:
+    """Whether an attribute of this name may be assigned or deleted."""
+    if is_dunder(name):
+        return name in WRITABLE_DUNDERS
+    return name not in DENIED_ATTRIBUTES
+
+
+def is_plain(name: str) -> bool:
+    """Whether reading an attribute of this name needs neither refusal nor guard."""
+    return may_read(name) and name not in GUARDED_ATTRIBUTES
+
+
+def is_field_name(name: object) -> bool:
+    """Whether a class generated from data (dataclass, named tuple, enum) may carry this name."""
+    return (
+        type(name) is str
+        and name.isidentifier()
+        and not keyword.iskeyword(name)
+        and not is_dunder(name)
+        and name not in DENIED_ATTRIBUTES
+    )
+
+
+# ---- builtins --------------------------------------------------------------------------
+
+#: Builtins that user code never gets, and what to do instead.
+DENIED_BUILTINS: dict[str, str] = {
+    "eval": "it runs text as code; for data use json.loads or ast.literal_eval",
+    "exec": "it runs text as code",
+    "compile": "it makes code from text",
+    "open": "tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO",
+    "input": "nobody is there to type; read _items or _item",
+    "breakpoint": "there is no debugger in a task",
+    "globals": "it hands out the interpreter's names; keep a dict of your own",
+    "locals": "it hands out the interpreter's names; keep a dict of your own",
+    "exit": "use return, or raise an exception",
+    "quit": "use return, or raise an exception",
+    "help": "it starts an interactive reader",
+    "license": "it starts an interactive reader",
+    "credits": "it starts an interactive reader",
+    "copyright": "it starts an interactive reader",
+    "aiter": "a task is synchronous",
+    "anext": "a task is synchronous",
+    "reload": "modules are loaded once",
+}

@@ -1,0 +1,30 @@
+"""The names that a task's code has, as builtins: for Pyright and Pylance. See __init__.pyi."""
+
+# ruff: noqa: I001 (one statement reads better than one for each name)
+from reptarium import (
+    HelperError as HelperError,
+    HttpRequestError as HttpRequestError,
+    _ as _,
+    _binary as _binary,
+    _env as _env,
+    _execution as _execution,
+    _getWorkflowStaticData as _getWorkflowStaticData,
+    _helpers as _helpers,
+    _input as _input,
+    _item as _item,
+    _itemIndex as _itemIndex,
+    _item_index as _item_index,
+    _items as _items,
+    _jmespath as _jmespath,
+    _json as _json,
+    _node as _node,
+    _now as _now,
+    _prevNode as _prevNode,
+    _prev_node as _prev_node,
+    _query as _query,
+    _runIndex as _runIndex,
+    _run_index as _run_index,
+    _today as _today,
+    _vars as _vars,
+    _workflow as _workflow,
+)

@@ -1,0 +1,332 @@
+"""What n8n knows about the running execution, fetched when it is first needed and kept.
+
+Nothing is asked before user code touches it, and only for what it touches: the general part
+(workflow, settings, where we are) with an empty list of nodes, a node's runs when that node is
+looked at, the environment when ``_env`` is. Shapes as a live n8n 2.40.5 sends them; fields that
+we don't use aren't even decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sandbox import results
+from sandbox.calls import Ask, HelperError, decode_as
+
+
+class Source(msgspec.Struct, rename="camel"):
+    """Where the items of a run (or of the current node) came from."""
+
+    previous_node: str
+    previous_node_output: int | None = None
+    previous_node_run: int | None = None
+
+
+class RunData(msgspec.Struct):
+    """Outputs of a run: by output, its items."""
+
+    main: list[list[dict[str, Any]] | None] = []
+
+
+class Run(msgspec.Struct):
+    """One run of a node."""
+
+    data: RunData | None = None
+    source: list[Source | None] | None = None
+
+
+class NodeInfo(msgspec.Struct):
+    """A node of the workflow. Parameters as they were typed: expressions are not evaluated."""
+
+    name: str
+    type: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Workflow(msgspec.Struct, rename="camel"):
+    """The workflow that runs."""
+
+    id: str | None = None
+    name: str | None = None
+    active: bool | None = None
+    nodes: list[NodeInfo] = []
+    settings: dict[str, Any] | None = None
+    static_data: dict[str, Any] | None = None
+
+
+class _Results(msgspec.Struct, rename="camel"):
+    run_data: dict[str, list[Run]] = {}
+    metadata: dict[str, Any] | None = None
+
+
+class _Execution(msgspec.Struct, rename="camel"):
+    result_data: _Results = msgspec.field(default_factory=_Results)
+
+
+class _Inputs(msgspec.Struct):
+    main: list[Source | None] = []
+
+
+class _Additional(msgspec.Struct, rename="camel"):
+    execution_id: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+class _Environment(msgspec.Struct, rename="camel"):
+    env: dict[str, str] = {}
+    is_env_access_blocked: bool = False
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """The parts of a task data response that are used here."""
+
+    workflow: Workflow
+    run_execution_data: _Execution | None = None
+    connection_input_source: _Inputs | None = None
+    run_index: int = 0
+    mode: str = ""
+    active_node_name: str = ""
+    additional_data: _Additional = msgspec.field(default_factory=_Additional)
+    env_provider_state: _Environment | None = None
+
+
+class _Input(msgspec.Struct):
+    include: bool = False
+
+
+class Request(msgspec.Struct, rename="camel"):
+    """Parameters of a task data request. ``input`` is required: without it n8n gives no answer."""
+
+    data_of_nodes: list[str] = []
+    prev_node: bool = False
+    input: _Input = msgspec.field(default_factory=_Input)
+    env: bool = False
+
+
+class TaskData:
+    """The execution, as far as it has been asked for. Never handed to user code."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._general: Answer | None = None
+        self._runs: dict[str, list[Run]] = {}
+        self._environment: dict[str, str] | None = None
+
+    def _fetch(self, request: Request) -> Answer:
+        raw = self._ask("taskData", msgspec.json.encode(request), "data")
+        answer = decode_as(raw, Answer, "taskData")
+        if self._general is None:
+            self._general = answer
+        return answer
+
+    @property
+    def general(self) -> Answer:
+        """Everything but runs and environment."""
+        return self._general or self._fetch(Request())
+
+    def runs(self, name: str) -> list[Run]:
+        """The runs of a node, oldest first; empty when it hasn't run."""
+        if name not in self._runs:
+            execution = self._fetch(Request(data_of_nodes=[name])).run_execution_data
+            self._runs[name] = execution.result_data.run_data.get(name, []) if execution else []
+        return self._runs[name]
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that n8n releases, without secrets (the supervisor sees to that)."""
+        if self._environment is None:
+            state = self._fetch(Request(env=True)).env_provider_state
+            self._environment = {} if state is None else state.env
+        return self._environment
+
+    def variables(self) -> dict[str, Any]:
+        """n8n's variables."""
+        return self.general.additional_data.variables or {}
+
+    def node(self, name: str) -> NodeInfo:
+        """A node of the workflow. Raises :class:`HelperError` naming those that there are."""
+        nodes = self.general.workflow.nodes
+        for node in nodes:
+            if node.name == name:
+                return node
+        names = ", ".join(f"'{node.name}'" for node in nodes[:50])
+        raise HelperError(f"there is no node '{name}' in this workflow; its nodes are: {names}")
+
+    def items(self, name: str, output: int, run: int) -> list[dict[str, Any]]:
+        """What a node put out. ``run`` -1 is the last. Raises :class:`HelperError`."""
+        runs = self.runs(name)
+        if not runs:
+            self.node(name)  # a misspelt name has an error of its own
+            raise HelperError(f"the node '{name}' has not run in this execution (see .is_executed)")
+        try:
+            data = runs[run].data
+        except IndexError:
+            raise HelperError(
+                f"the node '{name}' has run {len(runs)} time(s); there is no run {run}"
+            ) from None
+        outputs = [] if data is None else data.main
+        if output < 0 or (output >= len(outputs) and output > 0):
+            raise HelperError(f"the node '{name}' has {len(outputs)} output(s); there is no output {output}")
+        return (outputs[output] if outputs else None) or []
+
+    def source(self) -> Source | None:
+        """Where the current node's items came from; None for what has no predecessor."""
+        inputs = self.general.connection_input_source
+        return inputs.main[0] if inputs is not None and inputs.main else None
+
+    # ---- paired items ---------------------------------------------------------------
+
+    def paired(self, target: str, inputs: list[Any], index: int) -> dict[str, Any]:
+        """The item of node ``target`` that input item ``index`` goes back to.
+
+        Each item names, in ``pairedItem``, the input item of its node that it was made from; each
+        run names where its inputs came from. Raises :class:`HelperError` where the chain breaks.
+        """
+        self.node(target)
+        if not 0 <= index < len(inputs):
+            raise HelperError(f"there is no input item {index}: this node got {len(inputs)}")
+        source = self.source()
+        if source is None:
+            raise HelperError(f"no item of '{target}' can be found: this node's input has no source")
+        found: dict[int, dict[str, Any]] = {}
+        failure = HelperError(f"no item of '{target}' can be found: the items lead in a circle")
+        # Each entry: an item, its place, and the output that it was put out at. Loops in workflows make
+        # long chains, and items made of many make wide ones: nothing is looked at twice
+        todo: list[tuple[Any, int, Source]] = [(inputs[index], index, source)]
+        seen: set[tuple[str, int, int, int]] = set()
+        while todo:
+            item, number, origin = todo.pop()
+            name, output, run = (
+                origin.previous_node,
+                origin.previous_node_output or 0,
+                origin.previous_node_run or 0,
+            )
+            if (name, output, run, number) in seen:
+                continue
+            seen.add((name, output, run, number))
+            try:
+                if name == target:
+                    there = self._item(target, origin, number)
+                    found[id(there)] = there
+                else:
+                    todo += self._back(target, item, number, name, run)
+            except HelperError as error:
+                failure = error
+        if not found:
+            raise failure
+        if len(found) > 1:
+            raise HelperError(
+                f"more than one item of '{target}' belongs to input item {index}; use .first() or .all()"
+            )
+        return next(iter(found.values()))
+
+    def _back(self, target: str, item: Any, index: int, name: str, run: int) -> list[tuple[Any, int, Source]]:
+        """One step: what ``item``, number ``index`` of the node ``name``, was made from."""
+        runs = self.runs(name)
+        if not -len(runs) <= run < len(runs):
+            raise HelperError(f"no item of '{target}' can be found: n8n has no data of the node '{name}'")
+        sources = runs[run].source or []
+        if not any(sources):
+            raise HelperError(
+                f"no item of '{target}' can be found: the items go back to '{name}', where they begin"
+            )
+        pairs = _pairs(item)
+        if not pairs:
+            raise HelperError(
+                f"no item of '{target}' can be found: item {index} of the node '{name}' doesn't tell which "
+                "of its input items it was made from (pairedItem). Set it there, or use .first() or .all()"
+            )
+        steps: list[tuple[Any, int, Source]] = []
+        failure: HelperError | None = None
+        for number, branch in pairs:
+            origin = sources[branch] if 0 <= branch < len(sources) else None
+            try:
+                if origin is None:
+                    raise HelperError(f"no item of '{target}' can be found: '{name}' has no input {branch}")
+                steps.append((self._item(target, origin, number), number, origin))
+            except HelperError as error:
+                failure = error
+        if failure is not None and not steps:
+            raise failure
+        return steps
+
+    def _item(self, target: str, origin: Source, number: int) -> dict[str, Any]:
+        name = origin.previous_node
+        items = self.items(name, origin.previous_node_output or 0, origin.previous_node_run or 0)
+        if not 0 <= number < len(items):
+            raise HelperError(f"no item of '{target}' can be found: '{name}' has no item {number}")
+        return items[number]
+
+
+def _pairs(item: Any) -> list[tuple[int, int]]:
+    """(item, input) pairs that an item names as its origins."""
+    paired = item.get("pairedItem") if isinstance(item, dict) else None
+    found: list[tuple[int, int]] = []
+    for one in paired if isinstance(paired, list) else [paired]:
+        number, branch = (one.get("item"), one.get("input")) if isinstance(one, dict) else (one, 0)
+        if type(number) is int:  # a bool is none
+            found.append((number, branch if type(branch) is int else 0))
+    return found
+
+
+# ---- what is saved ---------------------------------------------------------------------
+
+
+class Saved:
+    """Static and custom data: read from n8n, changed by user code, sent back with the result."""
+
+    def __init__(self, data: TaskData) -> None:
+        self._data = data
+        self._static: dict[str, Any] | None = None
+        self._before = b""
+        self._custom: dict[str, str] | None = None
+        self._custom_changed = False
+
+    def static(self, key: str) -> dict[str, Any]:
+        """The workflow's static data under ``key``: ``global`` or ``node:NAME``."""
+        if self._static is None:
+            self._static = self._data.general.workflow.static_data or {}
+            self._before = results.encode(self._static)
+        kept = self._static.get(key)
+        if not isinstance(kept, dict):
+            kept = {}
+            self._static[key] = kept
+        return kept
+
+    def replace(self, key: str, value: dict[str, Any]) -> None:
+        """Put ``value`` in the place of :meth:`static`."""
+        self.static(key)
+        assert self._static is not None
+        self._static[key] = value
+
+    def custom(self) -> dict[str, str]:
+        """The execution's custom data: what earlier nodes set, and what was set here."""
+        if self._custom is None:
+            execution = self._data.general.run_execution_data
+            earlier = execution.result_data.metadata if execution is not None else None
+            self._custom = {str(key): str(value) for key, value in (earlier or {}).items()}
+        return self._custom
+
+    def set_custom(self, key: str, value: str) -> None:
+        """Set one entry."""
+        self.custom()[key] = value
+        self._custom_changed = True
+
+    def outcome(self) -> tuple[bytes, bytes]:
+        """(custom data, static data) as raw JSON; empty where nothing has changed.
+
+        Raises :class:`sandbox.results.ResultError` when the static data has no JSON form.
+        """
+        custom = static = b""
+        if self._custom_changed:
+            custom = results.encode(self._custom)
+        if self._static is not None:
+            pruned = {key: value for key, value in self._static.items() if value or key in self._known()}
+            after = results.encode(pruned)
+            if after != self._before:
+                static = after
+        return custom, static
+
+    def _known(self) -> set[str]:
+        return set(msgspec.json.decode(self._before)) if self._before else set()

@@ -1,0 +1,177 @@
+"""The HTTP endpoint, over real sockets: loopback only, ports chosen by the system, every test bounded."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+
+from pool.config import load_settings
+from pool.endpoint import Check, EndpointError, serve_endpoint
+from pool.metrics import Metrics
+
+
+class Health:
+    def __init__(self, *checks: Check) -> None:
+        self.found: Sequence[Check] = checks
+
+    def checks(self) -> Sequence[Check]:
+        return self.found
+
+
+@asynccontextmanager
+async def endpoint(health: Health, metrics: Metrics, host: str = "127.0.0.1") -> AsyncIterator[str]:
+    settings = load_settings(
+        {"N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST": host, "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": "0"}
+    )
+    async with trio.open_nursery() as nursery:
+        (url,) = await nursery.start(serve_endpoint, settings, health, metrics)
+        yield url
+        nursery.cancel_scope.cancel()
+
+
+async def get(url: str, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    stream = await trio.open_tcp_stream(parts.hostname, parts.port)
+    async with stream:
+        await stream.send_all(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join([chunk async for chunk in stream])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(status.split()[1]), headers, body
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+async def test_alive(path: str) -> None:
+    """The launcher's path and Kubernetes' both answer 200, whatever readiness says."""
+    with trio.fail_after(10):
+        async with endpoint(Health(Check("broker", False)), Metrics()) as url:
+            status, headers, body = await get(url, path)
+    assert (status, body) == (200, b"OK")
+    assert "server" not in headers
+
+
+async def test_ready() -> None:
+    """With every check fulfilled readiness is 200."""
+    with trio.fail_after(10):
+        async with endpoint(
+            Health(Check("broker", True), Check("workers", True, "5 parked")), Metrics()
+        ) as url:
+            status, headers, body = await get(url, "/readyz")
+    assert status == 200
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body) == {
+        "status": "ready",
+        "missing": [],
+        "checks": {"broker": {"ok": True, "detail": ""}, "workers": {"ok": True, "detail": "5 parked"}},
+    }
+
+
+async def test_not_ready_says_what_is_missing() -> None:
+    """503 lists the checks that fail, and follows when they change."""
+    health = Health(Check("broker", False, "http://n8n:5679 refuses connections"), Check("workers", True))
+    with trio.fail_after(10):
+        async with endpoint(health, Metrics()) as url:
+            status, _, body = await get(url, "/readyz")
+            health.found = (Check("broker", True),)
+            later, _, _ = await get(url, "/readyz")
+    assert status == 503
+    assert json.loads(body)["missing"] == ["broker: http://n8n:5679 refuses connections"]
+    assert later == 200
+
+
+async def test_metrics() -> None:
+    """/metrics has Prometheus' content type and the current values."""
+    metrics = Metrics()
+    metrics.offers("sent", 3)
+    with trio.fail_after(10):
+        async with endpoint(Health(), metrics) as url:
+            status, headers, body = await get(url, "/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b'reptarium_offers_total{event="sent"} 3.0' in body
+
+
+async def test_other_requests_are_refused() -> None:
+    """Unknown paths are 404, other methods 405."""
+    with trio.fail_after(10):
+        async with endpoint(Health(), Metrics()) as url:
+            assert (await get(url, "/admin"))[0] == 404
+            assert (await get(url, "/healthz", "POST"))[0] == 405
+            assert (await get(url, "/healthz", "HEAD"))[0] == 200
+
+
+async def test_answers_beside_many_silent_connections() -> None:
+    """Clients that connect and say nothing don't keep probes from being answered."""
+    with trio.fail_after(20):
+        async with endpoint(Health(), Metrics()) as url:
+            port = urlsplit(url).port
+            assert port is not None
+            silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(50)]
+            assert (await get(url, "/healthz"))[0] == 200
+            for stream in silent:
+                await stream.aclose()
+
+
+async def test_occupied_port_is_a_clear_error() -> None:
+    """An address in use names address, reason and setting."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = load_settings({"N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(port)})
+        with trio.fail_after(10), pytest.raises(EndpointError) as caught:
+            await serve_endpoint(settings, Health(), Metrics())
+    assert f"127.0.0.1 port {port}: Address already in use" in str(caught.value)
+    assert "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT" in str(caught.value)
+
+
+async def test_foreign_address_is_a_clear_error() -> None:
+    """An address that isn't this machine's points at the host setting."""
+    settings = load_settings({"N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST": "192.0.2.1"})
+    with trio.fail_after(10), pytest.raises(EndpointError, match="N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST"):
+        await serve_endpoint(settings, Health(), Metrics())
+
+
+async def test_listener_is_not_inherited_and_closes() -> None:
+    """Child processes don't get the listening socket, and cancelling closes it."""
+    with trio.fail_after(10):
+        before = _listening()
+        async with endpoint(Health(), Metrics()) as url:
+            (number,) = _listening() - before
+            assert not os.get_inheritable(number)
+            await get(url, "/healthz")
+        assert _listening() == before
+
+
+async def test_ipv6() -> None:
+    """An IPv6 address works with and without brackets."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 loopback on this machine")
+    with trio.fail_after(10):
+        for host in ("::1", "[::1]"):
+            async with endpoint(Health(), Metrics(), host) as url:
+                assert (await get(url, "/healthz"))[0] == 200
+
+
+def _listening() -> set[int]:
+    """Descriptors of this process that are listening sockets."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as duplicate:
+                if duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.add(int(name))
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,240 @@
+"""Nothing to exhaust: native attacks on memory, time, threads, descriptors and on the supervisor's patience.
+
+Each runs as a task through broker, runner and supervisor, in one of two slots; a neighbour's tasks run in
+the other all the time. Each must end in one clear outcome within its limits, leave the neighbour's results
+alone, and leave nothing behind.
+"""
+
+# ruff: noqa: E501 -- tables of attacks and programs read best with one line each
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from arena import PRELUDE
+
+from pool.broker import Broker, Outcome
+from pool.embedded import embedded_runner
+from sandbox.kernel import landlock, seccomp
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.skipif(
+    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
+)
+
+MEMORY = 128 * 2**20
+TIMEOUT = 2.0
+
+FRAMES = """
+def result_frame(raw, **head):
+    return b"".join(bytes(part) for part in wire.frame(wire.Kind.RESULT,
+    *wire.with_head(wire.ResultHead(**head), raw)))
+def say(data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(channel.fd, view):]
+def hang():
+    while True:
+        time.sleep(60)
+"""
+
+TIMED_OUT = "timed out after 2 seconds"
+BROKEN = "broke its protocol"
+
+# name → (code, what the message of the single error says; None: the task ends well)
+ATTACKS: dict[str, tuple[str, str | None]] = {
+    "memory": ("kept = []\nwhile True: kept.append(bytearray(2**20))", "MemoryError"),
+    "memory in one piece": ("bytearray(2**30)", "MemoryError"),
+    "memory in threads": (
+        "threading.stack_size(2**18)\ngate = threading.Event()\nkept = []\ndef eat():\n gate.wait()\n while True: kept.append(bytearray(2**20))\n"
+        "errors = []\nthreading.excepthook = lambda args: errors.append(args.exc_type.__name__)\n"
+        "threads = [threading.Thread(target=eat) for _ in range(8)]\n"
+        "for t in threads: t.start()\ngate.set()\nfor t in threads: t.join()\nkept.clear()\nassert set(errors) == {'MemoryError'}\nhang()",
+        TIMED_OUT,
+    ),
+    "memory of numpy": ("import numpy\nkept = []\nwhile True: kept.append(numpy.ones(2**17))", "MemoryError"),
+    "memory behind Python's back": (
+        "malloc = ctypes.CDLL(None).malloc\nmalloc.restype = ctypes.c_void_p\nmalloc.argtypes = [ctypes.c_size_t]\n"
+        "while True:\n address = malloc(2**20)\n if not address: raise MemoryError\n ctypes.memset(address, 1, 2**20)",
+        "MemoryError",
+    ),
+    "shared mappings": ("import mmap\nwhile True: mmap.mmap(-1, 2**24)", "Operation not permitted|PermissionError"),
+    "processor time": ("while True: pass", TIMED_OUT),
+    "processor time in threads": (
+        "def burn():\n while True: pass\nfor _ in range(4): threading.Thread(target=burn, daemon=True).start()\nburn()",
+        TIMED_OUT,
+    ),
+    "a sleeper deaf to signals": (
+        "for number in range(1, 65):\n"
+        " try: signal.signal(number, signal.SIG_IGN)\n"
+        " except (OSError, ValueError): pass\n"
+        "hang()",
+        TIMED_OUT,
+    ),
+    "threads": (
+        "threading.stack_size(32768)\nwhile True: threading.Thread(target=hang, daemon=True).start()",
+        "can't start new thread|MemoryError|" + TIMED_OUT,
+    ),
+    "descriptors": ("kept = []\nwhile True: kept.append(os.open('/dev/null', os.O_RDONLY))", "Too many open files"),
+    "recursion": ("def f(): return f()\nf()", "RecursionError"),
+    "recursion in C": ("sys.setrecursionlimit(10**9)\nl = []\nfor _ in range(10**6): l = [l]\nhash(repr(l))", "segmentation fault|RecursionError|MemoryError|SIG"),
+    "a crash": ("ctypes.string_at(0)", "segmentation fault"),
+    "an abort": ("os.abort()", "aborted"),
+    "a forbidden call": ("raw('ptrace', 0, 0, 0, 0)", "system call that the sandbox forbids"),
+    "endless standard output": ("while True: os.write(1, bytes(65536))", TIMED_OUT),
+    "endless standard error": ("while True: os.write(2, bytes(65536))", TIMED_OUT),
+    "endless garbage on the socket": ("while True: say(b'\\xff' * 65536)", BROKEN),
+    "endless console lines": ("while True: channel.send(wire.Kind.CONSOLE, b'[\"x\"]')", TIMED_OUT),
+    "a gigantic frame": ("say(wire.HEADER.pack(wire.Kind.RESULT, 2**32 - 1))\nhang()", "over the limit"),
+    "a gigantic console line": ("say(wire.HEADER.pack(wire.Kind.CONSOLE, 2**31))\nhang()", BROKEN),
+    "endless nesting": ("say(result_frame(b'[' * 10**6))\nhang()", BROKEN),
+    "deep nesting": ("say(result_frame(b'[' * 10**5 + b']' * 10**5))\nhang()", BROKEN),
+    "nesting in a console line": ("channel.send(wire.Kind.CONSOLE, b'[' * 10**5)\nhang()", BROKEN),
+    "a closed socket": ("os.close(channel.fd)\nhang()", "closed its connection"),
+    "an exit": ("os._exit(0)", "exit status 0"),
+    "half a header": ("say(b'\\x12\\0')\nos._exit(3)", "exit status 3"),
+    "half a frame": ("say(result_frame(b'[1,2,3]')[:-3])\nos._exit(3)", "exit status 3"),
+    "half a frame and silence": ("say(result_frame(b'[1,2,3]')[:-3])\nhang()", TIMED_OUT),
+    "a frame of another kind": ("say(wire.HEADER.pack(wire.Kind.TASK, 0))\nhang()", BROKEN),
+    "a frame of no kind": ("say(wire.HEADER.pack(99, 0))\nhang()", BROKEN),
+    "ready again": ("say(wire.HEADER.pack(wire.Kind.READY, 0))\nhang()", BROKEN),
+    "padding": ("say(b'\\x12\\1\\0\\0\\4\\0\\0\\0null')\nhang()", BROKEN),
+    "a result without a head": ("say(wire.HEADER.pack(wire.Kind.RESULT, 1) + b'x')\nhang()", BROKEN),
+    "a head longer than its frame": ("say(wire.HEADER.pack(wire.Kind.RESULT, 4) + b'\\xff\\xff\\0\\0')\nhang()", BROKEN),
+    "sizes that lie": ("say(result_frame(b'null', custom_data_size=10**6))\nhang()", BROKEN),
+    "negative sizes": ("say(result_frame(b'null', static_data_size=-4))\nhang()", BROKEN),
+    "closing our brackets": ("say(result_frame(b'[]},\"type\":\"runner:taskdone\",\"taskId\":\"x\",\"data\":{\"result\":[]'))\nhang()", BROKEN),
+    "two values": ("say(result_frame(b'1 2'))\nhang()", BROKEN),
+    "no value": ("say(result_frame(b''))\nhang()", BROKEN),
+    "invalid UTF-8": ("say(result_frame(b'\"\\xff\\xfe\"'))\nhang()", BROKEN),
+    "a failure that is none": ("channel.send(wire.Kind.FAILED, b'{\"kind\":\"user\"}')\nhang()", BROKEN),
+    "a failure with more fields": ("channel.send(wire.Kind.FAILED, b'{\"kind\":\"user\",\"message\":\"m\",\"taskId\":\"t\"}')\nhang()", BROKEN),
+    "two results": ("say(result_frame(b'\"first\"') + result_frame(b'\"second\"'))\nhang()", None),
+    "a result for another task": (
+        """say(b"".join(bytes(part) for part in wire.frame(
+            wire.Kind.RESULT, struct.pack("<I", 18) + b'{"taskId":"other"}', b'"first"')))\nhang()""",
+        None,
+    ),
+}  # fmt: skip
+
+
+class Outcomes:
+    """What became of each attack, and of the neighbour meanwhile."""
+
+    def __init__(self) -> None:
+        self.attacks: dict[str, Outcome] = {}
+        self.neighbour: dict[str, list[Outcome]] = {}
+        #: Attacks that brought the whole runner down, and the error that it died of.
+        self.broken: dict[str, str] = {}
+        self.left: dict[str, set[int]] = {}
+
+
+def _processes() -> set[int]:
+    """Workers that exist now, by the name that they gave themselves."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if (entry / "comm").read_text().startswith("reptarium-busy"):
+                    found.add(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+async def _attack_all() -> Outcomes:
+    found = Outcomes()
+    settings = make_settings(task_memory=MEMORY, task_timeout=TIMEOUT, max_result=16 * 2**20)
+
+    async def task(broker: Broker, code: str) -> Outcome:
+        return await broker.submit({"code": code, "items": []}).outcome()
+
+    before = _processes()
+
+    async def attack(broker: Broker, name: str) -> None:
+        found.neighbour[name] = []
+        async with trio.open_nursery() as nursery:
+
+            async def neighbour() -> None:
+                while True:
+                    found.neighbour[name].append(await task(broker, "result = 'fine'"))
+
+            nursery.start_soon(neighbour)
+            found.attacks[name] = await task(broker, f"{PRELUDE}{FRAMES}\n{ATTACKS[name][0]}")
+            found.neighbour[name].append(await task(broker, "result = 'fine'"))
+            nursery.cancel_scope.cancel()
+        found.neighbour[name] += [await task(broker, "result = 'fine'") for _ in range(2)]
+        with trio.move_on_after(5):
+            while _processes() - before:
+                await trio.sleep(0.02)
+        found.left[name] = _processes() - before
+
+    remaining = list(ATTACKS)
+    with trio.fail_after(280):
+        while remaining:
+            try:
+                async with embedded_runner(settings, test_hook=True) as broker:
+                    while remaining:
+                        # first out of the list: the one that brings the runner down is not tried again
+                        await attack(broker, remaining.pop(0))
+            except Exception as error:
+                name = list(ATTACKS)[-len(remaining) - 1]
+                found.broken[name] = traceback.format_exception_only(_leaf(error))[-1].strip()
+    return found
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Outcomes:
+    """All attacks, one after the other, beside a busy neighbour; made once."""
+    return trio.run(_attack_all)
+
+
+def _value(outcome: Outcome) -> Any:
+    assert outcome.status == "done", outcome
+    assert outcome.data is not None
+    return json.loads(bytes(outcome.data.result))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_one_clear_outcome(outcomes: Outcomes, name: str) -> None:
+    """The task ends in one outcome, whose text names the cause."""
+    assert name not in outcomes.broken, outcomes.broken[name]
+    outcome, wanted = outcomes.attacks[name], ATTACKS[name][1]
+    if wanted is None:
+        assert _value(outcome) == "first"
+        return
+    assert outcome.status == "error", outcome
+    assert outcome.error is not None
+    text = f"{outcome.error.message} {outcome.error.description}"
+    assert re.search(wanted, text), text
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_neighbours_are_undisturbed(outcomes: Outcomes, name: str, record_property: Any) -> None:
+    """Every task of the neighbour, beside the attack and after it, ends with its own result."""
+    assert name not in outcomes.broken, outcomes.broken[name]
+    beside = outcomes.neighbour[name]
+    assert [_value(outcome) for outcome in beside] == ["fine"] * len(beside)
+    assert len(beside) >= 3
+    # type: ignore[operator]
+    times = sorted(outcome.timings.finished - outcome.timings.requested for outcome in beside)
+    record_property("neighbour_median_ms", round(times[len(times) // 2] * 1000, 2))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_nothing_is_left(outcomes: Outcomes, name: str) -> None:
+    """The attacker's process is gone, and its memory with it."""
+    assert name not in outcomes.broken, outcomes.broken[name]
+    assert outcomes.left[name] == set()

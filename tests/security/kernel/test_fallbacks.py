@@ -1,0 +1,273 @@
+"""Machines that lack something: simulated by seccomp filters that answer for the missing calls, Docker's
+default profile among them.
+
+What is asked is the doctor, in a process under such a filter: it starts a real pool, says what each layer
+is, and lets a worker try.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arena import AS_ROOT, ROOT
+
+from sandbox.kernel import landlock, privileges, seccomp
+
+pytestmark = pytest.mark.skipif(
+    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock anyway"
+)
+
+LANDLOCK = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
+PROFILE = Path(__file__).resolve().parents[2] / "data" / "docker-default-seccomp.json"
+
+# What Docker leaves to root in a container (moby, oci/caps/defaults.go).
+DOCKER_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
+
+FILTER = """
+import json, sys
+from sandbox.kernel import privileges, seccomp, syscalls
+answers, profile, capabilities = json.loads(sys.argv[1])
+if profile:
+    clauses, plain = {}, {}
+    for rule in json.load(open(profile))["syscalls"]:
+        action = seccomp.ALLOW
+        if rule["action"] != "SCMP_ACT_ALLOW":
+            action = seccomp.errno_action(rule["errnoRet"])
+        for name in rule["names"]:
+            if "args" not in rule:
+                plain[name] = action
+                continue
+            [condition] = rule["args"]
+            index, value, other = condition["index"], condition["value"], condition.get("valueTwo", 0)
+            equal, masked = seccomp.Check(index, (value,)), seccomp.Check(index, (other,), mask=value)
+            made = {
+                "SCMP_CMP_EQ": [seccomp.Clause((equal,), action)],
+                "SCMP_CMP_NE": [seccomp.Clause((equal,), seccomp.DENY), seccomp.Clause((), action)],
+                "SCMP_CMP_MASKED_EQ": [seccomp.Clause((masked,), action)],
+            }[condition["op"]]
+            clauses[name] = (*clauses.get(name, ()), *made)
+    rules = seccomp.Rules(plain, clauses, default=seccomp.errno_action(1))
+else:
+    plain = {name: seccomp.errno_action(number) for name, number in answers.items()}
+    rules = seccomp.Rules(plain, default=seccomp.ALLOW)
+program = seccomp.assemble(rules, syscalls.machine())
+import pool.doctor
+if capabilities is not None:
+    have = privileges.effective()
+    privileges.CapabilitySet(c for c in capabilities if have >> c & 1).apply()
+privileges.no_new_privs()
+seccomp.install(program)
+"""
+DOCTOR = 'sys.exit(pool.doctor.main(["--json"]))'
+
+
+def run(code: str, what: list[Any], **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program whose first argument is `what` as JSON."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, json.dumps(what)],
+        env={"PYTHONPATH": str(ROOT), "PATH": os.defpath, **environ},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def doctor(
+    answers: dict[str, int] | None = None,
+    policy: str = "enforce",
+    profile: Path | None = None,
+    capabilities: list[int] | None = None,
+) -> tuple[dict[str, Any], int]:
+    """What the doctor finds where these calls get these errors, or under a container profile; and its
+    exit status.
+    """
+    what = [answers or {}, str(profile) if profile else "", capabilities]
+    done = run(FILTER + DOCTOR, what, REPTARIUM_ISOLATION=policy)
+    assert done.stdout.startswith("{"), done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
+def states(found: dict[str, Any]) -> dict[str, str]:
+    """Layer → state."""
+    return {layer["name"]: layer["state"] for layer in found["layers"]}
+
+
+def wrong(found: dict[str, Any]) -> list[str]:
+    """What a worker tried and should not have got."""
+    return [attempt["name"] for attempt in found["attempts"] if not attempt["ok"]]
+
+
+def test_this_machine() -> None:
+    """With nothing taken away every needed layer holds, every attempt ends as it must, and the exit
+    status is 0.
+    """
+    found, status = doctor()
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert found["healthy"] is True
+    assert found["worker"]["Seccomp"] == "2"
+
+
+def test_tables() -> None:
+    """For people the doctor prints each layer, each attempt, and one sentence that sums it up."""
+    done = run(FILTER + "sys.exit(pool.doctor.main([]))", [{}, "", None])
+    assert done.returncode == 0, done.stderr
+    for text in ("seccomp", "landlock", "open a TCP socket", "EPERM", "Tasks are isolated."):
+        assert text in done.stdout
+    done = run(FILTER + "sys.exit(pool.doctor.main([]))", [{"seccomp": 1}, "", None])
+    assert done.returncode == 1
+    assert "refuses to start" in done.stdout
+    assert "Tasks are NOT isolated" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(1, "refuses landlock"), (38, "no such call"), (95, "wasn't started")],
+    ids=["EPERM", "ENOSYS", "EOPNOTSUPP"],
+)
+def test_without_landlock(number: int, says: str) -> None:
+    """Without Landlock, in each of its three spellings, enforce refuses with what to change; best-effort
+    starts and tells.
+    """
+    answers = dict.fromkeys(LANDLOCK, number)
+    found, status = doctor(answers)
+    assert status == 1
+    assert "landlock is not available" in found["refusal"]
+    assert says in found["refusal"]
+    assert "REPTARIUM_ISOLATION=best-effort" in found["refusal"]
+    found, status = doctor(answers, "best-effort")
+    assert status == 1
+    assert found["refusal"] == ""
+    assert states(found)["landlock"] == "missing"
+    assert states(found)["seccomp"] == "active"
+    assert set(wrong(found)) <= {"read /etc/passwd", "read the runner's own code", "list /proc"}
+    [layer] = [layer for layer in found["layers"] if layer["name"] == "landlock"]
+    assert layer["remedy"]
+
+
+@pytest.mark.parametrize("number", [1, 38, 22], ids=["EPERM", "ENOSYS", "EINVAL"])
+def test_without_seccomp(number: int) -> None:
+    """Without seccomp enforce refuses with what to change; best-effort starts, and its worker is found
+    wanting.
+    """
+    found, status = doctor({"seccomp": number})
+    assert status == 1
+    assert "seccomp is not available" in found["refusal"]
+    assert "REPTARIUM_ISOLATION=best-effort" in found["refusal"]
+    found, status = doctor({"seccomp": number}, "best-effort")
+    assert status == 1
+    assert states(found)["seccomp"] == "missing"
+    assert states(found)["landlock"] in ("active", "partial")
+    assert "fork" in wrong(found)
+    assert "read /etc/passwd" not in wrong(found)
+
+
+@pytest.mark.parametrize("number", [1, 38, 28], ids=["EPERM", "ENOSYS", "ENOSPC"])
+def test_without_namespaces(number: int) -> None:
+    """Without namespaces enforce starts, and every attempt is refused all the same: nothing depends on
+    them.
+    """
+    found, status = doctor(dict.fromkeys(("unshare", "mount", "pivot_root"), number))
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["namespaces"] == "missing"
+
+
+@pytest.mark.parametrize("call", ["mount", "pivot_root"])
+def test_with_half_of_the_namespaces(call: str) -> None:
+    """Where a new root is refused half-way the rest is kept, the layer is partial (or missing), and all
+    else holds.
+    """
+    found, status = doctor({call: 1})
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["namespaces"] in ("partial", "missing")
+
+
+def test_without_any() -> None:
+    """With neither seccomp nor Landlock enforce refuses; best-effort starts and tells both."""
+    answers = dict.fromkeys((*LANDLOCK, "seccomp", "unshare"), 1)
+    assert doctor(answers)[0]["refusal"]
+    found, status = doctor(answers, "best-effort")
+    assert status == 1
+    assert {states(found)[name] for name in ("seccomp", "landlock", "namespaces")} == {"missing"}
+
+
+def test_docker() -> None:
+    """Under Docker's default profile and capabilities seccomp, Landlock and limits hold in full; only
+    namespaces are missing.
+    """
+    capabilities = list(DOCKER_CAPABILITIES)
+    if privileges.unreachable([os.path.realpath(os.__file__)], 65534, 65534):
+        capabilities.append(privileges.CAP_DAC_READ_SEARCH)  # in an image every user can read the interpreter
+    found, status = doctor(profile=PROFILE, capabilities=capabilities)
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    for layer in ("seccomp", "no_new_privs", "rlimits"):
+        assert states(found)[layer] == "active"
+    assert states(found)["landlock"] in ("active", "partial")
+    assert states(found)["namespaces"] == "missing"
+    if AS_ROOT:
+        assert states(found)["uid"] in ("active", "partial")
+
+
+def test_docker_before_landlock(tmp_path: Path) -> None:
+    """Under an older profile that refuses Landlock (Docker before 20.10.10) enforce names Docker's
+    version as what to change.
+    """
+    profile = json.loads(PROFILE.read_text())
+    for rule in profile["syscalls"]:
+        rule["names"] = [name for name in rule["names"] if name not in LANDLOCK]
+    older = tmp_path / "older.json"
+    older.write_text(json.dumps(profile))
+    found, status = doctor(profile=older)
+    assert status == 1
+    assert "Docker 20.10.10" in found["refusal"]
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+def test_root_without_capabilities() -> None:
+    """Root without capabilities stays root by number: the layer says so, and everything else holds."""
+    found, status = doctor(capabilities=[])
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["uid"] == "missing"
+    assert states(found)["rlimits"] == "partial"  # the kernel exempts root from RLIMIT_NPROC
+    assert found["worker"]["CapEff"].strip("0") == ""
+
+
+def test_best_effort_shows_everywhere() -> None:
+    """A runner that starts without Landlock warns once, and its readiness report and metrics name the
+    missing layer.
+    """
+    code = (
+        FILTER
+        + """
+import trio
+from pool.config import load_settings
+from pool.logs import configure_logging
+from pool.runner import Runner
+environ = {"REPTARIUM_ISOLATION": "best-effort", "N8N_RUNNERS_GRANT_TOKEN": "not-a-real-grant"}
+settings = load_settings(environ)
+configure_logging(settings)
+async def run():
+    runner = Runner(settings)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(runner.pool.run)
+            await runner.pool.wait_warm(1)
+            checks = {check.name: check.detail for check in runner.checks()}
+            metrics = runner.metrics.expose().decode()
+            runner.pool.close()
+            nursery.cancel_scope.cancel()
+    print("ANSWER" + json.dumps([checks, metrics]))
+trio.run(run)
+"""
+    )
+    done = run(code, [dict.fromkeys(LANDLOCK, 38), "", None])
+    before, _, answer = done.stdout.partition("ANSWER")
+    assert answer, done.stderr
+    checks, metrics = json.loads(answer.splitlines()[0])
+    assert "landlock missing" in checks["isolation"]
+    assert 'reptarium_isolation_layer{layer="landlock",state="missing"} 1.0' in metrics
+    assert 'reptarium_isolation_layer{layer="seccomp",state="active"} 1.0' in metrics
+    assert (before + done.stderr).count("isolation layer landlock is missing") == 1

@@ -1,0 +1,371 @@
+"""The environment becomes settings; whatever is wrong is said at once, and secrets stay hidden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pool.config import (
+    ConfigError,
+    Settings,
+    describe,
+    load_settings,
+    require_credentials,
+    secret_values,
+    task_environment,
+)
+from pool.config_table import VARIABLES
+
+GIB = 2**30
+MIB = 2**20
+
+
+def problems(**environ: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ)
+    return caught.value.problems
+
+
+def test_table_and_settings_have_the_same_fields() -> None:
+    """Each row fills one field of Settings and each field but the two bookkeeping ones has a row."""
+    fields = [variable.field for variable in VARIABLES]
+    assert len(set(fields)) == len(fields)
+    assert set(fields) == set(Settings.__struct_fields__) - {"sources", "warnings"}
+    names = [variable.name for variable in VARIABLES]
+    assert len(set(names)) == len(names)
+
+
+def test_defaults_are_those_of_n8n() -> None:
+    """Without any variable, the settings that n8n's runner knows have its defaults."""
+    settings = load_settings({})
+    assert settings.broker_uris == ("http://127.0.0.1:5679",)
+    assert settings.max_concurrency == 5
+    assert settings.max_payload == GIB
+    assert settings.task_timeout == 60
+    assert settings.graceful_shutdown_timeout == 10
+    assert settings.auto_shutdown_timeout == 0
+    assert (settings.health_enabled, settings.health_host, settings.health_port) == (False, "127.0.0.1", 5681)
+    assert settings.stdlib_allow == settings.external_allow == ()
+    assert settings.block_env_access is True
+    assert settings.warnings == ()
+
+
+def test_defaults_of_our_own() -> None:
+    """Ours: isolation enforced, 512 MiB per task, as many warm workers as slots, calls allowed."""
+    settings = load_settings({})
+    assert settings.isolation == "enforce"
+    assert settings.task_memory == 512 * MIB
+    assert settings.warm_workers == settings.max_concurrency
+    assert settings.max_result == settings.max_payload
+    assert settings.worker_uids == (20_000, 20_999)
+    assert settings.rpc_allow == settings.http_allow == ("*",)
+    assert settings.result_conversion == "rich"
+    assert settings.log_level == "info"
+
+
+def test_derived_defaults_follow_what_they_derive_from() -> None:
+    """Warm workers, largest result and log level follow the variable they default to."""
+    settings = load_settings(
+        {
+            "N8N_RUNNERS_MAX_CONCURRENCY": "12",
+            "N8N_RUNNERS_MAX_PAYLOAD": "2048",
+            "N8N_RUNNERS_LAUNCHER_LOG_LEVEL": "DEBUG",
+            "REPTARIUM_WARM_WORKERS": "0",
+        }
+    )
+    assert (settings.warm_workers, settings.max_result, settings.log_level) == (12, 2048, "debug")
+    assert settings.sources["REPTARIUM_WARM_WORKERS"] == "default"
+
+
+def test_own_log_level_wins_over_the_launchers() -> None:
+    """REPTARIUM_LOG_LEVEL counts when both are set."""
+    environ = {"N8N_RUNNERS_LAUNCHER_LOG_LEVEL": "debug", "REPTARIUM_LOG_LEVEL": "warn"}
+    assert load_settings(environ).log_level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("512", 512 * MIB),
+        ("512MiB", 512 * MIB),
+        ("512 mb", 512_000_000),
+        ("1GiB", GIB),
+        ("1.5Gi", 3 * GIB // 2),
+        ("64m", 64 * MIB),
+    ],
+)
+def test_task_memory_counts_mebibytes(text: str, expected: int) -> None:
+    """A bare number is MiB; units are understood in the spellings that people use."""
+    assert load_settings({"REPTARIUM_TASK_MEMORY": text}).task_memory == expected
+
+
+def test_payload_counts_bytes() -> None:
+    """n8n counts N8N_RUNNERS_MAX_PAYLOAD in bytes, and so does this."""
+    assert load_settings({"N8N_RUNNERS_MAX_PAYLOAD": "1073741824"}).max_payload == GIB
+
+
+@pytest.mark.parametrize("text", ["true", "1", "YES", "On"])
+def test_true_has_many_spellings(text: str) -> None:
+    """true, 1, yes and on, in any case."""
+    assert load_settings({"N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED": text}).health_enabled is True
+
+
+@pytest.mark.parametrize("text", ["false", "0", "No", "OFF"])
+def test_false_has_many_spellings(text: str) -> None:
+    """false, 0, no and off, in any case."""
+    assert load_settings({"N8N_BLOCK_RUNNER_ENV_ACCESS": text}).block_env_access is False
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("json, re ,math,json", ("json", "re", "math")), ("*", ("*",)), ("", ()), (" , ", ()), (" * ", ("*",))],
+)
+def test_allowlists(text: str, expected: tuple[str, ...]) -> None:
+    """Names with spaces around them, * alone for all, nothing for none."""
+    assert load_settings({"N8N_RUNNERS_STDLIB_ALLOW": text}).stdlib_allow == expected
+
+
+def test_wildcard_stands_alone() -> None:
+    """`*` beside other names is refused, as in n8n."""
+    (problem,) = problems(N8N_RUNNERS_STDLIB_ALLOW="*,json")
+    assert problem.startswith("N8N_RUNNERS_STDLIB_ALLOW='*,json': * must stand alone; expected")
+
+
+@pytest.mark.parametrize("text", ["none", "NONE", ""])
+def test_calls_can_be_turned_off(text: str) -> None:
+    """`none` or nothing allows no call."""
+    settings = load_settings({"REPTARIUM_RPC_ALLOW": text, "REPTARIUM_HTTP_ALLOW": text})
+    assert settings.rpc_allow == settings.http_allow == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://n8n:5679/", ("http://n8n:5679",)),
+        ("HTTPS://N8N.Example:443", ("https://n8n.example:443",)),
+        ("http://a:1, http://b:2,http://a:1", ("http://a:1", "http://b:2")),
+        ("dns+http://n8n-worker:5679", ("dns+http://n8n-worker:5679",)),
+        ("http://[::1]:5679", ("http://[::1]:5679",)),
+    ],
+)
+def test_broker_addresses(text: str, expected: tuple[str, ...]) -> None:
+    """One address, several, or a name to look up; normalised and without repeats."""
+    assert load_settings({"N8N_RUNNERS_TASK_BROKER_URI": text}).broker_uris == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("n8n:5679", "is not a scheme"),
+        ("ws://n8n:5679", "is not a scheme"),
+        ("http://", "no host"),
+        ("http://user:pw@n8n:5679", "user names and passwords"),
+        ("http://n8n:5679/runners", "N8N_RUNNERS_PATH"),
+        ("dns+http://n8n", "needs a port"),
+        ("http://n8n:99999", "Port out of range"),
+        (",", "empty"),
+    ],
+)
+def test_wrong_broker_addresses(text: str, reason: str) -> None:
+    """What can't be a broker's address is refused with the reason."""
+    (problem,) = problems(N8N_RUNNERS_TASK_BROKER_URI=text)
+    assert reason in problem
+    assert problem.startswith("N8N_RUNNERS_TASK_BROKER_URI=")
+
+
+def test_every_wrong_variable_is_named() -> None:
+    """All mistakes come in one error, each with variable, value and what is allowed."""
+    found = problems(
+        N8N_RUNNERS_MAX_CONCURRENCY="lots",
+        N8N_RUNNERS_TASK_TIMEOUT="-3",
+        REPTARIUM_ISOLATION="strict",
+        REPTARIUM_WORKER_UIDS="9-3",
+        REPTARIUM_SANDBOX_UID="0",
+        REPTARIUM_READ_PATHS="/srv/data:relative",
+        N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT="70000",
+    )
+    text = "\n".join(found)
+    assert len(found) == 7
+    assert "N8N_RUNNERS_MAX_CONCURRENCY='lots'" in text
+    assert "a whole number from 1 to 1000" in text
+    assert "REPTARIUM_ISOLATION='strict'" in text
+    assert "enforce | best-effort" in text
+    assert "0 is root" in text
+    assert "'relative' is not absolute" in text
+
+
+def test_a_wrong_secret_is_not_shown() -> None:
+    """The error about a token doesn't quote it."""
+    (problem,) = problems(N8N_RUNNERS_AUTH_TOKEN="hush hush")
+    assert "hush" not in problem
+    assert "N8N_RUNNERS_AUTH_TOKEN=(hidden)" in problem
+
+
+def test_any_variable_can_be_a_file(tmp_path: Path) -> None:
+    """NAME_FILE gives a value from a file, without the line end that editors add."""
+    environ = {}
+    for name, text in {
+        "N8N_RUNNERS_AUTH_TOKEN": "s3cret\n",
+        "N8N_RUNNERS_MAX_CONCURRENCY": " 9\n",
+        "N8N_RUNNERS_STDLIB_ALLOW": "\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        environ[name + "_FILE"] = str(tmp_path / name)
+    settings = load_settings(environ)
+    assert (settings.auth_token, settings.max_concurrency, settings.stdlib_allow) == ("s3cret", 9, ())
+    assert settings.sources["N8N_RUNNERS_AUTH_TOKEN"] == "file"
+    assert settings.warnings == ()
+
+
+def test_variable_wins_over_its_file(tmp_path: Path) -> None:
+    """When both are set the variable counts, with a warning."""
+    (tmp_path / "token").write_text("from-file")
+    settings = load_settings(
+        {"N8N_RUNNERS_AUTH_TOKEN": "direct", "N8N_RUNNERS_AUTH_TOKEN_FILE": str(tmp_path / "token")}
+    )
+    assert settings.auth_token == "direct"
+    assert any("both set" in warning for warning in settings.warnings)
+
+
+def test_empty_variable_leaves_its_file_in_force(tmp_path: Path) -> None:
+    """`NAME=` beside NAME_FILE is how compose files write "not set"."""
+    (tmp_path / "token").write_text("from-file")
+    settings = load_settings(
+        {"N8N_RUNNERS_AUTH_TOKEN": "", "N8N_RUNNERS_AUTH_TOKEN_FILE": str(tmp_path / "token")}
+    )
+    assert settings.auth_token == "from-file"
+
+
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
+    """A missing, an empty, an oversized and a binary file each get their own words."""
+    cases = {"empty": b"", "big": b"x" * 70_000, "binary": b"\xff\xfe\x00"}
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+    for name, words in {
+        "absent": "No such file",
+        "empty": "is empty",
+        "big": "longer than",
+        "binary": "not UTF-8",
+    }.items():
+        (problem,) = problems(N8N_RUNNERS_AUTH_TOKEN_FILE=str(tmp_path / name))
+        assert words in problem
+        assert problem.startswith("N8N_RUNNERS_AUTH_TOKEN_FILE=")
+
+
+def test_unknown_names_get_the_nearest_known_one() -> None:
+    """A misspelt name is ignored with a warning; names of n8n, its launcher and others get none."""
+    settings = load_settings(
+        {
+            "N8N_RUNNERS_MAX_CONCURENCY": "7",
+            "REPTARIUM_QUUX": "1",
+            "N8N_RUNNERS_MODE": "external",
+            "N8N_LOG_LEVEL": "debug",
+            "HOME": "/home/me",
+        }
+    )
+    first, second = settings.warnings
+    assert first.startswith("N8N_RUNNERS_MAX_CONCURENCY")
+    assert first.endswith("did you mean N8N_RUNNERS_MAX_CONCURRENCY?")
+    assert second == "REPTARIUM_QUUX is not a setting of this runner and is ignored"
+
+
+def test_oddities_are_warned_of() -> None:
+    """Names that no import has, too few user ids and unsendable results are accepted with a warning."""
+    settings = load_settings(
+        {
+            "N8N_RUNNERS_EXTERNAL_ALLOW": "python-dateutil",
+            "REPTARIUM_WORKER_UIDS": "20000-20001",
+            "REPTARIUM_MAX_RESULT": "2GiB",
+        }
+    )
+    text = "\n".join(settings.warnings)
+    assert len(settings.warnings) == 3
+    assert "'python-dateutil' can't be an import name" in text
+    assert "2 ids for up to 10 workers" in text
+    assert "REPTARIUM_MAX_RESULT is above" in text
+
+
+def test_description_hides_secrets_and_names_sources() -> None:
+    """--print-config shows each variable's effective value and source, secrets hidden."""
+    settings = load_settings(
+        {
+            "N8N_RUNNERS_AUTH_TOKEN": "hush",
+            "REPTARIUM_TASK_MEMORY": "1GiB",
+            "N8N_RUNNERS_STDLIB_ALLOW": "json",
+        }
+    )
+    rows = {row.variable: row for row in describe(settings)}
+    assert list(rows) == [variable.name for variable in VARIABLES]
+    assert (rows["N8N_RUNNERS_AUTH_TOKEN"].value, rows["N8N_RUNNERS_AUTH_TOKEN"].source) == (
+        "(hidden)",
+        "environment",
+    )
+    assert rows["N8N_RUNNERS_GRANT_TOKEN"].value == "(not set)"
+    assert rows["REPTARIUM_TASK_MEMORY"].value == "1 GiB"
+    assert rows["N8N_RUNNERS_STDLIB_ALLOW"].value == "json"
+    assert rows["REPTARIUM_ISOLATION"].source == "default"
+
+
+def test_repr_hides_secrets() -> None:
+    """A Settings that lands in a log or a traceback doesn't give its tokens away."""
+    settings = load_settings({"N8N_RUNNERS_AUTH_TOKEN": "hush", "N8N_RUNNERS_GRANT_TOKEN": "psst"})
+    assert "hush" not in repr(settings)
+    assert "psst" not in f"{settings}"
+    assert secret_values(settings) == {"hush", "psst"}
+
+
+def test_credentials_are_needed_to_run() -> None:
+    """Without a token there is nothing to connect with; a one-use token is good for one broker."""
+    with pytest.raises(ConfigError, match="no token"):
+        require_credentials(load_settings({}))
+    require_credentials(load_settings({"N8N_RUNNERS_GRANT_TOKEN": "once"}))
+    for uri in ("http://a:1,http://b:1", "dns+http://n8n:5679"):
+        environ = {"N8N_RUNNERS_GRANT_TOKEN": "once", "N8N_RUNNERS_TASK_BROKER_URI": uri}
+        with pytest.raises(ConfigError, match="one connection to one broker"):
+            require_credentials(load_settings(environ))
+        require_credentials(load_settings(environ | {"N8N_RUNNERS_AUTH_TOKEN": "shared"}))
+
+
+def test_tasks_see_no_environment_by_default() -> None:
+    """N8N_BLOCK_RUNNER_ENV_ACCESS is on unless turned off."""
+    assert task_environment({"PATH": "/bin"}, load_settings({})) == {}
+
+
+def test_tasks_see_no_secrets() -> None:
+    """When access is opened, tokens and whatever sounds like or contains one stay out."""
+    environ = {
+        "N8N_BLOCK_RUNNER_ENV_ACCESS": "false",
+        "N8N_RUNNERS_AUTH_TOKEN": "tok-en",
+        "N8N_RUNNERS_GRANT_TOKEN_FILE": "",
+        "N8N_SENTRY_DSN": "https://k@sentry.example/1",
+        "N8N_ENCRYPTION_KEY": "k",
+        "DB_POSTGRESDB_PASSWORD": "p",
+        "COPY": "Bearer tok-en",
+        "DATABASE_URL": "postgres://n8n:pw@db/n8n",
+        "PROXY_AUTH": "basic",
+        "TZ": "Europe/Berlin",
+        "MY_SETTING": "42",
+    }
+    assert task_environment(environ, load_settings(environ)) == {
+        "N8N_BLOCK_RUNNER_ENV_ACCESS": "false",
+        "TZ": "Europe/Berlin",
+        "MY_SETTING": "42",
+    }
+
+
+@given(st.sampled_from([variable.name for variable in VARIABLES]), st.text(max_size=30))
+def test_any_text_is_either_a_value_or_a_named_error(name: str, text: str) -> None:
+    """Whatever stands in a variable: settings, or an error that starts with its name. Nothing else."""
+    found: tuple[str, ...] = ()
+    try:
+        settings = load_settings({name: text})
+    except ConfigError as error:
+        found = error.problems
+    if found:
+        assert len(found) == 1
+        assert found[0].startswith(f"{name}=")
+    else:
+        assert len(describe(settings)) == len(VARIABLES)

@@ -1,0 +1,150 @@
+"""deploy/docker, deploy/compose and deploy/launcher: valid, unprivileged, in step with the settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pool.config import load_settings
+from pool.config_table import VARIABLES
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+DOCKERFILES = sorted(DEPLOY.glob("*/Dockerfile"))
+COMPOSE = sorted(DEPLOY.glob("compose/*.yaml"))
+NAMES = {variable.name for variable in VARIABLES}
+# What the launcher sets itself, whatever its configuration says (its documentation, "Environment variables").
+LAUNCHERS_OWN = {
+    "N8N_RUNNERS_TASK_BROKER_URI",
+    "N8N_RUNNERS_GRANT_TOKEN",
+    "N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED",
+    "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT",
+}
+
+
+def reptarium(path: Path) -> dict[str, Any]:
+    service: dict[str, Any] = yaml.safe_load(path.read_text())["services"]["reptarium"]
+    return service
+
+
+def test_there_is_something_to_check() -> None:
+    """Both images and both compose files exist; the tests below run over what is found."""
+    assert [path.parent.name for path in DOCKERFILES] == ["docker", "launcher"]
+    assert [path.name for path in COMPOSE] == ["queue.yaml", "simple.yaml"]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_dockerfiles_pass_hadolint(path: Path, tool: Any) -> None:
+    """hadolint has no complaint that isn't answered beside the line."""
+    done = tool("hadolint")(path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_images_run_as_an_ordinary_user(path: Path) -> None:
+    """The last USER is numeric and not root, so that Kubernetes' runAsNonRoot can tell."""
+    user = re.findall(r"^USER (\S+)", path.read_text(), re.MULTILINE)[-1]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+
+
+def test_image_needs_no_shell_at_run_time() -> None:
+    """Entry point, command and health check are lists, which Docker starts without a shell."""
+    text = (DEPLOY / "docker/Dockerfile").read_text().replace("\\\n", " ")
+    for word in ("ENTRYPOINT", "CMD"):
+        for value in re.findall(rf"\b{word} (.+)$", text, re.MULTILINE):
+            assert json.loads(value)
+    assert "HEALTHCHECK" in text
+    assert text.count("\nFROM ") == 2
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_build_context_has_what_is_copied(path: Path) -> None:
+    """Everything that a COPY names is let through by the ignore file beside it."""
+    allowed = set(re.findall(r"^!(.+)$", path.with_name("Dockerfile.dockerignore").read_text(), re.MULTILINE))
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", path.read_text(), re.MULTILINE)
+    copied = {name for line in copies for name in line.split()}
+    assert copied
+    assert copied <= allowed
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_compose_files_follow_the_specification(path: Path, tool: Any) -> None:
+    """The compose specification's own schema accepts them."""
+    done = tool("check-jsonschema")("--builtin-schema", "vendor.compose-spec", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_compose_runs_it_locked_up(path: Path) -> None:
+    """Read-only, without capabilities or new privileges, on a network without a way out, with limits."""
+    service = reptarium(path)
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert "ports" not in service
+    assert "privileged" not in service
+    networks = yaml.safe_load(path.read_text())["networks"]
+    assert all(networks[name] == {"internal": True} for name in service["networks"])
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_compose_settings_are_valid(path: Path) -> None:
+    """The settings load without a warning, and Docker waits longer than the graceful shutdown."""
+    service = reptarium(path)
+    environ = {
+        name: re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}|\$\{[A-Z0-9_]+:\?[^}]*\}", lambda m: m[1] or "x", value)
+        for name, value in service["environment"].items()
+    }
+    environ["N8N_RUNNERS_EXTERNAL_ALLOW"] = ""
+    settings = load_settings(environ)
+    assert settings.warnings == ()
+    assert settings.auth_token
+    grace = float(service["stop_grace_period"].removesuffix("s"))
+    assert grace >= settings.graceful_shutdown_timeout + 10
+
+
+def test_queue_form_serves_every_broker() -> None:
+    """In queue mode the main process and each worker, however many, are served."""
+    assert reptarium(DEPLOY / "compose/queue.yaml")["environment"]["N8N_RUNNERS_TASK_BROKER_URI"] == (
+        "http://n8n-main:5679,dns+http://n8n-worker:5679"
+    )
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_compose_files_hold_no_secret(path: Path) -> None:
+    """Tokens, keys and passwords come from outside; without them compose refuses to start."""
+    for service in yaml.safe_load(path.read_text())["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if any(word in name for word in ("TOKEN", "KEY", "PASSWORD")):
+                assert re.fullmatch(r"\$\{[A-Z0-9_]+:\?.+\}", value), name
+
+
+def launcher_python() -> dict[str, Any]:
+    config = json.loads((DEPLOY / "launcher/n8n-task-runners.json").read_text())
+    runners = {runner["runner-type"]: runner for runner in config["task-runners"]}
+    assert set(runners) == {"javascript", "python"}
+    ports = {runner["health-check-server-port"] for runner in runners.values()}
+    assert len(ports) == 2
+    python: dict[str, Any] = runners["python"]
+    return python
+
+
+def test_launcher_starts_us_with_the_originals_flags() -> None:
+    """Isolated, without byte code, without remote debugging, as the original; then our command."""
+    python = launcher_python()
+    assert python["command"] == "/opt/reptarium/bin/python"
+    assert python["args"] == ["-I", "-B", "-X", "disable_remote_debug", "-m", "pool", "run"]
+
+
+def test_launcher_hands_on_every_setting() -> None:
+    """Each variable of the table gets through, but for those that the launcher sets and the shared secret."""
+    allowed = launcher_python()["allowed-env"]
+    assert len(set(allowed)) == len(allowed)
+    assert set(allowed) - NAMES == {"PATH", "TZ"}
+    assert set(allowed) & NAMES == NAMES - LAUNCHERS_OWN - {"N8N_RUNNERS_AUTH_TOKEN"}

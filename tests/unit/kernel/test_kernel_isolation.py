@@ -1,0 +1,400 @@
+"""The whole sequence in throw-away processes, as root and as an ordinary user; limits, privileges,
+cgroups, fallbacks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_helpers import child
+
+from sandbox.kernel import (
+    IsolationConfig,
+    cgroups,
+    isolation,
+    landlock,
+    limits,
+    prepare,
+    privileges,
+    seccomp,
+)
+
+ROOT = os.geteuid() == 0
+root = pytest.mark.skipif(not ROOT, reason="needs root")
+kernel = pytest.mark.skipif(
+    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
+)
+
+SANDBOX = """
+import msgspec
+from sandbox.kernel import IsolationConfig, IsolationUnavailable, prepare
+import codecs, sysconfig, threading, time, zoneinfo
+sysconfig.get_paths()  # imports lazily, like codecs; the user below may not reach this interpreter any more
+codecs.lookup("ascii")
+if user:
+    from sandbox.kernel import syscalls
+    os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
+    syscalls.prctl(4, 1)  # as a program started by that user would be
+prepared = prepare(IsolationConfig(**config))
+layers = {layer.name: layer.state for layer in prepared.restrict_zygote([])}
+zygote = os.getpid()
+def in_worker(action):
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            prepared.restrict_worker(theirs.fileno(), zygote)
+            answer = action()
+        except BaseException as error:
+            answer = repr(error)
+        os.write(theirs.fileno(), json.dumps(answer).encode())
+        os._exit(0)
+    theirs.close()
+    raw = b""
+    while data := ours.recv(65536):
+        raw += data
+    ours.close()
+    return [json.loads(raw) if raw else None, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
+"""
+
+
+def sandbox(code: str, user: int = 0, **config: Any) -> Any:
+    answers, status = child(SANDBOX + code, user=user, config=config)
+    assert status == 0
+    return answers
+
+
+@kernel
+class TestSequence:
+    @pytest.mark.parametrize("namespaces", ["auto", "off"])
+    @pytest.mark.parametrize("user", [0, 65534] if ROOT else [0], ids=["root", "user"] if ROOT else ["user"])
+    def test_worker(self, namespaces: str, user: int) -> None:
+        """A worker computes, imports lazily, starts threads; it has its socket and /dev/null, and can do
+        nothing else.
+        """
+        reachable = privileges.unreachable([os.path.realpath(os.__file__)], user, user) is None
+        # An ordinary user could not have started an interpreter that it can't reach.
+        lazy = "__import__('colorsys')" if reachable or not user else "pass"
+        code = f"""
+def action():
+    ran = []
+    thread = threading.Thread(target=lambda: ran.append(1)); thread.start(); thread.join()
+    {lazy}
+    open_now = []
+    for fd in range(64):
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        open_now.append(fd)
+    return [ran, len(open_now), outcome(os.fork), outcome(socket.socket), outcome(open, "/etc/passwd"),
+            outcome(open, "/dev/shm/x", "w"), outcome(os.kill, zygote, 0), outcome(os.listdir, "/proc")]
+report([layers, in_worker(action)])
+"""
+        layers, (answers, status) = sandbox(code, user=user, namespaces=namespaces)
+        assert status == 0
+        ran, descriptors, *refused = answers
+        assert (ran, descriptors) == ([1], 4)
+        assert set(refused) <= {"EPERM", "EACCES", "ENOENT"}, refused
+        for name in ("no_new_privs", "seccomp", "rlimits"):
+            assert layers[name] == "active"
+        assert layers["landlock"] in ("active", "partial")
+        assert layers["namespaces"] != "active" or namespaces == "auto"
+
+    @pytest.mark.parametrize("namespaces", ["auto", "off"])
+    def test_memory(self, namespaces: str) -> None:
+        """A worker that goes over its memory gets a MemoryError, on the heap, by mapping and on many
+        threads' stacks.
+        """
+        code = """
+def action():
+    import mmap
+    return [outcome(bytearray, 80 * 2**20), outcome(bytearray, 400 * 2**20),
+            outcome(mmap.mmap, -1, 400 * 2**20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS),
+            outcome(mmap.mmap, -1, 400 * 2**20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x100)]
+report(in_worker(action))
+"""
+        answers, status = sandbox(code, memory=200 * 2**20, namespaces=namespaces)
+        assert (answers, status) == (["done", "MemoryError", "ENOMEM", "EPERM"], 0)
+
+    def test_cpu(self) -> None:
+        """A worker that computes longer than its processor time is ended by SIGXCPU, or SIGKILL when it
+        ignores that.
+        """
+        code = """
+def burn():
+    while True:
+        pass
+def stubborn():
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    burn()
+report([in_worker(burn), in_worker(stubborn)])
+"""
+        assert sandbox(code, cpu_seconds=1) == [[None, -signal.SIGXCPU], [None, -signal.SIGKILL]]
+
+    def test_descriptors(self) -> None:
+        """A worker can't have more descriptors than configured."""
+        code = """
+def action():
+    kept = []
+    try:
+        while True:
+            kept.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError as error:
+        return [len(kept), errno.errorcode[error.errno]]
+report(in_worker(action))
+"""
+        (count, name), status = sandbox(code, open_files=20)
+        assert (name, status) == ("EMFILE", 0)
+        assert count <= 20
+
+    def test_dies_with_the_zygote(self) -> None:
+        """A worker of a zygote that has gone ends at once, with or without a user id of its own."""
+        code = """
+ours, theirs = socket.socketpair()
+pid = os.fork()
+if pid == 0:
+    prepared.restrict_worker(theirs.fileno(), 1)  # not its parent: as if the zygote had died in between
+    os.write(theirs.fileno(), b"lives")
+    os._exit(0)
+theirs.close()
+report([ours.recv(100).decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])])
+"""
+        assert sandbox(code) == ["", 1]
+
+    @pytest.mark.parametrize("own_uids", [False, pytest.param(True, marks=root)])
+    def test_killed_with_the_zygote(self, own_uids: bool) -> None:
+        """When a zygote is killed, the kernel kills its workers, even those that have another user id
+        than it.
+        """
+        code = """
+worker_socket, theirs = socket.socketpair()
+middle = os.fork()
+if middle == 0:
+    prepared = prepare(IsolationConfig(**config))
+    prepared.restrict_zygote([theirs.fileno()])
+    zygote = os.getpid()
+    if os.fork() == 0:
+        prepared.restrict_worker(theirs.fileno(), zygote)
+        os.write(theirs.fileno(), b"up")
+        while True:
+            time.sleep(60)
+    theirs.close()
+    while True:
+        time.sleep(60)
+theirs.close()
+up = worker_socket.recv(10).decode()
+os.kill(middle, signal.SIGKILL)
+worker_socket.settimeout(20)
+end = worker_socket.recv(10).decode()  # ends when the last holder of the other end is gone
+report([up, end])
+"""
+        prelude = SANDBOX.split("prepared = prepare(")[0]
+        config = {"worker_uids": [70000, 70099]} if own_uids else {}
+        answers, status = child(prelude + code, user=0, config=config)
+        assert (answers, status) == (["up", ""], 0)
+
+    @root
+    def test_user_ids(self) -> None:
+        """Root's workers are nobody without groups, or one user id each out of the range."""
+        code = """
+who = lambda: [os.getresuid(), os.getresgid(), os.getgroups()]
+report([layers["uid"], in_worker(who)[0], in_worker(who)[0], outcome(os.setresuid, 0, 0, 0)])
+"""
+        state, one, two, back = sandbox(code)
+        assert state in ("active", "partial")
+        assert one == two == [[65534] * 3, [65534] * 3, []]
+        assert back == "EPERM"
+        _, one, two, _ = sandbox(code, worker_uids=[70000, 70001])
+        assert {one[0][0], two[0][0]} == {70000, 70001}
+        assert one[0] == [one[0][0]] * 3
+
+    @root
+    def test_no_capabilities(self) -> None:
+        """Neither zygote nor worker has capabilities, but for those that the configuration makes
+        necessary.
+        """
+        code = """
+from sandbox.kernel import privileges
+report([privileges.effective(), in_worker(lambda: outcome(os.setresuid, 70001, 70001, 70001))])
+"""
+        reachable = privileges.unreachable([os.path.realpath(os.__file__)], 65534, 65534) is None
+        effective, worker = sandbox(code, namespaces="off")
+        assert effective == (0 if reachable else 1 << privileges.CAP_DAC_READ_SEARCH)
+        assert worker == ["EPERM", 0]
+        effective, worker = sandbox(code, namespaces="auto", worker_uids=[70000, 70099])
+        wanted = {privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL}
+        assert {bit for bit in range(64) if effective >> bit & 1} - {privileges.CAP_DAC_READ_SEARCH} == wanted
+        assert worker == ["EPERM", 0]
+
+    @root
+    def test_threads_of_one_worker(self) -> None:
+        """With a user id of its own a worker can't have more threads than configured."""
+        code = """
+def action():
+    gate = threading.Event()
+    started = 0
+    try:
+        for _ in range(100):
+            threading.Thread(target=gate.wait, daemon=True).start()
+            started += 1
+    except RuntimeError as error:
+        gate.set()
+        return started
+report(in_worker(action))
+"""
+        count, status = sandbox(code, worker_uids=[70200, 70299], max_threads=10)
+        assert status == 0
+        assert 5 <= count <= 10
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"worker_uids": (0, 10)},
+            {"worker_uids": (20, 10)},
+            {"uid": 0},
+            {"memory": 0},
+            {"open_files": 3},
+            {"read_paths": ("relative",)},
+            {"read_paths": ("/usr/..",)},
+        ],
+        ids=str,
+    )
+    def test_contradictions(self, config: dict[str, Any]) -> None:
+        """A configuration that would weaken the sandbox or contradicts itself is refused."""
+        with pytest.raises(ValueError, match=r"worker_uids|uid|memory|read_paths"):
+            prepare(IsolationConfig(**config))
+
+    @pytest.mark.parametrize(
+        ("error", "text"),
+        [(38, "no such call"), (95, "wasn't started"), (1, "profile refuses"), (22, "EINVAL")],
+    )
+    def test_landlock_problems(self, error: int, text: str) -> None:
+        """Each way of not having Landlock has its own explanation and its own remedy."""
+        detail, remedy = isolation._landlock_problem(error)
+        assert text in detail
+        assert remedy
+
+    def test_old_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a kernel before 5.13 Landlock isn't expected, so that enforce doesn't insist on it."""
+        monkeypatch.setattr(isolation, "_kernel", lambda: (5, 12))
+        assert not isolation._landlock_expected()
+        assert "5.13" in isolation._landlock_problem(38)[0]
+
+    def test_standard_stream(self) -> None:
+        """A worker's socket can't be one of the standard streams."""
+        code = """
+from sandbox.kernel import IsolationConfig, prepare
+prepared = prepare(IsolationConfig())
+try:
+    prepared.restrict_worker(2, os.getppid())
+except ValueError as error:
+    report(str(error))
+"""
+        answer, status = child(code)
+        assert status == 0
+        assert "standard stream" in answer
+
+    @kernel
+    def test_only_root_chooses(self) -> None:
+        """Somebody who isn't root and asks for another user id is refused under enforce, with what to
+        change.
+        """
+        code = (
+            SANDBOX.split("prepared = prepare(")[0]
+            + """
+prepared = prepare(IsolationConfig(**config))
+try:
+    prepared.restrict_zygote([])
+except IsolationUnavailable as error:
+    report(str(error))
+"""
+        )
+        if not ROOT:
+            answer, _ = child(code, user=0, config={"uid": 4711})
+        else:
+            answer, _ = child(code, user=65533, config={"uid": 4711})
+        assert "only root can change the user" in answer
+        assert "best-effort" in answer
+
+
+class TestLimits:
+    def test_data_in_use(self) -> None:
+        """The memory that RLIMIT_DATA counts is more than nothing and less than all."""
+        assert 2**20 < limits.data_in_use() < 2**40
+
+    def test_threads_of(self) -> None:
+        """This process's own threads are among those of its user."""
+        assert limits.threads_of(os.getuid()) >= 1
+        assert limits.threads_of(3_000_000_001) == 0
+
+    def test_close_all_but(self) -> None:
+        """All descriptors close but the standard streams and those that are kept."""
+        code = """
+from sandbox.kernel import limits
+opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
+limits.close_all_but({opened[3], opened[7], 1})
+alive = [fd for fd in [0, 1, 2, *opened] if outcome(os.fstat, fd) == "done"]
+report(alive == [0, 1, 2, opened[3], opened[7]])
+"""
+        assert child(code) == (True, 0)
+
+
+class TestPrivileges:
+    def test_unreachable(self, tmp_path: Path) -> None:
+        """A directory closed to the user is named; open ones aren't."""
+        closed = tmp_path / "closed"
+        (closed / "in").mkdir(parents=True)
+        closed.chmod(0o700)
+        owner = os.stat(closed).st_uid
+        assert privileges.unreachable([str(closed / "in")], owner + 1, os.stat(closed).st_gid + 1) in (
+            str(closed),
+            *map(str, tmp_path.parents),
+            str(tmp_path),
+        )
+        assert privileges.unreachable(["/usr"], 65534, 65534) is None
+        assert privileges.unreachable(["/nowhere/at/all"], 65534, 65534) == "/nowhere"
+
+
+class TestCgroups:
+    def tree(self, tmp_path: Path, controllers: str = "") -> Path:
+        group = tmp_path / "unit" / "supervisor"
+        group.mkdir(parents=True)
+        for directory in (tmp_path / "unit", group):
+            (directory / "cgroup.controllers").write_text("pids memory")
+            (directory / "cgroup.subtree_control").write_text(controllers)
+        return group
+
+    def test_current(self, tmp_path: Path) -> None:
+        """The group is found by /proc/self/cgroup, and isn't there without a unified hierarchy."""
+        group = self.tree(tmp_path)
+        listing = tmp_path / "cgroup"
+        listing.write_text("0::/unit/supervisor\n")
+        assert cgroups.current(listing, tmp_path) == group
+        listing.write_text("4:memory:/x\n0::/elsewhere\n")
+        assert cgroups.current(listing, tmp_path) is None
+        assert cgroups.current(tmp_path / "none", tmp_path) is None
+
+    def test_join(self, tmp_path: Path) -> None:
+        """A delegated tree gets a group beside the supervisor's, with its ceiling, the controller and the
+        process.
+        """
+        group = self.tree(tmp_path)
+        (tmp_path / "unit" / f"{cgroups.PREFIX}7").mkdir()
+        assert cgroups.join(500, group, pid=42) == ""
+        own = tmp_path / "unit" / f"{cgroups.PREFIX}42"
+        assert (own / "pids.max").read_text() == "500"
+        assert (own / "cgroup.procs").read_text() == "42"
+        assert (tmp_path / "unit" / "cgroup.subtree_control").read_text() == "+pids"
+        assert not (tmp_path / "unit" / f"{cgroups.PREFIX}7").exists()
+
+    def test_not_delegated(self, tmp_path: Path) -> None:
+        """Without delegation the reason is told and nothing is raised."""
+        assert "hierarchy" in cgroups.join(5, None)
+        assert "root" in cgroups.join(5, tmp_path / "a")
