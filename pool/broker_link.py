@@ -11,7 +11,7 @@ import enum
 import math
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -183,9 +183,7 @@ class BrokerLink:
                     )
                     return Exit.CONNECTION_LOST
                 wait = backoff(max(attempt, 1), self._runner.rng)
-                log.warning(
-                    "no connection to the broker", broker=self.uri, reason=problem, retry_s=round(wait, 2)
-                )
+                log.warning("no connection to the broker", broker=self.uri, reason=problem, retry_s=round(wait, 2))
                 await trio.sleep(wait)
         return None
 
@@ -214,8 +212,9 @@ class BrokerLink:
                     services.start_soon(connection.keepalive)
                     services.start_soon(self._keep_time, session)
                     try:
-                        async for frame in connection.frames():
-                            self._receive(session, frame)
+                        async with aclosing(connection.frames()) as frames:
+                            async for frame in frames:
+                                self._receive(session, frame)
                     finally:
                         services.cancel_scope.cancel()
                         connection.close()
@@ -304,9 +303,7 @@ class BrokerLink:
         self._runner.metrics.offers("accepted")
         self.turned_away_at = -math.inf
         self._runner.metrics.task_accepted()
-        execution = Execution(
-            task_id, self._runner.pool, self._router, self._runner.limits, native=self._runner.native
-        )
+        execution = Execution(task_id, self._runner.pool, self._router, self._runner.limits, native=self._runner.native)
         self._executions[task_id] = execution
         self._nursery.start_soon(self._execute, execution)
 

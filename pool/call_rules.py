@@ -56,9 +56,7 @@ def restrict_http(name: str, params: bytes | memoryview, patterns: Collection[st
         raise Refused("helpers.httpRequest takes one object of options") from None
     odd = options.keys() - HTTP_OPTIONS
     if odd:
-        raise Refused(
-            f"the option '{min(odd)[:50]}' is not available while REPTARIUM_HTTP_ALLOW restricts hosts"
-        )
+        raise Refused(f"the option '{min(odd)[:50]}' is not available while REPTARIUM_HTTP_ALLOW restricts hosts")
     url = _text(options, "url") or ""
     base = _text(options, "baseURL")
     if base is not None and not re.match(r"[a-z][a-z0-9+.-]*:|//", url, re.IGNORECASE | re.ASCII):

@@ -25,9 +25,7 @@ HTTP_METHODS = frozenset({"helpers.httpRequest", "helpers.request"})
 PLACED = frozenset({"helpers.assertBinaryData", "helpers.getBinaryDataBuffer"})
 #: Everything that n8n serves and user code has a name for (see docs/architecture.md).
 CALLABLE = (
-    HTTP_METHODS
-    | PLACED
-    | {"helpers.prepareBinaryData", "helpers.setBinaryDataBuffer", "helpers.binaryToString"}
+    HTTP_METHODS | PLACED | {"helpers.prepareBinaryData", "helpers.setBinaryDataBuffer", "helpers.binaryToString"}
 )
 #: Calls by another message than ``runner:rpc``: the name that REPTARIUM_RPC_ALLOW uses for them.
 VIA_NAMES = {"data": "taskData", "nodes": "nodeTypes"}
@@ -65,9 +63,7 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Callbacks:
     """The calls of one task."""
 
-    def __init__(
-        self, task_id: str, router: RpcRouter, limits: CallLimits, on_call: OnCall | None = None
-    ) -> None:
+    def __init__(self, task_id: str, router: RpcRouter, limits: CallLimits, on_call: OnCall | None = None) -> None:
         self._task_id = task_id
         self._router = router
         self._limits = limits

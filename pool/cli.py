@@ -99,15 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         "Exit status: 0 done, 1 the task failed, 2 bad input.",
     )
     execute.add_argument("code", metavar="CODE.py", help="the script ('-' reads it from standard input)")
-    execute.add_argument(
-        "--items", metavar="FILE|-", help="JSON list of items, or of bare objects (default: [])"
-    )
-    execute.add_argument(
-        "--each-item", action="store_true", help="run once for each item (default: once for all)"
-    )
-    execute.add_argument(
-        "--query", metavar="JSON", help="what a Code tool gets as _query (JSON, or plain text)"
-    )
+    execute.add_argument("--items", metavar="FILE|-", help="JSON list of items, or of bare objects (default: [])")
+    execute.add_argument("--each-item", action="store_true", help="run once for each item (default: once for all)")
+    execute.add_argument("--query", metavar="JSON", help="what a Code tool gets as _query (JSON, or plain text)")
     execute.add_argument(
         "--timeout", type=_seconds, metavar="S", help="time limit (default: N8N_RUNNERS_TASK_TIMEOUT, 60)"
     )
@@ -286,9 +280,7 @@ def _read_input(arguments: argparse.Namespace) -> tuple[str, list[Any], Any]:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise _BadInput("--items: a JSON list of objects is wanted")
     items = [item if isinstance(item.get("json"), dict) else {"json": item} for item in items]
-    items = [
-        {**item, "pairedItem": item.get("pairedItem", {"item": index})} for index, item in enumerate(items)
-    ]
+    items = [{**item, "pairedItem": item.get("pairedItem", {"item": index})} for index, item in enumerate(items)]
     query: Any = None
     if arguments.query is not None:
         try:
@@ -308,9 +300,7 @@ async def _exec_one(settings: Settings, task: Mapping[str, Any]) -> int:
         handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=_show_print)
         outcome = await handle.outcome()
     if outcome.status == "done" and outcome.data is not None:
-        sys.stdout.write(
-            json.dumps(json.loads(bytes(outcome.data.result)), indent=2, ensure_ascii=False) + "\n"
-        )
+        sys.stdout.write(json.dumps(json.loads(bytes(outcome.data.result)), indent=2, ensure_ascii=False) + "\n")
         return 0
     print(failure_text(outcome), file=sys.stderr)
     return FAILED

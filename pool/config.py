@@ -313,11 +313,8 @@ def _oddities(settings: Settings) -> list[str]:
         needed = settings.max_concurrency + settings.warm_workers
         if last - first + 1 < needed:
             found.append(
-                f"REPTARIUM_WORKER_UIDS has {last - first + 1} ids for up to {needed} workers: "
-                "some will share one"
+                f"REPTARIUM_WORKER_UIDS has {last - first + 1} ids for up to {needed} workers: some will share one"
             )
     if settings.max_result > settings.max_payload:
-        found.append(
-            "REPTARIUM_MAX_RESULT is above N8N_RUNNERS_MAX_PAYLOAD: results between the two can't be sent"
-        )
+        found.append("REPTARIUM_MAX_RESULT is above N8N_RUNNERS_MAX_PAYLOAD: results between the two can't be sent")
     return found

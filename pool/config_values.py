@@ -166,8 +166,7 @@ def size(low: int, high: int, *, bare: int = 1) -> Kind:
     meaning = {1: "bytes", KIB: "KiB", MIB: "MiB"}[bare]
     return Kind(
         parse,
-        f"a size from {show_size(low)} to {show_size(high)}, such as 64MiB or 1GiB "
-        f"(a number alone counts {meaning})",
+        f"a size from {show_size(low)} to {show_size(high)}, such as 64MiB or 1GiB (a number alone counts {meaning})",
         show_size,
     )
 

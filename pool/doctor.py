@@ -190,9 +190,7 @@ async def examine(config: ZygoteConfig) -> Finding:
     refusal = found
     if config.isolation.policy == "best-effort":
         return _finding(config, refusal, (), (), {})
-    weaker = msgspec.structs.replace(
-        config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort")
-    )
+    weaker = msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort"))
     found = await _examine(weaker, refusal)
     if isinstance(found, Finding):
         return msgspec.structs.replace(found, policy=config.isolation.policy)
@@ -325,9 +323,7 @@ _COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "di
 
 def _show(found: Finding) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(
-        f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}"
-    )
+    console.print(f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}")
     if found.refusal:
         console.print(f"\n[red]The sandbox refuses to start:[/red] {found.refusal}")
     if found.layers:
@@ -348,8 +344,7 @@ def _show(found: Finding) -> None:
         console.print(table)
     if found.worker:
         console.print(
-            "A parked worker, seen from outside: "
-            + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
+            "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
         )
     console.print(
         "[green]Tasks are isolated.[/green]"

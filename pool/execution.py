@@ -71,9 +71,7 @@ class _Failed(Exception):
 class Execution:
     """One accepted task. :meth:`run` is its whole life; :meth:`start` and :meth:`kill` act on it."""
 
-    def __init__(
-        self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits, *, native: bool = False
-    ):
+    def __init__(self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits, *, native: bool = False):
         self.task_id = task_id
         self.settings: TaskSettings | None = None
         self.worker: Worker | None = None
@@ -302,11 +300,7 @@ class Execution:
         if error.kind is not Kind.RESULT:
             return self._violation(str(error))
         limit = min(self._limits.max_result, self._limits.memory)
-        setting = (
-            "REPTARIUM_MAX_RESULT"
-            if self._limits.max_result <= self._limits.memory
-            else "REPTARIUM_TASK_MEMORY"
-        )
+        setting = "REPTARIUM_MAX_RESULT" if self._limits.max_result <= self._limits.memory else "REPTARIUM_TASK_MEMORY"
         return _Failed(
             "error",
             TaskErrorData(
@@ -317,9 +311,7 @@ class Execution:
 
     async def _death(self, worker: Worker) -> tuple[OutcomeKind, TaskErrorData]:
         if worker.killed_for == "memory":
-            return "memory", TaskErrorData(
-                message=memory_message(self._limits.memory), description=MEMORY_REMEDY
-            )
+            return "memory", TaskErrorData(message=memory_message(self._limits.memory), description=MEMORY_REMEDY)
         return "crash", await self._autopsy(worker)
 
     async def _autopsy(self, worker: Worker) -> TaskErrorData:

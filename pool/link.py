@@ -14,7 +14,7 @@ import random
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote, urlsplit
 
@@ -30,8 +30,9 @@ log = structlog.get_logger("pool.link")
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
-#: Messages that may wait for the writer.
-OUTBOX = 1024
+#: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
+#: that floods waits for room, and the session's own words (accepts, offers, verdicts) always find some.
+OUTBOX, BULK = 1024, 256
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 1 << 20
 #: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
@@ -66,9 +67,7 @@ async def fetch_grant(base: str, path: str, auth_token: str) -> str:
     """
     with trio.move_on_after(CONNECT_TIMEOUT):
         # the broker is a neighbour: a proxy from the environment is not meant for it
-        return await trio.to_thread.run_sync(
-            _post_grant, base + path + "/auth", auth_token, abandon_on_cancel=True
-        )
+        return await trio.to_thread.run_sync(_post_grant, base + path + "/auth", auth_token, abandon_on_cancel=True)
     raise LinkError(f"{base} did not answer within {CONNECT_TIMEOUT:.0f} s")
 
 
@@ -105,7 +104,8 @@ class Connection:
         self._ws = ws
         self._closing: trio.Event | None = None
         self._unwritten = 0  # queued, or on its way from the queue to the socket
-        self._outbox, self._outgoing = trio.open_memory_channel[bytes](OUTBOX)
+        self._room = trio.Semaphore(BULK)
+        self._outbox, self._outgoing = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
 
     @property
     def backlog(self) -> int:
@@ -115,7 +115,7 @@ class Connection:
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
         try:
-            self._outbox.send_nowait(encode(message))
+            self._outbox.send_nowait((encode(message), False))
             self._unwritten += 1
         except trio.WouldBlock:
             raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
@@ -124,16 +124,15 @@ class Connection:
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed."""
-        self._unwritten += 1
+        await self._room.acquire()
         try:
-            await self._outbox.send(encode(message))
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            await trio.lowlevel.checkpoint()
-        except trio.Cancelled:
-            self._unwritten -= 1
-            raise
+            self._outbox.send_nowait((encode(message), True))
+            self._unwritten += 1
+        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+            # a full outbox is the session's words unread: send_nowait is about to end the connection
+            self._room.release()
 
-    async def frames(self) -> AsyncIterator[str | bytes]:
+    async def frames(self) -> AsyncGenerator[str | bytes, None]:
         """Every message that comes, until the connection ends."""
         while True:
             try:
@@ -145,16 +144,16 @@ class Connection:
     def close_reason(self) -> str:
         """Why the connection ended, in words."""
         reason = self._ws.closed
-        return (
-            "not closed" if reason is None else f"{reason.code} {reason.name} {reason.reason or ''}".strip()
-        )
+        return "not closed" if reason is None else f"{reason.code} {reason.name} {reason.reason or ''}".strip()
 
     async def write(self) -> None:
         """The writer task."""
         try:
-            async for data in self._outgoing:
+            async for data, bulk in self._outgoing:
                 await self._write(data)
                 self._unwritten -= 1
+                if bulk:
+                    self._room.release()
         except (ConnectionClosed, trio.ClosedResourceError):
             self.close()
 
@@ -175,6 +174,8 @@ class Connection:
         """Nothing more goes out: whoever waits for room in the outbox is let go."""
         self._outbox.close()
         self._outgoing.close()
+        for _ in range(self._room.statistics().tasks_waiting):
+            self._room.release()
 
     async def flush(self) -> None:
         """Wait until everything that was queued is written."""
@@ -214,9 +215,7 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(
-    uri: str, path: str, runner_id: str, grant: str, max_payload: int
-) -> AsyncIterator[Connection]:
+async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: int) -> AsyncIterator[Connection]:
     """An open connection with its writer running; closed on exit.
 
     Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
@@ -275,9 +274,7 @@ def _explained(uri: str, error: BaseException) -> BaseException:
         return _explained(uri, error.exceptions[0])
     if isinstance(error, ConnectionRejected):
         if error.status_code == 403:
-            return GrantRefused(
-                f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True
-            )
+            return GrantRefused(f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True)
         return LinkError(f"{uri} refused the WebSocket ({error.status_code})")
     if isinstance(error, trio.TooSlowError):
         return LinkError(f"{uri}: no connection within {CONNECT_TIMEOUT:.0f} s")

@@ -27,9 +27,7 @@ _UNKNOWN = "Unknown"  # n8n's own word where it has no name
 _SECRET_FIELDS = frozenset(
     {"token", "grant_token", "auth_token", "authorization", "password", "secret", "dsn", "sentry_dsn"}
 )
-_PRIVATE_FIELDS = frozenset(
-    {"code", "items", "query", "result", "data", "params", "text", "printed", "payload"}
-)
+_PRIVATE_FIELDS = frozenset({"code", "items", "query", "result", "data", "params", "text", "printed", "payload"})
 _QUIET_LIBRARIES = ("trio-websocket", "hypercorn", "hypercorn.error", "hypercorn.access", "urllib3")
 
 Event = MutableMapping[str, Any]

@@ -89,9 +89,7 @@ class Metrics:
         self._waiting = Gauge(
             "reptarium_tasks_waiting", "Accepted tasks whose settings haven't come yet.", registry=registry
         )
-        self._capacity = Gauge(
-            "reptarium_capacity", "Tasks that may run at the same time.", registry=registry
-        )
+        self._capacity = Gauge("reptarium_capacity", "Tasks that may run at the same time.", registry=registry)
         self._duration = Histogram(
             "reptarium_task_duration_seconds",
             "From settings received to outcome sent.",
@@ -143,16 +141,12 @@ class Metrics:
         self._fork_failures = Counter(
             "reptarium_fork_failures", "Workers that could not be forked or didn't park.", registry=registry
         )
-        self._zygotes = Counter(
-            "reptarium_zygote_restarts", "Zygotes that had to be replaced.", registry=registry
-        )
+        self._zygotes = Counter("reptarium_zygote_restarts", "Zygotes that had to be replaced.", registry=registry)
         self._kills = _fixed(
             Counter("reptarium_worker_kills", "Workers killed, by reason.", ["reason"], registry=registry),
             (*KILL_REASONS, _OTHER),
         )
-        self._memory = Gauge(
-            "reptarium_workers_memory_bytes", "Resident memory of all workers.", registry=registry
-        )
+        self._memory = Gauge("reptarium_workers_memory_bytes", "Resident memory of all workers.", registry=registry)
         self._cpu = Counter("reptarium_workers_cpu_seconds", "CPU time of tasks.", registry=registry)
 
         calls = Counter(
@@ -162,9 +156,7 @@ class Metrics:
             registry=registry,
         )
         self._calls = {
-            (name, result): calls.labels(name, result)
-            for name in (*RPC_NAMES, _OTHER)
-            for result in RPC_RESULTS
+            (name, result): calls.labels(name, result) for name in (*RPC_NAMES, _OTHER) for result in RPC_RESULTS
         }
         self._call_seconds = Histogram(
             "reptarium_rpc_duration_seconds",

@@ -25,7 +25,7 @@ from pool.execution import Limits
 from pool.metrics import Metrics
 from pool.sentry import Reporter
 from pool.watchdog import Watchdog
-from pool.workers import WorkerPool
+from pool.workers import OPTIONAL_LAYERS, WorkerPool
 from sandbox.kernel import IsolationConfig
 from sandbox.language.policy import LanguagePolicy
 from sandbox.wire import ZygoteConfig
@@ -65,8 +65,7 @@ def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfi
         max_result=settings.max_result,
         max_console=settings.max_console,
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
-        environ=task_environment(os.environ, settings)
-        | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
+        environ=task_environment(os.environ, settings) | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
         test_hook=test_hook,
     )
 
@@ -191,9 +190,7 @@ class Runner:
         while True:
             counts: dict[str, int] = {}
             for worker in self.pool.workers.values():
-                state = (
-                    "busy" if worker.pid in self.watchdog.watched else states.get(worker.state, worker.state)
-                )
+                state = "busy" if worker.pid in self.watchdog.watched else states.get(worker.state, worker.state)
                 counts[state] = counts.get(state, 0) + 1
             self.metrics.workers(counts)
             self.metrics.open_offers(sum(link.open_offers for link in self.links))
@@ -230,9 +227,7 @@ class Runner:
         known: dict[str, BrokerLink] = {}
         while True:
             try:
-                found = await trio.socket.getaddrinfo(
-                    parts.hostname, parts.port or 5679, type=trio.socket.SOCK_STREAM
-                )
+                found = await trio.socket.getaddrinfo(parts.hostname, parts.port or 5679, type=trio.socket.SOCK_STREAM)
             except OSError as error:
                 log.warning(
                     "the brokers' name cannot be resolved; keeping those we have",
@@ -287,7 +282,9 @@ class Runner:
     def checks(self) -> Sequence[Check]:
         """What ``/readyz`` reports."""
         registered = [link for link in self.links if link.registered]
-        missing = [layer for layer in self.pool.layers if layer.state == "missing"]
+        missing = [
+            layer for layer in self.pool.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
+        ]
         return (
             Check("broker", bool(registered), "" if registered else "not registered with any broker"),
             Check(

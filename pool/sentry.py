@@ -84,9 +84,7 @@ def open_reporter(settings: Settings) -> Reporter:
             traces_sample_rate=None,
             before_send=before_send,
         )
-    except (
-        ValueError
-    ) as error:  # sentry_sdk.utils.BadDsn is one; its text quotes the DSN, so it isn't passed on
+    except ValueError as error:  # sentry_sdk.utils.BadDsn is one; its text quotes the DSN, so it isn't passed on
         raise ConfigError(("N8N_SENTRY_DSN=(hidden): not a DSN that sentry-sdk accepts",)) from error
     scope = sdk.get_global_scope()
     scope.set_tag("server_type", "task_runner_python")

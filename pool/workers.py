@@ -40,6 +40,8 @@ READY_TIMEOUT = 20.0
 #: A zygote may take its time to import (pandas: about 1 s on a slow disk).
 START_TIMEOUT = 120.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: Layers that a stock container can't have and that nothing depends on.
+OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
 HEALTHY = 10.0
 
@@ -248,7 +250,8 @@ class WorkerPool:
                 self._meter.isolation(hello.layers)
             for layer in hello.layers:
                 if layer.state in ("missing", "partial"):
-                    log.warning(
+                    say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
+                    say(
                         f"isolation layer {layer.name} is {layer.state}",
                         detail=layer.detail,
                         remedy=layer.remedy,
@@ -258,9 +261,7 @@ class WorkerPool:
             log.info("zygote ready", python=hello.python, modules=hello.preloaded)
             ready()
             return
-        raise PoolRefused(
-            f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
-        )
+        raise PoolRefused(f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)")
 
     async def _listen(self, control: socket.socket, nursery: trio.Nursery) -> None:
         while True:

@@ -61,11 +61,7 @@ class Console:
         if sep in (None, " ") and end in (None, "\n") and not self._pending:
             self._emit([format_value(arg) for arg in args])
             return
-        text = (
-            self._pending
-            + (" " if sep is None else sep).join(map(str, args))
-            + ("\n" if end is None else end)
-        )
+        text = self._pending + (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
         *lines, self._pending = text.split("\n")
         if lines:
             self._emit([format_value("\n".join(lines))])
@@ -92,9 +88,7 @@ class Console:
 
 def truncation_note(limit: int) -> str:
     """The line that stands where a task printed more than ``limit`` bytes."""
-    return (
-        f"[output truncated: more than {limit} bytes were printed; raise REPTARIUM_MAX_CONSOLE to see more]"
-    )
+    return f"[output truncated: more than {limit} bytes were printed; raise REPTARIUM_MAX_CONSOLE to see more]"
 
 
 class StderrTail(io.TextIOBase):

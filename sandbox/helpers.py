@@ -261,9 +261,7 @@ def _read_body(response: _Response) -> Any:
     value = decode(bytes(response.body), "helpers.httpRequest")
     if not isinstance(value, bytes):
         return value
-    content_type = next(
-        (str(value) for key, value in response.headers.items() if key.lower() == "content-type"), ""
-    )
+    content_type = next((str(value) for key, value in response.headers.items() if key.lower() == "content-type"), "")
     kind, *parameters = (part.strip() for part in content_type.lower().split(";"))
     if kind == "application/json" or kind.endswith("+json"):
         try:

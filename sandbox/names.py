@@ -1,7 +1,7 @@
 """The names that call back into n8n, for one task.
 
-A task pays only for what its code spells: :func:`mentioned` looks at the source once, and a task
-that names nothing of ours gets an empty dict. What is named becomes an object that asks n8n
+A task pays only for what its code names: :func:`mentioned` looks at the compiled code once, and a
+task that names nothing of ours gets nothing. What is named becomes an object that asks n8n
 when it is used. Three names are plain values, which nothing can compute later than the start of
 the code (``_now``, ``_today``, ``_run_index``): naming one of them in the code counts as touching it.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import importlib
 import os
-import re
 import zoneinfo
 from collections.abc import Callable
 from types import CodeType
@@ -51,8 +50,6 @@ NAMES = frozenset(
         "_getWorkflowStaticData",
     }
 )
-#: `_` is everybody's name for a value that doesn't matter: ours only where it is called or subscripted.
-_SPELLED = re.compile(r"\b(?:_(?=\s*[(\[])|(?:" + "|".join(sorted(NAMES - {"_"})) + r")\b)")
 #: Values, not objects: made anew for each item.
 _CURRENT = frozenset({"_json", "_binary", "_item_index", "_itemIndex"})
 _EAGER = frozenset({"_now", "_today", "_run_index", "_runIndex"})
@@ -64,32 +61,22 @@ MISSING_ENVIRONMENT = (
 )
 
 
-def mentioned(source: str) -> frozenset[str]:
-    """Which of our names the source spells: perhaps too many (in a comment), never too few."""
-    if not source.isascii():
-        # an identifier may be written in other letters for the same name (PEP 3131): NFKC
-        import unicodedata
-
-        source = unicodedata.normalize("NFKC", source)
-    return frozenset(_SPELLED.findall(source))
-
-
-def loaded(code: CodeType, name: str) -> bool:
-    """Whether compiled code names ``name`` as a global or an attribute, in any of its functions."""
-    if name in code.co_names:
-        return True
-    return any(isinstance(constant, CodeType) and loaded(constant, name) for constant in code.co_consts)
+def mentioned(code: CodeType) -> frozenset[str]:
+    """Which of our names the compiled code has as globals (or attributes), in any of its functions."""
+    found = NAMES.intersection(code.co_names)
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            found |= mentioned(constant)
+    return found
 
 
 class Supply:
     """The names of one task: called once, or for each item, and asked for what is to be saved."""
 
-    def __init__(self, ask: Ask, wanted: frozenset[str], items: list[Any], code: CodeType) -> None:
+    def __init__(self, ask: Ask, wanted: frozenset[str], items: list[Any]) -> None:
         self._cursor = Cursor(items)
         self._data = TaskData(ask)
         self._saved = Saved(self._data)
-        self._wanted = wanted
-        self._ask = ask
         if wanted & {"_input", "_json", "_binary"}:
             self._cursor.views()  # `_items` and `_input` are the same items
         makers: dict[str, Callable[[], object]] = {
@@ -110,7 +97,7 @@ class Supply:
         }
         self._fixed = {name: maker() for name, maker in makers.items() if name in wanted}
         self._current = wanted & _CURRENT
-        self._eager = frozenset(name for name in wanted & _EAGER if loaded(code, name))
+        self._eager = wanted & _EAGER
 
     def __call__(self, index: int | None) -> dict[str, object]:
         """The names; ``index`` is the current item's, None where the code runs once for all items."""
@@ -170,12 +157,12 @@ class CallNames:
         self._channel = channel
         self._max_bytes = max_bytes
 
-    def __call__(self, source: str, items: list[Any], code: CodeType) -> Supply | None:
+    def __call__(self, code: CodeType, items: list[Any]) -> Supply | None:
         """The task's supply, or None when its code names nothing of ours."""
-        wanted = mentioned(source) if "_" in source or "Error" in source else frozenset()
+        wanted = mentioned(code)
         if not wanted:
             return None
-        return Supply(make_ask(self._channel, self._max_bytes), wanted, items, code)
+        return Supply(make_ask(self._channel, self._max_bytes), wanted, items)
 
 
 def _jmespath() -> Callable[..., Any]:
@@ -185,9 +172,7 @@ def _jmespath() -> Callable[..., Any]:
             with importing():
                 jmespath = importlib.import_module("jmespath")
         except ImportError:
-            raise ImportError(
-                "jmespath is not installed beside the runner; ask the admin to install it"
-            ) from None
+            raise ImportError("jmespath is not installed beside the runner; ask the admin to install it") from None
         return jmespath.search(expression, data)
 
     return search

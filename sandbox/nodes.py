@@ -160,9 +160,7 @@ class Node:
     def _same_place(self) -> View:
         items, index = self._items(0, -1), self._current()
         if index >= len(items):
-            raise HelperError(
-                f"the node '{self.name}' put out {len(items)} item(s); there is no item {index}"
-            )
+            raise HelperError(f"the node '{self.name}' put out {len(items)} item(s); there is no item {index}")
         return items[index]
 
     @property
@@ -307,9 +305,7 @@ class CustomData:
         if not isinstance(key, str) or not key or not key.replace("_", "a").isalnum() or not key.isascii():
             raise ValueError("the key of custom data is letters, digits and underscores")
         if len(key) > MAX_CUSTOM_KEY:
-            raise ValueError(
-                f"the key of custom data has at most {MAX_CUSTOM_KEY} characters, not {len(key)}"
-            )
+            raise ValueError(f"the key of custom data has at most {MAX_CUSTOM_KEY} characters, not {len(key)}")
         if not isinstance(value, str | int | float):
             raise ValueError(f"custom data is text or a number, not {type(value).__name__}")
         text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -85,9 +85,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _dumps(value: object, hook: Callable[[object], object], *, ensure_ascii: bool) -> bytes:
-    return json.dumps(
-        value, default=hook, allow_nan=False, ensure_ascii=ensure_ascii, separators=(",", ":")
-    ).encode()
+    return json.dumps(value, default=hook, allow_nan=False, ensure_ascii=ensure_ascii, separators=(",", ":")).encode()
 
 
 def _original(value: object) -> object:

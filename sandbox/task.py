@@ -96,9 +96,7 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
             Failure(kind="policy", message=error.message, description=error.description, line=line or None)
         ) from None
     except RecursionError:
-        raise TaskFailed(
-            Failure(kind="syntax", message="the code is nested too deeply to be compiled")
-        ) from None
+        raise TaskFailed(Failure(kind="syntax", message="the code is nested too deeply to be compiled")) from None
     except ValueError as error:  # a NUL byte in the source
         raise TaskFailed(Failure(kind="syntax", message=str(error))) from None
 
@@ -114,7 +112,7 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
     if not isinstance(items, list):
         raise TaskFailed(Failure(kind="input", message="the task's items are not a list"))
 
-    supply = env.callbacks(task.code, items, code) if env.callbacks is not None else None
+    supply = env.callbacks(code, items) if env.callbacks is not None else None
     if task.per_item:
         value: object = list(_each_item(code, items, env, console, supply))
     else:
@@ -128,9 +126,7 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
     try:
         return Outcome(result, *supply.outcome())
     except Exception as error:
-        raise TaskFailed(
-            Failure(kind="result", message=f"the static data cannot be saved: {error}")
-        ) from None
+        raise TaskFailed(Failure(kind="result", message=f"the static data cannot be saved: {error}")) from None
 
 
 def _decode(raw: bytes | memoryview, what: str) -> Any:
@@ -141,9 +137,7 @@ def _decode(raw: bytes | memoryview, what: str) -> Any:
     try:
         return json.loads(bytes(raw))  # takes what JavaScript writes and msgspec doesn't: lone surrogates
     except (ValueError, RecursionError) as error:
-        raise TaskFailed(
-            Failure(kind="input", message=f"the task's {what} cannot be read: {error}")
-        ) from None
+        raise TaskFailed(Failure(kind="input", message=f"the task's {what} cannot be read: {error}")) from None
 
 
 def _supplied(supply: Supply, index: int | None, env: Environment) -> dict[str, object]:

@@ -162,9 +162,7 @@ class TaskData:
         try:
             data = runs[run].data
         except IndexError:
-            raise HelperError(
-                f"the node '{name}' has run {len(runs)} time(s); there is no run {run}"
-            ) from None
+            raise HelperError(f"the node '{name}' has run {len(runs)} time(s); there is no run {run}") from None
         outputs = [] if data is None else data.main
         if output < 0 or (output >= len(outputs) and output > 0):
             raise HelperError(f"the node '{name}' has {len(outputs)} output(s); there is no output {output}")
@@ -216,9 +214,7 @@ class TaskData:
         if not found:
             raise failure
         if len(found) > 1:
-            raise HelperError(
-                f"more than one item of '{target}' belongs to input item {index}; use .first() or .all()"
-            )
+            raise HelperError(f"more than one item of '{target}' belongs to input item {index}; use .first() or .all()")
         return next(iter(found.values()))
 
     def _back(self, target: str, item: Any, index: int, name: str, run: int) -> list[tuple[Any, int, Source]]:
@@ -228,9 +224,7 @@ class TaskData:
             raise HelperError(f"no item of '{target}' can be found: n8n has no data of the node '{name}'")
         sources = runs[run].source or []
         if not any(sources):
-            raise HelperError(
-                f"no item of '{target}' can be found: the items go back to '{name}', where they begin"
-            )
+            raise HelperError(f"no item of '{target}' can be found: the items go back to '{name}', where they begin")
         pairs = _pairs(item)
         if not pairs:
             raise HelperError(

@@ -106,6 +106,9 @@ class Unpaired:
     def __bool__(self) -> bool:
         raise self._why
 
+    def __str__(self) -> str:  # what a result or a print would make of it
+        raise self._why
+
 
 class LazyView(Mapping[str, Any]):
     """A read-only mapping with attributes, fetched when it is first used."""

@@ -140,9 +140,7 @@ def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environ
         conversion=config.conversion,
         max_result=config.max_result,
         memory=config.isolation.memory,
-        callbacks=CallNames(channel, config.rpc_max_bytes)
-        if channel is not None and config.helpers
-        else None,
+        callbacks=CallNames(channel, config.rpc_max_bytes) if channel is not None and config.helpers else None,
     )
 
 
@@ -183,9 +181,7 @@ def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int) -> 
 
 def _report(fd: int, error: BaseException) -> None:
     """Last words of a worker whose own code failed (before or after its task)."""
-    failure = wire.Failure(
-        kind="internal", message=f"the worker failed: {type(error).__name__}: {error}"[:2000]
-    )
+    failure = wire.Failure(kind="internal", message=f"the worker failed: {type(error).__name__}: {error}"[:2000])
     with contextlib.suppress(BaseException):
         Channel(fd).send(Kind.FAILED, msgspec.json.encode(failure))
 

@@ -119,9 +119,7 @@ class _Zygote:
                 self._child(theirs.detach())
             pidfd = os.pidfd_open(pid)
             try:
-                socket.send_fds(
-                    self._control, [msgspec.json.encode(wire.Forked(pid))], [ours.fileno(), pidfd]
-                )
+                socket.send_fds(self._control, [msgspec.json.encode(wire.Forked(pid))], [ours.fileno(), pidfd])
             finally:
                 os.close(pidfd)
         finally:

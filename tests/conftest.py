@@ -32,7 +32,7 @@ def nothing_left() -> Iterator[None]:
     before = set(os.listdir("/proc/self/fd"))
     known = {child.pid for child in me.children(recursive=True)}
     yield
-    gone, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=5)
+    _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=5)
     assert not alive, f"processes left: {[(c.pid, c.name(), c.status()) for c in alive]}"
     left = set(os.listdir("/proc/self/fd")) - before
     # the listing itself opens one

@@ -160,9 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     if os.geteuid() == 0:
         configurations["one user id per worker"] = IsolationConfig(policy=policy, worker_uids=(70000, 70999))
-    costs = [
-        measure(name, config, arguments.forks, arguments.imports) for name, config in configurations.items()
-    ]
+    costs = [measure(name, config, arguments.forks, arguments.imports) for name, config in configurations.items()]
     if arguments.json:
         print(json.dumps([msgspec.to_builtins(cost) for cost in costs], indent=2))
     else:
@@ -170,10 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} processors, "
             f"{arguments.forks} forks each; medians in ms"
         )
-        print(
-            f"{'':34}{'restrict':>9}{'p95':>8}{'fork (plain)':>17}"
-            f"{'dispatch (plain)':>18}{'zygote, once':>14}"
-        )
+        print(f"{'':34}{'restrict':>9}{'p95':>8}{'fork (plain)':>17}{'dispatch (plain)':>18}{'zygote, once':>14}")
         for cost in costs:
             once = cost.prepare_ms + cost.zygote_ms
             print(
@@ -181,9 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{cost.fork_ms:9.3f} ({cost.plain_fork_ms:.3f})"
                 f"{cost.dispatch_ms:10.3f} ({cost.plain_dispatch_ms:.3f}){once:14.1f}"
             )
-        print(
-            f"restrict: budget {BUDGET_MS} ms, off the dispatch path; plain: the same without any restriction"
-        )
+        print(f"restrict: budget {BUDGET_MS} ms, off the dispatch path; plain: the same without any restriction")
     return 0 if all(cost.restrict_ms <= BUDGET_MS for cost in costs) else 1
 
 

@@ -32,9 +32,7 @@ class Door:
     ``serve_runner(runner_id, request, transport)`` gets the requests that may be accepted.
     """
 
-    def __init__(
-        self, config: BrokerConfig, *, draining: Callable[[], bool], serve_runner: RunnerServer
-    ) -> None:
+    def __init__(self, config: BrokerConfig, *, draining: Callable[[], bool], serve_runner: RunnerServer) -> None:
         self._config = config
         self._draining = draining
         self._serve_runner = serve_runner

@@ -191,9 +191,7 @@ class Matchmaker:
         actions.append(Send(key, BrokerInfoRequest()))
         return actions
 
-    def disconnect(
-        self, key: int, now: float, fault: str = "The runner's connection was lost"
-    ) -> list[Action]:
+    def disconnect(self, key: int, now: float, fault: str = "The runner's connection was lost") -> list[Action]:
         """A peer's connection is gone: its running tasks fail, what it hadn't acknowledged is asked again."""
         actions: list[Action] = []
         peer = self.peers.get(key)
@@ -282,9 +280,7 @@ class Matchmaker:
 
     # --- messages --------------------------------------------------------------------------
 
-    def _introduce(
-        self, peer: Peer, message: RunnerMessage | Unknown | Malformed, actions: list[Action]
-    ) -> None:
+    def _introduce(self, peer: Peer, message: RunnerMessage | Unknown | Malformed, actions: list[Action]) -> None:
         if not isinstance(message, RunnerInfo):
             self.counters.unexpected += 1
             actions.append(_log("warning", "broker.message_before_info", peer, kind=type(message).__name__))
@@ -425,9 +421,7 @@ class Matchmaker:
         heapq.heappush(self._waiting.setdefault(task.task_type, []), task.number)
         self._deadlines.set(task, task.request_deadline)
 
-    def _put_back(
-        self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False
-    ) -> None:
+    def _put_back(self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False) -> None:
         """The attempt has come to nothing: the request takes its old place in the queue again."""
         self._release(task)
         self._remember(task.task_id, "rejected")
@@ -452,9 +446,7 @@ class Matchmaker:
 
     # --- ends ------------------------------------------------------------------------------
 
-    def _cut_off(
-        self, peer: Peer, code: int, reason: str, fault: str, now: float, actions: list[Action]
-    ) -> None:
+    def _cut_off(self, peer: Peer, code: int, reason: str, fault: str, now: float, actions: list[Action]) -> None:
         actions.append(Close(peer.key, code, reason))
         self._forget(peer, fault, now, actions)
 
@@ -491,9 +483,7 @@ class Matchmaker:
             del self._attempts[task.task_id]
             task.peer = None
 
-    def _end(
-        self, task: Task, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[Action]
-    ) -> None:
+    def _end(self, task: Task, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[Action]) -> None:
         self._release(task)
         del self._tasks[task.number]
         task.state = "ended"

@@ -47,9 +47,7 @@ class OfferBook:
         del self._by_type[offer.task_type][offer.number]
         if len(self._expiries) > _BASE + _SLACK * sum(map(len, self._by_type.values())):
             self._expiries = [
-                (known.expires, known.number, known)
-                for offers in self._by_type.values()
-                for known in offers.values()
+                (known.expires, known.number, known) for offers in self._by_type.values() for known in offers.values()
             ]
             heapq.heapify(self._expiries)
 

@@ -196,9 +196,7 @@ class Broker:
     def _cancel(self, task: Task, reason: str) -> None:
         self._do(self._core.cancel(task, reason))
 
-    def disconnect(
-        self, runner_id: str, *, abrupt: bool = False, code: int = CLOSE_NORMAL, reason: str = ""
-    ) -> bool:
+    def disconnect(self, runner_id: str, *, abrupt: bool = False, code: int = CLOSE_NORMAL, reason: str = "") -> bool:
         """Close a runner's connection, or (``abrupt``) break it off. False when there is none."""
         for connection in list(self._connections.values()):
             if connection.runner_id == runner_id:

@@ -76,9 +76,7 @@ async def _demo(settings: Any) -> int:
                 if limit == timeout:
                     surprises += await _show(broker, name, per_item, succeeds)
     print(
-        "All as it should be."
-        if not surprises
-        else f"{surprises} of {len(SCRIPTS)} ended otherwise than they should."
+        "All as it should be." if not surprises else f"{surprises} of {len(SCRIPTS)} ended otherwise than they should."
     )
     return 1 if surprises else 0
 

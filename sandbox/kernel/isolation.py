@@ -242,8 +242,7 @@ class Prepared:
             self._report(
                 "namespaces",
                 "partial",
-                f"{', '.join(result.entered)}; refused: {', '.join(result.refused)} ({result.reason}); "
-                f"{left_out}",
+                f"{', '.join(result.entered)}; refused: {', '.join(result.refused)} ({result.reason}); {left_out}",
                 "Optional. See the reason of the refusal.",
             )
         else:
@@ -256,9 +255,7 @@ class Prepared:
         barrier = privileges.unreachable(self._readable.roots, self._uid, self._gid)
         # With a range, every id must get through: as none of them owns anything, one stands for all.
         have = privileges.effective()
-        worker = (
-            [privileges.CAP_DAC_READ_SEARCH] if barrier and have >> privileges.CAP_DAC_READ_SEARCH & 1 else []
-        )
+        worker = [privileges.CAP_DAC_READ_SEARCH] if barrier and have >> privileges.CAP_DAC_READ_SEARCH & 1 else []
         zygote = list(worker)
         if self.config.worker_uids:
             zygote += [privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL]
@@ -329,10 +326,7 @@ class Prepared:
             return
         own = self._limits
         cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
-        detail = (
-            f"{own.data // 2**20} MB private memory, {cpu}{own.open_files} descriptors, "
-            "no files, no core dumps; "
-        )
+        detail = f"{own.data // 2**20} MB private memory, {cpu}{own.open_files} descriptors, no files, no core dumps; "
         if os.getuid() == 0:
             self._report(
                 "rlimits",
@@ -354,9 +348,7 @@ class Prepared:
         try:
             privileges.no_new_privs()
         except OSError as error:
-            self._require(
-                "no_new_privs", str(error), "It needs Linux 3.5 and a container that lets prctl through."
-            )
+            self._require("no_new_privs", str(error), "It needs Linux 3.5 and a container that lets prctl through.")
         else:
             self._report("no_new_privs", "active", "exec gains nothing; not dumpable, not traceable")
 
@@ -383,9 +375,7 @@ class Prepared:
                 "A newer kernel handles more.",
             )
         else:
-            self._report(
-                "landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside"
-            )
+            self._report("landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside")
 
     def _filter(self) -> None:
         if self._zygote_filter is None or self._worker_filter is None or "seccomp" in self._layers:

@@ -168,9 +168,7 @@ def build(grants: Iterable[Grant], features: Features) -> Ruleset:
                 skipped.append(f"{grant.path}: {error.strerror}")
                 continue
             try:
-                rights = {"tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR}[
-                    grant.kind
-                ]
+                rights = {"tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR}[grant.kind]
                 if not stat.S_ISDIR(os.fstat(path_fd).st_mode):
                     rights &= _READ_FILE
                 if not rights:

@@ -85,9 +85,7 @@ def threads_of(uid: int) -> int:
             continue
         try:
             with open(f"/proc/{entry}/status", "rb") as status:
-                fields = dict(
-                    line.split(b":", 1) for line in status if line.startswith((b"Uid:", b"Threads:"))
-                )
+                fields = dict(line.split(b":", 1) for line in status if line.startswith((b"Uid:", b"Threads:")))
             if int(fields[b"Uid"].split()[0]) == uid:
                 count += int(fields[b"Threads"])
         except (OSError, KeyError, ValueError):

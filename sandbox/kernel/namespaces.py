@@ -186,9 +186,7 @@ def _new_root(readable: Readable) -> None:
                 sources.append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
         proc = os.open("/proc/self/fd", os.O_PATH | os.O_CLOEXEC)
         sources.append(("", proc))
-        _mount(
-            "tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "mode=0755,size=1m,nr_inodes=4096"
-        )
+        _mount("tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "mode=0755,size=1m,nr_inodes=4096")
         staged = True
         previous = os.umask(0o022)
         try:

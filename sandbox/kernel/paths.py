@@ -91,9 +91,7 @@ def readable(extra: Iterable[str] = ()) -> Readable:
     top = _own_top()
     wanted: list[str] = list(_DATA)
     wanted += [
-        value
-        for key, value in sysconfig.get_paths().items()
-        if key in ("stdlib", "platstdlib", "purelib", "platlib")
+        value for key, value in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")
     ]
     for entry in sys.path:
         # A checkout that runs from its own directory would otherwise grant its configuration, tests and
@@ -126,9 +124,7 @@ def readable(extra: Iterable[str] = ()) -> Readable:
             real.add(resolved)
             _links_on(os.path.abspath(path), links)
     roots = {path for path in real if not any(str(parent) in real for parent in Path(path).parents)}
-    outside = {
-        link: target for link, target in links.items() if not any(str(p) in roots for p in Path(link).parents)
-    }
+    outside = {link: target for link, target in links.items() if not any(str(p) in roots for p in Path(link).parents)}
     return Readable(tuple(sorted(roots)), tuple(sorted(outside.items())))
 
 

@@ -313,9 +313,7 @@ def assemble(rules: Rules, arch: Arch) -> Program:
     return asm.finish()
 
 
-def _emit_clauses(
-    asm: _Assembler, clauses: Iterable[Clause], ret: Callable[[int], str], default: int
-) -> None:
+def _emit_clauses(asm: _Assembler, clauses: Iterable[Clause], ret: Callable[[int], str], default: int) -> None:
     for clause in clauses:
         following = asm.label()
         for check in clause.checks:
@@ -428,9 +426,7 @@ def _memory_rules(arch: Arch) -> dict[str, tuple[Clause, ...]]:
 
 def _open_flags(arg: int, arch: Arch) -> Check:
     """Read-only: only flags that can't create, write, truncate or make a bare path descriptor."""
-    allowed = (
-        _O_NOCTTY | _O_NONBLOCK | _O_CLOEXEC | _O_LARGEFILE[arch] | _O_DIRECTORY[arch] | _O_NOFOLLOW[arch]
-    )
+    allowed = _O_NOCTTY | _O_NONBLOCK | _O_CLOEXEC | _O_LARGEFILE[arch] | _O_DIRECTORY[arch] | _O_NOFOLLOW[arch]
     return _not_set(arg, allowed)
 
 
@@ -441,9 +437,7 @@ def worker_rules(arch: Arch) -> Rules:
     plain = dict.fromkeys(_WORKER_PLAIN, ALLOW)
     plain |= dict.fromkeys(HOPELESS, KILL)
     # What C libraries probe for and do without when it is "not there".
-    plain |= dict.fromkeys(
-        ("clone3", "openat2", "futex_waitv", "map_shadow_stack"), errno_action(errno.ENOSYS)
-    )
+    plain |= dict.fromkeys(("clone3", "openat2", "futex_waitv", "map_shadow_stack"), errno_action(errno.ENOSYS))
     own = (0, PID)
     checked = _memory_rules(arch) | {
         "openat": (Clause((_open_flags(2, arch),)),),
@@ -545,9 +539,7 @@ class Loaded:
         self._buffer = ctypes.create_string_buffer(program.code, len(program.code))
         self._header = _FilterProgram(len(program), ctypes.addressof(self._buffer))
         self._address = ctypes.addressof(self._header)
-        self._pids = tuple(
-            ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets
-        )
+        self._pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)
 
     def install(self, pid: int) -> None:
         """Put the filter in force, with `pid` as the process's own, for this thread and all that it

@@ -11,12 +11,12 @@ from sandbox.language import guards, hardening, transformer
 from sandbox.language.modules import importer
 from sandbox.language.policy import LanguagePolicy
 
-_NATIVE = (
-    "abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter "  # noqa: SIM905
-    "float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview min next object "
-    "oct ord pow print property range repr reversed round set slice sorted staticmethod str sum super tuple zip "
-    "None True False Ellipsis NotImplemented __build_class__ __debug__"
-).split()
+_NATIVE = """
+    abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
+    filter float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview
+    min next object oct ord pow print property range repr reversed round set slice sorted staticmethod
+    str sum super tuple zip None True False Ellipsis NotImplemented __build_class__ __debug__
+""".split()
 
 _GUARDED: dict[str, Any] = {
     "getattr": guards.guarded_getattr,

@@ -1,12 +1,12 @@
 """From source text to code, and from code to a result."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import functools
 import sys
 import warnings
-import __future__
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -40,7 +40,7 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
             body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
         if not body:
             body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
-        function = ast.parse(f"def task(): pass").body[0]
+        function = ast.parse("def task(): pass").body[0]
         assert isinstance(function, ast.FunctionDef)
         function.name, function.body = TASK, body
         flags = __future__.annotations.compiler_flag if transformer.postponed else 0

@@ -7,7 +7,7 @@ specifications are, and those aren't parsed for fields again.
 
 from __future__ import annotations
 
-from _string import formatter_field_name_split, formatter_parser
+from _string import formatter_field_name_split, formatter_parser  # type: ignore[import-not-found]
 from collections.abc import Callable, Mapping
 
 from sandbox.language.policy import RefusedAttribute, is_plain

@@ -39,7 +39,7 @@ def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
             )
         return real(source, *args, **kwargs)
 
-    del reader.__wrapped__  # type: ignore[attr-defined]
+    del reader.__wrapped__
     return reader
 
 
@@ -95,10 +95,10 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
     "numpy": {
         **{
             name: refusing(f"numpy.{name}", "tasks have no files")
-            for name in "load save savez savez_compressed savetxt fromfile memmap fromregex".split()  # noqa: SIM905
+            for name in "load save savez savez_compressed savetxt fromfile memmap fromregex".split()
         },
         **dict.fromkeys(
-            "f2py ctypeslib testing distutils core compat test show_config show_runtime lookfor info source "  # noqa: SIM905
+            "f2py ctypeslib testing distutils core compat test show_config show_runtime lookfor info source "
             "DataSource add_docstring add_newdoc setbufsize rec char deprecate get_include matlib".split(),
             WITHHELD,
         ),
@@ -106,23 +106,25 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
     "pandas": {
         **{
             name: refusing(f"pandas.{name}", "pickles run code and tasks have no files")
-            for name in "read_pickle to_pickle".split()  # noqa: SIM905
+            for name in "read_pickle to_pickle".split()
         },
         **{
             name: refusing(f"pandas.{name}", "tasks have no files and no network")
-            for name in "read_hdf HDFStore read_sql read_sql_query read_sql_table read_clipboard read_feather "  # noqa: SIM905
+            for name in "read_hdf HDFStore read_sql read_sql_query read_sql_table read_clipboard read_feather "
             "read_gbq read_iceberg".split()
         },
         "eval": refusing("pandas.eval", "it runs text as code"),
-        **dict.fromkeys("core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD),  # noqa: SIM905
+        **dict.fromkeys(
+            "core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD
+        ),
     },
     "yaml": {
         **{
             name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")
-            for name in "unsafe_load unsafe_load_all full_load full_load_all".split()  # noqa: SIM905
+            for name in "unsafe_load unsafe_load_all full_load full_load_all".split()
         },
         **dict.fromkeys(
-            "UnsafeLoader CUnsafeLoader CLoader CFullLoader Constructor UnsafeConstructor FullConstructor "  # noqa: SIM905
+            "UnsafeLoader CUnsafeLoader CLoader CFullLoader Constructor UnsafeConstructor FullConstructor "
             "constructor loader cyaml YAMLObject YAMLObjectMetaclass".split(),
             WITHHELD,
         ),
@@ -154,7 +156,12 @@ def replacements(name: str, real: Any) -> dict[str, Any]:
         table["exit"] = _exit
     elif name == "yaml":
         safe = real.SafeLoader
-        table |= {"Loader": safe, "FullLoader": safe, "load": _yaml_load(real), "load_all": _yaml_load_all(real)}
+        table |= {
+            "Loader": safe,
+            "FullLoader": safe,
+            "load": _yaml_load(real),
+            "load_all": _yaml_load_all(real),
+        }
     elif name in ("jinja2", "jinja2.environment"):
         table |= _jinja()
     return table
@@ -165,9 +172,9 @@ def _exit(status: object = None) -> None:
 
 
 def _safe_loader(real: Any, loader: Any) -> Any:
-    if loader is None or not (isinstance(loader, type) and issubclass(loader, (real.SafeLoader, real.BaseLoader))):
-        if not (hasattr(real, "CSafeLoader") and isinstance(loader, type) and issubclass(loader, real.CSafeLoader)):
-            raise RefusedAttribute("this yaml loader is not allowed: its tags make any Python object; use SafeLoader")
+    safe = [real.SafeLoader, real.BaseLoader, getattr(real, "CSafeLoader", real.SafeLoader)]
+    if not (isinstance(loader, type) and issubclass(loader, tuple(safe))):
+        raise RefusedAttribute("this yaml loader is not allowed: its tags make any Python object; use SafeLoader")
     return loader
 
 
@@ -190,7 +197,7 @@ def _jinja() -> dict[str, Any]:
         "Environment": sandbox.SandboxedEnvironment,
         "Template": template,
         **dict.fromkeys(
-            "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache "  # noqa: SIM905
+            "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache "
             "environment nodes compiler loaders utils runtime nativetypes bccache".split(),
             WITHHELD,
         ),

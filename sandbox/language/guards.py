@@ -62,9 +62,6 @@ class _TypeMeta(type):
     def __or__(cls, other: Any) -> Any:
         return type.__or__(cls, other)
 
-    def mro(cls) -> list[type]:
-        return [cls, object]
-
 
 class TypeFacade(metaclass=_TypeMeta):
     """``type`` in a task: tells the class of an object, makes none."""
@@ -303,7 +300,7 @@ def match_class(cls: Any) -> Any:
 # ---- gadgets of the standard library ---------------------------------------------------------
 
 
-class attrgetter:  # noqa: N801 - stands in for operator's
+class attrgetter:
     """``operator.attrgetter`` whose every step is a guarded read."""
 
     __slots__ = ("_names",)
@@ -320,7 +317,7 @@ def _walk(obj: Any, path: str) -> Any:
     return functools.reduce(guarded_getattr, checked_name(path).split("."), obj)
 
 
-class methodcaller:  # noqa: N801 - stands in for operator's
+class methodcaller:
     """``operator.methodcaller`` that reads the method through the guard."""
 
     __slots__ = ("_args", "_kwargs", "_name")

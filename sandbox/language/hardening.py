@@ -51,22 +51,24 @@ class _State:
 
 
 _REFUSED_EVENTS = frozenset(
-    (
-        "os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.putenv os.unsetenv "  # noqa: SIM905
-        "os.chmod os.chown os.link os.symlink os.mkdir os.remove os.rename os.rmdir os.truncate os.utime os.chdir "
-        "os.chflags os.lchmod os.lockf os.setxattr os.removexattr os.getxattr os.listxattr os.startfile os.add_dll_directory "
-        "subprocess.Popen pty.spawn socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo "
-        "socket.gethostbyname socket.gethostbyaddr socket.getservbyname socket.sethostname "
-        "ctypes.dlopen ctypes.dlsym ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata "
-        "ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer "
-        "gc.get_objects gc.get_referents gc.get_referrers "
-        "pickle.find_class signal.pthread_kill resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock "
-        "mmap.__new__ sqlite3.connect sqlite3.enable_load_extension sys.setprofile sys.settrace sys._current_frames "
-        "sys.set_asyncgen_hooks_firstiter sys.set_asyncgen_hooks_finalizer sys.addaudithook cpython.run_command "
-        "shutil.rmtree shutil.copyfile shutil.move tempfile.mkstemp tempfile.mkdtemp urllib.Request "
-        "ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open nntplib.connect syslog.openlog "
-        "webbrowser.open glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob code.interact builtins.breakpoint"
-    ).split()
+    """
+        os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.putenv
+        os.unsetenv os.chmod os.chown os.link os.symlink os.mkdir os.remove os.rename os.rmdir
+        os.truncate os.utime os.chdir os.chflags os.lchmod os.lockf os.setxattr os.removexattr
+        os.getxattr os.listxattr os.startfile os.add_dll_directory subprocess.Popen pty.spawn
+        socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo socket.gethostbyname
+        socket.gethostbyaddr socket.getservbyname socket.sethostname ctypes.dlopen ctypes.dlsym
+        ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata ctypes.cdata/buffer
+        ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer
+        gc.get_objects gc.get_referents gc.get_referrers pickle.find_class signal.pthread_kill
+        resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock mmap.__new__
+        sqlite3.connect sqlite3.enable_load_extension sys.setprofile sys.settrace sys._current_frames
+        sys.set_asyncgen_hooks_firstiter sys.set_asyncgen_hooks_finalizer sys.addaudithook
+        cpython.run_command shutil.rmtree shutil.copyfile shutil.move tempfile.mkstemp tempfile.mkdtemp
+        urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open
+        nntplib.connect syslog.openlog webbrowser.open glob.glob glob.glob/2 pathlib.Path.glob
+        pathlib.Path.rglob code.interact builtins.breakpoint
+    """.split()
 )
 
 #: Libraries do these, and imports: only user code's own frames may not.
@@ -74,13 +76,14 @@ _REFUSED_TO_USERS = frozenset({"code.__new__", "function.__new__", "marshal.load
 
 #: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
 _REPORTED_ATTRIBUTES = frozenset(
-    "__code__ __globals__ __closure__ __builtins__ gi_frame gi_code cr_frame cr_code ag_frame ag_code "  # noqa: SIM905
+    "__code__ __globals__ __closure__ __builtins__ gi_frame gi_code cr_frame cr_code ag_frame ag_code "
     "tb_frame tb_next f_globals f_locals f_builtins f_code cell_contents co_code __defaults__ __kwdefaults__".split()
 )
 
 #: Modules that make code from text by design, with text that they check or that is not the user's.
 _CODE_MAKERS = frozenset(
-    "collections dataclasses typing annotationlib enum ast importlib._bootstrap importlib._bootstrap_external _frozen_importlib _frozen_importlib_external "  # noqa: SIM905
+    "collections dataclasses typing annotationlib enum ast importlib._bootstrap importlib._bootstrap_external "
+    "_frozen_importlib _frozen_importlib_external "
     "sandbox.language.transformer sandbox.language.compile functools re._parser namedtuple "
     "attr._make attrs jinja2.environment jinja2.compiler jinja2.nodes jinja2.debug "
     "pydantic._internal._typing_extra typing_inspection.introspection typing_extensions traceback linecache "
@@ -281,7 +284,7 @@ _namedtuple = collections.namedtuple
 
 
 def _formatter_get_field(self: Any, field_name: str, args: Any, kwargs: Any) -> Any:
-    from _string import formatter_field_name_split
+    from _string import formatter_field_name_split  # type: ignore[import-not-found]
 
     first, rest = formatter_field_name_split(field_name)
     obj = self.get_value(first, args, kwargs)

@@ -21,18 +21,19 @@ from sandbox.language import gadgets, guards, hardening, stdlib
 from sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
-COMMON = (
-    "json re math datetime time calendar collections itertools functools operator statistics random decimal "  # noqa: SIM905
-    "fractions string textwrap hashlib hmac base64 uuid copy dataclasses enum typing contextlib csv io html "
-    "urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback warnings"
-).split()
+COMMON = """
+    json re math datetime time calendar collections itertools functools operator statistics random
+    decimal fractions string textwrap hashlib hmac base64 uuid copy dataclasses enum typing contextlib
+    csv io html urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback
+    warnings
+""".split()
 
 _Facades = dict[str, ModuleType]
 
 #: Builtins that no façade carries, by identity; those with a guarded stand-in are replaced.
 _FORBIDDEN = {
     id(getattr(builtins, name))
-    for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "  # noqa: SIM905
+    for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "
     "exit quit help license credits copyright".split()
     if hasattr(builtins, name)
 }
@@ -164,8 +165,7 @@ class Importer:
         replaced = gadgets.replacements(name, real)
         if name == "importlib":
             replaced["import_module"] = self.import_module
-        names = self._names(name, real)
-        for attribute in names:
+        for attribute in self._names(name, real, replaced):
             if attribute in replaced:
                 if replaced[attribute] is not gadgets.WITHHELD:
                     found[attribute] = replaced[attribute]
@@ -178,16 +178,18 @@ class Importer:
         version = getattr(real, "__version__", None)
         if isinstance(version, str):
             found["__version__"] = version
-        if hasattr(real, "__getattr__") and name.partition(".")[0] not in sys.stdlib_module_names or "." in name or hasattr(real, "__path__"):
+        if hasattr(real, "__getattr__") or hasattr(real, "__path__"):
             found["__getattr__"] = self._lazy(name, real, replaced)
         return facade
 
-    def _names(self, name: str, real: ModuleType) -> list[str]:
+    def _names(self, name: str, real: ModuleType, replaced: dict[str, Any]) -> list[str]:
         if name in stdlib.ONLY:
             return [each for each in stdlib.ONLY[name].split() if hasattr(real, each)]
         hidden = stdlib.OPEN.get(name, ())
         public = [each for each in vars(real) if not each.startswith("_") and each not in hidden]
-        return public + [each for each in gadgets.replacements(name, real) if each not in vars(real) and hasattr(real, each)]
+        # Asking a lazy package for a withheld name would import it: only stand-ins are added
+        extra = [each for each, value in replaced.items() if each not in vars(real) and value is not gadgets.WITHHELD]
+        return public + extra
 
     def _carry(self, found: dict[str, Any], name: str, attribute: str, value: Any) -> None:
         """Put a value of the real module into the façade, or its stand-in, or nothing."""
@@ -261,5 +263,5 @@ def preload(policy: LanguagePolicy) -> list[str]:
         try:
             importer(policy).facade(name)
         except BaseException as error:  # a package's import can end in anything
-            failed.append(f"{name}: {error or type(error).__name__}")
+            failed.append(f"{name}: {str(error) or type(error).__name__}")
     return failed

@@ -86,9 +86,7 @@ class RefusedAttribute(AttributeError):
 
 # ---- special names ---------------------------------------------------------------------
 
-_OPERATORS = (
-    "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()  # noqa: SIM905
-)
+_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
 
 #: Special methods and attributes that a class body may define.
 DEFINABLE = frozenset(
@@ -97,21 +95,20 @@ DEFINABLE = frozenset(
     + [f"__i{name}__" for name in _OPERATORS if name != "divmod"]
     + [
         f"__{name}__"
-        for name in (
-            "init new repr str bytes format hash bool lt le eq ne gt ge "  # noqa: SIM905
-            "len length_hint iter next reversed contains getitem setitem delitem missing "
-            "enter exit call neg pos abs invert int float complex index round trunc floor ceil "
-            "getattr setattr delattr get set delete set_name init_subclass class_getitem dir "
-            "post_init copy deepcopy replace slots match_args doc fspath "
-            "pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema"
-        ).split()
+        for name in """
+            init new repr str bytes format hash bool lt le eq ne gt ge len length_hint iter next
+            reversed contains getitem setitem delitem missing enter exit call neg pos abs invert int
+            float complex index round trunc floor ceil getattr setattr delattr get set delete set_name
+            init_subclass class_getitem dir post_init copy deepcopy replace slots match_args doc fspath
+            pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema
+        """.split()
     ]
 )
 
 #: Hooks that a class body may define but nobody reads by name: reading one gives a tool that takes names.
 _DEFINE_ONLY = frozenset(
     f"__{name}__"
-    for name in "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema".split()  # noqa: SIM905
+    for name in "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema".split()
 )
 
 #: Double-underscore attributes that are read through a guard.
@@ -138,17 +135,15 @@ READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
 
 #: Attributes of frames, tracebacks, code objects, generators and coroutines, of every supported version.
 INTERPRETER_ATTRIBUTES = frozenset(
-    (
-        "f_back f_builtins f_code f_generator f_globals f_lasti f_lineno f_locals f_trace f_trace_lines "  # noqa: SIM905
-        "f_trace_opcodes tb_frame tb_lasti tb_next "
-        "gi_code gi_frame gi_running gi_suspended gi_yieldfrom gi_state "
-        "cr_await cr_code cr_frame cr_origin cr_running cr_suspended cr_state "
-        "ag_await ag_code ag_frame ag_running ag_suspended ag_state "
-        "co_argcount co_branches co_cellvars co_code co_consts co_exceptiontable co_filename co_firstlineno "
-        "co_flags co_freevars co_kwonlyargcount co_lines co_linetable co_lnotab co_name co_names co_nlocals "
-        "co_positions co_posonlyargcount co_qualname co_stacksize co_varnames "
-        "func_code func_globals func_closure im_func im_self im_class "
-    ).split()
+    """
+        f_back f_builtins f_code f_generator f_globals f_lasti f_lineno f_locals f_trace f_trace_lines
+        f_trace_opcodes tb_frame tb_lasti tb_next gi_code gi_frame gi_running gi_suspended gi_yieldfrom
+        gi_state cr_await cr_code cr_frame cr_origin cr_running cr_suspended cr_state ag_await ag_code
+        ag_frame ag_running ag_suspended ag_state co_argcount co_branches co_cellvars co_code co_consts
+        co_exceptiontable co_filename co_firstlineno co_flags co_freevars co_kwonlyargcount co_lines
+        co_linetable co_lnotab co_name co_names co_nlocals co_positions co_posonlyargcount co_qualname
+        co_stacksize co_varnames func_code func_globals func_closure im_func im_self im_class
+    """.split()
 )
 
 #: Attributes of one kind of object that hand out pointers or write files; never anything else's in practice.
@@ -157,13 +152,13 @@ POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents"})
 DENIED_ATTRIBUTES = INTERPRETER_ATTRIBUTES | POINTER_ATTRIBUTES
 
 #: Names under which modules and objects of the standard library and of common packages keep *modules*
-#: besides the modules' own names; found by program (tests/security/language/test_module_names.py).
+#: besides the modules' own names, and under which a metaclass was found (``pandas.CategoricalDtype.type``).
 MODULE_HOLDERS = frozenset(
-    (
-        "_module _ctypes ctypes module bltns abc_ dt np pd plt mod expat _os _sys _time _re _io "  # noqa: SIM905
-        "_builtins _bltns _imp _struct _warnings _weakref _collections _collections_abc _thread threading_ "
-        "_marshal _winreg _nx_os stdlib _module_dependencies testmod root_module np_mod libc "
-    ).split()
+    """
+        _module _ctypes ctypes module bltns abc_ dt np pd plt mod expat _os _sys _time _re _io _builtins
+        _bltns _imp _struct _warnings _weakref _collections _collections_abc _thread threading_ _marshal
+        _winreg pathmod _flavour parser type _nx_os stdlib _module_dependencies testmod root_module np_mod libc
+    """.split()
 )
 
 #: Modules' own names are holders too (``x.sys``, ``x._sys``): all of the standard library's.
@@ -172,7 +167,7 @@ _STDLIB_HOLDERS = frozenset(sys.stdlib_module_names) | {f"_{name}" for name in s
 #: Names of stdlib modules that everyone uses for data; the modules behind them are allowed ones or
 #: hold nothing, so that reading such an attribute costs nothing. Checked by the façade walk.
 _COMMON_WORDS = frozenset(
-    "calendar email html json numbers string statistics time datetime decimal random queue uuid token "  # noqa: SIM905
+    "calendar email html json numbers string statistics time datetime decimal random queue uuid token "
     "base64 math re secrets select this unittest array copy csv textwrap heapq bisect colorsys zoneinfo".split()
 )
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 #: Public names are carried over except those listed.
 OPEN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        (
-            "json math datetime time calendar itertools statistics random decimal fractions textwrap "  # noqa: SIM905
-            "hashlib hmac base64 binascii secrets copy heapq bisect html difflib unicodedata struct array "
-            "pprint ipaddress cmath colorsys graphlib keyword numbers stringprep tomllib fnmatch reprlib queue "
-            "contextvars errno quopri shlex re typing collections dataclasses enum abc contextlib string functools "
-            "operator csv zlib gzip bz2 lzma email warnings zoneinfo sched crypt"
-        ).split(),
+        """
+            json math datetime time calendar itertools statistics random decimal fractions textwrap
+            hashlib hmac base64 binascii secrets copy heapq bisect html difflib unicodedata struct array
+            pprint ipaddress cmath colorsys graphlib keyword numbers stringprep tomllib fnmatch reprlib
+            queue contextvars errno quopri shlex re typing collections dataclasses enum abc contextlib
+            string functools operator csv zlib gzip bz2 lzma email warnings zoneinfo sched crypt
+        """.split(),
         (),
     ),
     "typing": ("get_type_hints", "evaluate_forward_ref"),
@@ -59,8 +59,7 @@ ONLY: dict[str, str] = {
         "implementation platform getsizeof getrecursionlimit intern exit api_version"
     ),
     "traceback": (
-        "format_exc print_exc format_exception format_exception_only print_exception format_tb print_tb "
-        "format_list"
+        "format_exc print_exc format_exception format_exception_only print_exception format_tb print_tb format_list"
     ),
     "types": (
         "SimpleNamespace MappingProxyType NoneType EllipsisType NotImplementedType UnionType GenericAlias "
@@ -69,7 +68,8 @@ ONLY: dict[str, str] = {
     ),
     "importlib": "import_module",
     "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet WeakMethod ReferenceType ProxyType",
-    "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
+    "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
+    "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning",
     "token": "",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
@@ -98,14 +98,14 @@ del OPEN["concurrent"], OPEN["token"], ONLY["concurrent"], ONLY["token"]
 
 #: Submodules that come with an open module; other submodules of stdlib packages are refused.
 SUBMODULES = frozenset(
-    (
-        "collections.abc html.parser html.entities json.decoder json.encoder urllib.parse xml.etree "  # noqa: SIM905
-        "xml.etree.ElementTree xml.sax xml.sax.saxutils os.path "
-        "email.message email.parser email.policy email.utils email.header email.errors email.headerregistry "
-        "email.mime email.mime.text email.mime.multipart email.mime.base email.mime.application email.mime.image "
-        "email.mime.audio email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator "
-        "email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime"
-    ).split()
+    """
+        collections.abc html.parser html.entities json.decoder json.encoder urllib.parse xml.etree
+        xml.etree.ElementTree xml.sax xml.sax.saxutils os.path email.message email.parser email.policy
+        email.utils email.header email.errors email.headerregistry email.mime email.mime.text
+        email.mime.multipart email.mime.base email.mime.application email.mime.image email.mime.audio
+        email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
+        email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
+    """.split()
 )
 
 _FILES = "tasks have no files"
@@ -127,7 +127,8 @@ REFUSED: dict[str, str] = {
         _PROCESSES: "multiprocessing pipes pty subprocess concurrent",
         _NETWORK: "asynchat asyncore asyncio cgi ftplib http.client imaplib nntplib poplib select selectors smtpd "
         "smtplib socket socketserver ssl telnetlib webbrowser wsgiref xmlrpc",
-        _INTERPRETER: "atexit builtins copyreg ctypes dis faulthandler gc inspect marshal mmap opcode pickle pickletools "
+        _INTERPRETER: "atexit builtins copyreg ctypes dis faulthandler gc inspect marshal mmap opcode pickle "
+        "pickletools "
         "signal site sre_compile sre_constants sre_parse symtable sysconfig tracemalloc zipimport pkgutil "
         "imp runpy encodings pyexpat annotationlib",
         _THREADS: "threading",
@@ -144,13 +145,16 @@ REFUSED: dict[str, str] = {
 REFUSED["crypt"] = _OLD
 OPEN.pop("crypt", None)
 REFUSED["string.templatelib"] = "it isn't read yet"
-SUBMODULES |= {"string.templatelib"}  # type: ignore[misc]
+SUBMODULES |= {"string.templatelib"}
 REFUSED.pop("string.templatelib")
 
 #: Packages outside the standard library that no allowlist opens.
 REFUSED_EXTERNAL: dict[str, str] = {
     **dict.fromkeys(("sandbox", "pool", "RestrictedPython"), "it is the sandbox's own"),
     **dict.fromkeys(("pip", "setuptools", "pkg_resources", "_distutils_hack", "ensurepip", "wheel"), _TOOLS),
-    **dict.fromkeys(("cffi", "psutil", "py", "pytest", "_pytest", "IPython", "dill", "cloudpickle", "jsonpickle"), _INTERPRETER),
+    **dict.fromkeys(
+        ("cffi", "psutil", "py", "pytest", "_pytest", "IPython", "dill", "cloudpickle", "jsonpickle"),
+        _INTERPRETER,
+    ),
     **dict.fromkeys(("trio", "trio_websocket", "greenlet", "gevent", "anyio", "hypercorn"), "a task is synchronous"),
 }

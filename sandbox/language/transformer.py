@@ -29,25 +29,23 @@ DUNDER_IMPORT = "guard dunder import"
 TASK = "guard task"
 
 #: Classes with one positional capture of the whole subject: no attribute is read.
-_SELF_MATCHING = frozenset(
-    "bool bytearray bytes dict float frozenset int list set str tuple".split()  # noqa: SIM905
-)
+_SELF_MATCHING = frozenset("bool bytearray bytes dict float frozenset int list set str tuple".split())
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _RESERVED_PREFIX = "_"
 
-_PLAIN = (
-    "Module Expr Assign Return Delete If While For With Raise Try Assert Pass Break Continue "  # noqa: SIM905
-    "BoolOp BinOp UnaryOp IfExp Dict Set Compare FormattedValue JoinedStr TemplateStr Interpolation "
-    "Starred Subscript Slice List Tuple Constant "
-    "withitem match_case MatchSingleton MatchSequence MatchOr "
-    "Load Store Del And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv "
-    "Invert Not UAdd USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn"
-).split()
-_CHECKED = (
-    "Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp GeneratorExp "  # noqa: SIM905
-    "comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield YieldFrom AnnAssign "
-    "AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias TypeVar ParamSpec TypeVarTuple"
-).split()
+_PLAIN = """
+    Module Expr Assign Return Delete If While For With Raise Try Assert Pass Break Continue BoolOp BinOp
+    UnaryOp IfExp Dict Set Compare FormattedValue JoinedStr TemplateStr Interpolation Starred Subscript
+    Slice List Tuple Constant withitem match_case MatchSingleton MatchSequence MatchOr Load Store Del
+    And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd
+    USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
+""".split()
+_CHECKED = """
+    Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
+    GeneratorExp comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield
+    YieldFrom AnnAssign AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias
+    TypeVar ParamSpec TypeVarTuple
+""".split()
 _REFUSED = {
     "AsyncFunctionDef": "a task is synchronous: use def",
     "AsyncFor": "a task is synchronous: use for",
@@ -60,10 +58,11 @@ _REFUSED = {
     "TypeIgnore": "type comments aren't read",
 }
 #: Classes that ``ast`` keeps for old programs or as bases; no parser produces them.
-_NEVER_PARSED = (
-    "AST AugLoad AugStore Bytes Ellipsis _ast_Ellipsis ExtSlice Index NameConstant Num Param Str Suite "  # noqa: SIM905
-    "boolop cmpop excepthandler expr expr_context mod operator pattern slice stmt type_ignore type_param unaryop"
-).split()
+_NEVER_PARSED = """
+    AST AugLoad AugStore Bytes Ellipsis _ast_Ellipsis ExtSlice Index NameConstant Num Param Str Suite
+    boolop cmpop excepthandler expr expr_context mod operator pattern slice stmt type_ignore type_param
+    unaryop
+""".split()
 
 #: Node class name → "plain", "checked", "refused" or "never parsed".
 DECISIONS: dict[str, str] = {
@@ -91,9 +90,7 @@ _LABELS = {
 class Transformer(RestrictingNodeTransformer):
     """Checks and transforms one program. ``findings`` is empty when the program is fit to be compiled."""
 
-    def __init__(
-        self, policy: LanguagePolicy, import_check: Callable[[str], tuple[str, str | None] | None]
-    ) -> None:
+    def __init__(self, policy: LanguagePolicy, import_check: Callable[[str], tuple[str, str | None] | None]) -> None:
         super().__init__()
         self.policy = policy
         self.findings: list[Finding] = []
@@ -126,7 +123,9 @@ class Transformer(RestrictingNodeTransformer):
         if handler is None:
             name = kind.__name__
             self.refuse(
-                node, f"{_LABELS.get(name, name)} is not allowed", _REFUSED.get(name, "this layer doesn't know it")
+                node,
+                f"{_LABELS.get(name, name)} is not allowed",
+                _REFUSED.get(name, "this layer doesn't know it"),
             )
             return node
         return handler(self, node)
@@ -311,7 +310,11 @@ class Transformer(RestrictingNodeTransformer):
         node.bases = [self.visit(base) for base in node.bases]
         for keyword in node.keywords:
             if keyword.arg == "metaclass":
-                self.refuse(node, "the keyword 'metaclass' is not allowed", "inherit from abc.ABC or enum.Enum instead")
+                self.refuse(
+                    node,
+                    "the keyword 'metaclass' is not allowed",
+                    "inherit from abc.ABC or enum.Enum instead",
+                )
             elif keyword.arg is None:
                 self.refuse(node, "'**' in a class statement is not allowed", "it could name a metaclass")
             self.visit(keyword)
@@ -338,7 +341,9 @@ class Transformer(RestrictingNodeTransformer):
         ):
             return
         self.refuse(
-            statement, "this '__match_args__' is not allowed", "it must be a tuple of plain attribute names, spelled out"
+            statement,
+            "this '__match_args__' is not allowed",
+            "it must be a tuple of plain attribute names, spelled out",
         )
 
     def _type_parameters(self, node: Any) -> None:
@@ -562,7 +567,15 @@ def _attribute_advice(name: str) -> str:
         return "it walks to every class of the interpreter"
     if name in ("__traceback__", "__context__", "__cause__"):
         return "it leads to the interpreter's frames; use traceback.format_exc()"
-    if name in ("__self__", "__func__", "__globals__", "__code__", "__closure__", "__builtins__", "__wrapped__"):
+    if name in (
+        "__self__",
+        "__func__",
+        "__globals__",
+        "__code__",
+        "__closure__",
+        "__builtins__",
+        "__wrapped__",
+    ):
         return "it leads to the interpreter's own names"
     return "it belongs to the interpreter"
 

@@ -41,9 +41,7 @@ class Case(NamedTuple):
 CASES: list[Case] = []
 
 
-def case(
-    name: str, code: str, *, runs: int = 1, each: bool = False, runner: str = "open"
-) -> Callable[[Check], Check]:
+def case(name: str, code: str, *, runs: int = 1, each: bool = False, runner: str = "open") -> Callable[[Check], Check]:
     """Register ``check`` for a case; ``runner`` names its runner's settings (RUNNERS)."""
 
     def register(check: Check) -> Check:
@@ -88,9 +86,7 @@ class Web(BaseHTTPRequestHandler):
             return
         else:
             headers = {key.lower(): value for key, value in self.headers.items()}
-            out = json.dumps(
-                {"path": self.path, "method": self.command, "body": body, "headers": headers}
-            ).encode()
+            out = json.dumps({"path": self.path, "method": self.command, "body": body, "headers": headers}).encode()
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(out)))
@@ -360,9 +356,7 @@ def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
     """,
 )
 def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"has": "text/plain", "from": "one", "prev": "File", "run": 0}] * 2, values(
-        items
-    )
+    assert values(items) == [{"has": "text/plain", "from": "one", "prev": "File", "run": 0}] * 2, values(items)
 
 
 @case(
@@ -452,9 +446,7 @@ def run(n8n: N8n, one: Case, workflow: dict[str, Any]) -> None:
 
 def main() -> int:
     """Run the cases. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n8n-dir", help="folder made by setup.sh; without it everything is skipped")
     parser.add_argument("--runner-cmd", required=True)
     parser.add_argument("--port", type=int, default=5688)

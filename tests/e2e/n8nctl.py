@@ -184,9 +184,7 @@ class N8n:
 
     def refused(self) -> list[str]:
         """What loopback_only.cjs kept n8n from reaching."""
-        return sorted(
-            {line.strip() for line in self.log_text().splitlines() if line.startswith("[loopback-only]")}
-        )
+        return sorted({line.strip() for line in self.log_text().splitlines() if line.startswith("[loopback-only]")})
 
     # ---- REST ----------------------------------------------------------
 
@@ -220,9 +218,7 @@ class N8n:
 
     def grant_token(self) -> str:
         for _ in range(20):
-            status, _, data = http_json(
-                self.broker_port, "POST", "/runners/auth", {"token": AUTH_TOKEN}, timeout=10
-            )
+            status, _, data = http_json(self.broker_port, "POST", "/runners/auth", {"token": AUTH_TOKEN}, timeout=10)
             if status == 200:
                 return data["data"]["token"]
             time.sleep(0.5)

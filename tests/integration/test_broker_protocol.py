@@ -428,9 +428,7 @@ async def test_nan_is_not_json() -> None:
             handle = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
-            await runner.send_text(
-                f'{{"type":"runner:taskdone","taskId":"{task_id}","data":{{"result":NaN}}}}'
-            )
+            await runner.send_text(f'{{"type":"runner:taskdone","taskId":"{task_id}","data":{{"result":NaN}}}}')
             assert (await handle.outcome()).status == "timeout"
             assert broker.counters.malformed == 1
 
@@ -746,9 +744,7 @@ async def test_outgoing_filter_drops_repeats_delays_and_invents() -> None:
             handle = broker.submit(CODE)
             await runner.offer()
             assert await runner.socket.get_message() == "not json"
-            assert await runner.expect("broker:taskofferaccept") == await runner.expect(
-                "broker:taskofferaccept"
-            )
+            assert await runner.expect("broker:taskofferaccept") == await runner.expect("broker:taskofferaccept")
             await runner.send("runner:taskaccepted", taskId=handle.task_id)
             await runner.expect("broker:tasksettings")
             assert seen == [("r", "BrokerTaskOfferAccept"), ("r", "BrokerTaskSettings")]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import trio
 
-from pool.broker import Broker, Outcome, RpcError, TaskHandle
+from pool.broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
 from pool.embedded import embedded_runner
 from tests.conftest import make_settings
 from tests.unit.callbacks.scripted import CallError, ScriptedN8n, buffer
@@ -28,6 +28,7 @@ async def scripted(
 ) -> AsyncIterator[tuple[Broker, ScriptedN8n]]:
     """A warm runner whose broker answers from a scripted n8n."""
     n8n = ScriptedN8n()
+    config = BrokerConfig(accept_timeout=60)  # broker, runner and 200 workers share what cores there are
 
     async def rpc(task: TaskHandle, name: str, params: list[Any]) -> Any:
         try:
@@ -39,7 +40,8 @@ async def scripted(
         return n8n.task_data(request)
 
     with trio.fail_after(60):
-        async with embedded_runner(make_settings(environ, **changes), test_hook=test_hook) as broker:
+        settings = make_settings(environ, **changes)
+        async with embedded_runner(settings, config=config, test_hook=test_hook) as broker:
             broker.rpc_handler, broker.task_data_handler = rpc, task_data
             yield broker, n8n
 
@@ -52,7 +54,7 @@ async def run(broker: Broker, n8n: ScriptedN8n, code: str, **settings: Any) -> O
 
 def result(outcome: Outcome) -> Any:
     """The result of a task that must have ended well."""
-    assert outcome.status == "done", outcome
+    assert outcome.status == "done", (outcome.error, outcome)
     return outcome.result()
 
 
@@ -84,16 +86,19 @@ try:
     _helpers.get_binary(5)
 except HelperError as error:
     checks["error"] = "no binary field 'data'" in str(error)
-checks["node"] = [i.json.n for i in _node("Split").all()] == [1, 2] == [_("Split").first().json.n, _node["Split"].last().json.n]
+checks["node"] = [i.json.n for i in _node("Split").all()] == [1, 2]
+checks["nodes"] = (_("Split").first().json.n, _node["Split"].last().json.n) == (1, 2)
 checks["paired"] = _node("Split").item.json.n == 1 and _node("Split").item(1)["json"]["n"] == 2
 checks["params"] = _node("Unrun").params["of"] == "Unrun" and not _node("Unrun").is_executed
-checks["input"] = _input.first().json.id == 20 and _input.item.json.tag.deep[0].x == 1 and len(_input.all()) == 2
-checks["json"] = _json.id == _json["id"] == _items[0]["json"]["id"] == 20 and _binary is None and _item_index == 0
+checks["input"] = _input.first().json.id == 20 and len(_input.all()) == 2
+checks["deep"] = _input.item.json.tag.deep[0].x == 1
+checks["json"] = _json.id == _json["id"] == _items[0]["json"]["id"] == 20
+checks["current"] = _binary is None and _item_index == 0
 checks["where"] = (_prev_node.name, _prevNode.outputIndex, _run_index) == ("Merge", 0, 3)
 checks["workflow"] = (_workflow.id, _workflow.name, _workflow.active) == ("w1", "Orders", True)
 checks["execution"] = (_execution.id, _execution.mode) == ("77", "production")
 checks["vars"] = _vars.region == "eu" and _vars["limits"]["max"] == 5
-checks["env"] = _env.COLOUR == "blue" and _env.get("N8N_ENCRYPTION_KEY") is None and "DATABASE_URL" not in _env
+checks["env"] = dict(_env) == {"COLOUR": "blue"}
 checks["now"] = _now.utcoffset().total_seconds() == 9 * 3600 and _today.hour == 0
 _workflow.static_data.count += 1
 _execution.custom_data.set("order", 17)
@@ -101,14 +106,18 @@ return [{"json": checks}]
 """
     async with scripted() as (broker, n8n):
         n8n.http = {
-            "http://x/json": {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": buffer(b'{"ok": true}')},
+            "http://x/json": {
+                "statusCode": 200,
+                "headers": {"content-type": "application/json"},
+                "body": buffer(b'{"ok": true}'),
+            },
             "http://x/own": {"statusCode": 200, "body": "own"},
             "http://x/old": "old",
             "http://x/fail": {"statusCode": 404, "headers": {}, "body": {"why": "gone"}},
         }  # fmt: skip
         outcome = await run(broker, n8n, code)
         (item,) = result(outcome)
-        assert len(item["json"]) == 22
+        assert len(item["json"]) == 25
         assert [name for name, fine in item["json"].items() if fine is not True] == []
         assert outcome.data is not None
         assert msgspec.json.decode(outcome.data.static_data) == {"global": {"count": 2}}
@@ -120,7 +129,8 @@ async def test_each_item() -> None:
     code = """
 seen = _execution.custom_data
 seen.set(f"item{_item_index}", _json.id)
-return {"n": _node("Split").item.json.n, "same": _item["json"] is _input.item["json"], "at": _item_index, "id": _json.id}
+same = _item["json"] is _input.item["json"]
+return {"n": _node("Split").item.json.n, "same": same, "at": _item_index, "id": _json.id}
 """
     async with scripted() as (broker, n8n):
         outcome = await run(broker, n8n, code, **EACH)
@@ -161,7 +171,8 @@ async def test_old_pyodide_code() -> None:
 results = []
 for item in _input.all():
     name = item.json.tag.deep[0].x if "tag" in item.json else None
-    results.append({"json": {"id": item.json["id"], "x": name, "from": _node["Split"].json["n"], "prev": _prevNode.name}})
+    origin = _node["Split"].json["n"]
+    results.append({"json": {"id": item.json["id"], "x": name, "from": origin, "prev": _prevNode.name}})
 if _input.first().json.id and _execution.mode != "test" and _vars["region"]:
     _getWorkflowStaticData("node")["runs"] = _runIndex
 return results
@@ -182,9 +193,7 @@ return results
 async def test_nothing_is_asked_for_nothing() -> None:
     """A task that uses no name of ours sends nothing but its result, and saves nothing."""
     async with scripted() as (broker, n8n):
-        outcome = await run(
-            broker, n8n, "for _ in range(3):\n    pass\nreturn [i for i in _items]  # _now, _node"
-        )
+        outcome = await run(broker, n8n, "for _ in range(3):\n    pass\nreturn [i for i in _items]  # _now, _node")
         result(outcome)
         assert n8n.asked == []
         assert outcome.data is not None
@@ -193,7 +202,7 @@ async def test_nothing_is_asked_for_nothing() -> None:
 
 
 async def test_a_failed_task_saves_nothing() -> None:
-    """Static data changed by a task that fails is not saved; static data without a JSON form fails the task."""
+    """What a failing task changed is not saved; static data without a JSON form fails the task."""
     async with scripted() as (broker, n8n):
         outcome = await run(broker, n8n, "_workflow.static_data.count = 5\nraise ValueError('x')")
         assert message(outcome) == "x"
@@ -217,7 +226,11 @@ async def test_errors_point_at_the_persons_line() -> None:
 
 async def test_names_can_be_rebound() -> None:
     """Our names are ordinary names: a task may use them for its own ends."""
-    code = "_node = {'a': 1}\n_helpers = [x for _, x in enumerate('ab')]\nreturn [{'json': {'n': _node['a'], 'h': _helpers}}]"
+    code = """
+_node = {"a": 1}
+_helpers = [x for _, x in enumerate("ab")]
+return [{"json": {"n": _node["a"], "h": _helpers}}]
+"""
     async with scripted() as (broker, n8n):
         assert result(await run(broker, n8n, code)) == [{"json": {"n": 1, "h": ["a", "b"]}}]
         assert n8n.asked == []
@@ -226,7 +239,10 @@ async def test_names_can_be_rebound() -> None:
 async def test_a_large_file() -> None:
     """5 MB go in and out unharmed."""
     data = random.Random(6).randbytes(5_000_000)
-    code = "data = _helpers.get_binary(0)\nreturn [{'json': {}, 'binary': {'data': _helpers.prepare_binary(data[::-1])}}]"
+    code = """
+stored = _helpers.prepare_binary(_helpers.get_binary(0)[::-1])
+return [{"json": {}, "binary": {"data": stored}}]
+"""
     async with scripted() as (broker, n8n):
         n8n.files[0, "data"] = data
         (item,) = result(await run(broker, n8n, code))
@@ -234,6 +250,31 @@ async def test_a_large_file() -> None:
         name, (sent,) = n8n.asked[-1]
         assert name == "helpers.prepareBinaryData"
         assert bytes(sent["data"]) == data[::-1]
+
+
+async def test_our_objects_lead_nowhere() -> None:
+    """Through the objects that a task is given nobody reaches the channel, a module or the interpreter."""
+    attempts = [
+        "_helpers.http_request.__globals__",
+        "_helpers.http_request.__closure__[0].cell_contents",
+        "getattr(_helpers.get_binary, '__glo' + 'bals__')",
+        "'{0.__globals__}'.format(_helpers.http_request)",
+        "_input._all.__self__",
+        "_node._open.__closure__",
+        "_workflow._replace.__self__",
+        "_input.first().__class__.__init__.__globals__",
+        "_execution.custom_data._set.__self__",
+        "_helpers.channel",
+        "_helpers.http_request.__code__",
+        "type(_node).__call__.__globals__",
+        "HttpRequestError.__init__.__globals__",
+        "_vars._fetch.__func__",
+    ]
+    async with scripted() as (broker, n8n):
+        for attempt in attempts:
+            outcome = await run(broker, n8n, f"return str({attempt})")
+            assert outcome.status == "error", (attempt, outcome)
+        assert "cannot be changed" in message(await run(broker, n8n, "_helpers.http_request = 5"))
 
 
 # ---- limits --------------------------------------------------------------------------
@@ -339,7 +380,7 @@ async def _echo(task: TaskHandle, name: str, params: list[Any]) -> Any:
 
 
 async def test_a_hostile_worker() -> None:
-    """Below the language layer: a worker can neither speak for another task nor see secrets nor skip a check."""
+    """A worker can neither speak for another task, nor see secrets, nor skip a check."""
     ask = """
 import json
 def ask(name, params, via="rpc"):
@@ -357,8 +398,14 @@ request = {"dataOfNodes": [], "prevNode": False, "input": {"include": False}, "e
         code = (
             ask
             + """
-result = [ask("helpers.httpRequest", [{"url": "http://x"}]), ask("logNodeOutput", ["x"]), ask("helpers.evil", []),
-          ask("helpers.getBinaryDataBuffer", [0, {"id": "other"}]), ask("x", [], "nodes"), ask("x", {"env": True}, "data")]
+result = [
+    ask("helpers.httpRequest", [{"url": "http://x"}]),
+    ask("logNodeOutput", ["x"]),
+    ask("helpers.evil", []),
+    ask("helpers.getBinaryDataBuffer", [0, {"id": "other"}]),
+    ask("x", [], "nodes"),
+    ask("x", {"env": True}, "data"),
+]
 """
         )
         assert [ok for ok, _ in result(await run(broker, n8n, code))] == [False] * 6
@@ -394,7 +441,8 @@ async def test_a_worker_that_floods() -> None:
     """Calls sent without waiting for answers are answered in turn and counted; the limit holds."""
     code = """
 for n in range(20):
-    channel.send(wire.Kind.RPC, *wire.with_head(wire.RpcHead(n, "helpers.binaryToString"), b'[{"data":[]},"x"]'))
+    head = wire.RpcHead(n, "helpers.binaryToString")
+    channel.send(wire.Kind.RPC, *wire.with_head(head, b'[{"data":[]},"x"]'))
 result = []
 for n in range(20):
     kind, payload = channel.receive()

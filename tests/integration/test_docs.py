@@ -63,9 +63,7 @@ def test_examples_of_user_code(mode: str, code: str, expected: str, tmp_path: Pa
 
 
 def commands() -> list[str]:
-    found = [
-        line for page in PAGES for block in sections(page.read_text(), "sh") for line in block.splitlines()
-    ]
+    found = [line for page in PAGES for block in sections(page.read_text(), "sh") for line in block.splitlines()]
     return sorted({line.strip() for line in found if line.strip()})
 
 

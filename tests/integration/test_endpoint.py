@@ -64,9 +64,7 @@ async def test_alive(path: str) -> None:
 async def test_ready() -> None:
     """With every check fulfilled readiness is 200."""
     with trio.fail_after(10):
-        async with endpoint(
-            Health(Check("broker", True), Check("workers", True, "5 parked")), Metrics()
-        ) as url:
+        async with endpoint(Health(Check("broker", True), Check("workers", True, "5 parked")), Metrics()) as url:
             status, headers, body = await get(url, "/readyz")
     assert status == 200
     assert headers["content-type"] == "application/json"

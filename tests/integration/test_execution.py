@@ -60,7 +60,12 @@ async def test_all_items(broker: Broker) -> None:
 
 async def test_results_pass_through(broker: Broker) -> None:
     """In all-items mode any value is the result: n8n judges it."""
-    for code, expected in (("return None", None), ("return 'x'", "x"), ("pass", None), ("return {'a': 1}", {"a": 1})):
+    for code, expected in (
+        ("return None", None),
+        ("return 'x'", "x"),
+        ("pass", None),
+        ("return {'a': 1}", {"a": 1}),
+    ):
         assert value(await submit(broker, code)) == expected
 
 
@@ -114,7 +119,9 @@ async def test_runtime_error(broker: Broker) -> None:
 
 async def test_error_of_an_item(broker: Broker) -> None:
     """In per-item mode the error says which item."""
-    report = error(await submit(broker, "if _item['json']['age'] < 18:\n    raise ValueError('minor')\nreturn _item", **EACH))
+    report = error(
+        await submit(broker, "if _item['json']['age'] < 18:\n    raise ValueError('minor')\nreturn _item", **EACH)
+    )
     assert (report["message"], report["itemIndex"], report["lineNumber"]) == ("minor", 1, 2)
 
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -25,7 +24,10 @@ def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
     """`python -m pool run`, with nothing in its environment but what is given."""
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
     return subprocess.Popen(
-        [sys.executable, "-m", "pool", "run", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "pool", "run", *arguments],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -170,7 +172,10 @@ async def test_idle_runner_shuts_down() -> None:
 async def test_zygote_is_replaced() -> None:
     """A killed zygote fails the tasks that ran, with words, and the next task is served by a new one."""
     with trio.fail_after(60):
-        async with open_broker() as broker, running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+        async with (
+            open_broker() as broker,
+            running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
+        ):
             handle = broker.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
             while not handle.console:
                 await trio.sleep(0.01)
@@ -206,5 +211,3 @@ async def test_print_config() -> None:
     assert status == 0
     assert "N8N_RUNNERS_MAX_CONCURRENCY" in said
     assert "hush-hush" not in said
-
-

@@ -25,9 +25,7 @@ async def two_brokers(**changes: Any) -> AsyncIterator[tuple[Broker, Broker, Run
     config = BrokerConfig(auth_token=TOKEN)
     async with open_broker(config) as first, open_broker(config) as second, trio.open_nursery() as nursery:
         settings = make_settings(**changes)
-        runner = Runner(
-            msgspec.structs.replace(settings, broker_uris=(first.uri, second.uri), auth_token=TOKEN)
-        )
+        runner = Runner(msgspec.structs.replace(settings, broker_uris=(first.uri, second.uri), auth_token=TOKEN))
         nursery.start_soon(runner.run)
         await first.wait_for_runner()
         await second.wait_for_runner()

@@ -36,9 +36,7 @@ from pool.messages import (
 from pool.session import Action, Kill, Release, Reserve, RunnerSession, Send, Start, TaskState, cancelled
 
 TRANSCRIPT = Path(__file__).parents[3] / "shared" / "n8n" / "transcript.jsonl"
-pytestmark = pytest.mark.skipif(
-    not TRANSCRIPT.exists(), reason="the recorded transcript is not beside the checkout"
-)
+pytestmark = pytest.mark.skipif(not TRANSCRIPT.exists(), reason="the recorded transcript is not beside the checkout")
 
 #: The original runner's concurrency in the recording: it offers five slots on registration.
 CAPACITY = 5
@@ -115,9 +113,7 @@ def _frame(event: dict[str, Any]) -> str:
 def _play() -> Replay:
     """Feeds the whole conversation and checks each answer where the original gave its own."""
     replay = Replay()
-    due: list[
-        RunnerMessage
-    ] = []  # what the broker's last frames have made us say and the original has yet to say
+    due: list[RunnerMessage] = []  # what the broker's last frames have made us say and the original has yet to say
     for event in _events():
         replay.pass_time(event["t"])
         if event["dir"] == "broker>runner":

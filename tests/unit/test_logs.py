@@ -82,9 +82,7 @@ def test_level_is_honoured() -> None:
 @pytest.mark.parametrize("style", ["plain", "console", "json"])
 def test_secrets_never_appear(style: str) -> None:
     """Tokens are taken out of text, fields, nested values, keys, reprs and tracebacks, also fetched ones."""
-    out = configured(
-        REPTARIUM_LOG_FORMAT=style, N8N_RUNNERS_AUTH_TOKEN="hush", N8N_RUNNERS_GRANT_TOKEN="hush-hush"
-    )
+    out = configured(REPTARIUM_LOG_FORMAT=style, N8N_RUNNERS_AUTH_TOKEN="hush", N8N_RUNNERS_GRANT_TOKEN="hush-hush")
     hide_secret("fetched-1")
     log = structlog.get_logger()
 
@@ -198,9 +196,7 @@ def test_task_fields() -> None:
         "node": "Unknown",
         "node_id": "n1",
     }
-    fields = task_finished_fields(
-        outcome="done", seconds=0.0123456, request_bytes=10, result_bytes=20, worker=77
-    )
+    fields = task_finished_fields(outcome="done", seconds=0.0123456, request_bytes=10, result_bytes=20, worker=77)
     assert fields == {"outcome": "done", "ms": 12.35, "request_bytes": 10, "result_bytes": 20, "worker": 77}
     bare = task_finished_fields(outcome="lost", seconds=1, request_bytes=10, result_bytes=None, worker=None)
     assert "result_bytes" not in bare

@@ -17,9 +17,7 @@ def sample(metrics: Metrics, name: str, /, **labels: str) -> float | None:
 
 def series(metrics: Metrics) -> int:
     return sum(
-        len(list(family.samples))
-        for family in metrics.registry.collect()
-        if family.name.startswith("reptarium")
+        len(list(family.samples)) for family in metrics.registry.collect() if family.name.startswith("reptarium")
     )
 
 

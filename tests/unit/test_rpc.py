@@ -7,7 +7,13 @@ import pytest
 import trio
 import trio.testing
 
-from pool.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, RunnerMessage, RunnerRpcCall
+from pool.messages import (
+    BrokerNodeTypes,
+    BrokerRpcResponse,
+    BrokerTaskDataResponse,
+    RunnerMessage,
+    RunnerRpcCall,
+)
 from pool.rpc import CallEnded, RpcRouter
 
 NO_PARAMS = msgspec.Raw(b"[]")
@@ -78,7 +84,7 @@ async def test_task_end_ends_its_calls() -> None:
     async with trio.open_nursery() as nursery:
 
         async def ask() -> None:
-            with pytest.raises(CallEnded, match="ended before helpers.request was answered"):
+            with pytest.raises(CallEnded, match=r"ended before helpers\.request was answered"):
                 await router.call("t", "helpers.request", NO_PARAMS)
 
         nursery.start_soon(ask)

@@ -156,9 +156,7 @@ class Arena:
         worker = await self.pool.lease()
         source = f"{PRELUDE}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
         try:
-            await worker.send(
-                Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2, native=True), b"[]")
-            )
+            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2, native=True), b"[]"))
             kind, payload = await worker.receive(limits or {Kind.RESULT: 2**20, Kind.FAILED: 2**18})
             if kind is Kind.RESULT:
                 return json.loads(bytes(wire.split_head(payload)[1]))
@@ -176,9 +174,7 @@ class Arena:
 @asynccontextmanager
 async def arena(size: int = 3, test_hook: bool = True, **isolation: Any) -> AsyncIterator[Arena]:
     """A warm pool with this isolation."""
-    config = wire.ZygoteConfig(
-        language=LanguagePolicy(), isolation=IsolationConfig(**isolation), test_hook=test_hook
-    )
+    config = wire.ZygoteConfig(language=LanguagePolicy(), isolation=IsolationConfig(**isolation), test_hook=test_hook)
     pool = WorkerPool(config, size=size)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)

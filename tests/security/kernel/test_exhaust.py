@@ -5,8 +5,6 @@ the other all the time. Each must end in one clear outcome within its limits, le
 alone, and leave nothing behind.
 """
 
-# ruff: noqa: E501 -- tables of attacks and programs read best with one line each
-
 from __future__ import annotations
 
 import json

@@ -2,8 +2,6 @@
 judged from inside and outside.
 """
 
-# ruff: noqa: E501 -- tables of attacks and programs read best with one line each
-
 from __future__ import annotations
 
 import json
@@ -385,9 +383,7 @@ def test_attacks_are_real() -> None:
             f"answer = {code[name]}\nif os.getpid() != own: os._exit(0)\nanswers[{name!r}] = answer"
             for name in harmless
         )
-        program = "\n".join(
-            (PRELUDE, f"globals().update({facts!r})", "own, answers = os.getpid(), {}", *steps)
-        )
+        program = "\n".join((PRELUDE, f"globals().update({facts!r})", "own, answers = os.getpid(), {}", *steps))
         if AS_ROOT:  # imports first: the user may not reach this interpreter
             program = f"import encodings.idna, subprocess\n{PRELUDE}\nos.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)\n{program}"
         done = subprocess.run(

@@ -2,8 +2,6 @@
 honest refusals for the rest.
 """
 
-# ruff: noqa: E501 -- tables of attacks and programs read best with one line each
-
 from __future__ import annotations
 
 from typing import Any

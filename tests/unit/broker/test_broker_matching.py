@@ -122,9 +122,7 @@ def test_connection_is_asked_who_it_is() -> None:
     """A new connection gets an info request and, once it has answered, the registration."""
     table = Table()
     assert sent(table.core.connect(1, "r", 0.0)) == [(1, BrokerInfoRequest())]
-    assert sent(table.tell(1, RunnerInfo("name", ("python", "javascript")))) == [
-        (1, BrokerRunnerRegistered())
-    ]
+    assert sent(table.tell(1, RunnerInfo("name", ("python", "javascript")))) == [(1, BrokerRunnerRegistered())]
     peer = table.core.peers[1]
     assert (peer.name, peer.types, peer.registered) == ("name", ("python", "javascript"), True)
 
@@ -321,9 +319,7 @@ def test_refusal_after_accepting_is_ignored(table: Table, message: Any) -> None:
     assert table.core.counters.unexpected == 1
 
 
-@pytest.mark.parametrize(
-    "message", [RunnerTaskDone("", RESULT), RunnerTaskError("", TaskErrorData(message="x"))]
-)
+@pytest.mark.parametrize("message", [RunnerTaskDone("", RESULT), RunnerTaskError("", TaskErrorData(message="x"))])
 def test_answer_before_accepting_is_ignored(table: Table, message: Any) -> None:
     """A result for a task that the runner hasn't accepted doesn't count."""
     table.offer(1, "o")

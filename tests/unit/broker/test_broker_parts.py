@@ -159,9 +159,7 @@ def test_an_error_without_a_task_is_nobodys(frame: str) -> None:
 
 def test_settings_by_either_name() -> None:
     """A mapping may use the protocol's names or Python's; what isn't a setting is refused by name."""
-    read = task_settings(
-        {"code": "x", "node_mode": "runOnceForEachItem", "continueOnFail": True, "items": [1]}
-    )
+    read = task_settings({"code": "x", "node_mode": "runOnceForEachItem", "continueOnFail": True, "items": [1]})
     assert (read.node_mode, read.continue_on_fail, bytes(read.items)) == ("runOnceForEachItem", True, b"[1]")
     with pytest.raises(ValueError, match="not a task setting: mode"):
         task_settings({"code": "x", "mode": "y"})

@@ -95,8 +95,7 @@ class ScriptedN8n:
                 "name": "Orders",
                 "active": True,
                 "nodes": [
-                    {"name": name, "type": "t", "parameters": {"of": name, "nested": {"a": 1}}}
-                    for name in NODES
+                    {"name": name, "type": "t", "parameters": {"of": name, "nested": {"a": 1}}} for name in NODES
                 ],
                 "connections": {},
                 "settings": {"executionOrder": "v1"} | ({"timezone": self.timezone} if self.timezone else {}),
@@ -170,7 +169,7 @@ class Channel:
 def supply(n8n: ScriptedN8n, source: str, max_bytes: int = 1 << 20) -> Supply:
     """The names that ``source`` spells, over the scripted n8n."""
     code = compile(source, "<task>", "exec")
-    made = CallNames(Channel(n8n), max_bytes)(source, n8n.inputs, code)
+    made = CallNames(Channel(n8n), max_bytes)(code, n8n.inputs)
     assert made is not None
     return made
 

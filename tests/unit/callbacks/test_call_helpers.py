@@ -25,9 +25,7 @@ def helpers(n8n: ScriptedN8n) -> Any:
     return supply(n8n, "_helpers")(None)["_helpers"]
 
 
-def response(
-    body: Any, content_type: str = "application/json", status: int = 200, **headers: str
-) -> dict[str, Any]:
+def response(body: Any, content_type: str = "application/json", status: int = 200, **headers: str) -> dict[str, Any]:
     """A full response as n8n gives it; bytes as a Buffer."""
     return {
         "statusCode": status,
@@ -63,9 +61,7 @@ def sent(n8n: ScriptedN8n) -> dict[str, Any]:
         ("already text", "text/plain", "already text"),
     ],
 )
-def test_body_by_content_type(
-    n8n: ScriptedN8n, helpers: Any, body: Any, content_type: str, expected: Any
-) -> None:
+def test_body_by_content_type(n8n: ScriptedN8n, helpers: Any, body: Any, content_type: str, expected: Any) -> None:
     """The body is parsed JSON, text or bytes, as the content type says and the content allows."""
     n8n.http[URL] = response(body, content_type)
     assert helpers.http_request(URL) == expected
@@ -93,9 +89,7 @@ def test_keywords(n8n: ScriptedN8n, helpers: Any) -> None:
     assert (posted["method"], posted["body"]) == ("POST", '{"n":1}')
     assert posted["headers"] == {"X-A": "5", "content-type": "application/json"}
     assert ask(json=[])["body"] == "[]"
-    assert ask(json={}, headers={"Content-Type": "application/x"})["headers"] == {
-        "Content-Type": "application/x"
-    }
+    assert ask(json={}, headers={"Content-Type": "application/x"})["headers"] == {"Content-Type": "application/x"}
     form = ask(method="POST", data={"a": "1 2", "b": ["x", "y"]})
     assert (form["body"], form["headers"]) == (
         "a=1+2&b=x&b=y",
@@ -168,14 +162,12 @@ def test_no_response(n8n: ScriptedN8n, helpers: Any) -> None:
         lambda: helpers.request("http://nowhere/"),
         lambda: helpers.request({"uri": "http://nowhere/"}),
     ):
-        with pytest.raises(HttpRequestError, match="GET http://nowhere/: .*getaddrinfo ENOTFOUND") as caught:
+        with pytest.raises(HttpRequestError, match=r"GET http://nowhere/: .*getaddrinfo ENOTFOUND") as caught:
             call()
         assert caught.value.status_code is None
 
 
-@pytest.mark.parametrize(
-    "answer", [None, [], "x", {}, {"statusCode": "200"}, {"statusCode": 200, "headers": 5}]
-)
+@pytest.mark.parametrize("answer", [None, [], "x", {}, {"statusCode": "200"}, {"statusCode": 200, "headers": 5}])
 def test_hostile_response(n8n: ScriptedN8n, helpers: Any, answer: Any) -> None:
     """A response of another shape is an error that says so."""
     n8n.http[URL] = answer
@@ -188,12 +180,11 @@ def test_hostile_response(n8n: ScriptedN8n, helpers: Any, answer: Any) -> None:
 
 @pytest.mark.parametrize(
     ("status", "method", "then", "body"),
-    [(301, "GET", "GET", None), (302, "POST", "GET", None), (303, "PUT", "GET", None), (303, "HEAD", "HEAD", None),
+    [(301, "GET", "GET", None), (302, "POST", "GET", None), (303, "PUT", "GET", None),
+     (303, "HEAD", "HEAD", None),
      (307, "POST", "POST", "b"), (308, "PUT", "PUT", "b"), (302, "PUT", "PUT", "b")],
 )  # fmt: skip
-def test_redirects(
-    n8n: ScriptedN8n, helpers: Any, status: int, method: str, then: str, body: str | None
-) -> None:
+def test_redirects(n8n: ScriptedN8n, helpers: Any, status: int, method: str, then: str, body: str | None) -> None:
     """A redirect that n8n hasn't followed is followed here, as RFC 9110 wants it."""
     n8n.http[URL] = response(b"", status=status, location="../y?z=1")
     n8n.http["http://api.example/y"] = response(b"5")
@@ -207,10 +198,7 @@ def test_redirect_to_another_server(n8n: ScriptedN8n, helpers: Any) -> None:
     """Another server doesn't get the credentials that were meant for the first."""
     n8n.http[URL] = response(b"", status=302, location="http://other.example/")
     n8n.http["http://other.example/"] = response(b"5")
-    assert (
-        helpers.http_request(URL, headers={"authorization": "s", "Cookie": "c", "X": "1"}, auth=("u", "p"))
-        == 5
-    )
+    assert helpers.http_request(URL, headers={"authorization": "s", "Cookie": "c", "X": "1"}, auth=("u", "p")) == 5
     assert sent(n8n)["headers"] == {"X": "1"}
     assert helpers.httpRequest({"url": URL, "auth": {"username": "u"}, "qs": {"a": 1}}) == buffer_bytes(b"5")
     assert "auth" not in sent(n8n)
@@ -273,11 +261,7 @@ def test_reading_files(n8n: ScriptedN8n, helpers: Any) -> None:
     """An item's file as bytes, and what n8n knows about it, under both names."""
     assert helpers.get_binary(0) == helpers.getBinaryDataBuffer(0, "data") == b"one!"
     assert helpers.get_binary(1, "pic") == bytes(range(256))
-    assert (
-        helpers.binary_info(0)
-        == helpers.assertBinaryData(0, "data")
-        == {"mimeType": "text/plain", "bytes": 4}
-    )
+    assert helpers.binary_info(0) == helpers.assertBinaryData(0, "data") == {"mimeType": "text/plain", "bytes": 4}
     assert helpers.binary_info(0).mimeType == "text/plain"
     assert n8n.asked[0] == ("helpers.getBinaryDataBuffer", [0, "data"])
 

@@ -8,13 +8,12 @@ import json
 import pytest
 
 from sandbox.calls import HelperError
+from sandbox.language import LanguagePolicy, compile_task
 from sandbox.names import CallNames, mentioned
 from sandbox.views import View
 from tests.unit.callbacks.scripted import Channel, ScriptedN8n, source, supply, value
 
-EVERYTHING = (
-    "_helpers, _node, _input, _json, _workflow, _execution, _vars, _env, _prev_node, _getWorkflowStaticData"
-)
+EVERYTHING = "_helpers, _node, _input, _json, _workflow, _execution, _vars, _env, _prev_node, _getWorkflowStaticData"
 
 
 @pytest.fixture
@@ -32,6 +31,10 @@ def n8n() -> ScriptedN8n:
         ("for _ in range(3): pass", set()),
         ("_, x = 1, 2\nmatch x:\n    case _: pass", set()),
         ("x = my_node('a'); y = _nodes; z = a_json", set()),
+        ("x = '_node'  # _now", set()),
+        ("def f():\n    return [lambda: _node('A') for x in 'ab']", {"_node"}),
+        ("class A:\n    x = _json", {"_json"}),
+        ("_node = _node('A')", {"_node"}),
         ("_('A').all()", {"_"}),
         ("_ ('A'); _node[\n'B']", {"_", "_node"}),
         ("_ℎelpers.x", {"_helpers"}),
@@ -40,14 +43,14 @@ def n8n() -> ScriptedN8n:
     ],
 )
 def test_what_is_mentioned(code: str, names: set[str]) -> None:
-    """A task gets the names that its code spells, in any letters that Python takes for them, and no others."""
-    assert mentioned(code) == names
+    """A task gets the names that its code uses, in any letters that Python takes for them."""
+    assert mentioned(compile_task(code, LanguagePolicy(("*",)))) == names
 
 
 def test_no_names_no_supply(n8n: ScriptedN8n) -> None:
     """Code that names nothing of ours costs nothing: there is no supply at all."""
     code = "return [i for i in _items]"
-    assert CallNames(Channel(n8n), 1000)(code, [], compile("0", "", "exec")) is None
+    assert CallNames(Channel(n8n), 1000)(compile_task(code, LanguagePolicy()), []) is None
 
 
 def test_nothing_is_asked_before_it_is_used(n8n: ScriptedN8n) -> None:
@@ -66,7 +69,7 @@ def test_nothing_is_asked_before_it_is_used(n8n: ScriptedN8n) -> None:
 
 def test_a_comment_is_no_use(n8n: ScriptedN8n) -> None:
     """`_now` in a comment or a string asks nothing."""
-    assert "_now" not in supply(n8n, "x = '_now'  # _run_index")(None)
+    assert set(supply(n8n, "x = '_now', _item_index  # _run_index")(None)) == {"_item_index"}
     assert n8n.asked == []
 
 
@@ -88,7 +91,7 @@ def test_input(n8n: ScriptedN8n) -> None:
 
 
 def test_current_item(n8n: ScriptedN8n) -> None:
-    """`_json`, `_binary`, `_item_index`, `_input.item` are the current item's; the first's where all run at once."""
+    """`_json`, `_binary`, `_item_index`, `_input.item` are the current item's, or the first's."""
     n8n.inputs[1]["binary"] = {"data": {"fileName": "f"}}
     for name, all_at_once, second in (
         ("_json.id", 20, 10),
@@ -360,7 +363,8 @@ def test_custom_data_limits(n8n: ScriptedN8n, call: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"null", b"[]", b'"x"', b"{}", b'{"workflow": 5}', b'{"workflow": {"nodes": {"a": 1}}}', b"{", b"[" * 50_000,
+    [b"null", b"[]", b'"x"', b"{}", b'{"workflow": 5}', b'{"workflow": {"nodes": {"a": 1}}}', b"{",
+     b"[" * 50_000,
      b'{"workflow":{},"runExecutionData":{"resultData":{"runData":{"Split":5}}}}',
      b'{"workflow":{},"runExecutionData":{"resultData":{"runData":{"Split":[{"data":{"main":[[5]]}}]}}}}'],
 )  # fmt: skip
@@ -372,7 +376,7 @@ def test_wrong_shapes(answer: bytes) -> None:
             return True, answer
 
     code = '_node("Split").all()'
-    made = CallNames(Hostile(), 1000)(code, [], compile(code, "", "exec"))
+    made = CallNames(Hostile(), 1000)(compile(code, "", "exec"), [])
     assert made is not None
     with pytest.raises(HelperError, match="unexpected shape"):
         eval(code, dict(made(None)))  # noqa: S307
@@ -389,9 +393,7 @@ def test_nothing_private_is_within_reach(n8n: ScriptedN8n) -> None:
             continue
         seen.add(id(one))
         module = type(one).__module__
-        assert type(one).__name__ not in ("Channel", "TaskData", "Saved", "Cursor", "Supply", "CallNames"), (
-            one
-        )
+        assert type(one).__name__ not in ("Channel", "TaskData", "Saved", "Cursor", "Supply", "CallNames"), one
         for name in dir(one):
             if name[:2] != "__" and (module.startswith("sandbox") or callable(one)):
                 try:

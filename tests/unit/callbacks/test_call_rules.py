@@ -104,10 +104,7 @@ def test_host_of_an_address() -> None:
 
 def test_base_address() -> None:
     """A relative address and its base are put together here, so that n8n has nothing to put together."""
-    assert (
-        restricted({"url": "/x", "baseURL": "http://api.example.com/v1/"})["url"]
-        == "http://api.example.com/v1/x"
-    )
+    assert restricted({"url": "/x", "baseURL": "http://api.example.com/v1/"})["url"] == "http://api.example.com/v1/x"
     assert restricted({"url": "", "baseURL": "http://api.example.com"})["url"] == "http://api.example.com"
     both = restricted({"url": "http://api.example.com/", "baseURL": "http://evil.com"})
     assert both == {"url": "http://api.example.com/", "disableFollowRedirect": True}
@@ -162,9 +159,7 @@ def test_two_parsers_one_reading() -> None:
         restrict_http(HTTP, raw, HOSTS)
 
 
-@pytest.mark.parametrize(
-    "raw", [b"[]", b"[{},{}]", b'["http://api.example.com"]', b"{}", b"[null]", b"[" * 60_000]
-)
+@pytest.mark.parametrize("raw", [b"[]", b"[{},{}]", b'["http://api.example.com"]', b"{}", b"[null]", b"[" * 60_000])
 def test_other_parameters(raw: bytes) -> None:
     """Anything but one object of options stays in."""
     with pytest.raises(Refused):
@@ -183,8 +178,8 @@ def test_old_request_helper() -> None:
 def test_places() -> None:
     """A read names an item's number and a property; an object with a file's id is somebody else's file."""
     check_place("helpers.getBinaryDataBuffer", b'[0,"data"]')
-    for raw in (b'[0,{"id":"filesystem-v2:workflows/other"}]', b'[-1,"a"]', b'["0","a"]', b"[0]", b'[0,"a","b"]',
-                b"{}", b"[" * 60_000, b'[1.5,"a"]', b'[true,"a"]'):  # fmt: skip
+    for raw in (b'[0,{"id":"filesystem-v2:workflows/other"}]', b'[-1,"a"]', b'["0","a"]', b"[0]",
+                b'[0,"a","b"]', b"{}", b"[" * 60_000, b'[1.5,"a"]', b'[true,"a"]'):  # fmt: skip
         with pytest.raises(Refused):
             check_place("helpers.getBinaryDataBuffer", raw)
 

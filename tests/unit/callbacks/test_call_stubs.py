@@ -22,7 +22,7 @@ USES = """
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reptarium import HttpRequestError, _execution, _helpers, _input, _item, _items, _node, _now, _workflow
+    from reptarium import HttpRequestError, _execution, _helpers, _input, _items, _node, _now, _workflow
 
 count: int = len([item["json"]["n"] for item in _items])
 data: bytes = _helpers.get_binary(0)
@@ -44,8 +44,7 @@ def _classes() -> dict[str, set[str]]:
     for node in TREE.body:
         if isinstance(node, ast.ClassDef):
             members = [
-                getattr(part, "name", None) or getattr(getattr(part, "target", None), "id", "")
-                for part in node.body
+                getattr(part, "name", None) or getattr(getattr(part, "target", None), "id", "") for part in node.body
             ]
             found[node.name] = {member for member in members if member and not member.startswith("__")}
     return found
@@ -71,8 +70,8 @@ def test_names_are_those_of_a_task() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [helpers.Helpers, nodes.Input, nodes.Node, nodes.Nodes, nodes.PreviousNode, nodes.WorkflowView, nodes.CustomData,
-     nodes.Execution, views.LazyView],
+    [helpers.Helpers, nodes.Input, nodes.Node, nodes.Nodes, nodes.PreviousNode, nodes.WorkflowView,
+     nodes.CustomData, nodes.Execution, views.LazyView],
 )  # fmt: skip
 def test_members_are_those_of_the_objects(kind: type[Any]) -> None:
     """Each object has the public members that its stub declares; only inherited ones may be left out."""

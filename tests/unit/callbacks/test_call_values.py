@@ -44,7 +44,8 @@ def test_not_quite_a_buffer() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"nonsense", b'"text"', b"null", b"[1,2]", b'{"type":"Buffer"}', b'{"type":"Buffer","data":[1,256]}',
+    [b"", b"nonsense", b'"text"', b"null", b"[1,2]", b'{"type":"Buffer"}',
+     b'{"type":"Buffer","data":[1,256]}',
      b'{"type":"Buffer","data":[-1]}', b'{"type":"Buffer","data":["a"]}', b'{"type":"Buffer","data":{"0":1}}',
      b'{"type":"Buffer","data":[1.5]}', b"[" * 100_000, b'{"type":"Buffer","data":[99999999999999999999]}'],
 )  # fmt: skip

@@ -66,7 +66,14 @@ def test_unpaired_raises_when_used() -> None:
     """An item that cannot be found raises its reason at the first use, and can still be called."""
     missing = Unpaired(LookupError("no way back"), lambda index: View({"n": index}))
     assert missing(3).n == 3
-    for use in (lambda: missing.json, lambda: missing["json"], lambda: bool(missing), lambda: list(missing)):
+    uses = (
+        lambda: missing.json,
+        lambda: missing["json"],
+        lambda: bool(missing),
+        lambda: list(missing),
+        lambda: str(missing),
+    )
+    for use in uses:
         with pytest.raises(LookupError, match="no way back"):
             use()
 

@@ -153,9 +153,7 @@ async def test_secrets_stay_out_under_any_name(name: str) -> None:
             "envProviderState": {"env": {"N8N_ENCRYPTION_KEY": "s", "A": "b"}},
             "runExecutionData": {"resumeToken": "t"},
         }
-        return BrokerTaskDataResponse(
-            message.task_id, message.request_id, msgspec.Raw(json.dumps(state).encode())
-        )
+        return BrokerTaskDataResponse(message.task_id, message.request_id, msgspec.Raw(json.dumps(state).encode()))
 
     ok, data = await Rig(reply).ask(name, DATA_REQUEST, "data")
     assert ok
@@ -282,9 +280,7 @@ async def test_hostile_answers(autojump_clock: trio.testing.MockClock) -> None:
 
     def rpc_for_data(message: RunnerMessage) -> Answer:
         assert isinstance(message, RunnerTaskDataRequest)
-        return BrokerRpcResponse(
-            message.request_id, message.task_id, "success", msgspec.Raw(b'{"env":"N8N"}')
-        )
+        return BrokerRpcResponse(message.request_id, message.task_id, "success", msgspec.Raw(b'{"env":"N8N"}'))
 
     ok, text = await Rig(rpc_for_data).ask("x", DATA_REQUEST, "data")
     assert not ok

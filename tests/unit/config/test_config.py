@@ -233,9 +233,7 @@ def test_variable_wins_over_its_file(tmp_path: Path) -> None:
 def test_empty_variable_leaves_its_file_in_force(tmp_path: Path) -> None:
     """`NAME=` beside NAME_FILE is how compose files write "not set"."""
     (tmp_path / "token").write_text("from-file")
-    settings = load_settings(
-        {"N8N_RUNNERS_AUTH_TOKEN": "", "N8N_RUNNERS_AUTH_TOKEN_FILE": str(tmp_path / "token")}
-    )
+    settings = load_settings({"N8N_RUNNERS_AUTH_TOKEN": "", "N8N_RUNNERS_AUTH_TOKEN_FILE": str(tmp_path / "token")})
     assert settings.auth_token == "from-file"
 
 

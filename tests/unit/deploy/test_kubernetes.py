@@ -34,9 +34,7 @@ def environ(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, str]:
     return data
 
 
-def container(
-    objects: dict[tuple[str, str], dict[str, Any]], overlay: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def container(objects: dict[tuple[str, str], dict[str, Any]], overlay: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pod's spec and our container in it."""
     name = "n8n-worker" if overlay == "sidecar" else "reptarium"
     pod = objects["Deployment", name]["spec"]["template"]["spec"]
@@ -50,9 +48,7 @@ def test_overlays() -> None:
     assert OVERLAYS == ["deployment", "deployment-keda", "sidecar"]
 
 
-@pytest.mark.parametrize(
-    "path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: str(path.relative_to(DEPLOY))
-)
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_every_file_is_used(path: Path) -> None:
     """Each file is a kustomization or named by the one beside it, and holds one document."""
     assert len([document for document in yaml.safe_load_all(path.read_text()) if document]) == 1

@@ -144,9 +144,7 @@ def test_queries_of_dashboard_and_scaler_are_promql(tool: Any, tmp_path: Path) -
     ]
     group = {
         "name": "queries",
-        "rules": [
-            {"record": f"query:{number}", "expr": expression} for number, expression in enumerate(expressions)
-        ],
+        "rules": [{"record": f"query:{number}", "expr": expression} for number, expression in enumerate(expressions)],
     }
     (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [group]}))
     done = tool("promtool")("check", "rules", tmp_path / "queries.yaml")

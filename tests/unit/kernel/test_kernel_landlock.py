@@ -30,9 +30,7 @@ class TestFeatures:
             (23, 16, 24, 3, 3, (4, 1)),
         ],
     )
-    def test_masks(
-        self, abi: int, rights: int, size: int, net: int, scoped: int, flags: tuple[int, int]
-    ) -> None:
+    def test_masks(self, abi: int, rights: int, size: int, net: int, scoped: int, flags: tuple[int, int]) -> None:
         """Each ABI handles exactly the rights that it knows, in a struct as long as it knows."""
         found = landlock.features(abi)
         assert found.handled_fs == 2**rights - 1
@@ -83,11 +81,7 @@ class TestPaths:
         """The standard library and the packages are granted."""
         import numpy
 
-        granted = [
-            grant.path
-            for grant in grants(paths.readable().roots, paths.own_paths())
-            if grant.kind != "listing"
-        ]
+        granted = [grant.path for grant in grants(paths.readable().roots, paths.own_paths()) if grant.kind != "listing"]
         for module in (struct, numpy):
             file = Path(str(module.__file__)).resolve()
             assert any(str(parent) in granted for parent in file.parents), file

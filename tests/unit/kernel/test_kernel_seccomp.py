@@ -61,9 +61,7 @@ class TestAssembler:
         """For any call and any arguments the compiled worker filter answers what its rules say."""
         rules = seccomp.worker_rules(arch)
         name = data.draw(st.sampled_from(sorted(syscalls.names(arch))))
-        interesting = st.sampled_from(
-            [0, 1, 2, PID, 0x3D0F00, 0x1200011, 0x5401, 2**32, 2**63, 0o2000000, 1030]
-        )
+        interesting = st.sampled_from([0, 1, 2, PID, 0x3D0F00, 0x1200011, 0x5401, 2**32, 2**63, 0o2000000, 1030])
         args = tuple(data.draw(st.lists(interesting | st.integers(0, 2**64 - 1), min_size=6, max_size=6)))
         assert ask(arch, name, *args) == reference(rules, name, args, PID)
 
@@ -359,9 +357,7 @@ class TestZygoteRules:
         """Whatever a worker may do, the baseline under it lets through."""
         name = data.draw(st.sampled_from(sorted(syscalls.names(arch))))
         args = tuple(
-            data.draw(
-                st.lists(st.sampled_from([0, 1, 2, 17, PID, 0x3D0F00, 1030, 2**40]), min_size=6, max_size=6)
-            )
+            data.draw(st.lists(st.sampled_from([0, 1, 2, 17, PID, 0x3D0F00, 1030, 2**40]), min_size=6, max_size=6))
         )
         if ask(arch, name, *args) == ALLOW:
             assert ask(arch, name, *args, filters=ZYGOTE) == ALLOW
@@ -418,9 +414,7 @@ if worker:
 
 
 class TestForReal:
-    pytestmark = pytest.mark.skipif(
-        syscalls.machine() is None or seccomp.available() != 0, reason="no seccomp here"
-    )
+    pytestmark = pytest.mark.skipif(syscalls.machine() is None or seccomp.available() != 0, reason="no seccomp here")
 
     def test_refusals(self) -> None:
         """Under both filters the kernel refuses processes, sockets, writes and shared memory with EPERM;
@@ -453,9 +447,7 @@ report({
         assert answers.pop("clone3") == "ENOSYS"
         assert set(answers.values()) == {"EPERM"}, answers
 
-    @pytest.mark.parametrize(
-        "name", ["ptrace", "process_vm_readv", "bpf", "io_uring_setup", "unshare", "keyctl"]
-    )
+    @pytest.mark.parametrize("name", ["ptrace", "process_vm_readv", "bpf", "io_uring_setup", "unshare", "keyctl"])
     def test_kills(self, name: str) -> None:
         """A hopeless call ends the process with SIGSYS."""
         answers, status = child(

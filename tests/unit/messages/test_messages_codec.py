@@ -210,13 +210,9 @@ def test_unknown_kinds_are_told_apart_from_faults(frame: str) -> None:
 
 def test_the_other_sides_messages_are_unknown() -> None:
     """A runner's message is not a broker's, and the other way round."""
-    assert decode_broker_message('{"type":"runner:taskaccepted","taskId":"t"}') == Unknown(
-        "runner:taskaccepted"
-    )
+    assert decode_broker_message('{"type":"runner:taskaccepted","taskId":"t"}') == Unknown("runner:taskaccepted")
     assert decode_runner_message('{"type":"broker:drain"}') == Unknown("broker:drain")
-    assert decode_broker_message('{"type":"runner:taskaccepted","taskId":"\\ud83d"}') == Unknown(
-        "runner:taskaccepted"
-    )
+    assert decode_broker_message('{"type":"runner:taskaccepted","taskId":"\\ud83d"}') == Unknown("runner:taskaccepted")
 
 
 MALFORMED: list[tuple[str | bytes, str, str | None, str | None]] = [
@@ -297,9 +293,7 @@ MALFORMED: list[tuple[str | bytes, str, str | None, str | None]] = [
 
 
 @pytest.mark.parametrize(("frame", "fault", "kind", "task_id"), MALFORMED, ids=lambda v: repr(v)[:50])
-def test_malformed_frames_are_values_too(
-    frame: str | bytes, fault: str, kind: str | None, task_id: str | None
-) -> None:
+def test_malformed_frames_are_values_too(frame: str | bytes, fault: str, kind: str | None, task_id: str | None) -> None:
     """The fault is named, and kind and task id are kept where they can be read."""
     got = decode_broker_message(frame)
     assert isinstance(got, Malformed)

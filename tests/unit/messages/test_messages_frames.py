@@ -171,9 +171,7 @@ def test_rpcresponse(start: Callable[[str], RunnerSession]) -> None:
     """broker:rpcresponse goes to the waiting call of the running task, with or without data."""
     session = start(TASK)
     for data, raw in ((', "data": {"a": [1]}', b'{"a": [1]}'), ("", b"null")):
-        text = (
-            f'{{"type": "broker:rpcresponse", "callId": "c", "taskId": "{TASK}", "status": "success"{data}}}'
-        )
+        text = f'{{"type": "broker:rpcresponse", "callId": "c", "taskId": "{TASK}", "status": "success"{data}}}'
         response = BrokerRpcResponse("c", TASK, "success", msgspec.Raw(raw))
         assert feed(session, text) == [Deliver(TASK, "c", response)]
 

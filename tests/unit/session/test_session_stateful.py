@@ -49,9 +49,7 @@ SETTINGS = TaskSettings(code="return 1")
 class Broker(RuleBasedStateMachine):
     @initialize(capacity=st.integers(0, 4), seed=st.integers(0, 99))
     def connect(self, capacity: int, seed: int) -> None:
-        self.session = RunnerSession(
-            name="R", capacity=capacity, rng=random.Random(seed), settings_timeout=7.0
-        )
+        self.session = RunnerSession(name="R", capacity=capacity, rng=random.Random(seed), settings_timeout=7.0)
         self.now = 100.0
         self.capacity = capacity
         self.ids: set[str] = set()  # every offer ever seen
@@ -223,9 +221,7 @@ class Broker(RuleBasedStateMachine):
         task = self.pick(data)
         was = self.accepted.get(task)
         actions = self.session.finish(task, outcome, self.now)
-        verdicts = [
-            a.message for a in actions if isinstance(a, Send) and not isinstance(a.message, RunnerTaskOffer)
-        ]
+        verdicts = [a.message for a in actions if isinstance(a, Send) and not isinstance(a.message, RunnerTaskOffer)]
         if was is None or self.lost:
             assert verdicts == []
         elif was == "killed":
@@ -297,9 +293,7 @@ class Broker(RuleBasedStateMachine):
             return
         assert self.session.accepted == len(self.accepted)
         if self.session.state == "registered":
-            assert self.session.open_offers + self.session.accepted == max(
-                self.capacity, self.session.accepted
-            )
+            assert self.session.open_offers + self.session.accepted == max(self.capacity, self.session.accepted)
         else:
             assert self.session.open_offers == 0
 

@@ -104,15 +104,11 @@ def logs(actions: list[Action]) -> list[tuple[str, str]]:
 
 
 def offers(actions: list[Action]) -> list[str]:
-    return [
-        a.message.offer_id for a in actions if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)
-    ]
+    return [a.message.offer_id for a in actions if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)]
 
 
 def without_offers(actions: list[Action]) -> list[Action]:
-    return [
-        a for a in unlogged(actions) if not (isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer))
-    ]
+    return [a for a in unlogged(actions) if not (isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer))]
 
 
 # -- the table
@@ -133,9 +129,9 @@ def test_the_only_impossible_pairs_are_those_that_only_a_live_task_can_meet() ->
 
 def test_an_ended_task_comes_back_only_through_a_new_accept() -> None:
     """No event but ACCEPT leads out of ENDED."""
-    assert {
-        event for event, cell in TRANSITIONS[TaskState.ENDED].items() if cell.next is not TaskState.ENDED
-    } == {Event.ACCEPT}
+    assert {event for event, cell in TRANSITIONS[TaskState.ENDED].items() if cell.next is not TaskState.ENDED} == {
+        Event.ACCEPT
+    }
 
 
 # -- the session
@@ -157,9 +153,7 @@ def test_registration_offers_every_slot() -> None:
     out = session.receive(BrokerRunnerRegistered(), 0.0)
     assert offers(out) == ["o1", "o2", "o3"]
     assert session.state == "registered"
-    validities = [
-        a.message.valid_for for a in out if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)
-    ]
+    validities = [a.message.valid_for for a in out if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)]
     assert all(5000 <= v <= 5000 * (1 + JITTER) for v in validities)
     assert len(set(validities)) == 3
     assert (session.open_offers, session.accepted, session.running) == (3, 0, 0)
@@ -168,9 +162,7 @@ def test_registration_offers_every_slot() -> None:
 def test_repeated_registration_changes_nothing() -> None:
     """A second runnerregistered sends no second set of offers."""
     session = registered(2)
-    assert logs(out := session.receive(BrokerRunnerRegistered(), 1.0)) == [
-        ("debug", "repeated registration ignored")
-    ]
+    assert logs(out := session.receive(BrokerRunnerRegistered(), 1.0)) == [("debug", "repeated registration ignored")]
     assert unlogged(out) == []
 
 
@@ -280,9 +272,7 @@ def test_a_stale_offer_is_good_for_any_free_slot() -> None:
     out = session.receive(BrokerTaskOfferAccept("u", "o3"), 5.02)
     assert unlogged(out) == [Reserve("u"), Send(RunnerTaskAccepted("u"))]
     assert (session.open_offers, session.accepted) == (0, 2)
-    assert Send(RunnerTaskRejected("v", "at capacity")) in session.receive(
-        BrokerTaskOfferAccept("v", "o4"), 5.03
-    )
+    assert Send(RunnerTaskRejected("v", "at capacity")) in session.receive(BrokerTaskOfferAccept("v", "o4"), 5.03)
 
 
 def test_a_replaced_offer_is_forgotten_after_its_time() -> None:

@@ -1,0 +1,89 @@
+"""Speed of the language layer: hot loops in the sandbox against plain CPython in the same run.
+
+``python -m pool.bench.language``. Both sides run the same program as a function; they alternate, and a
+row's ratio is the median of the per-round ratios.
+"""
+
+from __future__ import annotations
+
+import statistics
+import textwrap
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sandbox.language import LanguagePolicy, compile_task, make_namespace, run
+from sandbox.language.modules import importer
+
+POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
+
+CASES: dict[str, str] = {
+    "dict field sums": "rows = [{'n': i} for i in range(1000)]\nt = 0\nfor _ in range(20):\n    for r in rows:\n        t += r['n']\nreturn t",
+    "building dicts": "return [{'a': i, 'b': i * 2, 'c': {'d': i}} for i in range(8000)]",
+    "string building": "out = []\nfor i in range(8000):\n    out.append('x' + str(i) + f'{i:>5}')\nreturn ','.join(out)",
+    "nested indexing": "d = {'a': [{'b': {'c': 1}}]}\nt = 0\nfor i in range(20000):\n    t += d['a'][0]['b']['c']\nreturn t",
+    "method calls": "class A:\n    def __init__(self):\n        self.v = 1\n    def get(self, n):\n        return self.v + n\na = A()\nt = 0\nfor i in range(20000):\n    t += a.get(i)\nreturn t",
+    "comprehensions": "return sum(len([x * x for x in range(50) if x % 2]) for _ in range(400))",
+    "unpacking": "t = 0\nfor i in range(20000):\n    a, (b, *c) = i, [1, 2, 3]\n    t += a + b\nreturn t",
+    "attribute +=": "class A:\n    n = 0\na = A()\nfor i in range(30000):\n    a.n += i\nreturn a.n",
+}
+
+SCRIPT = (
+    "from datetime import datetime\n"
+    + "\n".join(
+        f"def f{i}(rows):\n    out = []\n    for row in rows:\n        if row['json'].get('n', 0) > {i}:\n            out.append({{'n': row['json']['n'] + 1}})\n    return out\nx{i} = f{i}([])\ny{i} = len(x{i}) * 2\nz{i} = f'{{y{i}:>4}}'"
+        for i in range(6)
+    )
+    + "\nreturn x0"
+)
+
+
+class Row(NamedTuple):
+    """``value`` is a ratio sandbox/plain, or microseconds for the costs at the end."""
+
+    name: str
+    value: float
+    unit: str
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(rounds: int = 15) -> list[Row]:
+    """A row per hot loop, then the warm façade import and the compilation of a 56-line script."""
+    rows = []
+    for name, source in CASES.items():
+        plain_names: dict[str, Callable[[], object]] = {}
+        exec(f"def plain():\n{textwrap.indent(source, '    ')}", {}, plain_names)  # noqa: S102 - our own text
+        plain, code = plain_names["plain"], compile_task(source, POLICY)
+        namespace = make_namespace(POLICY, {})
+        ratios = []
+        for _ in range(rounds):
+            expected = _timed(plain)
+            ratios.append(_timed(lambda code=code, namespace=namespace: run(code, namespace)) / expected)  # type: ignore[misc]
+        rows.append(Row(name, statistics.median(ratios), "ratio"))
+    imports = importer(POLICY)
+    imports.import_("json", True)
+    rows.append(Row("façade import, warm", _cost(lambda: imports.import_("json", True), rounds), "µs"))
+    rows.append(Row("make_namespace", _cost(lambda: make_namespace(POLICY, {"_items": []}), rounds), "µs"))
+    rows.append(
+        Row(
+            f"compile, {len(SCRIPT.splitlines())} lines",
+            _cost(lambda: compile_task(SCRIPT, POLICY), rounds),
+            "µs",
+        )
+    )
+    return rows
+
+
+def _cost(call: Callable[[], object], rounds: int) -> float:
+    call()
+    return statistics.median(_timed(call) for _ in range(rounds * 4)) * 1e6
+
+
+if __name__ == "__main__":
+    for row in measure():
+        print(f"{row.name:24} {row.value:8.3f} {row.unit}")
