@@ -262,23 +262,3 @@ async def test_console_limit() -> None:
             assert value(await handle.outcome()) == 1
             assert "REPTARIUM_MAX_CONSOLE" in handle.console[-1][0]
             assert len(handle.console) < 200
-
-
-async def test_thousand_tasks_at_fifty_concurrent() -> None:
-    """1,000 tasks, 50 in flight, on 10 slots: each gets its own right result."""
-    with trio.fail_after(120):
-        async with embedded_runner(make_settings(max_concurrency=10, warm_workers=10)) as broker:
-            turns = trio.CapacityLimiter(50)
-            results: dict[int, Any] = {}
-
-            async def one(number: int) -> None:
-                async with turns:
-                    code = "return [{'json': {'n': _items[0]['json']['n'], 'square': _items[0]['json']['n'] ** 2}}]"
-                    handle = broker.submit({"code": code, "items": [{"json": {"n": number}}]})
-                    results[number] = value(await handle.outcome())
-
-            async with trio.open_nursery() as nursery:
-                for number in range(1000):
-                    nursery.start_soon(one, number)
-            assert results == {n: [{"json": {"n": n, "square": n * n}}] for n in range(1000)}
-            assert broker.counters.errors == 0

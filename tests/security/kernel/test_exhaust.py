@@ -7,12 +7,13 @@ alone, and leave nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import traceback
-from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trio
 from arena import PRELUDE
@@ -134,15 +135,12 @@ class Outcomes:
 
 
 def _processes() -> set[int]:
-    """Workers that exist now, by the name that they gave themselves."""
+    """Workers of ours that exist now, by the name that they gave themselves."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if (entry / "comm").read_text().startswith("reptarium-busy"):
-                    found.add(int(entry.name))
-            except OSError:
-                continue
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.name().startswith("reptarium-busy"):
+                found.add(child.pid)
     return found
 
 

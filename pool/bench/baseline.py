@@ -1,0 +1,135 @@
+"""A runner to compare with: each task forks from a multiprocessing forkserver and imports its needs anew.
+
+    N8N_RUNNERS_TASK_BROKER_URI=... N8N_RUNNERS_AUTH_TOKEN=... python -m pool.bench.baseline [--offer-interval S]
+
+No sandbox, no helpers, no reconnect: only the way a task gets its process is of interest. By default a
+free slot is offered at once, which flatters it; ``--offer-interval 0.25`` tops offers up every quarter
+of a second, as runners do that poll.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import trio
+
+from pool.bench import baseline_task
+from pool.link import Connection, connect, fetch_grant
+from pool.messages import (
+    BrokerInfoRequest,
+    BrokerRunnerRegistered,
+    BrokerTaskOfferAccept,
+    BrokerTaskSettings,
+    RunnerInfo,
+    RunnerTaskAccepted,
+    RunnerTaskDone,
+    RunnerTaskError,
+    RunnerTaskOffer,
+    TaskDoneData,
+    TaskErrorData,
+    TaskSettings,
+    decode_broker_message,
+)
+
+_TIMEOUT = 60.0
+
+
+class _Baseline:
+    def __init__(self, connection: Connection, slots: int, interval: float) -> None:
+        self._connection, self._slots, self._interval = connection, slots, interval
+        self._held, self._offers, self._registered = 0, 0, False
+
+    def _offer(self) -> None:
+        while self._registered and self._held < self._slots:
+            self._held += 1
+            self._offers += 1
+            self._connection.send_nowait(RunnerTaskOffer(f"offer-{self._offers}", -1))
+
+    async def _poll(self) -> None:
+        while True:
+            await trio.sleep(self._interval)
+            self._offer()
+
+    async def serve(self) -> None:
+        async with trio.open_nursery() as nursery:
+            if self._interval:
+                nursery.start_soon(self._poll)
+            async for frame in self._connection.frames():
+                message = decode_broker_message(frame)
+                if isinstance(message, BrokerInfoRequest):
+                    self._connection.send_nowait(RunnerInfo("baseline"))
+                elif isinstance(message, BrokerRunnerRegistered):
+                    self._registered = True
+                    self._offer()
+                elif isinstance(message, BrokerTaskOfferAccept):
+                    self._connection.send_nowait(RunnerTaskAccepted(message.task_id))
+                elif isinstance(message, BrokerTaskSettings):
+                    nursery.start_soon(self._run, message.task_id, message.settings)
+            nursery.cancel_scope.cancel()
+
+    async def _run(self, task_id: str, settings: TaskSettings) -> None:
+        try:
+            per_item = settings.node_mode == "runOnceForEachItem"
+            work = partial(_in_process, settings.code, bytes(settings.items), per_item)
+            ok, data = await trio.to_thread.run_sync(work)
+        except OSError as error:
+            ok, data = False, str(error).encode()
+        if ok:
+            await self._connection.send(RunnerTaskDone(task_id, TaskDoneData(msgspec.Raw(data))))
+        else:
+            await self._connection.send(RunnerTaskError(task_id, TaskErrorData(message=data.decode())))
+        self._held -= 1
+        if not self._interval:
+            self._offer()
+
+
+def _in_process(code: str, items: bytes, per_item: bool) -> tuple[bool, bytes]:
+    """One task in a process of its own, over a pipe. Blocks; called in a thread."""
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=baseline_task.main, args=(theirs,))
+    process.start()
+    theirs.close()
+    try:
+        ours.send_bytes(json.dumps([code, per_item]).encode())
+        ours.send_bytes(items)
+        if not ours.poll(_TIMEOUT):
+            return False, b"Task execution timed out"
+        head = ours.recv_bytes()
+        return head == b"ok", ours.recv_bytes()
+    except EOFError:
+        return False, b"The task's process ended without a result"
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        ours.close()
+
+
+async def _main(arguments: argparse.Namespace, environ: Any) -> None:
+    base = environ["N8N_RUNNERS_TASK_BROKER_URI"].rstrip("/")
+    grant = await fetch_grant(base, "/runners", environ["N8N_RUNNERS_AUTH_TOKEN"])
+    slots = int(environ.get("N8N_RUNNERS_MAX_CONCURRENCY", "5"))
+    async with connect(base, "/runners", f"baseline-{os.getpid()}", grant, 2**30) as connection:
+        await _Baseline(connection, slots, arguments.offer_interval).serve()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until the broker closes the connection."""
+    parser = argparse.ArgumentParser(prog="python -m pool.bench.baseline")
+    parser.add_argument("--offer-interval", type=float, default=0.0, help="seconds; 0: offer at once")
+    # the forkserver first: it must not inherit the connection, nor import what this process has
+    multiprocessing.get_context("forkserver").Process(target=int).start()
+    trio.run(_main, parser.parse_args(argv), os.environ)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

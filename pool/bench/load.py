@@ -1,0 +1,172 @@
+"""The load generator: closed loop and open loop, over one broker, into one :class:`Round`.
+
+Closed loop: a fixed number of tasks is in flight. Open loop: tasks arrive at a rate, and a task's
+latency counts from when it *should* have arrived, so that a stall of runner or generator shows up
+in every task that it delayed and not only in the one that it hit.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from pool.bench.cases import Case
+from pool.bench.runners import Site
+from pool.bench.stats import Usage, usage
+from pool.broker import Outcome
+
+Choose = Callable[[], Case]
+
+#: Tasks that may be in flight in the open loop: beyond that the runner is hopelessly behind (explicit overload).
+MAX_OPEN = 5000
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How much load: ``tasks`` or ``duration`` (seconds), and ``concurrency`` or ``rate`` (tasks/s)."""
+
+    tasks: int | None = None
+    duration: float | None = None
+    concurrency: int = 50
+    rate: float | None = None
+    pause: float = 0.0
+    seed: int = 1
+
+
+class Round:
+    """What one round measured. ``starts`` and ``latencies`` are seconds, in step; ``starts`` count from the round's."""
+
+    def __init__(self) -> None:
+        self.starts = array("d")
+        self.latencies = array("d")
+        self.endings: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.shed = 0
+        self.rejects = 0
+        self.expired = 0
+        self.wall = 0.0
+        self.cpu = 0.0
+        self.own_cpu = 0.0
+        self.samples: list[tuple[int, Usage]] = []
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks have ended."""
+        return len(self.latencies)
+
+    @property
+    def failures(self) -> int:
+        """How many didn't end as they must."""
+        return sum(count for kind, count in self.endings.items() if kind.startswith("wrong"))
+
+    def add(self, case: Case, number: int, start: float, outcome: Outcome, console: int, ended: float) -> None:
+        """Record one task. ``start`` and ``ended`` are seconds since the round began."""
+        self.starts.append(start)
+        self.latencies.append(ended - start)
+        if case.right(number, outcome, console):
+            self.endings[outcome.status] += 1
+            return
+        self.endings[f"wrong: {outcome.status} for {case.expect}"] += 1
+        if len(self.wrong) < 20:
+            said = outcome.error.message if outcome.error is not None else "another task's result"
+            self.wrong.append(f"{case.name} {number}: {outcome.status}: {said}")
+
+
+async def _rpc(task: object, name: str, params: object) -> dict[str, str]:
+    return {"mimeType": "text/plain"}
+
+
+async def run_round(
+    site: Site, choose: Choose, plan: Plan, *, sample_every: float = 1.0, progress: Callable[[int], None] | None = None
+) -> Round:
+    """Load ``site`` as ``plan`` says. ``progress`` gets the number of ended tasks now and then."""
+    found = Round()
+    site.broker.rpc_handler = _rpc
+    counters = site.broker.counters
+    rejects, expired = counters.rejects, counters.offers_expired
+    before = usage(site.processes())
+    own = time.process_time()
+    begun = time.perf_counter()
+
+    async def sample() -> None:
+        while True:
+            await trio.sleep(sample_every)
+            found.samples.append((found.tasks, usage(site.processes())))
+            if progress is not None:
+                progress(found.tasks)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sample)
+        if plan.rate is None:
+            await _closed(site, choose, plan, found, begun)
+        else:
+            await _open(site, choose, plan, found, begun)
+        nursery.cancel_scope.cancel()
+    found.wall = time.perf_counter() - begun
+    found.own_cpu = time.process_time() - own
+    after = usage(site.processes())
+    found.samples.append((found.tasks, after))
+    found.cpu = after.cpu - before.cpu
+    found.rejects, found.expired = counters.rejects - rejects, counters.offers_expired - expired
+    return found
+
+
+async def _one(site: Site, case: Case, number: int, found: Round, begun: float, start: float) -> None:
+    handle = site.broker.submit(case.settings(number), timeout=case.timeout)
+    if case.cancel_after is not None:
+        await trio.sleep(case.cancel_after)
+        handle.cancel()
+    outcome = await handle.outcome()
+    found.add(case, number, start, outcome, len(handle.console), time.perf_counter() - begun)
+
+
+async def _closed(site: Site, choose: Choose, plan: Plan, found: Round, begun: float) -> None:
+    ends = math.inf if plan.duration is None else begun + plan.duration
+    limit = plan.tasks if plan.tasks is not None else math.inf
+    given = 0
+
+    async def client() -> None:
+        nonlocal given
+        while given < limit and time.perf_counter() < ends:
+            given += 1
+            await _one(site, choose(), given, found, begun, time.perf_counter() - begun)
+            if plan.pause:
+                await trio.sleep(plan.pause)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(plan.concurrency):
+            nursery.start_soon(client)
+
+
+async def _open(site: Site, choose: Choose, plan: Plan, found: Round, begun: float) -> None:
+    assert plan.rate is not None
+    ends = math.inf if plan.duration is None else plan.duration
+    limit = plan.tasks if plan.tasks is not None else math.inf
+    rng = random.Random(plan.seed)
+    due, number, flying = 0.0, 0, 0
+
+    async def one(case: Case, number: int, start: float) -> None:
+        nonlocal flying
+        await _one(site, case, number, found, begun, start)
+        flying -= 1
+
+    async with trio.open_nursery() as nursery:
+        while number < limit and due < ends:
+            due += rng.expovariate(plan.rate)  # a Poisson process: people don't arrive in step
+            number += 1
+            wait = due - (time.perf_counter() - begun)
+            if wait > 0:
+                await trio.sleep(wait)
+            else:
+                await trio.lowlevel.checkpoint()
+            if flying >= MAX_OPEN:
+                found.shed += 1
+                continue
+            flying += 1
+            nursery.start_soon(one, choose(), number, due)

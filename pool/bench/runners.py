@@ -1,0 +1,133 @@
+"""Runners under load: child processes that are told where the embedded broker is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+import trio
+
+from pool.broker import Broker, BrokerConfig, open_broker
+
+#: How long a runner may take from its start to its registration, and to end after SIGTERM (seconds).
+START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
+
+OWN = shlex.join([sys.executable, "-m", "pool", "run"])
+BASELINE = shlex.join([sys.executable, "-m", "pool.bench.baseline"])
+#: Short names that ``--runner-cmd`` and ``--against`` understand.
+KNOWN = {"reptarium": OWN, "baseline": BASELINE, "baseline-polling": BASELINE + " --offer-interval 0.25"}
+
+#: What a runner under load is started with, unless the environment or the case says otherwise.
+DEFAULTS = {
+    "N8N_RUNNERS_MAX_CONCURRENCY": "10",
+    "N8N_RUNNERS_STDLIB_ALLOW": "*",
+    "N8N_RUNNERS_TASK_TIMEOUT": "300",
+    "REPTARIUM_LOG_LEVEL": "warn",
+}
+
+
+class RunnerProcess:
+    """One runner process. ``registered_after`` is seconds from its start to its registration."""
+
+    def __init__(self, command: str, broker: Broker, environ: Mapping[str, str]) -> None:
+        self.command = KNOWN.get(command, command)
+        self.registered_after = 0.0
+        self._environ = {
+            **DEFAULTS,
+            **os.environ,
+            "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
+            "N8N_RUNNERS_AUTH_TOKEN": broker.config.auth_token,
+            **environ,
+        }
+        if "PYTHONPATH" not in self._environ:
+            # a checkout that isn't installed: the child finds the package where we found it
+            self._environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> psutil.Process:
+        """The process. Raises RuntimeError before :meth:`start`."""
+        if self._process is None:
+            raise RuntimeError("the runner has not been started")
+        return psutil.Process(self._process.pid)
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self, preexec: Sequence[str] = ()) -> None:
+        """Start it, behind the command ``preexec`` (such as ``prlimit``) when there is one. Raises OSError."""
+        # trio's own process would need a nursery for its life; this one outlives cancelled scopes and is reaped in stop
+        self._process = subprocess.Popen([*preexec, *shlex.split(self.command)], env=self._environ)
+
+    async def stop(self, *, kill: bool = False) -> int:
+        """SIGTERM (or SIGKILL), wait, and SIGKILL when that takes too long. Returns the exit status."""
+        process = self._process
+        assert process is not None
+        if process.poll() is None:
+            process.kill() if kill else process.terminate()
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(STOP_TIMEOUT):
+                while process.poll() is None:
+                    await trio.sleep(0.01)
+            if process.poll() is None:
+                process.kill()
+            return process.wait()
+
+
+class Site:
+    """A broker and its runners."""
+
+    def __init__(self, label: str, broker: Broker, runners: list[RunnerProcess]) -> None:
+        self.label, self.broker, self.runners = label, broker, runners
+
+    def processes(self) -> list[psutil.Process]:
+        """The runners that live."""
+        found = []
+        for runner in self.runners:
+            with suppress(psutil.NoSuchProcess):
+                found.append(runner.process)
+        return found
+
+
+@asynccontextmanager
+async def open_site(
+    label: str, command: str, *, runners: int = 1, environ: Mapping[str, str] | None = None, config: BrokerConfig | None = None
+) -> AsyncIterator[Site]:
+    """A broker with ``runners`` registered runners, stopped on exit.
+
+    Raises RuntimeError when a runner ends or isn't registered in time.
+    """
+    async with open_broker(config or BrokerConfig()) as broker:
+        site = Site(label, broker, [])
+        try:
+            for _ in range(runners):
+                runner = RunnerProcess(command, broker, environ or {})
+                started = trio.current_time()
+                runner.start()
+                site.runners.append(runner)
+                await registered(site, len(site.runners))
+                runner.registered_after = trio.current_time() - started
+            yield site
+        finally:
+            for runner in site.runners:
+                await runner.stop()
+
+
+async def registered(site: Site, count: int, timeout: float = START_TIMEOUT) -> None:
+    """Wait until ``count`` runners are registered. Raises RuntimeError for one that has ended, or is too slow."""
+    with trio.move_on_after(timeout):
+        while sum(view.registered for view in site.broker.runners) < count:
+            for runner in site.runners:
+                if runner.status is not None:
+                    raise RuntimeError(f"the runner ended with status {runner.status}: {runner.command}")
+            await trio.sleep(0.005)
+        return
+    raise RuntimeError(f"{count} runners were not registered within {timeout:g} s: {site.runners[-1].command}")
