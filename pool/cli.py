@@ -29,9 +29,8 @@ FAILED, BAD_INPUT, BAD_CONFIG = 1, 2, 78
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
-    arguments = _parser().parse_args(argv)
     try:
-        status: int = arguments.call(arguments)
+        return _dispatch(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         print(f"reptarium: {error}", file=sys.stderr)
         return BAD_CONFIG
@@ -53,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PoolRefused as error:
         print(f"reptarium: {error}", file=sys.stderr)
         return BAD_CONFIG
-    return status
 
 
 def _find(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -> BaseException | None:
@@ -130,27 +128,33 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="run a handful of example scripts and show what comes out")
     demo.set_defaults(call=_lazily("pool.demo", "main"))
-    bench = commands.add_parser("bench", help="load a runner and measure it", add_help=False)
-    bench.add_argument("rest", nargs=argparse.REMAINDER)
-    bench.set_defaults(call=_lazily("pool.bench.cli", "main", rest=True))
-    doctor = commands.add_parser(
-        "doctor",
-        help="show each layer of isolation: active, partial or missing, and what to change",
-        add_help=False,
-    )
-    doctor.add_argument("rest", nargs=argparse.REMAINDER)
-    doctor.set_defaults(call=_lazily("pool.doctor", "main", rest=True))
+    for name, (_, text) in _OWN_PARSERS.items():
+        commands.add_parser(name, help=text, add_help=False)
     return parser
 
 
-def _lazily(module: str, name: str, *, rest: bool = False) -> Any:
+#: Commands that parse their own arguments: their module, and a line about them.
+_OWN_PARSERS = {
+    "bench": ("pool.bench.cli", "load a runner of this protocol and measure it"),
+    "doctor": ("pool.doctor", "show each layer of isolation: active, partial or missing, and what to change"),
+}
+
+
+def _lazily(module: str, name: str) -> Any:
     """A command of a module that the others needn't pay for."""
 
-    def call(arguments: argparse.Namespace) -> int:
-        command = getattr(importlib.import_module(module), name)
-        return int(command(arguments.rest) if rest else command())
+    def call(_: argparse.Namespace) -> int:
+        return int(getattr(importlib.import_module(module), name)())
 
     return call
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if argv and argv[0] in _OWN_PARSERS:
+        module, _ = _OWN_PARSERS[argv[0]]
+        return int(importlib.import_module(module).main(list(argv[1:])))
+    arguments = _parser().parse_args(argv)
+    return int(arguments.call(arguments))
 
 
 def _seconds(text: str) -> float:

@@ -107,7 +107,7 @@ def test_items_that_are_no_json(script: Path) -> None:
 
 def test_help_for_every_command() -> None:
     """Each command explains itself."""
-    for command in ([], ["run"], ["exec"], ["broker"], ["demo"]):
+    for command in ([], ["run"], ["exec"], ["broker"], ["demo"], ["bench"], ["doctor"]):
         done = reptarium(*command, "--help")
         assert done.returncode == 0
         assert done.stdout.startswith("usage: reptarium")
