@@ -250,8 +250,17 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
     except (BaseExceptionGroup, OSError, HandshakeError, trio.TooSlowError) as error:
         # trio-websocket reports a refused handshake from its reader task, hence in a group
         if opened:
-            raise
+            # a LinkError of the block comes out as it is: in a group, nobody would know it for a lost connection
+            lost, rest = error.split(LinkError) if isinstance(error, BaseExceptionGroup) else (None, error)
+            if lost is None or rest is not None:
+                raise
+            raise _innermost(lost) from None
         raise _explained(uri, error) from None
+
+
+def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _innermost(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:

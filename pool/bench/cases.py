@@ -54,7 +54,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             raw = b'[{"json":{"n":%d},"pairedItem":{"item":0}}]' % number
         else:
             raw = json.dumps(
-                [{"json": {"n": number, "i": i, "name": f"item {i}"}, "pairedItem": {"item": i}} for i in range(self.items)]
+                [
+                    {"json": {"n": number, "i": i, "name": f"item {i}"}, "pairedItem": {"item": i}}
+                    for i in range(self.items)
+                ]
             ).encode()
         return msgspec.structs.replace(base, items=msgspec.Raw(raw))
 

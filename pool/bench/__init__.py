@@ -1,0 +1,1 @@
+"""Load, measurements, faults: what ``reptarium bench`` does."""

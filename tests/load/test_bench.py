@@ -1,0 +1,75 @@
+"""The load generator and the faults, over runners that are real processes. Loopback only, each test bounded."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import trio
+
+from pool.bench import chaos
+from pool.bench.cases import CASES, Mix
+from pool.bench.load import Plan, run_round
+from pool.bench.runners import open_site
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.mark.parametrize("runners", [1, 3])
+async def test_nothing_is_lost_under_faults(runners: int) -> None:
+    """Killed, stopped and disconnected processes, cancels and disorder: one right end a task, whole pools after."""
+    with trio.fail_after(100):
+        found = await chaos.run(seed=7 + runners, runners=runners, duration=5.0, concurrency=20, every=0.2)
+    assert found.broken == []
+    assert set(found.faults) == {
+        "kill_idle_worker", "kill_busy_worker", "kill_zygote", "kill_runner", "stop_worker",
+        "cut_connection", "cancel_burst", "disorder",
+    }  # fmt: skip
+    assert found.outcomes["done"] > 0
+
+
+async def test_connections_cut_in_quick_succession() -> None:
+    """Whatever a runner was sending when its connection broke, it lives on and registers again."""
+    with trio.fail_after(60):
+        found = await chaos.run(seed=3, duration=4.0, concurrency=20, every=0.3, faults=["cut_connection"])
+    assert found.broken == []
+    assert found.outcomes["disconnected"] > 0
+
+
+async def test_mix_under_load_is_all_right() -> None:
+    """Every kind of task in the mix ends as it must, and the runner's tree is measured meanwhile."""
+    with trio.fail_after(60):
+        async with open_site("own", "reptarium") as site:
+            found = await run_round(site, Mix(1), Plan(tasks=200, concurrency=20), sample_every=0.2)
+    assert found.wrong == []
+    assert found.tasks == 200
+    assert found.cpu > 0
+    assert found.samples[-1][1].processes >= 2
+
+
+async def test_open_loop_counts_from_the_intended_arrival() -> None:
+    """With ten times the load that the runner can take, latencies grow with the queue instead of hiding it."""
+    slow = CASES["timeout"]  # 50 ms each on one slot: 20 a second
+    with trio.fail_after(60):
+        async with open_site("own", "reptarium", environ={"N8N_RUNNERS_MAX_CONCURRENCY": "1"}) as site:
+            found = await run_round(site, lambda: slow, Plan(tasks=20, rate=200.0))
+    assert found.failures == 0
+    assert max(found.latencies) >= 10 * 0.05
+    assert found.starts[-1] < found.wall
+
+
+async def test_baseline_gives_the_same_answers() -> None:
+    """The runner that we compare with really does the work: its results are checked like ours."""
+    with trio.fail_after(60):
+        async with open_site("baseline", "baseline") as site:
+            for name in ("trivial", "each100", "failing"):
+                found = await run_round(site, partial(CASES.__getitem__, name), Plan(tasks=5, concurrency=2))
+                assert found.wrong == []
+
+
+async def test_a_runner_that_ends_is_an_error_and_not_a_wait() -> None:
+    """A command that ends at once is reported with its status."""
+    with trio.fail_after(30):
+        with pytest.raises(RuntimeError, match="status 3"):
+            async with open_site("bad", "python3 -c 'raise SystemExit(3)'"):
+                raise AssertionError("a site without a runner was opened")
