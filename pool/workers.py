@@ -190,12 +190,13 @@ class WorkerPool:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_log_lines, stderr)
-                ours.send(msgspec.json.encode(self.config))
-                await self._greet(ours, ready)
-                self._control = ours
-                self._requested = 0
-                self._refill()
-                await self._listen(ours, nursery)
+                with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
+                    ours.send(msgspec.json.encode(self.config))
+                if await self._greet(ours, ready):
+                    self._control = ours
+                    self._requested = 0
+                    self._refill()
+                    await self._listen(ours, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             self._control = None
@@ -236,10 +237,13 @@ class WorkerPool:
             if isinstance(message, wire.Exited):
                 self._exited(message)
 
-    async def _greet(self, control: socket.socket, ready: Callable[[], None]) -> None:
+    async def _greet(self, control: socket.socket, ready: Callable[[], None]) -> bool:
+        """Wait for the zygote's Hello. False when one that replaces another died before that: it is tried again."""
         with trio.move_on_after(START_TIMEOUT):
             packet, _ = await _receive_packet(control)
             if not packet:
+                if self.layers:  # it can start: one did
+                    return False
                 raise PoolRefused("the zygote ended while it started; the log lines above tell why")
             hello = _control_decoder.decode(packet)
             if isinstance(hello, wire.Refusal):
@@ -260,7 +264,7 @@ class WorkerPool:
                 log.warning("a module could not be preloaded", module=name, reason=reason)
             log.info("zygote ready", python=hello.python, modules=hello.preloaded)
             ready()
-            return
+            return True
         raise PoolRefused(f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)")
 
     async def _listen(self, control: socket.socket, nursery: trio.Nursery) -> None:

@@ -165,7 +165,7 @@ MODULE_HOLDERS = frozenset(
 _STDLIB_HOLDERS = frozenset(sys.stdlib_module_names) | {f"_{name}" for name in sys.stdlib_module_names}
 
 #: Names of stdlib modules that everyone uses for data; the modules behind them are allowed ones or
-#: hold nothing, so that reading such an attribute costs nothing. Checked by the façade walk.
+#: hold nothing, so that reading such an attribute costs nothing.
 _COMMON_WORDS = frozenset(
     "calendar email html json numbers string statistics time datetime decimal random queue uuid token "
     "base64 math re secrets select this unittest array copy csv textwrap heapq bisect colorsys zoneinfo".split()

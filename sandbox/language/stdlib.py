@@ -123,7 +123,8 @@ REFUSED: dict[str, str] = {
     name: why
     for why, names in {
         _FILES: "aifc audioop chunk dbm filecmp fileinput glob imghdr linecache mailbox mailcap netrc nturl2path "
-        "ntpath posixpath genericpath shelve shutil sndhdr sqlite3 sunau tempfile uu wave xdrlib zipapp compression",
+        "ntpath posixpath genericpath shelve shutil sndhdr sqlite3 stat sunau tempfile uu wave xdrlib zipapp "
+        "compression",
         _PROCESSES: "multiprocessing pipes pty subprocess concurrent",
         _NETWORK: "asynchat asyncore asyncio cgi ftplib http.client imaplib nntplib poplib select selectors smtpd "
         "smtplib socket socketserver ssl telnetlib webbrowser wsgiref xmlrpc",

@@ -211,3 +211,18 @@ async def test_print_config() -> None:
     assert status == 0
     assert "N8N_RUNNERS_MAX_CONCURRENCY" in said
     assert "hush-hush" not in said
+
+
+async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
+    """A replacement that is killed before it is ready doesn't end the runner: the next one serves."""
+    with trio.fail_after(60):
+        async with open_broker() as broker, running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+            killed: set[int] = set()
+            while len(killed) < 3:
+                for zygote in psutil.Process(process.pid).children():
+                    if zygote.pid not in killed:
+                        killed.add(zygote.pid)
+                        zygote.kill()
+                await trio.sleep(0.001)
+            assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+            assert process.poll() is None
