@@ -284,9 +284,12 @@ class BrokerLink:
                 execution.start(settings)
                 self._runner.metrics.task_started(execution.waited, execution.report.bytes_in)
             case Release(task_id):
-                self._executions[task_id].release()
+                # while a connection falls apart an execution may have ended before the session hears of it
+                if (ended := self._executions.get(task_id)) is not None:
+                    ended.release()
             case Kill(task_id, reason):
-                self._executions[task_id].kill(cancelled(reason).message)
+                if (ended := self._executions.get(task_id)) is not None:
+                    ended.kill(cancelled(reason).message)
             case Deliver(_, _, message):
                 if self._router is not None:
                     self._router.deliver(message)
@@ -373,7 +376,9 @@ class BrokerLink:
             else:
                 rest.append(action)
         if self._session is session:
-            self._do(rest)
+            # a connection that is closed by now is the reader's to notice, not this task's to fail over
+            with suppress(LinkError):
+                self._do(rest)
 
 
 def _first(group: BaseExceptionGroup[LinkError]) -> LinkError:

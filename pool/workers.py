@@ -120,9 +120,13 @@ class WorkerPool:
         return slot[0]
 
     def release(self, worker: Worker) -> None:
-        """Park a leased worker again that was not given a task."""
-        if worker.state == "leased":
+        """Park a leased worker again that was not given a task, if its replacement isn't parked already."""
+        if worker.state != "leased":
+            return
+        if len(self._parked) < self.size or self._waiting:
             self._park(worker)
+        else:
+            self.discard(worker, "surplus")
 
     def discard(self, worker: Worker, reason: str = "done") -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
