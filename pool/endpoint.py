@@ -57,7 +57,8 @@ def make_app(health: HealthSource, metrics: Metrics) -> Starlette:
     """The ASGI application; `serve_endpoint` serves it."""
 
     async def healthz(_request: Request) -> Response:
-        return PlainTextResponse("OK")
+        weak = next((check.detail for check in health.checks() if check.name == "isolation" and check.detail), "")
+        return PlainTextResponse(f"OK\nisolation: {weak}" if weak else "OK")
 
     async def readyz(_request: Request) -> Response:
         checks = health.checks()

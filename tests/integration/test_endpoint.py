@@ -61,6 +61,14 @@ async def test_alive(path: str) -> None:
     assert "server" not in headers
 
 
+async def test_alive_tells_of_missing_isolation() -> None:
+    """A runner that started without a layer (best-effort) is alive, and says what it lacks."""
+    with trio.fail_after(10):
+        async with endpoint(Health(Check("isolation", True, "landlock missing: ENOSYS")), Metrics()) as url:
+            status, _, body = await get(url, "/healthz")
+    assert (status, body) == (200, b"OK\nisolation: landlock missing: ENOSYS")
+
+
 async def test_ready() -> None:
     """With every check fulfilled readiness is 200."""
     with trio.fail_after(10):
