@@ -219,12 +219,6 @@ class BrokerLink:
                         services.cancel_scope.cancel()
                         connection.close()
                         self._do(session.disconnected())
-        except BaseExceptionGroup as group:
-            # one task's LinkError among the cancelled others is what happened
-            links, rest = group.split(LinkError)
-            if rest is not None or links is None:
-                raise
-            raise _first(links) from None
         finally:
             self._session = self._connection = self._router = self._nursery = None
             self._executions.clear()
@@ -379,11 +373,3 @@ class BrokerLink:
             # a connection that is closed by now is the reader's to notice, not this task's to fail over
             with suppress(LinkError):
                 self._do(rest)
-
-
-def _first(group: BaseExceptionGroup[LinkError]) -> LinkError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, LinkError)
-    return error

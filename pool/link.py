@@ -124,12 +124,17 @@ class Connection:
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed."""
-        await self._room.acquire()
+        self._unwritten += 1  # from now on: a shutdown must not close while this waits for room
+        try:
+            await self._room.acquire()
+        except trio.Cancelled:
+            self._unwritten -= 1
+            raise
         try:
             self._outbox.send_nowait((encode(message), True))
-            self._unwritten += 1
         except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
             # a full outbox is the session's words unread: send_nowait is about to end the connection
+            self._unwritten -= 1
             self._room.release()
 
     async def frames(self) -> AsyncGenerator[str | bytes, None]:

@@ -120,13 +120,9 @@ class WorkerPool:
         return slot[0]
 
     def release(self, worker: Worker) -> None:
-        """Park a leased worker again that was not given a task, if its replacement isn't parked already."""
-        if worker.state != "leased":
-            return
-        if len(self._parked) < self.size or self._waiting:
+        """Park a leased worker again that was not given a task."""
+        if worker.state == "leased":
             self._park(worker)
-        else:
-            self.discard(worker, "surplus")
 
     def discard(self, worker: Worker, reason: str = "done") -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
@@ -326,6 +322,10 @@ class WorkerPool:
             slot.append(worker)
             trio.lowlevel.reschedule(task)
             self._refill()
+            return
+        if len(self._parked) >= self.size:
+            # one was given back while its replacement was on its way
+            self.discard(worker, "surplus")
             return
         worker.state = "parked"
         self._parked.append(worker)
