@@ -346,6 +346,9 @@ class WorkerPool:
 
     def _forget(self, worker: Worker, status: int | None) -> None:
         self.workers.pop(worker.pid, None)
+        if worker.state == "parked":
+            with contextlib.suppress(ValueError):
+                self._parked.remove(worker)  # or it would count as warm until a lease comes across it
         if worker.state in ("starting", "parked", "discarded"):
             worker.close_socket()
         worker.gone(status)

@@ -1,0 +1,54 @@
+"""The warm pool by itself: real zygote, real workers, no broker and no task."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from pool.runner import zygote_config
+from pool.workers import WorkerPool
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[WorkerPool]:
+    """A pool of three workers, all parked."""
+    pool = WorkerPool(zygote_config(make_settings()), size=3)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pool.run)
+            await pool.wait_warm()
+            yield pool
+            pool.close()
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_parked_worker_that_dies_is_replaced_though_nobody_asks_for_one(pool: WorkerPool) -> None:
+    """A dead worker doesn't count as warm: not until a lease comes across it, and not for a moment longer."""
+    parked = {worker.pid: worker for worker in pool.workers.values()}
+    victim, *others = parked.values()
+    os.kill(victim.pid, signal.SIGKILL)
+    with trio.fail_after(10):
+        await victim.exited.wait()
+        assert pool.parked == 2
+        await pool.wait_warm()
+    assert len(pool.workers) == 3
+    assert victim.pid not in pool.workers
+    assert {worker.pid for worker in others} <= set(pool.workers)
+
+
+async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool(pool: WorkerPool) -> None:
+    """Whichever of the two parks last is surplus, and ends."""
+    worker = await pool.lease()
+    pool.release(worker)
+    with trio.fail_after(10):
+        await pool.wait_warm()
+        while len(pool.workers) > 3:
+            await trio.sleep(0.01)
+    assert pool.parked == 3
