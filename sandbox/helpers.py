@@ -16,7 +16,7 @@ import msgspec
 
 from sandbox import results
 from sandbox.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
-from sandbox.language.hardening import importing
+from sandbox.language.hardening import trusted
 from sandbox.views import View
 
 MAX_REDIRECTS = 10
@@ -286,7 +286,7 @@ _TEXT_KINDS = frozenset(
 
 def _codec(name: str) -> codecs.CodecInfo:
     """Python's codec of that name, from a module that may have to be imported first. Raises LookupError."""
-    with importing():
+    with trusted():
         return codecs.lookup(name)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sandbox.calls import Ask, CallChannel, HelperError, make_ask
 from sandbox.helpers import Helpers, HttpRequestError
-from sandbox.language.hardening import importing
+from sandbox.language.hardening import trusted
 from sandbox.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
 from sandbox.taskdata import Saved, TaskData
 from sandbox.views import LazyView
@@ -169,7 +169,7 @@ def _jmespath() -> Callable[..., Any]:
     def search(data: Any, expression: str) -> Any:
         """What a JMESPath expression selects from data."""
         try:
-            with importing():
+            with trusted():
                 jmespath = importlib.import_module("jmespath")
         except ImportError:
             raise ImportError("jmespath is not installed beside the runner; ask the admin to install it") from None

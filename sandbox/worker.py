@@ -32,6 +32,7 @@ import msgspec
 from sandbox import wire
 from sandbox.console import Console, StderrTail
 from sandbox.kernel import Prepared
+from sandbox.language import hardening
 from sandbox.names import CallNames
 from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
 from sandbox.wire import Kind, ZygoteConfig
@@ -198,6 +199,7 @@ def _serve(channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
     if head.native:
         _native(head.code, channel, config)
         return
+    hardening.arm_for_life()
     console = Console(lambda data: channel.send(Kind.CONSOLE, data), config.max_console)
     try:
         outcome = execute(

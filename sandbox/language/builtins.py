@@ -35,7 +35,7 @@ def interpreter_import(name: str, *_: object) -> None:
     User code cannot spell this one. C code takes the module from ``sys.modules``, so nothing is handed out.
     """
     if type(name) is str:
-        with hardening.importing():
+        with hardening.trusted():
             importlib.import_module(name)
 
 

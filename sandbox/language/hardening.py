@@ -10,8 +10,9 @@ shows, and both are closed in the process itself, which serves nothing but user 
   processes, connecting, compiling, and reading the interpreter's own attributes to audit hooks,
   which cannot be removed. While user code runs, ours refuses what no task has any business with.
 
-The hook is *armed* only between :func:`arm` and :func:`disarm` and while no import of ours is under
-way; tests and the supervisor's process are not affected. Nothing here replaces the kernel layer.
+The hook is *armed* between :func:`arm` and :func:`disarm`, and in a worker from its task's arrival to its
+end (:func:`arm_for_life`): writing the result calls methods of the user's objects too. Tests and the
+supervisor's process are not affected. Nothing here replaces the kernel layer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import gc
 import keyword
 import logging
 import os
@@ -34,6 +36,7 @@ from typing import Any
 from sandbox.language import formats
 from sandbox.language.guards import TypeFacade, guarded_getattr
 from sandbox.language.policy import RefusedAttribute, is_field_name, may_read
+from sandbox.language.transformer import GETATTR
 
 
 class RefusedOperation(PermissionError):
@@ -46,7 +49,8 @@ class _State:
     hooked = False
     patched = False
     armed = False
-    importing = 0
+    for_life = False
+    trusted = 0
     namespace: dict[str, Any] | None = None
 
 
@@ -122,7 +126,7 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not _State.armed or _State.importing:
+    if not _State.armed or _State.trusted:
         return
     if event == "object.__getattr__" or event == "object.__setattr__":
         if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
@@ -145,7 +149,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _frame_is_users(frame: FrameType) -> bool:
-    return frame.f_globals is _State.namespace
+    # a task that runs for each item has new globals for each, but these builtins nobody else has
+    return GETATTR in frame.f_builtins
 
 
 def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
@@ -162,17 +167,31 @@ def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
 
 def disarm(previous: tuple[bool, dict[str, Any] | None]) -> None:
     """User code has ended."""
-    _State.armed, _State.namespace = previous
+    if not _State.for_life:
+        _State.armed, _State.namespace = previous
+
+
+def arm_for_life() -> None:
+    """A task has come to this process, which will serve nothing else: no :func:`disarm` from here on."""
+    arm({})
+    _State.for_life = True
 
 
 @contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """Trusted code imports a module: its top level may do what user code may not."""
-    _State.importing += 1
+def trusted() -> Iterator[None]:
+    """Trusted code that runs nothing of the user's (an import, mostly) may do what user code may not.
+
+    The cycle collector waits meanwhile: a user's ``__del__`` must not run in here.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    _State.trusted += 1
     try:
         yield
     finally:
-        _State.importing -= 1
+        _State.trusted -= 1
+        if collecting:
+            gc.enable()
 
 
 # ---- string annotations ---------------------------------------------------------------------
@@ -185,7 +204,7 @@ def check_annotation(text: object) -> None:
     """Refuse annotation text that is more than names, subscripts, dots, literals and ``|``."""
     if type(text) is not str:
         raise TypeError("a forward reference must be exactly str")
-    if _State.importing or not _State.armed:
+    if _State.trusted or not _State.armed:
         return
     bare = re.sub(r"'[^'\\]*'|\"[^\"\\]*\"", "''", text)  # Literal["a(b)"]
     if not _ANNOTATION_TEXT.match(bare) or re.search(r"\b(lambda|for|if|await|yield)\b", bare):
@@ -230,7 +249,7 @@ def _patch_forward_references() -> None:
 def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
     def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
         namespace = _State.namespace
-        if not _State.armed or _State.importing or namespace is None:
+        if not _State.armed or _State.trusted or namespace is None:
             return original(self, *args, **kwargs)
         check_annotation(self.__forward_arg__)
         # Whatever module the class claims to come from, its text is read with the task's own names
@@ -275,7 +294,7 @@ def _checked_namedtuple(typename: str, field_names: Any, **options: Any) -> Any:
         if name.isidentifier() and not keyword.iskeyword(name) and not may_read(name):
             raise RefusedAttribute(f"{name!r} is not allowed as a field's name")
     options.setdefault("module", sys._getframe(1).f_globals.get("__name__", "__main__"))
-    if _State.armed and not _State.importing:
+    if _State.armed and not _State.trusted:
         options["module"] = "__main__"
     return _namedtuple(typename, names, **options)
 

@@ -149,7 +149,7 @@ class Importer:
             parent = self.facade(package)
             if gadgets._REPLACEMENTS.get(package, {}).get(attribute) is gadgets.WITHHELD:
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
-        with hardening.importing():
+        with hardening.trusted():
             real = importlib.import_module(name)
             gadgets.patch_package(name, real)
         facade = self._build(name, real)
@@ -226,7 +226,7 @@ class Importer:
                 or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error
-            with hardening.importing():
+            with hardening.trusted():
                 value = getattr(real, attribute, gadgets.WITHHELD)
             if value is gadgets.WITHHELD:
                 raise error

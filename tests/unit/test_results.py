@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox import results
+from sandbox.language import hardening
 from sandbox.results import Conversion, ResultError, encode
 
 
@@ -159,3 +161,17 @@ def test_shared_but_not_circular_is_fine() -> None:
 def test_json_values_survive(value: object) -> None:
     """What JSON can hold comes back as it was."""
     assert decoded(value) == value
+
+
+def test_plain_results_are_written_the_fast_way_while_the_audit_hook_is_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look for plain results asks the cycle collector, which the hook forbids to user code."""
+
+    def slow(*args: object, **kwargs: object) -> bytes:
+        raise AssertionError("a plain result took the slow way")
+
+    monkeypatch.setattr(results, "_dumps", slow)
+    previous = hardening.arm({})
+    try:
+        assert encode([{"json": {"a": [1, None, "x"]}}]) == b'[{"json":{"a":[1,null,"x"]}}]'
+    finally:
+        hardening.disarm(previous)
