@@ -6,6 +6,7 @@ row's ratio is the median of the per-round ratios.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import textwrap
 import time
@@ -47,6 +48,7 @@ class Row(NamedTuple):
 
 
 def _timed(call: Callable[[], object]) -> float:
+    gc.collect()  # alternating sides would otherwise meet the collector's generations at different, fixed times
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
