@@ -7,7 +7,7 @@ import importlib
 from functools import lru_cache
 from typing import Any
 
-from sandbox.language import guards, hardening, transformer
+from sandbox.language import guards, hardening, walk
 from sandbox.language.modules import importer
 from sandbox.language.policy import LanguagePolicy
 
@@ -51,14 +51,14 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     }
     table |= _GUARDED
     table["__import__"] = interpreter_import
-    table[transformer.DUNDER_IMPORT] = imports.dunder_import
+    table[walk.DUNDER_IMPORT] = imports.dunder_import
     for name in policy.builtins_deny:
         if name != "__build_class__":
             table.pop(name, None)
     table |= {
-        transformer.GETATTR: guards.guarded_read,
-        transformer.IMPORT: imports.import_,
-        transformer.IMPORT_FROM: imports.import_from,
-        transformer.MATCH_CLASS: guards.match_class,
+        walk.GETATTR: guards.guarded_read,
+        walk.IMPORT: imports.import_,
+        walk.IMPORT_FROM: imports.import_from,
+        walk.MATCH_CLASS: guards.match_class,
     }
     return table

@@ -14,7 +14,8 @@ from sandbox.language import hardening
 from sandbox.language.builtins import task_builtins
 from sandbox.language.modules import import_refusal
 from sandbox.language.policy import LanguagePolicy, PolicyViolation
-from sandbox.language.transformer import TASK, Transformer
+from sandbox.language.transformer import Transformer
+from sandbox.language.walk import TASK
 
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.

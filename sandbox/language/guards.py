@@ -205,21 +205,26 @@ def guarded_dir(*args: Any) -> list[str]:
 
 
 class InstanceDict(dict[str, Any]):
-    """A copy of an object's attributes whose changes are written back through the guards."""
+    """A copy of an object's attributes whose changes go to the object as well, by names that the policy permits.
+
+    As in Python they bypass ``__setattr__`` and properties: both are written by way of ``self.__dict__``.
+    """
 
     __slots__ = ("_owner",)
 
     def __init__(self, owner: object, values: dict[str, Any]) -> None:
         dict.__init__(self, values)
-        self._owner = owner
+        self._owner = owner  # not its real __dict__: whoever holds that writes what they like
 
     def __setitem__(self, key: str, value: Any) -> None:
-        guarded_setattr(self._owner, key, value)
+        check_write(checked_name(key))
+        self._owner.__dict__[key] = value
         dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
-        guarded_delattr(self._owner, key)
+        check_write(checked_name(key))
         dict.__delitem__(self, key)
+        self._owner.__dict__.pop(key, None)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():
@@ -266,7 +271,8 @@ def instance_dict(obj: Any) -> Any:
             continue
         if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
             continue
-        if of_class and (rules.is_dunder(name) or type(value).__name__.endswith("_descriptor")):
+        # A class's own, or a class's behind a types.GenericAlias: a descriptor would hand out the real __dict__
+        if type(value).__name__.endswith("_descriptor") or (of_class and rules.is_dunder(name)):
             continue
         values[name] = checked_value(value, name)
     return values if of_class else InstanceDict(obj, values)

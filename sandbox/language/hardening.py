@@ -36,7 +36,7 @@ from typing import Any
 from sandbox.language import formats
 from sandbox.language.guards import TypeFacade, guarded_getattr
 from sandbox.language.policy import RefusedAttribute, is_field_name, may_read
-from sandbox.language.transformer import GETATTR
+from sandbox.language.walk import GETATTR
 
 
 class RefusedOperation(PermissionError):
@@ -88,7 +88,7 @@ _REPORTED_ATTRIBUTES = frozenset(
 _CODE_MAKERS = frozenset(
     "collections dataclasses typing annotationlib enum ast importlib._bootstrap importlib._bootstrap_external "
     "_frozen_importlib _frozen_importlib_external "
-    "sandbox.language.transformer sandbox.language.compile functools re._parser namedtuple "
+    "sandbox.language.compile functools re._parser namedtuple "
     "attr._make attrs jinja2.environment jinja2.compiler jinja2.nodes jinja2.debug "
     "pydantic._internal._typing_extra typing_inspection.introspection typing_extensions traceback linecache "
     "sandbox.language.hardening".split()

@@ -1,195 +1,25 @@
 """The walk over a program's syntax tree: refuses, and puts guards where a name cannot decide.
 
-A subclass of RestrictedPython's transformer that leaves most nodes as they are. Its guards have
-names with a space in them, which no source text can spell: they cannot be rebound, shadowed,
-deleted or read by any binding form, and Python compiles them like any other global.
-
-Every node class of the running Python must be decided on in :data:`DECISIONS`; an unknown one is refused.
+A subclass of RestrictedPython's transformer that leaves most nodes as they are. Every node class of
+the running Python must be decided on in :data:`sandbox.language.nodes.DECISIONS`; an unknown one is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Callable
 from typing import Any, cast
 
-from RestrictedPython.transformer import RestrictingNodeTransformer
-
 from sandbox.language import policy as rules
 from sandbox.language.formats import format_refusal
-from sandbox.language.policy import Finding, LanguagePolicy
-
-#: The guards' names in the compiled program.
-GETATTR = "guard getattr"
-IMPORT = "guard import"
-IMPORT_FROM = "guard import from"
-MATCH_CLASS = "guard match class"
-DUNDER_IMPORT = "guard dunder import"
-TASK = "guard task"
-
-#: Classes with one positional capture of the whole subject: no attribute is read.
-_SELF_MATCHING = frozenset("bool bytearray bytes dict float frozenset int list set str tuple".split())
-_BUILTIN_NAMES = frozenset(dir(builtins))
-_RESERVED_PREFIX = "_"
-
-_PLAIN = """
-    Module Expr Assign Return Delete If While For With Raise Try Assert Pass Break Continue BoolOp BinOp
-    UnaryOp IfExp Dict Set Compare FormattedValue JoinedStr TemplateStr Interpolation Starred Subscript
-    Slice List Tuple Constant withitem match_case MatchSingleton MatchSequence MatchOr Load Store Del
-    And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd
-    USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
-""".split()
-_CHECKED = """
-    Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
-    GeneratorExp comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield
-    YieldFrom AnnAssign AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias
-    TypeVar ParamSpec TypeVarTuple
-""".split()
-_REFUSED = {
-    "AsyncFunctionDef": "a task is synchronous: use def",
-    "AsyncFor": "a task is synchronous: use for",
-    "AsyncWith": "a task is synchronous: use with",
-    "Await": "a task is synchronous: call the function without await",
-    "TryStar": "exception groups would hand out what they wrap (CVE-2025-22153): use except",
-    "Interactive": "it isn't a program",
-    "Expression": "it isn't a program",
-    "FunctionType": "it isn't a program",
-    "TypeIgnore": "type comments aren't read",
-}
-#: Classes that ``ast`` keeps for old programs or as bases; no parser produces them.
-_NEVER_PARSED = """
-    AST AugLoad AugStore Bytes Ellipsis _ast_Ellipsis ExtSlice Index NameConstant Num Param Str Suite
-    boolop cmpop excepthandler expr expr_context mod operator pattern slice stmt type_ignore type_param
-    unaryop
-""".split()
-
-#: Node class name → "plain", "checked", "refused" or "never parsed".
-DECISIONS: dict[str, str] = {
-    **dict.fromkeys(_PLAIN, "plain"),
-    **dict.fromkeys(_CHECKED, "checked"),
-    **dict.fromkeys(_REFUSED, "refused"),
-    **dict.fromkeys(_NEVER_PARSED, "never parsed"),
-}
-
-_LEAVES = frozenset(
-    getattr(ast, name)
-    for name in _PLAIN
-    if hasattr(ast, name) and not getattr(ast, name)._fields  # contexts, operators, pass, break, continue
-) | {ast.Constant}
-
-_LABELS = {
-    "AsyncFunctionDef": "async def",
-    "AsyncFor": "async for",
-    "AsyncWith": "async with",
-    "Await": "await",
-    "TryStar": "except*",
-}
+from sandbox.language.import_statements import ImportStatements
+from sandbox.language.nodes import PLAIN
+from sandbox.language.patterns import Patterns
+from sandbox.language.walk import DUNDER_IMPORT, GETATTR, LOAD, attribute_advice, located
 
 
-class Transformer(RestrictingNodeTransformer):
+class Transformer(Patterns, ImportStatements):
     """Checks and transforms one program. ``findings`` is empty when the program is fit to be compiled."""
-
-    def __init__(self, policy: LanguagePolicy, import_check: Callable[[str], tuple[str, str | None] | None]) -> None:
-        super().__init__()
-        self.policy = policy
-        self.findings: list[Finding] = []
-        self.bound: set[str] = set()  # names that the program binds anywhere
-        self.task_names: set[str] = set()  # … in its outermost scope
-        self.loaded: set[str] = set()
-        self.global_names: set[str] = set()
-        self.nonlocal_names: set[str] = set()
-        self.postponed = False  # from __future__ import annotations
-        self._import_check = import_check
-        self._denied_builtins = {**rules.DENIED_BUILTINS, **dict.fromkeys(policy.builtins_deny, "")}
-        self._denied_loads: list[tuple[ast.AST, str]] = []
-        self._self_matches: list[tuple[ast.AST, str]] = []
-        self._hoisted: list[list[ast.stmt]] = []
-        self._scopes: list[str] = ["task"]
-        self._line = 1
-        self._unguarded: str | None = None  # set where a guard cannot be put
-
-    # ---- machinery -----------------------------------------------------------------
-
-    def refuse(self, node: ast.AST, message: str, why: str = "", setting: str | None = None) -> None:
-        self.findings.append(Finding(getattr(node, "lineno", self._line), message, setting, why))
-
-    def visit(self, node: ast.AST) -> Any:
-        kind = type(node)
-        if kind in _LEAVES:
-            return node
-        self._line = getattr(node, "lineno", self._line)
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            name = kind.__name__
-            self.refuse(
-                node,
-                f"{_LABELS.get(name, name)} is not allowed",
-                _REFUSED.get(name, "this layer doesn't know it"),
-            )
-            return node
-        return handler(self, node)
-
-    def _children(self, node: ast.AST) -> ast.AST:
-        visit = self.visit
-        for field in node._fields:
-            old = getattr(node, field, None)
-            if old is None or old.__class__ in _LEAVES or isinstance(old, (str, int)):
-                continue
-            if isinstance(old, list):
-                for index, child in enumerate(old):
-                    if isinstance(child, ast.AST) and child.__class__ not in _LEAVES:
-                        new = visit(child)
-                        if new is not child:
-                            old[index] = new
-                if _MATCH in map(type, old):
-                    old[:] = _spliced(old)
-            elif isinstance(old, ast.AST):
-                new = visit(old)
-                if new is not old:
-                    setattr(node, field, new)
-        return node
-
-    def finish(self) -> None:
-        """Decide what needs the whole program: names of builtins that the program doesn't bind itself."""
-        for node, name in self._denied_loads:
-            if name in self.bound:
-                continue
-            why = self._denied_builtins[name]
-            setting = None if name in rules.DENIED_BUILTINS else rules.BUILTINS_SETTING
-            self.refuse(node, f"'{name}' is not allowed", why or "the administrator removed it", setting)
-        for node, name in self._self_matches:
-            if name in self.bound:
-                self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
-
-    def forced_globals(self) -> list[str]:
-        """Names that the program's outermost scope must share with the namespace.
-
-        Those that an inner function declares global; and given names and builtins that the program
-        both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``).
-        """
-        given = {
-            name
-            for name in self.task_names & self.loaded
-            if name in _BUILTIN_NAMES or (name[:1] == _RESERVED_PREFIX and name[:2] != "__")
-        }
-        return sorted((self.global_names | given) - self.nonlocal_names)
-
-    def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None) -> None:
-        """A name is bound (or deleted) here."""
-        if name is None:
-            return
-        self.bound.add(name)
-        innermost = scope or self._scopes[-1]
-        if innermost == "task":
-            self.task_names.add(name)
-        if rules.is_dunder(name):
-            if innermost == "class" and name in rules.DEFINABLE:
-                return
-            if innermost == "task" and name in ("__version__", "__author__"):
-                return
-            where = " here" if name in rules.DEFINABLE else ""
-            self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
 
     # ---- names and attributes -----------------------------------------------------------
 
@@ -203,7 +33,7 @@ class Transformer(RestrictingNodeTransformer):
             self._denied_loads.append((node, name))
         elif name == "__import__":
             # The builtin of that name is what C code imports with; the user's is ours
-            return ast.copy_location(ast.Name(DUNDER_IMPORT, _LOAD), node)
+            return ast.copy_location(ast.Name(DUNDER_IMPORT, LOAD), node)
         elif rules.is_dunder(name) and not (
             name in rules.READABLE_GLOBALS or (self._scopes[-1] == "class" and name in rules.DEFINABLE)
         ):
@@ -222,16 +52,16 @@ class Transformer(RestrictingNodeTransformer):
                 self.refuse(node, f"changing the attribute '{name}' is not allowed", "it belongs to the interpreter")
             return self._children(node)
         if not rules.may_read(name):
-            self.refuse(node, f"the attribute '{name}' is not allowed", _attribute_advice(name))
+            self.refuse(node, f"the attribute '{name}' is not allowed", attribute_advice(name))
             return node
         if name not in rules.GUARDED_ATTRIBUTES:
             return self._children(node)
         if self._unguarded:
             self.refuse(node, f"the attribute '{name}' is not allowed {self._unguarded}", "it needs a check when run")
             return node
-        guard = ast.Name(GETATTR, _LOAD)
+        guard = ast.Name(GETATTR, LOAD)
         call = ast.Call(guard, [self.visit(node.value), ast.Constant(name)], [])
-        return _located(call, node, guard, call.args[1])
+        return located(call, node, guard, call.args[1])
 
     def _call(self, node: ast.Call) -> ast.AST:
         func = node.func
@@ -415,173 +245,9 @@ class Transformer(RestrictingNodeTransformer):
         self._bind(node, node.name)
         return self._children(node)
 
-    # ---- match -------------------------------------------------------------------------
-
-    def _match(self, node: ast.Match) -> ast.AST:
-        self._hoisted.append([])
-        self._children(node)
-        # Whoever holds the block puts these before the statement: see _spliced
-        node.hoisted = self._hoisted.pop()  # type: ignore[attr-defined]
-        return node
-
-    def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        return _spliced([self.visit(statement) for statement in body])
-
-    def _pattern_value(self, node: ast.AST) -> ast.AST:
-        previous, self._unguarded = self._unguarded, "in a pattern"
-        self._children(node)
-        self._unguarded = previous
-        return node
-
-    def _match_class(self, node: ast.MatchClass) -> ast.AST:
-        for name in node.kwd_attrs:
-            if not rules.is_plain(name):
-                self.refuse(node, f"the attribute '{name}' in a class pattern is not allowed", _attribute_advice(name))
-        previous, self._unguarded = self._unguarded, "in a pattern"
-        node.cls = self.visit(node.cls)
-        self._unguarded = previous
-        if node.patterns:
-            if isinstance(node.cls, ast.Name) and node.cls.id in _SELF_MATCHING and len(node.patterns) == 1:
-                self._self_matches.append((node, node.cls.id))
-            else:
-                self._hoist(node)
-        for patterns in (node.patterns, node.kwd_patterns):
-            for pattern in patterns:
-                self.visit(pattern)
-        return node
-
-    def _hoist(self, node: ast.MatchClass) -> None:
-        """Let the class be checked before the match: positional patterns read attributes that it names.
-
-        The pattern then uses the checked value under a name of ours, so that nothing can be swapped in between.
-        """
-        name = f"guard class {self._tmp_idx}"
-        self._tmp_idx += 1
-        guard = ast.Name(MATCH_CLASS, _LOAD)
-        call = ast.Call(guard, [node.cls], [])
-        target = ast.Name(name, _STORE)
-        assign = ast.Assign([target], call)
-        for new in (guard, call, target, assign):
-            ast.copy_location(new, node)
-        self._hoisted[-1].append(assign)
-        node.cls = ast.copy_location(ast.Name(name, _LOAD), node.cls)
-
-    def _match_capture(self, node: Any) -> ast.AST:
-        self._bind(node, getattr(node, "rest", None) or getattr(node, "name", None))
-        return self._pattern_value(node)
-
-    # ---- imports -----------------------------------------------------------------------
-
-    def _check_import(self, node: ast.AST, module: str) -> bool:
-        refusal = self._import_check(module)
-        if refusal is None:
-            return True
-        why, setting = refusal
-        self.refuse(node, f"import of '{module}' is not allowed", why, setting)
-        return False
-
-    def _static_import(self, node: ast.Call) -> None:
-        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-            self._check_import(node, node.args[0].value)
-
-    def _import(self, node: ast.Import) -> ast.AST:
-        if getattr(node, "is_lazy", 0):
-            self.refuse(node, "a lazy import is not allowed", "write an ordinary one")
-        targets: list[ast.expr] = []
-        values: list[ast.expr] = []
-        for alias in node.names:
-            self._check_import(node, alias.name)
-            name = alias.asname or alias.name.partition(".")[0]
-            self._bind(node, name)
-            targets.append(ast.Name(name, _STORE))
-            arguments: list[ast.expr] = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
-            values.append(ast.Call(ast.Name(IMPORT, _LOAD), arguments, []))
-        return _assignment(node, targets, values)
-
-    def _import_from(self, node: ast.ImportFrom) -> ast.AST:
-        if getattr(node, "is_lazy", 0):
-            self.refuse(node, "a lazy import is not allowed", "write an ordinary one")
-        if node.level:
-            self.refuse(node, "a relative import is not allowed", "a task is not part of a package")
-            return node
-        module = node.module or ""
-        if module == "__future__":
-            if self._scopes != ["task"]:
-                self.refuse(node, "a __future__ import is not allowed here", "it belongs on top")
-            self.postponed |= any(alias.name == "annotations" for alias in node.names)
-            return ast.copy_location(ast.Pass(), node)
-        self._check_import(node, module)
-        targets: list[ast.expr] = []
-        for alias in node.names:
-            if alias.name == "*":
-                self.refuse(node, f"'from {module} import *' is not allowed", "name what you need")
-                return node
-            if not rules.may_read(alias.name):
-                self.refuse(node, f"the name '{alias.name}' is not allowed", _attribute_advice(alias.name))
-            name = alias.asname or alias.name
-            self._bind(node, name)
-            targets.append(ast.Name(name, _STORE))
-        names = ast.Tuple([ast.Constant(alias.name) for alias in node.names], _LOAD)
-        values: list[ast.expr] = [ast.Call(ast.Name(IMPORT_FROM, _LOAD), [ast.Constant(module), names], [])]
-        if len(targets) == 1:
-            values = [ast.Subscript(values[0], ast.Constant(0), _LOAD)]
-        return _assignment(node, targets, values)
-
-
-_LOAD = ast.Load()
-_STORE = ast.Store()
-
-
-_MATCH = ast.Match
-
-
-def _spliced(body: list[ast.stmt]) -> list[ast.stmt]:
-    """The block with each match statement's class checks before it."""
-    return [new for statement in body for new in (*getattr(statement, "hoisted", ()), statement)]
-
-
-def _located(new: ast.expr, old: ast.expr, *others: ast.expr) -> ast.expr:
-    ast.copy_location(new, old)
-    for node in others:
-        ast.copy_location(node, old)
-    return new
-
-
-def _assignment(node: ast.stmt, targets: list[ast.expr], values: list[ast.expr]) -> ast.stmt:
-    """``targets = values`` with the statement's location in every node."""
-    if len(targets) == 1 or len(values) > 1:
-        pairs = list(zip(targets, values, strict=True))
-        if len(pairs) == 1:
-            new = ast.Assign([pairs[0][0]], pairs[0][1])
-        else:
-            new = ast.Assign([ast.Tuple(targets, _STORE)], ast.Tuple(values, _LOAD))
-    else:
-        new = ast.Assign([ast.Tuple(targets, _STORE)], values[0])
-    ast.copy_location(new, node)
-    ast.fix_missing_locations(new)
-    return new
-
-
-def _attribute_advice(name: str) -> str:
-    if name in ("__mro__", "__bases__", "__base__", "__subclasses__"):
-        return "it walks to every class of the interpreter"
-    if name in ("__traceback__", "__context__", "__cause__"):
-        return "it leads to the interpreter's frames; use traceback.format_exc()"
-    if name in (
-        "__self__",
-        "__func__",
-        "__globals__",
-        "__code__",
-        "__closure__",
-        "__builtins__",
-        "__wrapped__",
-    ):
-        return "it leads to the interpreter's own names"
-    return "it belongs to the interpreter"
-
 
 def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
-    table: dict[str, Callable[[Any, Any], Any]] = dict.fromkeys(_PLAIN, Transformer._children)
+    table: dict[str, Callable[[Any, Any], Any]] = dict.fromkeys(PLAIN, Transformer._children)
     t = Transformer
     table |= {
         "Name": t._name, "Attribute": t._attribute, "Call": t._call, "keyword": t._keyword,
@@ -599,4 +265,4 @@ def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
     return {getattr(ast, name): handler for name, handler in table.items() if hasattr(ast, name)}
 
 
-_HANDLERS = _handlers()
+Transformer.handlers = _handlers()

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
 from sandbox.language.policy import DENIED_BUILTINS, INTERPRETER_ATTRIBUTES
-from sandbox.language.transformer import DECISIONS
+from sandbox.language.nodes import DECISIONS
 
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 

@@ -11,7 +11,8 @@ import pytest
 from ast_nodes import BASES, NODES
 
 from sandbox.language import LanguagePolicy, PolicyViolation, compile_task
-from sandbox.language.transformer import DECISIONS, Transformer
+from sandbox.language.nodes import DECISIONS
+from sandbox.language.transformer import Transformer
 
 OPEN = LanguagePolicy(stdlib_allow=("*",))
 RUNNING = sys.version_info[:2]

@@ -1,0 +1,82 @@
+"""Import statements: checked against the allowlists now, and turned into calls of the importer's guards."""
+
+from __future__ import annotations
+
+import ast
+
+from sandbox.language import policy as rules
+from sandbox.language.walk import IMPORT, IMPORT_FROM, LOAD, STORE, Walk, attribute_advice
+
+
+class ImportStatements(Walk):
+    """The part of the walk that decides on ``import`` and ``from … import``."""
+
+    def _check_import(self, node: ast.AST, module: str) -> bool:
+        refusal = self._import_check(module)
+        if refusal is None:
+            return True
+        why, setting = refusal
+        self.refuse(node, f"import of '{module}' is not allowed", why, setting)
+        return False
+
+    def _static_import(self, node: ast.Call) -> None:
+        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
+            self._check_import(node, node.args[0].value)
+
+    def _import(self, node: ast.Import) -> ast.AST:
+        if getattr(node, "is_lazy", 0):
+            self.refuse(node, "a lazy import is not allowed", "write an ordinary one")
+        targets: list[ast.expr] = []
+        values: list[ast.expr] = []
+        for alias in node.names:
+            self._check_import(node, alias.name)
+            name = alias.asname or alias.name.partition(".")[0]
+            self._bind(node, name)
+            targets.append(ast.Name(name, STORE))
+            arguments: list[ast.expr] = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
+            values.append(ast.Call(ast.Name(IMPORT, LOAD), arguments, []))
+        return _assignment(node, targets, values)
+
+    def _import_from(self, node: ast.ImportFrom) -> ast.AST:
+        if getattr(node, "is_lazy", 0):
+            self.refuse(node, "a lazy import is not allowed", "write an ordinary one")
+        if node.level:
+            self.refuse(node, "a relative import is not allowed", "a task is not part of a package")
+            return node
+        module = node.module or ""
+        if module == "__future__":
+            if self._scopes != ["task"]:
+                self.refuse(node, "a __future__ import is not allowed here", "it belongs on top")
+            self.postponed |= any(alias.name == "annotations" for alias in node.names)
+            return ast.copy_location(ast.Pass(), node)
+        self._check_import(node, module)
+        targets: list[ast.expr] = []
+        for alias in node.names:
+            if alias.name == "*":
+                self.refuse(node, f"'from {module} import *' is not allowed", "name what you need")
+                return node
+            if not rules.may_read(alias.name):
+                self.refuse(node, f"the name '{alias.name}' is not allowed", attribute_advice(alias.name))
+            name = alias.asname or alias.name
+            self._bind(node, name)
+            targets.append(ast.Name(name, STORE))
+        names = ast.Tuple([ast.Constant(alias.name) for alias in node.names], LOAD)
+        values: list[ast.expr] = [ast.Call(ast.Name(IMPORT_FROM, LOAD), [ast.Constant(module), names], [])]
+        if len(targets) == 1:
+            values = [ast.Subscript(values[0], ast.Constant(0), LOAD)]
+        return _assignment(node, targets, values)
+
+
+def _assignment(node: ast.stmt, targets: list[ast.expr], values: list[ast.expr]) -> ast.stmt:
+    """``targets = values`` with the statement's location in every node."""
+    if len(targets) == 1 or len(values) > 1:
+        pairs = list(zip(targets, values, strict=True))
+        if len(pairs) == 1:
+            new = ast.Assign([pairs[0][0]], pairs[0][1])
+        else:
+            new = ast.Assign([ast.Tuple(targets, STORE)], ast.Tuple(values, LOAD))
+    else:
+        new = ast.Assign([ast.Tuple(targets, STORE)], values[0])
+    ast.copy_location(new, node)
+    ast.fix_missing_locations(new)
+    return new

@@ -1,0 +1,173 @@
+"""The machinery of the walk over a program's syntax tree: findings, scopes, bound names.
+
+Guards have names with a space in them, which no source text can spell: they cannot be rebound,
+shadowed, deleted or read by any binding form, and Python compiles them like any other global.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from RestrictedPython.transformer import RestrictingNodeTransformer
+
+from sandbox.language import policy as rules
+from sandbox.language.nodes import LABELS, LEAVES, REFUSED
+from sandbox.language.policy import Finding, LanguagePolicy
+
+#: The guards' names in the compiled program.
+GETATTR = "guard getattr"
+IMPORT = "guard import"
+IMPORT_FROM = "guard import from"
+MATCH_CLASS = "guard match class"
+DUNDER_IMPORT = "guard dunder import"
+TASK = "guard task"
+
+_BUILTIN_NAMES = frozenset(dir(builtins))
+_RESERVED_PREFIX = "_"
+
+LOAD = ast.Load()
+STORE = ast.Store()
+
+
+class Walk(RestrictingNodeTransformer):
+    """What every part of the walk shares: findings, scopes, bound names, and the visit itself."""
+
+    #: Node class → the method that decides on it, called with the walk and the node.
+    handlers: ClassVar[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {}
+
+    def __init__(self, policy: LanguagePolicy, import_check: Callable[[str], tuple[str, str | None] | None]) -> None:
+        super().__init__()
+        self.policy = policy
+        self.findings: list[Finding] = []
+        self.bound: set[str] = set()  # names that the program binds anywhere
+        self.task_names: set[str] = set()  # … in its outermost scope
+        self.loaded: set[str] = set()
+        self.global_names: set[str] = set()
+        self.nonlocal_names: set[str] = set()
+        self.postponed = False  # from __future__ import annotations
+        self._import_check = import_check
+        self._denied_builtins = {**rules.DENIED_BUILTINS, **dict.fromkeys(policy.builtins_deny, "")}
+        self._denied_loads: list[tuple[ast.AST, str]] = []
+        self._self_matches: list[tuple[ast.AST, str]] = []
+        self._hoisted: list[list[ast.stmt]] = []
+        self._scopes: list[str] = ["task"]
+        self._line = 1
+        self._unguarded: str | None = None  # set where a guard cannot be put
+
+    # ---- machinery -----------------------------------------------------------------
+
+    def refuse(self, node: ast.AST, message: str, why: str = "", setting: str | None = None) -> None:
+        self.findings.append(Finding(getattr(node, "lineno", self._line), message, setting, why))
+
+    def visit(self, node: ast.AST) -> Any:
+        kind = type(node)
+        if kind in LEAVES:
+            return node
+        self._line = getattr(node, "lineno", self._line)
+        handler = self.handlers.get(kind)
+        if handler is None:
+            name = kind.__name__
+            self.refuse(
+                node,
+                f"{LABELS.get(name, name)} is not allowed",
+                REFUSED.get(name, "this layer doesn't know it"),
+            )
+            return node
+        return handler(self, node)
+
+    def _children(self, node: ast.AST) -> ast.AST:
+        visit = self.visit
+        for field in node._fields:
+            old = getattr(node, field, None)
+            if old is None or old.__class__ in LEAVES or isinstance(old, (str, int)):
+                continue
+            if isinstance(old, list):
+                for index, child in enumerate(old):
+                    if isinstance(child, ast.AST) and child.__class__ not in LEAVES:
+                        new = visit(child)
+                        if new is not child:
+                            old[index] = new
+                if ast.Match in map(type, old):
+                    old[:] = spliced(old)
+            elif isinstance(old, ast.AST):
+                new = visit(old)
+                if new is not old:
+                    setattr(node, field, new)
+        return node
+
+    def finish(self) -> None:
+        """Decide what needs the whole program: names of builtins that the program doesn't bind itself."""
+        for node, name in self._denied_loads:
+            if name in self.bound:
+                continue
+            why = self._denied_builtins[name]
+            setting = None if name in rules.DENIED_BUILTINS else rules.BUILTINS_SETTING
+            self.refuse(node, f"'{name}' is not allowed", why or "the administrator removed it", setting)
+        for node, name in self._self_matches:
+            if name in self.bound:
+                self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
+
+    def forced_globals(self) -> list[str]:
+        """Names that the program's outermost scope must share with the namespace.
+
+        Those that an inner function declares global; and given names and builtins that the program
+        both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``).
+        """
+        given = {
+            name
+            for name in self.task_names & self.loaded
+            if name in _BUILTIN_NAMES or (name[:1] == _RESERVED_PREFIX and name[:2] != "__")
+        }
+        return sorted((self.global_names | given) - self.nonlocal_names)
+
+    def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None) -> None:
+        """A name is bound (or deleted) here."""
+        if name is None:
+            return
+        self.bound.add(name)
+        innermost = scope or self._scopes[-1]
+        if innermost == "task":
+            self.task_names.add(name)
+        if rules.is_dunder(name):
+            if innermost == "class" and name in rules.DEFINABLE:
+                return
+            if innermost == "task" and name in ("__version__", "__author__"):
+                return
+            where = " here" if name in rules.DEFINABLE else ""
+            self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
+
+    def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        return spliced([self.visit(statement) for statement in body])
+
+
+def spliced(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The block with each match statement's class checks before it."""
+    return [new for statement in body for new in (*getattr(statement, "hoisted", ()), statement)]
+
+
+def located(new: ast.expr, old: ast.expr, *others: ast.expr) -> ast.expr:
+    ast.copy_location(new, old)
+    for node in others:
+        ast.copy_location(node, old)
+    return new
+
+
+def attribute_advice(name: str) -> str:
+    if name in ("__mro__", "__bases__", "__base__", "__subclasses__"):
+        return "it walks to every class of the interpreter"
+    if name in ("__traceback__", "__context__", "__cause__"):
+        return "it leads to the interpreter's frames; use traceback.format_exc()"
+    if name in (
+        "__self__",
+        "__func__",
+        "__globals__",
+        "__code__",
+        "__closure__",
+        "__builtins__",
+        "__wrapped__",
+    ):
+        return "it leads to the interpreter's own names"
+    return "it belongs to the interpreter"
