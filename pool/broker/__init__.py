@@ -5,15 +5,18 @@ protocol. README.md tells where it differs from n8n's own.
 """
 
 from pool.broker.config import BrokerConfig
+from pool.broker.faults import Faults
 from pool.broker.handle import RpcError, TaskHandle
 from pool.broker.outcome import Counters, Outcome, Status, Timings
-from pool.broker.server import Broker, Delayed, OutgoingFilter, RunnerView, open_broker
+from pool.broker.server import Broker, Delayed, IncomingFilter, OutgoingFilter, RunnerView, open_broker
 
 __all__ = [
     "Broker",
     "BrokerConfig",
     "Counters",
     "Delayed",
+    "Faults",
+    "IncomingFilter",
     "Outcome",
     "OutgoingFilter",
     "RpcError",

@@ -57,6 +57,12 @@ class Connection:
         self._closing = False
         self._scope = trio.CancelScope()
         self._transport: Transport | None = None
+        self.silent = False
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """How many bytes have been received and sent, the handshake's included."""
+        return (0, 0) if self._transport is None else (self._transport.received, self._transport.sent)
 
     # --- called by the broker, never blocking ----------------------------------------------
 
@@ -89,6 +95,18 @@ class Connection:
         self._closing = True
         if self._transport is not None:
             self._transport.reset()
+        self._scope.cancel()
+
+    def throttle(self, rate: float | None) -> None:
+        """Read at most ``rate`` bytes a second; None: as fast as they come."""
+        if self._transport is not None:
+            self._transport.throttle(rate)
+
+    def silence(self) -> None:
+        """Say and hear nothing any more, and leave the socket open."""
+        self._closing = self.silent = True
+        if self._transport is not None:
+            self._transport.silence()
         self._scope.cancel()
 
     # --- the tasks -------------------------------------------------------------------------

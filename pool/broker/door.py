@@ -50,6 +50,10 @@ class Door:
         """A fresh grant."""
         return self._grants.issue(trio.current_time())
 
+    def forget_grants(self) -> None:
+        """No grant of before is worth anything now."""
+        self._grants = Grants(self._config.grant_ttl)
+
     async def serve(self, stream: trio.SocketStream) -> None:
         """One TCP connection: HTTP or WebSocket, as its first request says. Never raises an Exception."""
         transport = Transport(stream)

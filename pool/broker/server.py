@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -21,6 +20,7 @@ from pool.broker import calls
 from pool.broker.config import BrokerConfig
 from pool.broker.connection import Connection
 from pool.broker.door import Door
+from pool.broker.faults import Faults
 from pool.broker.handle import (
     ConsoleListener,
     NodeTypesHandler,
@@ -49,8 +49,10 @@ from pool.messages import (
     BrokerMessage,
     BrokerRpcResponse,
     Malformed,
+    RunnerMessage,
     RunnerRpcCall,
     TaskSettings,
+    Unknown,
     decode_runner_message,
 )
 
@@ -63,10 +65,14 @@ class Delayed(msgspec.Struct, frozen=True):
 
 
 OutgoingFilter = Callable[[str, BrokerMessage], Iterable[BrokerMessage | bytes | Delayed]]
+IncomingFilter = Callable[[str, RunnerMessage | Unknown | Malformed], Iterable[RunnerMessage | Unknown | Malformed]]
 
 
 class RunnerView(msgspec.Struct, frozen=True):
-    """A connected runner at one moment. ``offers`` are those still good, ``tasks`` those it holds."""
+    """A connected runner at one moment. ``offers`` are those still good, ``tasks`` those it holds.
+
+    ``received`` and ``sent`` are the bytes of its connection so far.
+    """
 
     id: str
     name: str
@@ -74,6 +80,8 @@ class RunnerView(msgspec.Struct, frozen=True):
     registered: bool
     offers: int
     tasks: int
+    received: int
+    sent: int
 
 
 class Broker:
@@ -84,6 +92,8 @@ class Broker:
 
     ``outgoing_filter(runner_id, message)`` is for tests: what it yields is sent in place of the message:
     nothing, copies, other messages, raw bytes as a frame, or :class:`Delayed` ones.
+    ``incoming_filter(runner_id, message)`` likewise: what it yields is taken in place of what came.
+    Both may disconnect the runner. ``faults`` has what networks and machines do wrong.
     ``on_event(name, fields)`` gets what also goes to the log.
     """
 
@@ -93,6 +103,8 @@ class Broker:
         self.task_data_handler: TaskDataHandler = calls.own_task_data
         self.node_types_handler: NodeTypesHandler = calls.no_node_types
         self.outgoing_filter: OutgoingFilter | None = None
+        self.incoming_filter: IncomingFilter | None = None
+        self.faults = Faults(self)
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
         self._log = structlog.get_logger("pool.broker")
         self._core = Matchmaker(
@@ -108,6 +120,7 @@ class Broker:
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._port = config.port
+        self._listening, self._stopped = trio.CancelScope(), trio.Event()
         self._open = 0
 
     # --- looking at it ---------------------------------------------------------------------
@@ -140,6 +153,7 @@ class Broker:
                 peer.registered,
                 self._core.open_offers(peer, now),
                 len(peer.tasks),
+                *self._connections[peer.key].traffic,
             )
             for peer in self._core.peers.values()
         ]
@@ -198,16 +212,22 @@ class Broker:
 
     def disconnect(self, runner_id: str, *, abrupt: bool = False, code: int = CLOSE_NORMAL, reason: str = "") -> bool:
         """Close a runner's connection, or (``abrupt``) break it off. False when there is none."""
-        for connection in list(self._connections.values()):
-            if connection.runner_id == runner_id:
-                if abrupt:
-                    del self._connections[connection.key]
-                    connection.abort()
-                    self._do(self._core.disconnect(connection.key, trio.current_time()))
-                else:
-                    self._do(self._core.close(connection.key, code, reason, trio.current_time()))
-                return True
-        return False
+        connection = self._connection(runner_id)
+        if connection is None:
+            return False
+        if abrupt:
+            connection.abort()
+            self._forget(connection)
+        else:
+            self._do(self._core.close(connection.key, code, reason, trio.current_time()))
+        return True
+
+    def _connection(self, runner_id: str) -> Connection | None:
+        return next((one for one in self._connections.values() if one.runner_id == runner_id), None)
+
+    def _forget(self, connection: Connection) -> None:
+        del self._connections[connection.key]
+        self._do(self._core.disconnect(connection.key, trio.current_time()))
 
     async def drain(self, grace: float | None = None) -> None:
         """Shut down as n8n does: no new tasks, runners told to drain, up to ``grace`` seconds for what runs.
@@ -230,8 +250,8 @@ class Broker:
     # --- the loop --------------------------------------------------------------------------
 
     async def _listen(self) -> list[trio.SocketListener]:
-        listeners = await trio.open_tcp_listeners(self.config.port, host=self.config.host)
-        for extra in listeners[1:] if self.config.port == 0 else ():
+        listeners = await trio.open_tcp_listeners(self._port, host=self.config.host)
+        for extra in listeners[1:] if self._port == 0 else ():
             # a name with several addresses and no port of its own: one address is enough
             await extra.aclose()
             listeners.remove(extra)
@@ -241,8 +261,31 @@ class Broker:
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         self._nursery = nursery
         nursery.start_soon(self._keep_time)
-        await nursery.start(partial(trio.serve_listeners, self._door.serve, listeners))
+        await nursery.start(self._serve, listeners)
         self._log.debug("broker.listening", uri=self.uri)
+
+    async def _serve(
+        self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[list[trio.SocketListener]]
+    ) -> None:
+        self._listening, stopped = trio.CancelScope(), trio.Event()
+        self._stopped = stopped
+        with self._listening:
+            try:
+                # runners stay when the listening ends
+                await trio.serve_listeners(
+                    self._door.serve, listeners, handler_nursery=self._nursery, task_status=task_status
+                )
+            finally:
+                stopped.set()
+
+    async def _stop_listening(self) -> None:
+        self._listening.cancel()
+        await self._stopped.wait()
+        self._door.forget_grants()
+
+    async def _listen_again(self) -> None:
+        assert self._nursery is not None
+        await self._nursery.start(self._serve, await self._listen())
 
     async def _keep_time(self) -> None:
         while True:
@@ -356,12 +399,16 @@ class Broker:
             if self._connections.pop(connection.key, None) is not None:
                 fault = f"The runner's connection was lost ({why})"
                 self._do(self._core.disconnect(connection.key, trio.current_time(), fault))
+        if connection.silent:
+            await trio.sleep_forever()  # with the socket open, until the broker ends
 
     def _receive(self, connection: Connection, frame: str | bytes) -> None:
         message = decode_runner_message(frame)
         if isinstance(message, Malformed) and message.type == "runner:taskerror":
             message = task_error(frame) or message
-        self._do(self._core.receive(connection.key, message, trio.current_time()))
+        messages = [message] if self.incoming_filter is None else self.incoming_filter(connection.runner_id, message)
+        for one in messages:
+            self._do(self._core.receive(connection.key, one, trio.current_time()))
 
     def _unresponsive(self, connection: Connection) -> None:
         self._do(

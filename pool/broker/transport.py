@@ -6,6 +6,9 @@ write to a WebSocket: trio-websocket (handshake, pongs, pings, close) and the co
 (messages). The latter frames its text itself. A server's frames carry no mask, so that is a header and the
 bytes as they are: many small messages go out in one system call, and a large one goes out in fragments,
 between which pings and pongs find their place and the event loop its turn.
+
+A bad network is made here too (see :mod:`pool.broker.faults`): a side that reads slowly, one that has
+fallen silent, one that breaks off.
 """
 
 from __future__ import annotations
@@ -22,18 +25,28 @@ MAX_HEAD = 16 * 1024
 #: A message is cut into fragments of this many bytes.
 FRAGMENT = 256 * 1024
 
+#: A throttled stream is read this many times a second (a rate is kept in small steps, not in gulps).
+_STEPS = 50
+
 _FINAL = 0x80
 _TEXT = 0x01
 _CONTINUATION = 0x00
 
 
 class Transport(trio.abc.HalfCloseableStream):
-    """A socket stream with a read-ahead and with writers in turn."""
+    """A socket stream with a read-ahead and with writers in turn.
+
+    ``received`` and ``sent`` count its bytes; a buffer that is on its way counts when it is all out.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
+        self.received = self.sent = 0
         self._stream = stream
         self._ahead = b""
         self._lock = trio.Lock()
+        self._rate: float | None = None
+        self._rate_changed = trio.Event()
+        self._silent = False
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -55,12 +68,22 @@ class Transport(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
             ahead, self._ahead = self._ahead[:max_bytes], self._ahead[max_bytes:] if max_bytes else b""
             return ahead
-        return await self._stream.receive_some(max_bytes)
+        await self._pace(0)
+        if self._rate is not None:
+            step = max(int(self._rate / _STEPS), 1)
+            max_bytes = step if max_bytes is None else min(step, max_bytes)
+        data = await self._stream.receive_some(max_bytes)
+        self.received += len(data)
+        await self._pace(len(data))
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``, after what others are sending."""
         async with self._lock:
+            if self._silent:
+                await trio.sleep_forever()
             await self._stream.send_all(data)
+            self.sent += len(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """As :class:`trio.abc.SendStream` has it."""
@@ -74,6 +97,25 @@ class Transport(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close the socket."""
         await self._stream.aclose()
+
+    def throttle(self, rate: float | None) -> None:
+        """Read at most ``rate`` bytes a second (0: nothing at all; None: whatever comes)."""
+        self._rate = rate
+        self._rate_changed.set()
+        self._rate_changed = trio.Event()
+
+    def silence(self) -> None:
+        """Neither read nor send from now on: whoever tries waits until he is cancelled."""
+        self._silent = True
+        self.throttle(0.0)
+
+    async def _pace(self, size: int) -> None:
+        """Wait as long as ``size`` bytes take, or as nothing is to be read; a changed rate ends the wait."""
+        if self._rate:
+            with trio.move_on_after(size / self._rate):
+                await self._rate_changed.wait()
+        while self._rate == 0:
+            await self._rate_changed.wait()
 
     def reset(self) -> None:
         """Make the coming close an abrupt one: the other side sees a reset, not an end."""

@@ -1,0 +1,58 @@
+"""What networks and machines do wrong, done on purpose: for tests and ``reptarium bench --chaos``.
+
+A connection that breaks off is :meth:`pool.broker.Broker.disconnect` with ``abrupt``; messages that are lost,
+repeated or late are made by the broker's filters. Here is the rest. Runners are named by their id; where a
+method returns a bool, False says that no such runner is connected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from pool.broker.server import Broker
+
+
+class Faults:
+    """The faults that can be done to one broker: ``broker.faults``."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def throttle(self, runner_id: str, rate: float | None) -> bool:
+        """Read at most ``rate`` bytes a second from a runner (0: nothing; None: as fast as they come).
+
+        What the kernel's buffers hold is not slowed down. The heartbeat goes on: a pong that comes too
+        slowly ends the connection, as with any broker. Lasts as long as the connection.
+        """
+        connection = self._broker._connection(runner_id)
+        if connection is not None:
+            connection.throttle(rate)
+        return connection is not None
+
+    def silence(self, runner_id: str) -> bool:
+        """Leave a runner with a half-open connection, as a machine does that loses its power.
+
+        Nothing more is read, sent or answered, no end and no reset is sent; the broker takes the runner for
+        gone. The socket is closed with the broker.
+        """
+        connection = self._broker._connection(runner_id)
+        if connection is not None:
+            connection.silence()
+            self._broker._forget(connection)
+        return connection is not None
+
+    async def outage(self, seconds: float) -> None:
+        """Go down as a killed broker does, and come back on the same port after ``seconds``.
+
+        Connections are reset, their running tasks end as ``disconnected``; whoever connects meanwhile is
+        refused by the kernel; grants of before are worth nothing. Requests keep waiting, as requesters
+        would ask again. Raises OSError when somebody has taken the port.
+        """
+        await self._broker._stop_listening()
+        for runner in self._broker.runners:
+            self._broker.disconnect(runner.id, abrupt=True)
+        await trio.sleep(seconds)
+        await self._broker._listen_again()
