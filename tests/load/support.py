@@ -1,0 +1,114 @@
+"""What the tests of faults share: a runner that is a process of its own, and when it is whole again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import psutil
+import trio
+
+from pool.bench.chaos import by_name
+from pool.bench.runners import Site, open_site
+from pool.bench.stats import tree
+from pool.broker import BrokerConfig, RunnerView, TaskHandle
+from sandbox.wire import BUSY_NAME, IDLE_NAME
+
+#: How long a slow machine under load may take for what an idle one does at once (seconds).
+PATIENCE = 30.0
+#: Workers of :func:`one_runner`.
+WORKERS = 3
+
+
+async def until(condition: Callable[[], object], what: str, within: float = PATIENCE) -> None:
+    """Wait until ``condition()``. Raises AssertionError that names ``what`` after ``within`` seconds."""
+    with trio.move_on_after(within):
+        while not condition():
+            await trio.sleep(0.005)
+        return
+    raise AssertionError(f"not within {within:g} s: {what}")
+
+
+class Whole:
+    """What a warm runner consists of, to be compared with what it is after a fault."""
+
+    def __init__(self, site: Site) -> None:
+        (self._root,) = site.processes()
+        self.site = site
+        self.parked = self.pids(IDLE_NAME)
+        self.zygote = self.zygotes()
+        self.struck_at: float | None = None
+        self._descriptors = self._root.num_fds()
+        site.broker.on_event = self._note
+
+    def _note(self, event: str, fields: object) -> None:
+        if event == "broker.runner_gone":
+            self.struck()
+
+    def struck(self) -> None:
+        """A fault has been done: recovery is measured from now on (a lost connection says so by itself)."""
+        self.struck_at = trio.current_time()
+
+    def pids(self, *names: str) -> set[int]:
+        """The process ids of the workers that show one of ``names`` (one that is just forked has its zygote's)."""
+        return {process.pid for process in by_name(self.site, *names)}
+
+    def zygotes(self) -> set[int]:
+        """The process ids of the runner's own children: its zygote."""
+        return {process.pid for process in self._root.children()}
+
+    def is_whole(self) -> bool:
+        """Registered, one zygote, every worker parked, and no other process (zombies are processes)."""
+        with suppress(psutil.NoSuchProcess):
+            return (
+                any(view.registered for view in self.site.broker.runners)
+                and len(self.pids(IDLE_NAME)) == len(self.parked)
+                and len(tree(self._root)) == len(self.parked) + 2
+                # the connection and a grant being fetched come and go
+                and self._root.num_fds() <= self._descriptors + 2
+            )
+        return False
+
+    async def again(self, what: str = "the pool is whole", within: float = PATIENCE) -> float:
+        """Wait until it is whole and serves a task. Returns, and prints, the seconds from fault to whole."""
+        await until(self.is_whole, what, within)
+        took = trio.current_time() - (self.struck_at or trio.current_time())
+        print(f"whole again after {took:.2f} s")
+        await serves(self.site)
+        return took
+
+
+async def serves(site: Site) -> None:
+    """A task is done. Raises AssertionError with its outcome when it isn't."""
+    outcome = await site.broker.submit({"code": "return [{'json': {'n': 1}}]", "items": []}).outcome()
+    assert outcome.status == "done", outcome
+
+
+async def printed(handle: TaskHandle) -> None:
+    """Wait until the task has printed something: its code runs."""
+    await until(lambda: handle.console or handle.done, "the task runs")
+    assert not handle.done, await handle.outcome()
+
+
+def runner_of(site: Site) -> RunnerView:
+    """The one registered runner."""
+    (view,) = [view for view in site.broker.runners if view.registered]
+    return view
+
+
+def busy(site: Site) -> Sequence[psutil.Process]:
+    """The workers with a task."""
+    return by_name(site, BUSY_NAME)
+
+
+@asynccontextmanager
+async def one_runner(
+    *, workers: int = WORKERS, config: BrokerConfig | None = None, **environ: str
+) -> AsyncIterator[Whole]:
+    """A broker and one registered runner with ``workers`` parked workers; what it consists of."""
+    given = {"N8N_RUNNERS_MAX_CONCURRENCY": str(workers), "N8N_RUNNERS_STDLIB_ALLOW": "time"}
+    async with open_site(
+        "own", "reptarium", environ={**given, "REPTARIUM_LOG_LEVEL": "error", **environ}, config=config
+    ) as site:
+        await until(lambda: len(by_name(site, IDLE_NAME)) == workers, "the pool is warm")
+        yield Whole(site)
