@@ -7,6 +7,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -77,21 +78,57 @@ for _name, _value in {"__name__": "type", "__qualname__": "type", "__module__": 
     type.__setattr__(TypeFacade, _name, _value)
 
 
+class _StandInMeta(type):
+    """Makes a class that answers for a real one in checks, makes no instances and takes no subclasses."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _StandInMeta:
+        if bases:
+            raise TypeError(f"type '{bases[0].__name__}' is not an acceptable base type")
+        return type.__new__(mcs, name, bases, namespace)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"cannot create '{cls.__name__}' instances")
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _REAL[cls])
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return subclass is cls or issubclass(subclass, _REAL[cls])
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise TypeError(f"cannot change attributes of '{cls.__name__}'")
+
+    def __delattr__(cls, name: str) -> None:
+        raise TypeError(f"cannot change attributes of '{cls.__name__}'")
+
+    def __repr__(cls) -> str:
+        return repr(_REAL[cls])
+
+
+_REAL: dict[type, type] = {}
+#: Classes that would make something runnable of a code object, and what a task has for each.
+STAND_INS: dict[type, type] = {}
+for _real in (types.FunctionType, types.CodeType, types.CellType, types.FrameType, types.TracebackType):
+    _names = {"__qualname__": _real.__qualname__, "__module__": _real.__module__, "__doc__": _real.__doc__}
+    STAND_INS[_real] = _StandInMeta(_real.__name__, (), _names)
+    _REAL[STAND_INS[_real]] = _real
+
+
 def class_of(value: object) -> Any:
     """The class of a value; for a class, ``type`` as the task knows it, never a metaclass."""
     kind = type(value)
-    return TypeFacade if issubclass(kind, type) else kind
+    return TypeFacade if issubclass(kind, type) else STAND_INS.get(kind, kind)
 
 
 # ---- attributes --------------------------------------------------------------------------
 
 
 def checked_value(value: Any, name: str) -> Any:
-    """The value, unless it is a module that is no façade. A metaclass becomes ``type``."""
+    """The value, unless it is a module that is no façade. A metaclass becomes ``type``, ``function`` its stand-in."""
     if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
         raise _refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
-    if isinstance(value, type) and issubclass(value, type) and value is not TypeFacade:
-        return TypeFacade
+    if isinstance(value, type):
+        return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
     return value
 
 

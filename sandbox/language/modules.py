@@ -14,7 +14,7 @@ import builtins
 import importlib
 import sys
 from functools import lru_cache
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from sandbox.language import gadgets, guards, hardening, stdlib
@@ -45,6 +45,7 @@ _STAND_INS: dict[int, Any] = {
     id(vars): guards.guarded_vars,
     id(dir): guards.guarded_dir,
     id(type): guards.TypeFacade,
+    **{id(real): stand_in for real, stand_in in guards.STAND_INS.items()},
 }
 
 
@@ -73,6 +74,14 @@ def _listed(allowed: tuple[str, ...], name: str) -> bool:
         return True
     # "urllib" opens urllib.parse; "urllib.parse" lets "import urllib" through, as the way to it
     return any(name == entry or name.startswith(f"{entry}.") or entry.startswith(f"{name}.") for entry in allowed)
+
+
+def _is_of_refused_module(value: Any) -> bool:
+    """Whether it is a function or class of a module that no task may import: modules carry what they use themselves."""
+    if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return False
+    top = str(value.__module__).partition(".")[0].removeprefix("_")  # "_socket" is what "socket" is made of
+    return top == "thread" or (top in stdlib.REFUSED and top != "builtins")
 
 
 def _refused(policy: LanguagePolicy, name: str) -> None:
@@ -205,7 +214,7 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
-        if id(value) in _FORBIDDEN:
+        if id(value) in _FORBIDDEN or (name not in stdlib.ONLY and _is_of_refused_module(value)):
             return
         stand_in = _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):

@@ -22,6 +22,7 @@ OPEN: dict[str, tuple[str, ...]] = {
     "typing": ("get_type_hints", "evaluate_forward_ref"),
     "dataclasses": (),
     "functools": ("singledispatchmethod",),
+    "copy": ("dispatch_table",),
     "contextlib": ("redirect_stdout", "redirect_stderr", "chdir"),
     "zoneinfo": ("reset_tzpath",),
     "secrets": (),
