@@ -7,6 +7,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 from __future__ import annotations
 
 import functools
+import operator
 import types
 from collections.abc import Callable
 from types import ModuleType
@@ -106,7 +107,7 @@ class _StandInMeta(type):
 
 
 _REAL: dict[type, type] = {}
-#: Classes that would make something runnable of a code object, and what a task has for each.
+#: Classes that would make something runnable of a code object, or read attributes, and what a task has for each.
 STAND_INS: dict[type, type] = {}
 for _real in (types.FunctionType, types.CodeType, types.CellType, types.FrameType, types.TracebackType):
     _names = {"__qualname__": _real.__qualname__, "__module__": _real.__module__, "__doc__": _real.__doc__}
@@ -372,6 +373,10 @@ class methodcaller:
 
     def __call__(self, obj: Any, /) -> Any:
         return guarded_getattr(obj, self._name)(*self._args, **self._kwargs)
+
+
+# Objects of the real ones exist (PurePath.drive.fget on Python 3.11), and type(x) would tell their class
+STAND_INS |= {operator.attrgetter: attrgetter, operator.methodcaller: methodcaller}
 
 
 def update_wrapper(wrapper: Any, wrapped: Any) -> Any:

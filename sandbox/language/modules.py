@@ -11,9 +11,9 @@ imports is its own business.
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import sys
-from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -45,6 +45,8 @@ _STAND_INS: dict[int, Any] = {
     id(vars): guards.guarded_vars,
     id(dir): guards.guarded_dir,
     id(type): guards.TypeFacade,
+    id(functools.wraps): guards.wraps,  # contextlib and others carry it too
+    id(functools.update_wrapper): guards.update_wrapper,
     **{id(real): stand_in for real, stand_in in guards.STAND_INS.items()},
 }
 
@@ -252,7 +254,7 @@ class Importer:
         return __getattr__
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def importer(policy: LanguagePolicy) -> Importer:
     """The importer of a policy; one per process and policy."""
     return Importer(policy)
