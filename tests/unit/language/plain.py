@@ -14,14 +14,15 @@ import textwrap
 from types import CodeType, FunctionType, ModuleType
 
 FILENAME = "<task>"
+_WRAPPER = "task.<locals>."
 _CONTAINERS = {list: "[]", tuple: "()", dict: "{}", set: "set()", frozenset: "frozenset()"}
 
 
 def described(value: object) -> str:
-    """A value as text: its exact type and content, sets in a fixed order, a local function's own name."""
+    """A value as text: its exact type and content, sets in a fixed order."""
     kind = type(value)
     if kind not in _CONTAINERS:
-        return repr(value).replace("task.<locals>.", "")
+        return repr(value)
     parts = (
         [f"{described(key)}: {described(each)}" for key, each in value.items()]  # type: ignore[attr-defined]
         if kind is dict
@@ -31,6 +32,19 @@ def described(value: object) -> str:
         parts.sort()
     opening, closing = _CONTAINERS[kind][:-1], _CONTAINERS[kind][-1]
     return f"{opening}{', '.join(parts)}{closing}"
+
+
+def _outermost(code: CodeType) -> CodeType:
+    """The code as if its functions and classes weren't inside the function that holds the program."""
+    constants = tuple(
+        _outermost(constant)
+        if isinstance(constant, CodeType)
+        else constant.removeprefix(_WRAPPER)
+        if type(constant) is str
+        else constant
+        for constant in code.co_consts
+    )
+    return code.replace(co_consts=constants, co_qualname=code.co_qualname.removeprefix(_WRAPPER))
 
 
 def answer(source: str, given: dict[str, object]) -> str:
@@ -49,7 +63,7 @@ def answer(source: str, given: dict[str, object]) -> str:
     compiled = compile(module, FILENAME, "exec", dont_inherit=True)
     code = next(constant for constant in compiled.co_consts if isinstance(constant, CodeType))
     # Tracebacks call the outermost frame what the sandbox calls it
-    task = FunctionType(code.replace(co_name="<module>", co_qualname="<module>"), vars(main))
+    task = FunctionType(_outermost(code).replace(co_name="<module>", co_qualname="<module>"), vars(main))
     return described(task())
 
 
