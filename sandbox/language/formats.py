@@ -17,6 +17,7 @@ _MAX_NESTING = 4  # Python itself refuses more than 2
 
 def format_refusal(text: str, depth: int = 0) -> str | None:
     """Why this format string is refused, or None. Malformed text is left to Python, which raises ValueError."""
+    text = str.__str__(text)  # what Python itself will read, whatever a subclass says that it contains
     if "." not in text:
         return None
     try:
