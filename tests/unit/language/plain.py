@@ -7,6 +7,7 @@ their answers as JSON on standard output.
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import linecache
 import sys
@@ -57,7 +58,7 @@ def answer(source: str, given: dict[str, object]) -> str:
     module.body[:0] = future
     function.body = [node for node in body if node not in future]
     main = ModuleType("__main__")
-    vars(main).update(given)
+    vars(main).update({"__builtins__": vars(builtins), **given})
     sys.modules["__main__"] = main
     linecache.cache[FILENAME] = (len(source), None, source.splitlines(True), FILENAME)
     compiled = compile(module, FILENAME, "exec", dont_inherit=True)
