@@ -1,0 +1,201 @@
+"""getattr, hasattr, setattr, dir, vars, type and the few double-underscore names that people read."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.language.support import answers_of_python, assert_same
+
+PROGRAMS = {
+    "getattr": """
+        import math
+        class A:
+            x = 1
+            _y = 2
+            def m(self, n=0): return n
+        a = A()
+        def key(name): return lambda o: getattr(o, name)
+        missing = object()
+        errors = []
+        for target, name in ((a, "nope"), (5, "nope"), ("s", "nope"), (math, "nope"), (None, "x")):
+            try:
+                getattr(target, name)
+            except AttributeError as e:
+                errors.append(str(e))
+        return (getattr(a, "x"), getattr(a, "_y"), getattr(a, "z", "default"), getattr(a, "z", None), getattr(a, "m")(5), getattr(math, "floor")(2.5), getattr("ab", "upper")(), getattr(a, "z", missing) is missing,
+                [getattr(a, n) for n in ("x", "_y")], key("x")(a), getattr("{} {}", "format")(1, 2), getattr(A, "__name__"), getattr(a, "__class__").__name__, getattr(len, "__name__", "anonymous"), getattr(5, "real"), errors)
+    """,
+    "hasattr": """
+        class A:
+            x = 1
+            @property
+            def bad(self): raise AttributeError("inside")
+            @property
+            def worse(self): raise ValueError("inside")
+            def __iter__(self): return iter(())
+        a = A()
+        try:
+            hasattr(a, "worse")
+        except ValueError as e:
+            error = str(e)
+        return (hasattr(a, "x"), hasattr(a, "y"), hasattr(a, "bad"), hasattr("s", "upper"), hasattr([], "__iter__"), hasattr(5, "__iter__"), hasattr(a, "__len__"), hasattr({}, "keys"), hasattr(len, "__call__"),
+                hasattr(a, "__iter__"), hasattr(a, "__dict__"), hasattr(1, "__dict__"), hasattr("", "__getitem__"), hasattr(None, "__class__"), hasattr(a, "__enter__"), error, [hasattr(v, "items") for v in ({}, [])])
+    """,
+    "setattr_and_delattr": """
+        class A:
+            def __init__(self, **kw):
+                for k, v in kw.items():
+                    setattr(self, k, v)
+            @property
+            def p(self): return self._p
+            @p.setter
+            def p(self, v): self._p = v * 2
+        a = A(x=1, _hidden=2, p=5)
+        setattr(A, "method", lambda self: self.x)
+        delattr(a, "x")
+        setattr(a, "x", 9)
+        def f(): pass
+        setattr(f, "label", "l")
+        errors = []
+        for change in (lambda: setattr(5, "x", 1), lambda: delattr(a, "nope"), lambda: setattr([], "x", 1), lambda: setattr(a, 5, 1)):
+            try:
+                change()
+            except (AttributeError, TypeError) as e:
+                errors.append(type(e).__name__)
+        for name, value in {"one": 1, "two": 2}.items():
+            setattr(a, f"n_{name}", value)
+        return vars(a), a.method(), a.p, f.label, errors
+    """,
+    "dir": """
+        import math
+        class A:
+            x = 1
+            def __init__(self): self.y = 2
+            def m(self): pass
+        public = lambda o: [n for n in dir(o) if not n.startswith("_")]
+        return public(A()), public(A), "append" in dir([]), "__len__" in dir([]), "floor" in dir(math), public(""), sorted(set(dir(A())) - set(dir(object())) - {"__dict__", "__module__", "__weakref__"})
+    """,
+    "vars": """
+        from types import SimpleNamespace
+        from dataclasses import dataclass
+        class A:
+            kind = "class attribute"
+            def __init__(self): self.x, self._y = 1, [2]
+        @dataclass
+        class D:
+            a: int
+            b: int = 2
+        a = A()
+        d = vars(a)
+        d["z"] = 3
+        d.update(w=4)
+        vars(a)["_y"].append(5)
+        del d["x"]
+        a.__dict__["u"] = 6
+        a.__dict__.pop("w")
+        a.__dict__.setdefault("s", 8)
+        seen = {k: v for k, v in vars(a).items()}
+        errors = []
+        for bad in (5, [], "s"):
+            try:
+                vars(bad)
+            except TypeError as e:
+                errors.append(str(e))
+        b = A()
+        b.__dict__.update(a.__dict__)
+        c = A()
+        vars(c).clear()
+        return (seen, vars(b) == vars(a), dict(vars(D(1))), vars(SimpleNamespace(k=1)), errors, vars(c), "x" in vars(b), len(vars(b)), sorted(vars(b)), {**vars(D(3))}, D(**vars(D(4))), vars(D(1)) == {"a": 1, "b": 2},
+                [k for k in vars(A) if not k.startswith("__")], vars(A)["kind"], b.__dict__.copy().pop("u"), list(b.__dict__.items())[0], isinstance(vars(b), dict))
+    """,
+    "copies_by_dict": """
+        import json, copy
+        class P:
+            def __init__(self, **kw): self.__dict__.update(kw)
+            def __eq__(self, o): return self.__dict__ == o.__dict__
+            def __repr__(self): return f"P({self.__dict__})"
+            def to_json(self): return json.dumps(self.__dict__, sort_keys=True)
+            def clone(self, **changes): return P(**{**self.__dict__, **changes})
+        p = P(a=1, b=[2])
+        q = copy.copy(p)
+        r = copy.deepcopy(p)
+        q.c = 3
+        r.b.append(4)
+        return p, q, r, p == P(a=1, b=[2]), p.to_json(), p.clone(a=9), json.dumps([p, q], default=lambda o: o.__dict__), json.dumps(p, default=vars)
+    """,
+    "type": """
+        class A: pass
+        class B(A): pass
+        def kind(x):
+            if type(x) is bool: return "bool"
+            if type(x) in (int, float): return "number"
+            if type(x) == str: return "str"
+            return type(x).__name__
+        table = {int: "int", str: "str", type(None): "none", list: "list"}
+        errors = []
+        for bad in ((), (1, 2)):
+            try:
+                type(*bad)
+            except TypeError as e:
+                errors.append(type(e).__name__)
+        b = B()
+        new = type(b)()
+        return ([kind(x) for x in (True, 1, 1.5, "s", None, b, A, len, kind)], [table[type(x)] for x in (1, "", None, [])], type(b) is B, type(b) is A, isinstance(b, type(A())), type(new) is B, type(type(b)) is type, type(b).__name__,
+                type(b).__qualname__, type(b).__module__, type(ValueError()).__name__, errors, isinstance(int, type), isinstance(5, type), issubclass(type(b), A), str(type(1)), repr(type("")), f"{type(b).__name__:>3}", {type(x).__name__ for x in (1, 2)},
+                [t.__name__ for t in (int, str, dict, A)], type(b) in {A, B}, type([])("ab"), type({})(a=1))
+    """,
+    "dunder_names_that_people_read": """
+        import json, math
+        class A:
+            "docs of A"
+            def method(self): "docs of method"
+            @property
+            def p(self): "docs of p"
+        def f(x): "docs of f"
+        a = A()
+        g = lambda: 0
+        try:
+            raise KeyError("k", 1)
+        except KeyError as e:
+            error = e.__class__.__name__, type(e).__name__, e.args, e.__class__.__module__, e.__doc__
+        return (a.__class__.__name__, a.__class__ is A, A.__name__, A.__qualname__, A.__doc__, A.__module__, f.__name__, f.__doc__, f.__qualname__, f.__module__, g.__name__, a.method.__name__, A.method.__doc__, len.__name__, "x".__class__.__name__,
+                [].__len__(), "ab".__contains__("a"), (1).__add__(2), {"k": 1}.__getitem__("k"), [1].__iter__().__next__(), A.p.__doc__, json.__name__, math.__doc__ is not None, error, type(a.__class__()) is A, str.__name__, isinstance(a.__class__, type),
+                int.__class__ is type, __name__, object.__init__ is not None, a.__eq__(a), a.__hash__() == hash(a), a.__repr__()[:10], a.__str__()[:10], "%s" % f.__name__, "{}".format(a.__class__.__name__))
+    """,
+    "name_and_class_by_setting": """
+        class A: pass
+        def f(): pass
+        f.__name__ = f.__qualname__ = "renamed"
+        f.__doc__ = "new"
+        A.__name__ = "Renamed"
+        A.__doc__ = "docs"
+        return f.__name__, f.__qualname__, f.__doc__, A.__name__, A.__doc__, type(A()).__name__
+    """,
+    "operator_module": """
+        from operator import attrgetter, itemgetter, methodcaller
+        class A:
+            def __init__(self, n, inner=None): self.n, self.inner = n, inner
+            def up(self, by=1, *, times=1): return (self.n + by) * times
+        rows = [A(2, A(5)), A(1, A(7))]
+        return (sorted(map(attrgetter("n"), rows)), [attrgetter("inner.n", "n")(r) for r in rows], max(rows, key=attrgetter("inner.n")).n, methodcaller("up", 2, times=3)(rows[0]), list(map(methodcaller("upper"), "ab")), itemgetter(1)("ab"),
+                itemgetter("a", "b")({"a": 1, "b": 2}), sorted([{"n": 2}, {"n": 1}], key=itemgetter("n")), itemgetter(slice(1, 3))("abcd"), methodcaller("format", 1)("<{}>"), attrgetter("__class__.__name__")(5))
+    """,
+    "dynamic_dispatch": """
+        class Handler:
+            def do_create(self, row): return f"created {row}"
+            def do_delete(self, row): return f"deleted {row}"
+            def dispatch(self, action, row):
+                method = getattr(self, f"do_{action}", None)
+                return method(row) if method and callable(method) else f"no {action}"
+        h = Handler()
+        return [h.dispatch(a, 1) for a in ("create", "delete", "move")], [n[3:] for n in dir(h) if n.startswith("do_")]
+    """,
+}
+
+python = answers_of_python(PROGRAMS)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name: str, python: dict[str, str]) -> None:
+    """The program gives Python's own answer."""
+    assert_same(PROGRAMS[name], python[name])
