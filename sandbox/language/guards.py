@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 import types
+import typing
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from sandbox.language import policy as rules
 from sandbox.language.policy import RefusedAttribute
 
 _MISSING = object()
+_ALIASES: tuple[Any, ...] = (types.GenericAlias, vars(typing)["_BaseGenericAlias"])
 _HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS
 
 #: Façades by id, so that a module object can be told from a real one. Filled by modules.py.
@@ -130,7 +132,15 @@ def checked_value(value: Any, name: str) -> Any:
         raise _refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
     if isinstance(value, type):
         return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
-    return value
+    return TypeFacade if makes_classes(value) else value
+
+
+def makes_classes(value: object) -> bool:
+    """Whether it is ``type[…]`` or ``typing.Type``: calling one, or inheriting from it, is calling ``type``."""
+    if not isinstance(value, _ALIASES):
+        return False
+    origin = value.__origin__
+    return isinstance(origin, type) and issubclass(origin, type)
 
 
 def check_write(name: str) -> None:
@@ -142,7 +152,7 @@ def check_write(name: str) -> None:
 def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
     """``super().__setattr__``, ``object.__setattr__`` and their like: the name is checked, then the real one runs."""
     real = getattr(obj, name)
-    position = 1 if isinstance(obj, type) else 0
+    position = 1 if issubclass(type(obj), type) else 0  # isinstance() would ask the object
 
     def guarded(*args: Any) -> None:
         if len(args) <= position:
@@ -333,12 +343,22 @@ def match_class(cls: Any) -> Any:
     names = getattr(cls, "__match_args__", ())
     if type(names) is not tuple:
         raise _refused("this class pattern is not allowed", "its __match_args__ is not a tuple")
-    # A plain class's instances are its own; with ABCMeta any object can be registered as one
-    virtual = type(cls) is not type or issubclass(cls, (AttributeError, NameError))
     for name in names:
-        if type(name) is not str or not rules.may_read(name) or (virtual and not rules.is_plain(name)):
+        if type(name) is not str or not (rules.is_plain(name) or (rules.may_read(name) and _holds_own_data(cls))):
             raise _refused("this class pattern is not allowed", f"it would read the attribute {name!r}")
     return cls
+
+
+#: Classes that put nothing of their own into instances under a guarded name.
+_BARE = frozenset({object, tuple, list, dict, set, typing.Generic, BaseException, Exception, ValueError})
+
+
+def _holds_own_data(cls: type) -> bool:
+    """Whether instances hold only what the task put there, under names where libraries keep modules or ``format``.
+
+    With a metaclass (ABCMeta) any object could be registered as an instance.
+    """
+    return type(cls) is type and all(base in _BARE or base.__module__ == "__main__" for base in cls.__mro__)
 
 
 # ---- gadgets of the standard library ---------------------------------------------------------
@@ -380,8 +400,11 @@ STAND_INS |= {operator.attrgetter: attrgetter, operator.methodcaller: methodcall
 
 
 def update_wrapper(wrapper: Any, wrapped: Any) -> Any:
-    """``functools.update_wrapper`` without a choice of attributes: it would copy any attribute by name."""
-    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+    """``functools.update_wrapper`` without a choice of attributes: it would copy any attribute by name.
+
+    ``__module__`` stays: libraries take the names of the module that a class says it is from.
+    """
+    for name in ("__name__", "__qualname__", "__doc__"):
         value = getattr(wrapped, name, None)
         if type(value) is str:
             setattr(wrapper, name, value)
