@@ -73,7 +73,7 @@ PROGRAMS = {
             def __init__(self): self.y = 2
             def m(self): pass
         public = lambda o: [n for n in dir(o) if not n.startswith("_")]
-        return public(A()), public(A), "append" in dir([]), "__len__" in dir([]), "floor" in dir(math), public(""), sorted(set(dir(A())) - set(dir(object())) - {"__dict__", "__module__", "__weakref__"})
+        return public(A()), public(A), "append" in dir([]), "__len__" in dir([]), "floor" in dir(math), public(""), {"__init__", "__class__", "__doc__"} <= set(dir(A()))
     """,
     "vars": """
         from types import SimpleNamespace
