@@ -40,6 +40,8 @@ READY_TIMEOUT = 20.0
 #: A zygote may take its time to import (pandas: about 1 s on a slow disk).
 START_TIMEOUT = 120.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: Seconds without forks after one that came to nothing: the first time, and at most while none succeeds.
+PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
 #: Layers that a stock container can't have and that nothing depends on.
 OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
@@ -76,7 +78,9 @@ class WorkerPool:
         self._control: socket.socket | None = None
         self._closing = False
         self._changed = trio.Event()
-        self._retry_at = 0.0
+        self._nursery: trio.Nursery | None = None
+        self._pause = PAUSE_FIRST
+        self._pausing = False
 
     # ---- what tasks use ---------------------------------------------------------------
 
@@ -153,6 +157,7 @@ class WorkerPool:
         started = False
         while True:
             born = trio.current_time()
+            problem = "the zygote died; starting another"
 
             def ready() -> None:
                 nonlocal started
@@ -160,46 +165,37 @@ class WorkerPool:
                     started = True
                     task_status.started()
 
-            await self._one_zygote(ready)
+            try:
+                await self._one_zygote(ready)
+            except OSError as error:  # out of processes, descriptors, memory
+                if not started:
+                    raise PoolRefused(f"the zygote cannot be started: {error}") from None
+                problem = f"the zygote cannot be started ({error}); trying again"
             lived = trio.current_time() - born
             if lived >= HEALTHY:
                 backoff = BACKOFF_FIRST
             if self._meter is not None:
                 self._meter.zygote_replaced()
-            log.error("the zygote died; starting another", lived_s=round(lived, 1), wait_s=backoff)
+            log.error(problem, lived_s=round(lived, 1), wait_s=backoff)
             await trio.sleep(backoff)
             backoff = min(backoff * 2, BACKOFF_LAST)
 
     async def _one_zygote(self, ready: Callable[[], None]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
-        process = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-P", "-s", "-B", "-m", "sandbox.zygote", str(theirs.fileno())],
-            env=zygote_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs.fileno()],
-            cwd="/",
-        )
-        theirs.close()
-        assert process.stderr is not None
-        stderr = trio.lowlevel.FdStream(os.dup(process.stderr.fileno()))
-        process.stderr.close()
+        ours, process, stderr = _spawn_zygote()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_log_lines, stderr)
                 with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
                     ours.send(msgspec.json.encode(self.config))
                 if await self._greet(ours, ready):
-                    self._control = ours
-                    self._requested = 0
+                    self._control, self._nursery = ours, nursery
+                    self._requested, self._pausing = 0, False
                     self._refill()
                     await self._listen(ours, nursery)
+                self._nursery = None
                 nursery.cancel_scope.cancel()
         finally:
-            self._control = None
+            self._control = self._nursery = None
             with trio.CancelScope(shield=True):
                 await self._bury(ours, process)
                 await stderr.aclose()
@@ -275,6 +271,12 @@ class WorkerPool:
             message = _control_decoder.decode(packet)
             if isinstance(message, wire.Forked):
                 self._requested = max(self._requested - 1, 0)
+                if len(fds) < 2:
+                    # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
+                    for fd in fds:
+                        os.close(fd)
+                    self._fork_failed(errno.EMFILE)
+                    continue
                 self._numbers += 1
                 worker = Worker(self._numbers, message.pid, socket.socket(fileno=fds[0]), fds[1])
                 self.workers[message.pid] = worker
@@ -285,24 +287,32 @@ class WorkerPool:
                 self._exited(message)
             elif isinstance(message, wire.ForkFailed):
                 self._requested = max(self._requested - 1, 0)
-                if self._meter is not None:
-                    self._meter.fork_failed()
-                log.error(
-                    "fork failed; fewer warm workers until it works again",
-                    error=errno.errorcode.get(message.errno, str(message.errno)),
-                )
-                if self._retry_at <= trio.current_time():
-                    self._retry_at = trio.current_time() + 0.5
-                    nursery.start_soon(self._retry)
+                self._fork_failed(message.errno)
 
-    async def _retry(self) -> None:
-        await trio.sleep(0.5)
+    def _fork_failed(self, number: int) -> None:
+        if self._meter is not None:
+            self._meter.fork_failed()
+        if not self._pausing:  # one line a try, however many it asked for
+            name = errno.errorcode.get(number, str(number))
+            log.error("fork failed; fewer warm workers until it works again", error=name, pause_s=self._pause)
+        self._hold_off()
+
+    def _hold_off(self) -> None:
+        """Ask for no worker for a while: forks, or what is forked, come to nothing."""
+        if not self._pausing and self._nursery is not None:
+            self._pausing = True
+            self._nursery.start_soon(self._go_on, self._pause)
+            self._pause = min(self._pause * 2, PAUSE_LAST)
+
+    async def _go_on(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._pausing = False
         self._refill()
 
     async def _await_ready(self, worker: Worker) -> None:
         with trio.move_on_after(READY_TIMEOUT):
             try:
-                await worker.receive({Kind.READY: 0, Kind.FAILED: 64 * 1024})
+                kind, words = await worker.receive({Kind.READY: 0, Kind.FAILED: 64 * 1024})
             except wire.ProtocolViolation as error:
                 log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
                 self.discard(worker, "violation")
@@ -310,7 +320,15 @@ class WorkerPool:
             except WorkerGone:
                 return  # its death is reported by the zygote
             if worker.state == "starting":
-                self._park(worker)
+                if kind is Kind.FAILED:
+                    log.error(
+                        "a new worker failed", worker=worker.number, reason=bytes(words).decode("utf-8", "replace")
+                    )
+                    self._hold_off()
+                    self.discard(worker, "failed start")
+                else:
+                    self._pause = PAUSE_FIRST
+                    self._park(worker)
             return
         log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
         self.discard(worker, "slow start")
@@ -338,9 +356,9 @@ class WorkerPool:
             return
         if worker.state in ("starting", "parked") and worker.killed_for is None:
             log.error("a warm worker died", worker=worker.number, status=describe_status(message.status))
-            if worker.state == "starting" and self._retry_at <= trio.current_time():
+            if worker.state == "starting":
                 # a worker that can't even park would be forked again and again without a pause
-                self._retry_at = trio.current_time() + 0.5
+                self._hold_off()
         self._forget(worker, message.status)
         self._refill()
 
@@ -354,14 +372,16 @@ class WorkerPool:
         worker.gone(status)
 
     def _refill(self) -> None:
-        if self._control is None or self._closing:
+        if self._control is None or self._closing or self._pausing:
             return
         starting = sum(1 for worker in self.workers.values() if worker.state == "starting")
         wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
         if wanted <= 0:
             return
+        # none is warm though tasks are running: the next lease will wait for this one
+        order = wire.Fork(wanted, urgent=not self._parked and len(self.workers) > starting)
         try:
-            self._control.send(msgspec.json.encode(wire.Fork(wanted)))
+            self._control.send(msgspec.json.encode(order))
         except OSError:
             return  # full or gone: the next change asks again, or the zygote is replaced
         self._requested += wanted
@@ -372,6 +392,32 @@ class WorkerPool:
 
 
 _control_decoder: msgspec.json.Decoder[wire.ZygoteMessage] = msgspec.json.Decoder(wire.ZygoteMessage)
+
+
+def _spawn_zygote() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+    """A new zygote: our end of its control socket, the process, what it says on standard error. Raises OSError."""
+    with contextlib.ExitStack() as undo:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(ours.close)
+        ours.setblocking(False)
+        with theirs:
+            read, write = os.pipe()
+            undo.callback(os.close, read)
+            try:
+                # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-s", "-B", "-m", "sandbox.zygote", str(theirs.fileno())],
+                    env=zygote_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=write,
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                )
+            finally:
+                os.close(write)
+        undo.pop_all()
+        return ours, process, trio.lowlevel.FdStream(read)
 
 
 async def _receive_packet(control: socket.socket) -> tuple[bytes, list[int]]:

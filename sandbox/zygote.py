@@ -4,7 +4,7 @@ Theory of operation. The supervisor executes ``python -m sandbox.zygote FD`` wit
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
-2. Import what tasks will want (the allowlists' names), run one task for warmth, and
+2. Import what tasks will want (the allowlists' names), serve a few tasks to itself for warmth, and
    ``gc.freeze()`` so that collections in workers don't touch, and copy, the shared pages.
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`sandbox.kernel`. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
@@ -52,7 +52,7 @@ def main() -> int:
 
     before = len(sys.modules)
     failed = preload_modules(config)
-    worker.warm_up(worker.environment(config))
+    worker.rehearse(config)
     gc.collect()
     gc.freeze()
 
@@ -102,21 +102,27 @@ class _Zygote:
                 raw = self._control.recv(wire.MAX_CONTROL)
                 if not raw:
                     return 0
-                for _ in range(msgspec.json.decode(raw, type=wire.Fork).count):
-                    self._fork()
+                order = msgspec.json.decode(raw, type=wire.Fork)
+                for _ in range(order.count):
+                    self._fork(order.urgent)
 
-    def _fork(self) -> None:
+    def _fork(self, urgent: bool) -> None:
+        try:
+            self._fork_worker(urgent)
+        except (BrokenPipeError, ConnectionResetError):
+            raise  # the supervisor has gone
+        except OSError as error:
+            # out of processes or descriptors: said, not died of. A child that there is meets the end of its socket.
+            self._control.send(msgspec.json.encode(wire.ForkFailed(error.errno or 0)))
+
+    def _fork_worker(self, urgent: bool) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-            try:
-                pid = os.fork()
-            except OSError as error:
-                self._control.send(msgspec.json.encode(wire.ForkFailed(error.errno or 0)))
-                return
+            pid = os.fork()
             if pid == 0:
-                self._child(theirs.detach())
+                self._child(theirs.detach(), urgent)
             pidfd = os.pidfd_open(pid)
             try:
                 socket.send_fds(self._control, [msgspec.json.encode(wire.Forked(pid))], [ours.fileno(), pidfd])
@@ -126,10 +132,10 @@ class _Zygote:
             ours.close()
             theirs.close()
 
-    def _child(self, fd: int) -> NoReturn:
+    def _child(self, fd: int, urgent: bool) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker.main(fd, self._config, self._prepared, self._pid)
+        worker.main(fd, self._config, self._prepared, self._pid, urgent=urgent)
 
     def _reap(self) -> None:
         while True:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import os
+import resource
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 import trio
@@ -72,7 +77,8 @@ class Whole:
     async def again(self, what: str = "the pool is whole", within: float = PATIENCE) -> float:
         """Wait until it is whole and serves a task. Returns, and prints, the seconds from fault to whole."""
         await until(self.is_whole, what, within)
-        took = trio.current_time() - (self.struck_at or trio.current_time())
+        now = trio.current_time()
+        took = now - (now if self.struck_at is None else self.struck_at)
         print(f"whole again after {took:.2f} s")
         await serves(self.site)
         return took
@@ -112,3 +118,35 @@ async def one_runner(
     ) as site:
         await until(lambda: len(by_name(site, IDLE_NAME)) == workers, "the pool is warm")
         yield Whole(site)
+
+
+def descriptors(pid: int) -> int:
+    """The smallest limit of open files under which a process has none left: its highest descriptor plus one."""
+    return max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 1
+
+
+#: Limits that the tests lower: their names in /proc/PID/limits and for prlimit(1).
+_LIMITS = {resource.RLIMIT_NOFILE: ("Max open files", "nofile"), resource.RLIMIT_NPROC: ("Max processes", "nproc")}
+
+
+@contextmanager
+def limited(pid: int, limit: int, soft: int) -> Iterator[None]:
+    """Lower a living process's resource limit (``resource.RLIMIT_*``) while the block runs."""
+    label, name = _LIMITS[limit]
+    (line,) = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith(label)]
+    before = int(line.removeprefix(label).split()[0])
+    _set_limit(pid, name, soft)
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            _set_limit(pid, name, before)
+
+
+def _set_limit(pid: int, name: str, soft: int) -> None:
+    # as the process's own user: root without CAP_SYS_RESOURCE (a container's) may not set another's limits
+    process = psutil.Process(pid)
+    user, group = process.uids().real, process.gids().real
+    same = (user, group) == (os.getuid(), os.getgid())
+    who: dict[str, Any] = {} if same else {"user": user, "group": group, "extra_groups": []}
+    subprocess.run(["prlimit", f"--pid={pid}", f"--{name}={soft}:"], check=True, **who)
