@@ -8,14 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 from sandbox.language import guards, hardening, walk
-from sandbox.language.modules import importer
+from sandbox.language.modules import importer, unbound
 from sandbox.language.policy import LanguagePolicy
 
 _NATIVE = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
     filter float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview
     min next object oct ord pow print property range repr reversed round set slice sorted staticmethod
-    str sum super tuple zip None True False Ellipsis NotImplemented __build_class__ __debug__
+    str sum super tuple zip None True False Ellipsis NotImplemented __debug__
 """.split()
 
 _GUARDED: dict[str, Any] = {
@@ -39,6 +39,15 @@ def interpreter_import(name: str, *_: object) -> None:
             importlib.import_module(name)
 
 
+def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
+    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass."""
+    for base in bases:
+        origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
+        if isinstance(origin, type) and issubclass(origin, type):
+            raise TypeError("metaclasses are not available in a task")
+    return builtins.__build_class__(function, name, *bases, **keywords)
+
+
 @lru_cache(maxsize=64)
 def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     """``__builtins__`` of every task under this policy. User code has no way to change it."""
@@ -51,7 +60,8 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     }
     table |= _GUARDED
     table["__import__"] = interpreter_import
-    table[walk.DUNDER_IMPORT] = imports.dunder_import
+    table["__build_class__"] = build_class
+    table[walk.DUNDER_IMPORT] = unbound(imports.dunder_import)
     for name in policy.builtins_deny:
         if name != "__build_class__":
             table.pop(name, None)

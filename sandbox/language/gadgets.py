@@ -6,13 +6,15 @@ nothing. What isn't listed comes over as it is.
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib
+import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards
-from sandbox.language.policy import RefusedAttribute, is_field_name
+from sandbox.language import guards, hardening
+from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
 
@@ -32,7 +34,8 @@ def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
 
     @functools.wraps(real)
     def reader(source: Any, *args: Any, **kwargs: Any) -> Any:
-        if not hasattr(source, "read"):
+        # pandas and gzip take for a path what is a str or has __fspath__, with a read() or without
+        if not hasattr(source, "read") or isinstance(source, (str, bytes)) or hasattr(type(source), "__fspath__"):
             raise RefusedAttribute(
                 f"{what} of a path or URL is not allowed: tasks have no files and no network. "
                 "Give it io.StringIO(text) or io.BytesIO(data). No setting allows it."
@@ -43,12 +46,31 @@ def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
     return reader
 
 
-def _get_origin(real: Callable[..., Any]) -> Callable[[Any], Any]:
-    def get_origin(tp: Any) -> Any:
-        """The unsubscripted version of a type."""
-        return guards.checked_value(real(tp), "origin")
+def get_origin(tp: Any) -> Any:
+    """``typing.get_origin``: the unsubscripted version of a type."""
+    return guards.checked_value(typing.get_origin(tp), "origin")
 
-    return get_origin
+
+def get_args(tp: Any) -> tuple[Any, ...]:
+    """``typing.get_args``: the type arguments of a type."""
+    return tuple(guards.checked_value(each, "args") for each in typing.get_args(tp))
+
+
+def singledispatch(func: Any) -> Any:
+    """``functools.singledispatch`` whose ``dispatch`` takes classes only.
+
+    The real one compares the ``__mro__`` of whatever it is given with every class that there is.
+    """
+    dispatching = functools.singledispatch(func)
+    real = dispatching.dispatch
+
+    def dispatch(cls: type) -> Any:
+        if not issubclass(type(cls), type):
+            raise TypeError(f"dispatch() takes a class, not '{type(cls).__name__}'")
+        return real(cls)
+
+    dispatching.dispatch = dispatch  # type: ignore[method-assign]
+    return dispatching
 
 
 def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,18 +89,22 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
     return make_dataclass
 
 
-def checked_enum_names(names: Any) -> Any:
+def _checked_member_name(name: Any) -> str:
+    if type(name) is not str or is_dunder(name) or name in DENIED_ATTRIBUTES:
+        raise RefusedAttribute(f"{name!r} is not allowed as a member's name")
+    return name
+
+
+def _checked_enum_names(names: Any) -> list[Any]:
     """Member names of the functional Enum API, checked; in a form that cannot change afterwards."""
     if isinstance(names, str):
         names = names.replace(",", " ").split()
-    if hasattr(names, "items"):
-        names = list(names.items())
+    elif hasattr(names, "items"):
+        names = names.items()
     checked: list[Any] = []
     for item in names:
-        pair = item if isinstance(item, str) else tuple(item)
-        name = pair if isinstance(pair, str) else pair[0]
-        if not is_field_name(name):
-            raise RefusedAttribute(f"{name!r} is not allowed as a member's name")
+        pair = item if type(item) is str else tuple(item)
+        _checked_member_name(pair if isinstance(pair, str) else pair[0])
         checked.append(pair)
     return checked
 
@@ -150,9 +176,7 @@ def replacements(name: str, real: Any) -> dict[str, Any]:
     for reader in _STREAM_READERS.get(name, "").split():
         if callable(getattr(real, reader, None)):
             table[reader] = _only_streams(getattr(real, reader), f"{name}.{reader}")
-    if name == "typing":
-        table["get_origin"] = _get_origin(real.get_origin)
-    elif name == "dataclasses":
+    if name == "dataclasses":
         table["make_dataclass"] = _make_dataclass(real.make_dataclass)
     elif name == "sys":
         table["exit"] = _exit
@@ -204,6 +228,54 @@ def _jinja() -> dict[str, Any]:
             WITHHELD,
         ),
     }
+
+
+def _in_task() -> bool:
+    return hardening._State.armed and not hardening._State.trusted
+
+
+def patch_standard_library() -> None:
+    """Classes of the standard library that make classes from names, or ``type`` from an alias."""
+    create = vars(enum.EnumMeta)["_create_"]
+    if create.__module__ == __name__:
+        return
+    enum_meta: Any = enum.EnumMeta
+    enum_meta._create_ = _enum_create(create)
+    if hasattr(enum_meta, "_add_member_"):
+        enum_meta._add_member_ = _enum_add_member(enum_meta._add_member_)
+    alias = vars(typing)["_BaseGenericAlias"]
+    for cls in (alias, *alias.__subclasses__()):
+        for method in ("__call__", "__mro_entries__"):
+            if method in vars(cls):
+                setattr(cls, method, _no_metaclass(vars(cls)[method]))
+
+
+def _enum_create(real: Callable[..., Any]) -> Callable[..., Any]:
+    def _create_(cls: Any, class_name: str, names: Any, **options: Any) -> Any:
+        """``Enum(class_name, names)``; in a task with names of members only, and of the task's module."""
+        if _in_task():
+            names, options["module"] = _checked_enum_names(names), "__main__"
+        return real(cls, class_name, names, **options)
+
+    return _create_
+
+
+def _enum_add_member(real: Callable[..., Any]) -> Callable[..., Any]:
+    def _add_member_(cls: Any, name: str, member: Any) -> None:
+        """Since Python 3.13; ``_add_alias_`` gives it any name."""
+        real(cls, _checked_member_name(name) if _in_task() else name, member)
+
+    return _add_member_
+
+
+def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """``typing.Type`` is a name for ``type``: calling it would make classes, inheriting from it metaclasses."""
+        if isinstance(self.__origin__, type) and issubclass(self.__origin__, type):
+            raise TypeError("metaclasses are not available in a task")
+        return real(self, *args, **kwargs)
+
+    return checked
 
 
 def patch_package(name: str, real: Any) -> None:

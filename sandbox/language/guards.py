@@ -6,6 +6,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 
 from __future__ import annotations
 
+import builtins
 import functools
 import operator
 import types
@@ -19,7 +20,6 @@ from sandbox.language import policy as rules
 from sandbox.language.policy import RefusedAttribute
 
 _MISSING = object()
-_ALIASES: tuple[Any, ...] = (types.GenericAlias, vars(typing)["_BaseGenericAlias"])
 _HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS
 
 #: Façades by id, so that a module object can be told from a real one. Filled by modules.py.
@@ -136,8 +136,11 @@ def checked_value(value: Any, name: str) -> Any:
 
 
 def makes_classes(value: object) -> bool:
-    """Whether it is ``type[…]`` or ``typing.Type``: calling one, or inheriting from it, is calling ``type``."""
-    if not isinstance(value, _ALIASES):
+    """Whether it is a library's ``type[…]``: calling it, or inheriting from it, is calling ``type``.
+
+    ``typing.Type`` is made harmless in gadgets.py.
+    """
+    if type(value) is not types.GenericAlias:
         return False
     origin = value.__origin__
     return isinstance(origin, type) and issubclass(origin, type)
@@ -350,7 +353,11 @@ def match_class(cls: Any) -> Any:
 
 
 #: Classes that put nothing of their own into instances under a guarded name.
-_BARE = frozenset({object, tuple, list, dict, set, typing.Generic, BaseException, Exception, ValueError})
+_BARE = {object, tuple, list, dict, set, typing.Generic} | {
+    value
+    for value in vars(builtins).values()
+    if isinstance(value, type) and issubclass(value, BaseException) and not hasattr(value, "obj")
+}
 
 
 def _holds_own_data(cls: type) -> bool:

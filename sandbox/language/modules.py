@@ -14,6 +14,8 @@ import builtins
 import functools
 import importlib
 import sys
+import typing
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -47,6 +49,9 @@ _STAND_INS: dict[int, Any] = {
     id(type): guards.TypeFacade,
     id(functools.wraps): guards.wraps,  # contextlib and others carry it too
     id(functools.update_wrapper): guards.update_wrapper,
+    id(functools.singledispatch): gadgets.singledispatch,
+    id(typing.get_origin): gadgets.get_origin,
+    id(typing.get_args): gadgets.get_args,
     **{id(real): stand_in for real, stand_in in guards.STAND_INS.items()},
 }
 
@@ -94,10 +99,21 @@ def _refused(policy: LanguagePolicy, name: str) -> None:
         raise RefusedImport(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
 
 
+def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method as a plain function: from a bound one, weakref.WeakMethod and copy.deepcopy tell the object."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = method.__name__
+    return function
+
+
 class Importer:
     """The import machinery of one policy: façades by dotted name."""
 
     def __init__(self, policy: LanguagePolicy) -> None:
+        gadgets.patch_standard_library()
         self._policy = policy
         self._facades: _Facades = {}
 
@@ -175,7 +191,7 @@ class Importer:
         found = vars(facade)
         replaced = gadgets.replacements(name, real)
         if name == "importlib":
-            replaced["import_module"] = self.import_module
+            replaced["import_module"] = unbound(self.import_module)
         for attribute in self._names(name, real, replaced):
             if attribute in replaced:
                 if replaced[attribute] is not gadgets.WITHHELD:
@@ -218,7 +234,7 @@ class Importer:
             return
         if id(value) in _FORBIDDEN or (name not in stdlib.ONLY and _is_of_refused_module(value)):
             return
-        stand_in = _STAND_INS.get(id(value))
+        stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):
             return
         found[attribute] = value if stand_in is None else stand_in

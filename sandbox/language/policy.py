@@ -149,7 +149,10 @@ INTERPRETER_ATTRIBUTES = frozenset(
 #: Attributes of one kind of object that hand out pointers or write files; never anything else's in practice.
 POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents"})
 
-DENIED_ATTRIBUTES = INTERPRETER_ATTRIBUTES | POINTER_ATTRIBUTES
+#: Methods of enum classes that copy the names of any module into members, or the other way round.
+_ENUM_ATTRIBUTES = frozenset({"_convert_", "_create_", "_add_member_"})
+
+DENIED_ATTRIBUTES = INTERPRETER_ATTRIBUTES | POINTER_ATTRIBUTES | _ENUM_ATTRIBUTES
 
 #: Names under which modules and objects of the standard library and of common packages keep *modules*
 #: besides the modules' own names, and under which a metaclass was found (``pandas.CategoricalDtype.type``).

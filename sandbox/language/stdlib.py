@@ -29,8 +29,7 @@ OPEN: dict[str, tuple[str, ...]] = {
     "random": (),
     "statistics": ("attrgetter",),
     "json": (),
-    "shlex": (),
-    "enum": ("EnumMeta", "EnumType"),
+    "enum": ("EnumMeta", "EnumType", "global_enum"),  # global_enum writes into the module that a class names
     "warnings": ("catch_warnings",),
 }
 
@@ -55,6 +54,7 @@ ONLY: dict[str, str] = {
     ),
     "pathlib": "PurePath PurePosixPath PureWindowsPath",
     "platform": "python_version python_version_tuple python_implementation system machine",
+    "shlex": "split quote join",  # shlex.shlex() reads the worker's own standard input
     "sys": (
         "version version_info hexversion maxsize maxunicode byteorder float_info int_info hash_info "
         "implementation platform getsizeof getrecursionlimit intern exit api_version"
@@ -68,7 +68,7 @@ ONLY: dict[str, str] = {
         "DynamicClassAttribute"
     ),
     "importlib": "import_module",
-    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet WeakMethod ReferenceType ProxyType",
+    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet ReferenceType ProxyType",
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning",
