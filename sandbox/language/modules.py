@@ -88,7 +88,8 @@ def _is_of_refused_module(value: Any) -> bool:
     if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return False
     top = str(value.__module__).partition(".")[0].removeprefix("_")  # "_socket" is what "socket" is made of
-    return top == "thread" or (top in stdlib.REFUSED and top != "builtins")
+    # typing.ForwardRef is annotationlib's since Python 3.14
+    return top == "thread" or (top in stdlib.REFUSED and top not in ("builtins", "annotationlib"))
 
 
 def _refused(policy: LanguagePolicy, name: str) -> None:

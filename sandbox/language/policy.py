@@ -146,8 +146,9 @@ INTERPRETER_ATTRIBUTES = frozenset(
     """.split()
 )
 
-#: Attributes of one kind of object that hand out pointers or write files; never anything else's in practice.
-POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents"})
+#: Attributes of one kind of object that hand out pointers or reach files; never anything else's in practice.
+#: (``PurePath._globber`` of Python 3.13 carries ``os.scandir``.)
+POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents", "_globber"})
 
 #: Methods of enum classes that copy the names of any module into members, or the other way round.
 _ENUM_ATTRIBUTES = frozenset({"_convert_", "_create_", "_add_member_"})
