@@ -109,13 +109,12 @@ def busy(site: Site) -> Sequence[psutil.Process]:
 
 @asynccontextmanager
 async def one_runner(
-    *, workers: int = WORKERS, config: BrokerConfig | None = None, **environ: str
+    *, workers: int = WORKERS, command: str = "reptarium", config: BrokerConfig | None = None, **environ: str
 ) -> AsyncIterator[Whole]:
     """A broker and one registered runner with ``workers`` parked workers; what it consists of."""
     given = {"N8N_RUNNERS_MAX_CONCURRENCY": str(workers), "N8N_RUNNERS_STDLIB_ALLOW": "time"}
-    async with open_site(
-        "own", "reptarium", environ={**given, "REPTARIUM_LOG_LEVEL": "error", **environ}, config=config
-    ) as site:
+    given |= {"REPTARIUM_LOG_LEVEL": "error", **environ}
+    async with open_site("own", command, environ=given, config=config) as site:
         await until(lambda: len(by_name(site, IDLE_NAME)) == workers, "the pool is warm")
         yield Whole(site)
 
