@@ -1,0 +1,290 @@
+"""What no task may get hold of, and a walk that looks for it.
+
+:func:`why_forbidden` judges one object. :func:`walk` follows, breadth first, what user code could read: attributes as
+the compiled program reads them (plain names as they stand, others through the product's guard), the class of an
+object, items of containers. It calls nothing but what reading calls: properties and ``__getattr__``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import io
+import os
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sandbox.language import guards, hardening, modules, stdlib
+from sandbox.language import policy as rules
+
+#: Builtins that user code has only in guarded form, besides those that it never has.
+_GUARDED_BUILTINS = "getattr setattr delattr hasattr vars dir type __import__ __build_class__".split()
+
+#: Modules behind refused ones, and the interpreter's own: nothing that runs in them is for tasks.
+_PRIVATE_MODULES = frozenset(
+    """
+        posix nt _posixsubprocess _posixshmem _multiprocessing _ctypes _imp _thread _socket _ssl _sqlite3 _pickle
+        _frozen_importlib _frozen_importlib_external importlib zipimport _symtable _testcapi _testinternalcapi
+        _interpreters _xxsubinterpreters _opcode _signal _lsprof _curses _dbm _gdbm _winapi _posix_shared_memory
+        _pyrepl _sitebuiltins _tracemalloc _remote_debugging
+    """.split()
+)
+
+#: Constructors that turn code objects, cells and frames into something that runs. (A ``MethodType`` of a function and
+#: an object that one has is a call that one could write.)
+_CONSTRUCTORS: tuple[type, ...] = (
+    types.CodeType,
+    types.FunctionType,
+    types.CellType,
+    types.FrameType,
+    types.TracebackType,
+)
+
+#: Functions and classes of refused modules that somebody has read, by module and name.
+_HARMLESS = frozenset(
+    {
+        "posix.urandom",  # os.urandom
+        "genericpath.commonprefix",  # os.path: text in, text out
+        "posix._path_normpath",
+        *(
+            f"posixpath.{name}"
+            for name in "basename commonpath dirname isabs join normcase normpath split splitdrive splitext".split()
+        ),
+        # locks, which only wait: functools.cached_property keeps one until 3.12, queues and log handlers too
+        "_thread.RLock",
+        "_thread.lock",
+        "threading.Condition",
+        "annotationlib.ForwardRef",  # typing's; hardening.py checks what it evaluates
+    }
+)
+
+#: Names of modules that are open in part, of numpy and of pandas: what reads attributes by name, runs text, opens files
+#: by name or reads pickles. Their values are forbidden wherever they turn up.
+_FUNCTIONS: dict[str, str] = {
+    "os": "system popen execv execve fork posix_spawn kill open fdopen remove unlink listdir scandir walk read write "
+    "putenv getcwd stat dup dup2 pipe",
+    "sys": "_getframe settrace setprofile _current_frames exc_info addaudithook _clear_type_cache setrecursionlimit "
+    "_getframemodulename call_tracing breakpointhook excepthook displayhook",
+    "io": "open open_code FileIO",
+    "codecs": "open EncodedFile lookup register StreamReaderWriter",
+    "importlib": "import_module reload __import__",
+    "traceback": "walk_stack walk_tb extract_stack",
+    "logging": "FileHandler currentframe",
+    "operator": "attrgetter methodcaller",
+    "functools": "wraps update_wrapper",
+    "typing": "get_type_hints evaluate_forward_ref",
+    "numpy": "load save savez savez_compressed savetxt fromfile memmap fromregex loadtxt genfromtxt",
+    "numpy.lib.format": "open_memmap read_array write_array read_magic",
+    "numpy.lib.npyio": "NpzFile DataSource",
+    "numpy.lib.stride_tricks": "as_strided",
+    "pandas": "eval read_pickle to_pickle HDFStore read_hdf read_sql read_sql_query read_sql_table read_clipboard "
+    "read_csv read_excel read_json read_html read_xml read_parquet ExcelFile",
+}
+
+
+class Found(NamedTuple):
+    """A forbidden object and the way to it, as user code would write it."""
+
+    path: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}"
+
+
+@functools.lru_cache(maxsize=2)
+def _by_identity(loaded: int, facades: int) -> tuple[dict[int, str], list[object]]:
+    """Forbidden objects by id, and the objects themselves, so that no id is used again.
+
+    The numbers of loaded modules and façades are there for the cache: with them the answer changes.
+    """
+    found: dict[int, str] = {}
+    kept: list[object] = []
+
+    def add(value: object, why: str) -> None:
+        found.setdefault(id(value), why)
+        kept.append(value)
+
+    for name in (*rules.DENIED_BUILTINS, *_GUARDED_BUILTINS):
+        if hasattr(builtins, name):
+            add(getattr(builtins, name), f"the builtin {name}")
+    for kind in _CONSTRUCTORS:
+        add(kind, f"the constructor of {kind.__name__} objects")
+    for module, names in _FUNCTIONS.items():
+        if module in sys.modules:
+            for name in names.split():
+                if hasattr(sys.modules[module], name):
+                    add(getattr(sys.modules[module], name), f"the real {module}.{name}")
+    for name in ("arm", "disarm", "_hook", "_State"):
+        add(getattr(hardening, name), f"hardening.{name}")
+    for value in (modules.Importer, modules.importer, guards.FACADES):
+        add(value, "the sandbox's own import machinery")
+    add(sys.modules, "sys.modules")
+    add(os.environ, "os.environ")
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, types.ModuleType):
+            add(vars(module), f"the names of module {name}")
+    for facade in list(guards.FACADES.values()):
+        add(vars(facade), f"the names of façade {facade.__name__}")
+    return found, kept
+
+
+def _origin(value: Any) -> str:
+    """``module.name`` of a function or class, as it says itself; "" where it doesn't."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    owner = getattr(value, "__self__", None)
+    if isinstance(owner, types.ModuleType):  # a builtin function
+        module = owner.__name__
+    return f"{module}.{name}" if type(module) is str and type(name) is str else ""
+
+
+def _is_refused(origin: str) -> bool:
+    top = origin.partition(".")[0]
+    if top == "builtins":
+        return False  # judged one by one
+    if not _HARMLESS.isdisjoint((origin, origin.rpartition(".")[0])):  # methods of a harmless class too
+        return False
+    return top in stdlib.REFUSED or top in _PRIVATE_MODULES
+
+
+def _is_real(module: types.ModuleType) -> bool:
+    """Whether a module holds somebody's code: it is no façade, nor an empty one that the task itself made."""
+    if guards.FACADES.get(id(module)) is module:
+        return False
+    return module.__spec__ is not None or any(module is known for known in sys.modules.values())
+
+
+def why_forbidden(value: object) -> str | None:
+    """Why no task may get hold of this object; None when it may."""
+    try:
+        return _why_forbidden(value)
+    except ReferenceError:  # a proxy of an object that is gone
+        return None
+
+
+def _why_forbidden(value: object) -> str | None:
+    why = _by_identity(len(sys.modules), len(guards.FACADES))[0].get(id(value))
+    if why is not None:
+        return why
+    kind = type(value)
+    if isinstance(value, types.ModuleType):
+        return f"the module {value.__name__}" if _is_real(value) else None
+    if issubclass(kind, (types.CodeType, types.FrameType, types.CellType, io.FileIO)):
+        return f"a {kind.__name__} object"
+    if issubclass(kind, type) and issubclass(value, type) and value is not guards.TypeFacade:  # type: ignore[arg-type]
+        return f"the metaclass {value!r}"
+    judged = value if issubclass(kind, (type, *_CALLABLES)) else kind
+    if not _is_refused(_origin(judged)):
+        return None
+    if isinstance(judged, type) and issubclass(judged, tuple) and hasattr(judged, "_fields"):
+        return None  # data, whatever module it says it is from (a named tuple of pandas says importlib._bootstrap)
+    return f"{_origin(judged)} of a refused module"
+
+
+_CALLABLES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+
+
+# ---- the walk ---------------------------------------------------------------------------
+
+#: Values that lead nowhere: judged, never opened.
+_LEAVES = (str, bytes, bytearray, int, float, complex, bool, type(None), type(Ellipsis), type(NotImplemented), range)
+_LEAF_TYPES = frozenset(_LEAVES) | {
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.BuiltinFunctionType,
+}
+
+
+class Step(NamedTuple):
+    """One object on the way: where it was read from, and how."""
+
+    value: Any
+    parent: int
+    how: str
+
+
+def read(value: Any, name: str) -> Any:
+    """An attribute, as the compiled program reads it. Raises what that raises."""
+    return getattr(value, name) if rules.is_plain(name) else guards.guarded_read(value, name)
+
+
+def _names(value: Any) -> list[str]:
+    """The attributes that user code may read. A class has those of its metaclass too, which ``dir`` leaves out."""
+    kind = type(value)
+    names = dict.fromkeys(name for name in dir(value) if type(name) is str)
+    if issubclass(kind, type):
+        names |= dict.fromkeys(dir(kind))
+    elif issubclass(kind, types.ModuleType) and value.__name__ in sys.modules:
+        # a façade makes some attributes on demand
+        names |= dict.fromkeys(name for name in vars(sys.modules[value.__name__]) if type(name) is str)
+    return [name for name in names if rules.may_read(name)]
+
+
+def _steps(value: Any, items: int) -> Iterator[tuple[Any, str]]:
+    """What user code reads from this object directly, and how it would write that."""
+    function = value.__func__ if type(value) is types.MethodType else value
+    if type(function) is types.FunctionType:
+        for name, inner in list(vars(function).items()):
+            if rules.may_read(name):
+                yield inner, f".{name}"
+        return
+    try:
+        names = _names(value)
+    except Exception:  # a dead proxy
+        return
+    for name in names:
+        try:
+            yield read(value, name), f".{name}"
+        except Exception:  # a refusal, or a property that wants more than there is
+            continue
+    yield guards.class_of(value), ".__class__"
+    if isinstance(value, Mapping):
+        for key in list(value)[:items]:
+            yield key, f".keys({key!r:.40})"
+            yield value[key], f"[{key!r:.40}]"
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for index, inner in enumerate(list(value)[:items]):
+            yield inner, f"[{index}]"
+
+
+def walk(roots: Mapping[str, Any], depth: int, *, items: int = 40) -> list[Found]:
+    """Every forbidden object within ``depth`` reads of the roots; ``items`` bounds what is opened of a container."""
+    steps: list[Step] = []
+    seen: set[int] = set()
+    found: list[Found] = []
+
+    def path(index: int) -> str:
+        how = ""
+        while index >= 0:
+            how = steps[index].how + how
+            index = steps[index].parent
+        return how
+
+    def take(value: Any, parent: int, how: str) -> None:
+        # a method is new each time that it is read, and leads nowhere but to its function's attributes
+        same = value.__func__ if type(value) is types.MethodType else value
+        if id(same) in seen:
+            return
+        steps.append(Step(value, parent, how))
+        seen.add(id(same))
+        why = why_forbidden(value)
+        if why is not None:
+            found.append(Found(path(len(steps) - 1), why))
+        elif type(value) not in _LEAF_TYPES:
+            opened.append(len(steps) - 1)
+
+    opened: list[int] = []
+    for name, root in roots.items():
+        take(root, -1, name)
+    for _ in range(depth):
+        level, opened = opened, []
+        for index in level:
+            for value, how in _steps(steps[index].value, items):
+                take(value, index, how)
+    return found
