@@ -146,6 +146,7 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
             "core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD
         ),
     },
+    "pydantic": dict.fromkeys("v1 deprecated plugin mypy import_module getattr_migration".split(), WITHHELD),
     "yaml": {
         **{
             name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")

@@ -38,7 +38,7 @@ _FORBIDDEN = {
     for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "
     "exit quit help license credits copyright".split()
     if hasattr(builtins, name)
-}
+} | {id(importlib.import_module)}
 _STAND_INS: dict[int, Any] = {
     id(getattr): guards.guarded_getattr,
     id(setattr): guards.guarded_setattr,
@@ -83,13 +83,22 @@ def _listed(allowed: tuple[str, ...], name: str) -> bool:
     return any(name == entry or name.startswith(f"{entry}.") or entry.startswith(f"{name}.") for entry in allowed)
 
 
-def _is_of_refused_module(value: Any) -> bool:
-    """Whether it is a function or class of a module that no task may import: modules carry what they use themselves."""
+def _is_elsewhere_withheld(value: Any) -> bool:
+    """Whether it is a function or class that its own module's façade doesn't carry: modules keep what they use themselves.
+
+    (``pydantic.import_module`` was importlib's.)
+    """
     if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return False
-    top = str(value.__module__).partition(".")[0].removeprefix("_")  # "_socket" is what "socket" is made of
-    # typing.ForwardRef is annotationlib's since Python 3.14
-    return top == "thread" or (top in stdlib.REFUSED and top not in ("builtins", "annotationlib"))
+    module = str(value.__module__).removeprefix("_")  # "_socket" is what "socket" is made of
+    top = module.partition(".")[0]
+    if top in stdlib.REFUSED or top == "thread":
+        return top not in ("builtins", "annotationlib")  # typing.ForwardRef is annotationlib's since Python 3.14
+    if module in stdlib.ONLY:
+        return value.__name__ not in stdlib.ONLY[module].split()
+    if top in stdlib.ONLY:
+        return module not in stdlib.SUBMODULES
+    return value.__name__ in stdlib.OPEN.get(module, ())
 
 
 def _refused(policy: LanguagePolicy, name: str) -> None:
@@ -233,7 +242,7 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
-        if id(value) in _FORBIDDEN or (name not in stdlib.ONLY and _is_of_refused_module(value)):
+        if id(value) in _FORBIDDEN or (name not in stdlib.ONLY and _is_elsewhere_withheld(value)):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):
