@@ -6,9 +6,14 @@ nothing. What isn't listed comes over as it is.
 
 from __future__ import annotations
 
+import collections
+import copy
+import copyreg
 import enum
 import functools
 import importlib
+import operator
+import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -247,11 +252,30 @@ def _in_task() -> bool:
     return hardening._State.armed and not hardening._State.trusted
 
 
+#: Objects that ``copy`` would copy by calling the real ``getattr`` with a name of theirs (a method's function tells any
+#: name; a memo of one's own exchanges it), or by making a new one with such a name. They come back as they are.
+UNCOPIED: dict[type, Callable[[Any], str]] = dict.fromkeys(
+    (
+        types.MethodType,
+        types.MethodWrapperType,
+        types.WrapperDescriptorType,
+        types.MethodDescriptorType,
+        types.ClassMethodDescriptorType,
+        types.GetSetDescriptorType,
+        types.MemberDescriptorType,
+        operator.attrgetter,
+        operator.methodcaller,
+    ),
+    lambda _: "a string says that an object is its own copy",
+)
+
+
 def patch_standard_library() -> None:
-    """Classes of the standard library that make classes from names, or ``type`` from an alias."""
+    """Functions of the standard library that make classes from names, ``type`` from an alias, or call ``getattr``."""
     create = vars(enum.EnumMeta)["_create_"]
     if create.__module__ == __name__:
         return
+    setattr(copy, "dispatch_table", collections.ChainMap(UNCOPIED, copyreg.dispatch_table))  # noqa: B010 - for mypy
     enum_meta: Any = enum.EnumMeta
     enum_meta._create_ = _enum_create(create)
     if hasattr(enum_meta, "_add_member_"):
