@@ -319,6 +319,11 @@ def patch_package(name: str, real: Any) -> None:
     """Methods of a package's own classes that no façade can hide, because instances carry them."""
     if name == "pandas":
         _patch_pandas(real)
+    elif name == "yaml":
+        # dumpers find their functions by class: the tables of the unsafe ones hold ``type`` itself
+        for table in (real.Dumper.yaml_representers, real.Dumper.yaml_multi_representers):
+            for cls in {type, *guards.STAND_INS} & table.keys():
+                del table[cls]
 
 
 def _patch_pandas(pandas: Any) -> None:

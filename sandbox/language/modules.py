@@ -84,9 +84,9 @@ def _listed(allowed: tuple[str, ...], name: str) -> bool:
 
 
 def _is_elsewhere_withheld(value: Any) -> bool:
-    """Whether it is a function or class that its own module's façade doesn't carry: modules keep what they use themselves.
+    """Whether it is a function or class that its own module's façade doesn't carry.
 
-    (``pydantic.import_module`` was importlib's.)
+    Modules keep what they use themselves: ``pydantic.import_module`` was importlib's.
     """
     if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return False
