@@ -201,9 +201,14 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Supervisor to zygote: fork that many workers."""
+    """Supervisor to zygote: fork that many workers.
+
+    ``urgent`` ones skip their dummy task: somebody waits, who would pay for its whole run instead of for
+    the page faults that it spares the task.
+    """
 
     count: int
+    urgent: bool = False
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):

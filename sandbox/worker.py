@@ -7,7 +7,7 @@ Theory of operation. The zygote forks; the child calls :func:`main`, which never
    here on the process can compute and speak on that socket, nothing else.
 2. Random generators are seeded anew: forked siblings would otherwise draw the same numbers.
 3. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
-   paid before a task comes.
+   paid before a task comes. An urgent worker goes without: its task is waiting already.
 4. READY goes out, and the worker parks in read(2).
 5. One TASK frame comes; the task runs; its console lines, calls and result go out.
 6. The worker lingers in read(2) until the supervisor has closed the socket (or has killed it),
@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
+import socket
 import sys
 import threading
 from typing import Any, NoReturn
@@ -37,10 +37,13 @@ from sandbox.names import CallNames
 from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
 from sandbox.wire import Kind, ZygoteConfig
 
+_task_head = msgspec.json.Decoder(wire.TaskHead)
+_answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_NAME = 15
-#: Buffers per writev(2): header, head, and up to three bodies.
+#: Bytes per readv(2).
 _CHUNK = 1 << 20
+_REHEARSALS = 10
 
 #: What a worker runs before it parks: touches decode, compile, run, print, encode.
 DUMMY_CODE = """
@@ -114,7 +117,7 @@ class Channel:
                 if kind is not Kind.RPC_ANSWER:
                     continue
                 raw, body = wire.split_head(payload)
-                answer = msgspec.json.decode(raw, type=wire.RpcAnswerHead)
+                answer = _answer_head.decode(raw)
                 if answer.call == number:
                     return answer.ok, bytes(body)
 
@@ -151,14 +154,30 @@ def warm_up(env: Environment) -> None:
     execute(task, env, Console(_ignore, 1 << 16), StderrTail())
 
 
+def rehearse(config: ZygoteConfig) -> None:
+    """Serve the dummy task to ourselves, in the zygote: what is made at first use is made before any fork.
+
+    Often enough for the interpreter's adaptive code to settle (it counts in the code's own memory, which
+    each worker would have to copy).
+    """
+    for _ in range(_REHEARSALS):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            head = wire.TaskHead(code=DUMMY_CODE, items_size=len(DUMMY_ITEMS))
+            Channel(ours.fileno()).send(Kind.TASK, *wire.with_head(head, DUMMY_ITEMS))
+            channel = Channel(theirs.fileno())
+            head, items, query = _receive_task(channel)
+            _perform(TaskInput(head.code, head.per_item, items, query), channel, config, StderrTail())
+
+
 def _seed() -> None:
-    random.seed()  # the hook of random itself covers its hidden instance only where it is used
+    # random's own hook after fork has seeded its hidden instance
     numpy = sys.modules.get("numpy")
     if numpy is not None and "numpy.random" in sys.modules:
         numpy.random.seed()
 
 
-def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int) -> NoReturn:
+def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int, *, urgent: bool) -> NoReturn:
     """The child's whole life, right after fork(2). Never returns."""
     status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
     try:
@@ -167,9 +186,16 @@ def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int) -> 
         stderr = install_stderr()
         _seed()
         channel = Channel(fd)
-        warm_up(environment(config))
+        if not urgent:
+            warm_up(environment(config))
         channel.send(Kind.READY)
-        _serve(channel, config, stderr)
+        head, items, query = _receive_task(channel)
+        set_name(wire.BUSY_NAME)
+        if head.native:
+            _native(head.code, channel, config)
+        else:
+            hardening.arm_for_life()
+            _perform(TaskInput(head.code, head.per_item, items, query), channel, config, stderr)
         channel.linger()
         status = 0
     except SupervisorGone:
@@ -187,24 +213,20 @@ def _report(fd: int, error: BaseException) -> None:
         Channel(fd).send(Kind.FAILED, msgspec.json.encode(failure))
 
 
-def _serve(channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
+def _receive_task(channel: Channel) -> tuple[wire.TaskHead, memoryview, memoryview | None]:
+    """The next frame's head, items and query."""
     kind, payload = channel.receive()
     if kind is not Kind.TASK:
         raise wire.ProtocolViolation(f"a {kind.name} frame instead of a task")
-    set_name(wire.BUSY_NAME)
     raw, body = wire.split_head(payload)
-    head = msgspec.json.decode(raw, type=wire.TaskHead)
-    items = body[: head.items_size]
-    query = body[head.items_size :] if head.query_size else None
-    if head.native:
-        _native(head.code, channel, config)
-        return
-    hardening.arm_for_life()
+    head = _task_head.decode(raw)
+    return head, body[: head.items_size], body[head.items_size :] if head.query_size else None
+
+
+def _perform(task: TaskInput, channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
     console = Console(lambda data: channel.send(Kind.CONSOLE, data), config.max_console)
     try:
-        outcome = execute(
-            TaskInput(head.code, head.per_item, items, query), environment(config, channel), console, stderr
-        )
+        outcome = execute(task, environment(config, channel), console, stderr)
     except TaskFailed as failed:
         channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
     else:

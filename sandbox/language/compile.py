@@ -20,6 +20,8 @@ from sandbox.language.walk import TASK
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.
 MODULE = "__main__"
+#: Fields and place of the function that a program becomes, as this Python's parser makes them.
+_FUNCTION = vars(ast.parse(f"def {TASK.replace(' ', '_')}(): pass").body[0]) | {"name": TASK}
 
 
 def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>") -> CodeType:
@@ -41,9 +43,7 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
             body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
         if not body:
             body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
-        function = ast.parse("def task(): pass").body[0]
-        assert isinstance(function, ast.FunctionDef)
-        function.name, function.body = TASK, body
+        function = ast.FunctionDef(**{**_FUNCTION, "body": body})
         flags = __future__.annotations.compiler_flag if transformer.postponed else 0
         module = compile(ast.Module([function], []), filename, "exec", flags, dont_inherit=True)
     code = next(constant for constant in module.co_consts if isinstance(constant, CodeType))

@@ -18,7 +18,6 @@ supervisor's process are not affected. Nothing here replaces the kernel layer.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import gc
 import keyword
@@ -29,7 +28,7 @@ import string
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -177,20 +176,22 @@ def arm_for_life() -> None:
     _State.for_life = True
 
 
-@contextlib.contextmanager
-def trusted() -> Iterator[None]:
+class trusted:  # noqa: N801 - used like a function; a generator-made one costs each task five calls
     """Trusted code that runs nothing of the user's (an import, mostly) may do what user code may not.
 
-    The cycle collector waits meanwhile: a user's ``__del__`` must not run in here.
+    The cycle collector waits meanwhile: a user's ``__del__`` or ``finally`` must not run in here.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    _State.trusted += 1
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_collecting",)
+
+    def __enter__(self) -> None:
+        self._collecting = gc.isenabled()
+        gc.disable()
+        _State.trusted += 1
+
+    def __exit__(self, *_: object) -> None:
         _State.trusted -= 1
-        if collecting:
+        if self._collecting:
             gc.enable()
 
 

@@ -24,15 +24,15 @@ LEAKY_WORKER = """
 import os, sys
 import msgspec
 from sandbox import wire, worker
-from sandbox.console import StderrTail
 config = msgspec.json.decode(sys.argv[2], type=wire.ZygoteConfig)
 class Supply:
     def __call__(self, index): return {"leaked_open": open, "leaked_exec": exec, "leaked_system": os.system}
     def outcome(self): return b"", b""
 clean = worker.environment
 worker.environment = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
-worker.warm_up(clean(config))
-worker._serve(worker.Channel(int(sys.argv[1])), config, StderrTail())
+class Unrestricted:
+    def restrict_worker(self, keep_fd, zygote_pid): pass
+worker.main(int(sys.argv[1]), config, Unrestricted(), 0, urgent=True)
 """
 
 
@@ -56,9 +56,12 @@ def run_task(code: str, *, per_item: bool = False) -> tuple[Kind, bytes]:
         for part in wire.frame(Kind.TASK, *wire.with_head(head, items)):
             ours.sendall(part)
         raw = bytearray()
+        ours.shutdown(socket.SHUT_WR)
         while data := ours.recv(65536):
             raw += data
         assert process.wait(30) == 0
+    assert wire.parse_header(raw[: wire.HEADER.size], {Kind.READY: 0}).length == 0
+    del raw[: wire.HEADER.size]
     header = wire.parse_header(raw[: wire.HEADER.size], {Kind.RESULT: 1 << 20, Kind.FAILED: 1 << 20})
     return header.kind, bytes(raw[wire.HEADER.size : wire.HEADER.size + header.length])
 
