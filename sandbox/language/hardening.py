@@ -176,7 +176,7 @@ def arm_for_life() -> None:
     _State.for_life = True
 
 
-class trusted:  # noqa: N801 - used like a function; a generator-made one costs each task five calls
+class trusted:  # used like a function; a generator-made one costs each task five calls
     """Trusted code that runs nothing of the user's (an import, mostly) may do what user code may not.
 
     The cycle collector waits meanwhile: a user's ``__del__`` or ``finally`` must not run in here.
