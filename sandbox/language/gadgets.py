@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening
+from sandbox.language import guards, hardening, pydantic_gadgets
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
@@ -152,6 +152,9 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
         ),
     },
     "pydantic": dict.fromkeys("v1 deprecated plugin mypy import_module getattr_migration".split(), WITHHELD),
+    # the old API imports objects by name and reads attributes by name (orm_mode)
+    "pydantic": dict.fromkeys("ImportString PyObject v1 utils deprecated".split(), WITHHELD),
+    "pydantic.types": dict.fromkeys("ImportString PyObject".split(), WITHHELD),
     "yaml": {
         **{
             name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")
@@ -196,6 +199,8 @@ def replacements(name: str, real: Any) -> dict[str, Any]:
             "load": _yaml_load(real),
             "load_all": _yaml_load_all(real),
         }
+    elif name == "pydantic_core":
+        table |= pydantic_gadgets.replacements(real)
     elif name in ("jinja2", "jinja2.environment"):
         table |= _jinja()
     return table
@@ -252,6 +257,10 @@ def _in_task() -> bool:
     return hardening._State.armed and not hardening._State.trusted
 
 
+def _uncopied(_: Any) -> str:
+    return "a string says that an object is its own copy"
+
+
 #: Objects that ``copy`` would copy by calling the real ``getattr`` with a name of theirs (a method's function tells any
 #: name; a memo of one's own exchanges it), or by making a new one with such a name. They come back as they are.
 UNCOPIED: dict[type, Callable[[Any], str]] = dict.fromkeys(
@@ -266,7 +275,7 @@ UNCOPIED: dict[type, Callable[[Any], str]] = dict.fromkeys(
         operator.attrgetter,
         operator.methodcaller,
     ),
-    lambda _: "a string says that an object is its own copy",
+    _uncopied,
 )
 
 
@@ -316,9 +325,17 @@ def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def patch_package(name: str, real: Any) -> None:
-    """Methods of a package's own classes that no façade can hide, because instances carry them."""
+    """What no façade can hide, because instances carry it, and what a module would look for in files of the machine."""
     if name == "pandas":
         _patch_pandas(real)
+    elif name == "mimetypes":
+        real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
+        real.init()
+    elif name == "pydantic":
+        core: Any = importlib.import_module("pydantic_core")
+        pydantic_gadgets.patch(real, core)
+        guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
+        UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, real.TypeAdapter), _uncopied))
     elif name == "yaml":
         # dumpers find their functions by class: the tables of the unsafe ones hold ``type`` itself
         for table in (real.Dumper.yaml_representers, real.Dumper.yaml_multi_representers):
