@@ -84,15 +84,15 @@ def _listed(allowed: tuple[str, ...], name: str) -> bool:
 
 
 def _is_elsewhere_withheld(value: Any) -> bool:
-    """Whether it is a function or class that its own module's façade doesn't carry.
+    """Whether it is a function, class or object of a class that its own module's façade doesn't carry.
 
     Modules keep what they use themselves: ``pydantic.import_module`` was importlib's.
     """
     if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
-        return False
+        value = type(value)
     module = str(value.__module__).removeprefix("_")  # "_socket" is what "socket" is made of
     top = module.partition(".")[0]
-    if top in stdlib.REFUSED or top == "thread":
+    if top in stdlib.REFUSED or top in ("thread", "frozen_importlib"):
         return top not in ("builtins", "annotationlib")  # typing.ForwardRef is annotationlib's since Python 3.14
     if module in stdlib.ONLY:
         return value.__name__ not in stdlib.ONLY[module].split()
