@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("pool.broker_link")
 
-#: A broker that stops reading gets no more offers while this many messages wait for it.
-BACKLOG = 64
 #: A connection that lasted this long (seconds) starts the backoff anew.
 LASTING = 5.0
 _OUTCOMES: dict[OutcomeKind, str] = {
@@ -103,8 +101,9 @@ class BrokerLink:
 
     @property
     def busy(self) -> bool:
-        """Whether a task has come and not ended."""
-        return bool(self._executions) or self.accepted > 0
+        """Whether a task has come and not ended, or has ended and its outcome is not written yet."""
+        owes = self._connection is not None and self._connection.outbox.owes
+        return bool(self._executions) or self.accepted > 0 or owes
 
     @property
     def accepted(self) -> int:
@@ -217,7 +216,7 @@ class BrokerLink:
                                 self._receive(session, frame)
                     finally:
                         services.cancel_scope.cancel()
-                        connection.close()
+                        connection.outbox.close()
                         self._do(session.disconnected())
         finally:
             self._session = self._connection = self._router = self._nursery = None
@@ -242,7 +241,7 @@ class BrokerLink:
                 await self._wake.wait()
                 continue
             connection = self._connection
-            if connection is not None and connection.backlog > BACKLOG:
+            if connection is not None and connection.outbox.slow:
                 # it doesn't read: let the offers lapse instead of piling up new ones
                 await trio.sleep(0.1)
                 continue
@@ -355,21 +354,25 @@ class BrokerLink:
             )
 
     async def _finish(self, execution: Execution, outcome: TaskDoneData | TaskErrorData) -> None:
-        """Send the one outcome and, in the same breath, the offer for the slot that is free now."""
+        """Queue the one outcome and, in the same breath, the offer for the slot that is free now.
+
+        The slot stays taken until there is room for the outcome: a broker that doesn't read gets no offers.
+        """
         self._runner.task_ended()
         session, connection = self._session, self._connection
         if session is None or connection is None:
             return
-        rest: list[Action] = []
-        if len(self._runner.links) > 1:
-            rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
-        for action in session.finish(execution.task_id, outcome, trio.current_time()):
-            if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
-                with suppress(LinkError):
-                    await connection.send(action.message)
-            else:
-                rest.append(action)
-        if self._session is session:
+        async with connection.outbox.room():
+            if self._session is not session:
+                return
+            rest: list[Action] = []
+            if len(self._runner.links) > 1:
+                rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
             # a connection that is closed by now is the reader's to notice, not this task's to fail over
             with suppress(LinkError):
+                for action in session.finish(execution.task_id, outcome, trio.current_time()):
+                    if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
+                        connection.outbox.put(action.message, bulk=True)
+                    else:
+                        rest.append(action)
                 self._do(rest)

@@ -1,7 +1,7 @@
 """The WebSocket to one broker: grant, connect, reader, writer, reconnect.
 
 One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
-passes through one bounded memory channel to one writer task, so that frames never interleave
+passes through one bounded :class:`Outbox` to one writer task, so that frames never interleave
 and a broker that doesn't read makes senders wait instead of our memory grow. Large messages
 are sent as fragments (RFC 6455, 5.4) with a look at the event loop between them: heartbeats
 are answered while 100 MB go out.
@@ -14,8 +14,8 @@ import random
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import structlog
@@ -33,6 +33,10 @@ RECEIVE_BUFFER = 256 * 1024
 #: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
 #: that floods waits for room, and the session's own words (accepts, offers, verdicts) always find some.
 OUTBOX, BULK = 1024, 256
+#: From so many bytes of waiting prints, calls and results on, the next one waits for room.
+BULK_BYTES = 8 << 20
+#: A broker that lets more messages wait than this is slow: it gets no new offers.
+BACKLOG = 64
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 1 << 20
 #: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
@@ -97,45 +101,104 @@ def _post_grant(url: str, auth_token: str) -> str:
     return grant
 
 
-class Connection:
-    """One open WebSocket to a broker."""
+class Outbox:
+    """What waits to be written to one broker, bounded by number and by bytes.
 
-    def __init__(self, ws: WebSocketConnection) -> None:
-        self._ws = ws
-        self._closing: trio.Event | None = None
-        self._unwritten = 0  # queued, or on its way from the queue to the socket
-        self._room = trio.Semaphore(BULK)
-        self._outbox, self._outgoing = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
+    The session's *words* (accepts, offers, verdicts) are small and never wait: when there is no room for
+    one, the broker has long stopped reading. *Bulk* (prints, calls, results) waits for room, first come,
+    first served; a message larger than all room is taken when there is some. After :meth:`close`
+    everything is swallowed.
+    """
+
+    def __init__(self) -> None:
+        self.unwritten = 0  # queued, or on its way from the queue to the socket
+        self._bulk = self._bulk_bytes = 0
+        self._turn = trio.StrictFIFOLock()
+        self._freed = trio.Event()
+        self._closed = False
+        self._queue, self._queued = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
 
     @property
-    def backlog(self) -> int:
-        """How many messages have been queued and not yet written."""
-        return self._unwritten
+    def owes(self) -> bool:
+        """Whether a print, a call or a result is not written yet, or waits for room."""
+        return bool(self._bulk) or self._turn.locked()
+
+    @property
+    def slow(self) -> bool:
+        """Whether the broker reads more slowly than we write."""
+        return self.unwritten > BACKLOG or self._bulk_bytes >= BULK_BYTES
+
+    def put(self, message: RunnerMessage | BrokerMessage, *, bulk: bool = False) -> None:
+        """Queue a message. Raises :class:`LinkError` when the broker has long stopped reading.
+
+        ``bulk`` is for a holder of :meth:`room`, who finds some.
+        """
+        if self._closed:
+            return
+        data = encode(message)
+        try:
+            self._queue.send_nowait((data, bulk))
+        except trio.WouldBlock:
+            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
+        self.unwritten += 1
+        if bulk:
+            self._bulk += 1
+            self._bulk_bytes += len(data)
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more."""
+        async with self._turn:
+            while not self._closed and (
+                self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
+            ):
+                await self._freed.wait()
+            yield
+
+    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write what is queued with ``write``, one after the other, until :meth:`close`."""
+        try:
+            async for data, bulk in self._queued:
+                await write(data)
+                self.unwritten -= 1
+                if bulk:
+                    self._bulk -= 1
+                    self._bulk_bytes -= len(data)
+                if self._turn.locked():
+                    self._freed.set()
+                    self._freed = trio.Event()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""
+        self._closed = True
+        self._queue.close()
+        self._queued.close()
+        self._freed.set()
+
+    async def flush(self) -> None:
+        """Wait until everything that was queued, or waits for room, is written."""
+        while (self.unwritten or self._turn.locked()) and not self._closed:
+            await trio.sleep(0.002)
+
+
+class Connection:
+    """One open WebSocket to a broker. What is put into ``outbox`` goes out."""
+
+    def __init__(self, ws: WebSocketConnection) -> None:
+        self.outbox = Outbox()
+        self._ws = ws
+        self._closing: trio.Event | None = None
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
-        try:
-            self._outbox.send_nowait((encode(message), False))
-            self._unwritten += 1
-        except trio.WouldBlock:
-            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            raise LinkError("the connection is closed") from None
+        self.outbox.put(message)
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
-        """Queue a message, waiting for room. A closed connection swallows it: its tasks have failed."""
-        self._unwritten += 1  # from now on: a shutdown must not close while this waits for room
-        try:
-            await self._room.acquire()
-        except trio.Cancelled:
-            self._unwritten -= 1
-            raise
-        try:
-            self._outbox.send_nowait((encode(message), True))
-        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
-            # a full outbox is the session's words unread: send_nowait is about to end the connection
-            self._unwritten -= 1
-            self._room.release()
+        """Queue a message of bulk, waiting for room. A closed connection swallows it: its tasks have failed."""
+        async with self.outbox.room():
+            self.outbox.put(message, bulk=True)
 
     async def frames(self) -> AsyncGenerator[str | bytes, None]:
         """Every message that comes, until the connection ends."""
@@ -153,14 +216,8 @@ class Connection:
 
     async def write(self) -> None:
         """The writer task."""
-        try:
-            async for data, bulk in self._outgoing:
-                await self._write(data)
-                self._unwritten -= 1
-                if bulk:
-                    self._room.release()
-        except (ConnectionClosed, trio.ClosedResourceError):
-            self.close()
+        with suppress(ConnectionClosed, trio.ClosedResourceError):
+            await self.outbox.write(self._write)
 
     async def _write(self, data: bytes) -> None:
         text = data.decode()
@@ -175,21 +232,9 @@ class Connection:
             await self._ws._send(TextMessage(data=part, message_finished=start + FRAGMENT >= len(text)))
             await trio.lowlevel.checkpoint()
 
-    def close(self) -> None:
-        """Nothing more goes out: whoever waits for room in the outbox is let go."""
-        self._outbox.close()
-        self._outgoing.close()
-        for _ in range(self._room.statistics().tasks_waiting):
-            self._room.release()
-
-    async def flush(self) -> None:
-        """Wait until everything that was queued is written."""
-        while self._unwritten and self._ws.closed is None:
-            await trio.sleep(0.002)
-
     async def aclose(self) -> None:
         """Close in order: what was queued goes out, then the closing handshake (RFC 6455, 7)."""
-        await self.flush()
+        await self.outbox.flush()
         self._closing = trio.Event()
         try:
             await self._ws.aclose()

@@ -1,0 +1,163 @@
+"""What waits to be sent to a broker is bounded by number and by bytes, and nothing in it is lost or overtaken."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from pool.link import BACKLOG, BULK, BULK_BYTES, OUTBOX, LinkError, Outbox
+from pool.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
+
+WORD = RunnerTaskAccepted("t")
+
+
+def result(number: int, size: int = 10) -> RunnerTaskDone:
+    """A task's result of about ``size`` bytes."""
+    return RunnerTaskDone(f"t{number}", TaskDoneData(msgspec.Raw(b'"' + b"x" * size + b'"')))
+
+
+class Writer:
+    """Takes one message each time it is let."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.wrote: list[bytes] = []
+        self._outbox = outbox
+        self._let = trio.Semaphore(0)
+
+    async def run(self) -> None:
+        """The writer task."""
+        await self._outbox.write(self._one)
+
+    async def _one(self, data: bytes) -> None:
+        await self._let.acquire()
+        self.wrote.append(data)
+
+    async def take(self, count: int) -> None:
+        """Let it write ``count`` messages, and whatever follows from that happen."""
+        for _ in range(count):
+            self._let.release()
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def bulk(outbox: Outbox, number: int, size: int = 10) -> None:
+    """Queue a result when there is room."""
+    async with outbox.room():
+        outbox.put(result(number, size), bulk=True)
+
+
+async def test_bulk_waits_in_turn_when_there_are_many() -> None:
+    """More results than BULK wait; each goes out once, in the order in which they came."""
+    outbox, count = Outbox(), BULK + 20
+    writer = Writer(outbox)
+    async with trio.open_nursery() as nursery:
+        for number in range(count):
+            nursery.start_soon(bulk, outbox, number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert outbox.unwritten == BULK
+        assert outbox.owes
+        assert outbox.slow
+        nursery.start_soon(writer.run)
+        await writer.take(5)
+        assert outbox.unwritten == BULK
+        await writer.take(count - 5)
+        assert not outbox.owes
+        assert not outbox.slow
+        outbox.close()
+    assert writer.wrote == [encode(result(number)) for number in range(count)]
+
+
+async def test_bulk_is_bounded_by_bytes_and_a_huge_one_passes() -> None:
+    """A result over all room is taken when what is queued is under the limit; the next one waits for it to go."""
+    outbox = Outbox()
+    writer = Writer(outbox)
+    async with trio.open_nursery() as nursery:
+        await bulk(outbox, 1, 100)
+        await bulk(outbox, 2, 2 * BULK_BYTES)
+        assert outbox.slow
+        nursery.start_soon(bulk, outbox, 3, 100)
+        nursery.start_soon(writer.run)
+        await writer.take(1)
+        assert outbox.unwritten == 1
+        await writer.take(1)
+        assert outbox.unwritten == 1
+        assert not outbox.slow
+        await writer.take(1)
+        outbox.close()
+    assert [len(data) // BULK_BYTES for data in writer.wrote] == [0, 2, 0]
+
+
+async def test_words_find_room_beside_bulk_and_never_wait() -> None:
+    """With all room for bulk taken the session's words still go; over OUTBOX messages the broker is given up."""
+    outbox = Outbox()
+    for number in range(BULK):
+        await bulk(outbox, number)
+    for _ in range(OUTBOX - BULK):
+        outbox.put(WORD)
+    with pytest.raises(LinkError, match="does not read"):
+        outbox.put(WORD)
+    assert outbox.unwritten == OUTBOX
+
+
+async def test_bulk_waits_when_words_have_taken_all_room() -> None:
+    """A result is never dropped for lack of room while the connection lives."""
+    outbox = Outbox()
+    writer = Writer(outbox)
+    for _ in range(OUTBOX):
+        outbox.put(WORD)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bulk, outbox, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert outbox.unwritten == OUTBOX
+        nursery.start_soon(writer.run)
+        await writer.take(1)
+        assert outbox.owes
+        await writer.take(OUTBOX)
+        outbox.close()
+    assert writer.wrote[-1] == encode(result(1))
+
+
+async def test_slow_from_a_backlog_on() -> None:
+    """So many unwritten words, and there are no new offers."""
+    outbox = Outbox()
+    for _ in range(BACKLOG):
+        outbox.put(WORD)
+    assert not outbox.slow
+    outbox.put(WORD)
+    assert outbox.slow
+
+
+async def test_close_lets_everybody_go() -> None:
+    """Whoever waits for room, or for everything to be written, is let go; what comes after is swallowed."""
+    outbox = Outbox()
+    await bulk(outbox, 1, BULK_BYTES)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bulk, outbox, 2)
+        nursery.start_soon(bulk, outbox, 3)
+        nursery.start_soon(outbox.flush)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.close()
+    outbox.put(WORD)
+    await bulk(outbox, 4)
+    writer = Writer(outbox)
+    with pytest.raises(trio.ClosedResourceError):
+        await writer.run()
+    assert writer.wrote == []
+
+
+async def test_cancelled_sender_leaves_the_queue(autojump_clock: trio.testing.MockClock) -> None:
+    """One that stops waiting is not in the others' way."""
+    outbox = Outbox()
+    writer = Writer(outbox)
+    await bulk(outbox, 1, BULK_BYTES)
+    with trio.move_on_after(1) as waited:
+        await bulk(outbox, 2)
+    assert waited.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bulk, outbox, 3)
+        nursery.start_soon(writer.run)
+        await writer.take(2)
+        assert outbox.unwritten == 0
+        outbox.close()
+    assert writer.wrote[-1] == encode(result(3))
