@@ -151,9 +151,11 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
             "core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD
         ),
     },
-    "pydantic": dict.fromkeys("v1 deprecated plugin mypy import_module getattr_migration".split(), WITHHELD),
+    "msgspec": {"defstruct": WITHHELD},  # any name, any namespace
     # the old API imports objects by name and reads attributes by name (orm_mode)
-    "pydantic": dict.fromkeys("ImportString PyObject v1 utils deprecated".split(), WITHHELD),
+    "pydantic": dict.fromkeys(
+        "ImportString PyObject v1 utils deprecated plugin mypy import_module getattr_migration".split(), WITHHELD
+    ),
     "pydantic.types": dict.fromkeys("ImportString PyObject".split(), WITHHELD),
     "yaml": {
         **{
@@ -199,6 +201,8 @@ def replacements(name: str, real: Any) -> dict[str, Any]:
             "load": _yaml_load(real),
             "load_all": _yaml_load_all(real),
         }
+    elif name == "msgspec":
+        table["convert"] = _msgspec_convert(real.convert)
     elif name == "pydantic_core":
         table |= pydantic_gadgets.replacements(real)
     elif name in ("jinja2", "jinja2.environment"):
@@ -233,6 +237,18 @@ def _yaml_load(real: Any) -> Callable[..., Any]:
 
 def _yaml_load_all(real: Any) -> Callable[..., Any]:
     return lambda stream, Loader: real.load_all(stream, _safe_loader(real, Loader))
+
+
+def _msgspec_convert(real: Callable[..., Any]) -> Callable[..., Any]:
+    def convert(obj: Any, type: Any, **options: Any) -> Any:
+        """``msgspec.convert`` of dicts and lists."""
+        if options.get("from_attributes"):
+            raise RefusedAttribute(
+                "msgspec.convert() with from_attributes is not allowed: it reads attributes by name. No setting allows it."
+            )
+        return real(obj, type, **options)
+
+    return convert
 
 
 def _jinja() -> dict[str, Any]:

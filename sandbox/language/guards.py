@@ -24,6 +24,8 @@ _HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUND
 
 #: Façades by id, so that a module object can be told from a real one. Filled by modules.py.
 FACADES: dict[int, ModuleType] = {}
+#: Classes of packages whose instances read attributes by name. Filled by gadgets.py.
+READERS: set[type] = set()
 
 
 def _refused(message: str, why: str = "it belongs to the interpreter") -> RefusedAttribute:
@@ -130,6 +132,8 @@ def checked_value(value: Any, name: str) -> Any:
     """The value, unless it is a module that is no façade. A metaclass becomes ``type``, ``function`` its stand-in."""
     if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
         raise _refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
+    if type(value) in READERS:
+        raise _refused(f"the attribute '{name}' is not allowed", "it leads to what reads attributes by name")
     if isinstance(value, type):
         return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
     return TypeFacade if makes_classes(value) else value

@@ -158,5 +158,6 @@ REFUSED_EXTERNAL: dict[str, str] = {
         ("cffi", "psutil", "py", "pytest", "_pytest", "IPython", "dill", "cloudpickle", "jsonpickle"),
         _INTERPRETER,
     ),
+    **dict.fromkeys(("attr", "attrs"), "it pastes names into code that it runs; use dataclasses"),
     **dict.fromkeys(("trio", "trio_websocket", "greenlet", "gevent", "anyio", "hypercorn"), "a task is synchronous"),
 }

@@ -1,0 +1,113 @@
+"""pydantic reads attributes by name, in Rust, where no guard of ours is asked.
+
+Which names it will read stands in the *core schema* of a model, however that came about (fields, aliases, alias
+generators, ``create_model``, a schema written by hand). So schemas are judged where validators and serializers are
+made of them: names of the interpreter's are refused always, names that need a look at the value (see
+``policy.GUARDED_ATTRIBUTES``) where the model reads from objects (``from_attributes``) instead of from dicts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sandbox.language.policy import RefusedAttribute, is_plain, may_read
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The strings in an alias: one, a path, or a choice of paths."""
+    if isinstance(value, str):
+        yield str.__str__(value)
+    elif isinstance(value, (list, tuple)):
+        for each in (list if isinstance(value, list) else tuple).__iter__(value):  # type: ignore[arg-type]
+            yield from _texts(each)
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every dict in a schema, read as Rust reads it: past what a subclass says."""
+    todo, seen = [schema], set()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict):
+            yield node
+            todo.extend(dict.values(node))
+        elif isinstance(node, list):
+            todo.extend(list.__iter__(node))
+        elif isinstance(node, tuple):
+            todo.extend(tuple.__iter__(node))
+
+
+def _names(node: dict[str, Any]) -> Iterator[str]:
+    """The attributes that one node of a schema names."""
+    for key in ("name", "alias", "validation_alias", "discriminator", "property_name"):
+        yield from _texts(dict.get(node, key))
+    fields = dict.get(node, "fields")
+    if isinstance(dict.get(node, "type"), str):  # else it is itself the fields of a model, one of them called "fields"
+        yield from _texts(list(dict.keys(fields)) if isinstance(fields, dict) else fields)
+
+
+def _check(*schemas: Any, from_attributes: bool = False) -> None:
+    """Raise when validating or serializing by these schemas could read an attribute that no task may read."""
+    nodes = list(_nodes(schemas))
+    from_attributes = from_attributes or any(
+        # what a tagged union reads is a key, which nobody gets
+        dict.get(node, "from_attributes") is True and dict.get(node, "type") != "tagged-union"
+        for node in nodes
+    )
+    for name in (name for node in nodes for name in _names(node)):
+        if not may_read(name):
+            raise RefusedAttribute(f"the field '{name}' is not allowed: it belongs to the interpreter")
+        if from_attributes and not is_plain(name):
+            raise RefusedAttribute(
+                f"the field '{name}' is not allowed with from_attributes: it could lead to a module. "
+                "Give the model a dict. No setting allows it."
+            )
+
+
+def _checked(real: Callable[..., Any]) -> Callable[..., Any]:
+    def make(schema: Any, config: Any = None, **options: Any) -> Any:
+        """A validator or serializer, once its schema is known to name nothing of the interpreter's."""
+        _check(schema, config)
+        return real(schema, config, **options)
+
+    return make
+
+
+def patch(pydantic: Any, core: Any) -> None:
+    """Once per process, when pydantic is first imported for a task."""
+    plugin: Any = importlib.import_module("pydantic.plugin._schema_validator")
+    if plugin.SchemaValidator is not core.SchemaValidator:
+        return
+    plugin.SchemaValidator = _checked(core.SchemaValidator)
+    for name in ("type_adapter", "_internal._model_construction", "_internal._dataclasses"):
+        module: Any = importlib.import_module(f"pydantic.{name}")
+        module.SchemaSerializer = _checked(core.SchemaSerializer)
+    real_model: Any = pydantic.BaseModel.model_validate.__func__
+    real_adapter: Any = pydantic.TypeAdapter.validate_python
+
+    def model_validate(cls: Any, obj: Any, **options: Any) -> Any:
+        """Validate a pydantic model instance."""
+        if options.get("from_attributes"):
+            len(cls.__pydantic_core_schema__)  # completes a schema that waits for a name
+            _check(cls.__pydantic_core_schema__, from_attributes=True)
+        return real_model(cls, obj, **options)
+
+    def validate_python(self: Any, object: Any, /, **options: Any) -> Any:
+        """Validate a Python object against the model."""
+        if options.get("from_attributes"):
+            raise RefusedAttribute(
+                "from_attributes of a TypeAdapter is not allowed: use a model's model_validate(). No setting allows it."
+            )
+        return real_adapter(self, object, **options)
+
+    pydantic.BaseModel.model_validate = classmethod(model_validate)  # type: ignore[arg-type]
+    pydantic.TypeAdapter.validate_python = validate_python
+
+
+def replacements(core: Any) -> dict[str, Any]:
+    """What the façade of ``pydantic_core`` has for its constructors."""
+    return {name: _checked(getattr(core, name)) for name in ("SchemaValidator", "SchemaSerializer")}
