@@ -244,7 +244,7 @@ def _msgspec_convert(real: Callable[..., Any]) -> Callable[..., Any]:
         """``msgspec.convert`` of dicts and lists."""
         if options.get("from_attributes"):
             raise RefusedAttribute(
-                "msgspec.convert() with from_attributes is not allowed: it reads attributes by name. No setting allows it."
+                "convert() with from_attributes is not allowed: it reads attributes by name. No setting allows it."
             )
         return real(obj, type, **options)
 
