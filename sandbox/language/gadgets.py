@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, pydantic_gadgets
+from sandbox.language import guards, hardening, pydantic_gadgets, reporting
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
@@ -190,7 +190,9 @@ def replacements(name: str, real: Any) -> dict[str, Any]:
     if name == "dataclasses":
         table["make_dataclass"] = _make_dataclass(real.make_dataclass)
     elif name == "sys":
-        table["exit"] = _exit
+        table |= {"exit": _exit, **reporting.streams()}
+    elif name == "warnings":
+        table["catch_warnings"] = reporting.catch_warnings(real.catch_warnings)
     elif name == "zoneinfo":
         table["available_timezones"] = _available_timezones(real)
     elif name == "yaml":

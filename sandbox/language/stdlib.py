@@ -30,7 +30,6 @@ OPEN: dict[str, tuple[str, ...]] = {
     "statistics": ("attrgetter",),
     "json": (),
     "enum": ("EnumMeta", "EnumType", "global_enum"),  # global_enum writes into the module that a class names
-    "warnings": ("catch_warnings",),
 }
 
 #: Only these names are carried over, where most of a module is not for tasks.
@@ -57,7 +56,8 @@ ONLY: dict[str, str] = {
     "shlex": "split quote join",  # shlex.shlex() reads the worker's own standard input
     "sys": (
         "version version_info hexversion maxsize maxunicode byteorder float_info int_info hash_info "
-        "implementation platform getsizeof getrecursionlimit intern exit api_version"
+        "implementation platform getsizeof getrecursionlimit intern exit api_version "
+        "stdout stderr"
     ),
     "traceback": (
         "format_exc print_exc format_exception format_exception_only print_exception format_tb print_tb format_list"
@@ -71,7 +71,7 @@ ONLY: dict[str, str] = {
     "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet ReferenceType ProxyType",
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
-    "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning",
+    "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning catch_warnings",
     "token": "",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": "TarFile TarInfo TarError ReadError is_tarfile open",

@@ -1,0 +1,87 @@
+"""Stand-ins for what programs report with: ``sys.stdout``, ``sys.stderr`` and ``warnings.catch_warnings``.
+
+The real streams are objects of the worker's, and the real ``catch_warnings`` holds the ``warnings`` module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+
+def _stream(name: str) -> Any:
+    def write(text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        # A plain copy of what it holds: a subclass's own methods have no business with the worker's stream
+        text = str.__str__(text)
+        written: int = getattr(sys, name).write(text)
+        return written
+
+    class Stream:
+        """A text stream that is written to, and no more."""
+
+        __slots__ = ()
+        encoding = "utf-8"
+        errors = "strict"
+        closed = False
+
+        def write(self, text: str, /) -> int:
+            return write(text)
+
+        def writelines(self, lines: Iterable[str], /) -> None:
+            for line in lines:
+                write(line)
+
+        def flush(self) -> None:
+            pass
+
+        def isatty(self) -> bool:
+            return False
+
+        def writable(self) -> bool:
+            return True
+
+        def readable(self) -> bool:
+            return False
+
+        def __repr__(self) -> str:
+            return f"<sys.{name}>"
+
+    return Stream()
+
+
+def streams() -> dict[str, Any]:
+    """``sys.stdout`` and ``sys.stderr`` in a task: whatever those of the process are at the time of writing."""
+    return {name: _stream(name) for name in ("stdout", "stderr")}
+
+
+def catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
+    """``warnings.catch_warnings`` that doesn't show the module which it restores, and restores no other.
+
+    Args:
+        real: the class of that name.
+    """
+
+    def catch_warnings(*, record: bool = False, **options: Any) -> Any:
+        """Keep the filters as they are after the block; with ``record`` a list of the warnings in it."""
+        if "module" in options:
+            raise TypeError("catch_warnings() of another module is not available in a task")
+        inner = real(record=record, **options)
+
+        class Block:
+            __slots__ = ()
+
+            def __enter__(self) -> Any:
+                return inner.__enter__()
+
+            def __exit__(
+                self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+            ) -> None:
+                inner.__exit__(kind, error, trace)
+
+        return Block()
+
+    return catch_warnings

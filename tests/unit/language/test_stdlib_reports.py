@@ -1,0 +1,198 @@
+"""What programs report with: logging and warnings to the captured standard error, tracebacks of their own errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.console import Console
+from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
+from tests.unit.language.support import OPEN, answers_of_python, assert_same
+
+PROGRAMS = {
+    "logging_to_own_streams": """
+        import logging, io
+        from logging import getLogger, Formatter, StreamHandler
+        out = io.StringIO()
+        log = getLogger("orders.import")
+        handler = StreamHandler(out)
+        handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.DEBUG)
+        log.propagate = False
+        class OnlyOdd(logging.Filter):
+            def filter(self, record): return record.args[0] % 2 if record.args else True
+        class Collect(logging.Handler):
+            def __init__(self):
+                super().__init__(logging.WARNING)
+                self.records = []
+            def emit(self, record): self.records.append((record.levelname, record.getMessage(), record.lineno, record.funcName))
+        collect = Collect()
+        log.addHandler(collect)
+        handler.addFilter(OnlyOdd())
+        for n in range(3):
+            log.debug("row %d", n)
+        log.info("plain")
+        log.warning("bad")
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            log.exception("failed")
+        log.error("with info", exc_info=True)
+        log.log(logging.CRITICAL, "worst", extra={"row": 7})
+        adapter = logging.LoggerAdapter(log, {"task": 1})
+        adapter.error("adapted")
+        brace = logging.Formatter("{levelname:>8} {message}", style="{")
+        dollar = logging.Formatter("$levelname: ${message}", style="$")
+        record = logging.LogRecord("n", logging.INFO, "path", 1, "text %s", ("x",), None)
+        log.removeHandler(handler)
+        log.error("not in out")
+        return (out.getvalue(), collect.records, brace.format(record), dollar.format(record), logging.getLevelName(30), log.isEnabledFor(logging.INFO), log.getEffectiveLevel(), log.name, log.parent.name, record.getMessage(), logging.getLogger("orders.import") is log, log.hasHandlers())
+    """,
+    "warnings": """
+        import warnings
+        from warnings import warn, catch_warnings, simplefilter
+        class Stale(UserWarning): pass
+        def old():
+            warn("old() is old", DeprecationWarning, stacklevel=2)
+            return 1
+        with catch_warnings(record=True) as caught:
+            simplefilter("always")
+            old()
+            warn("plain")
+            warn(Stale("own"))
+            warnings.warn_explicit("explicit", UserWarning, "file.py", 7)
+        with catch_warnings():
+            simplefilter("ignore")
+            old()
+        raised = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for f in (old, lambda: warn("x", RuntimeWarning)):
+                try:
+                    f()
+                except Warning as w:
+                    raised.append((type(w).__name__, str(w)))
+        with warnings.catch_warnings(record=True) as few:
+            warnings.resetwarnings()
+            warnings.filterwarnings("ignore", message=".*skip", category=UserWarning)
+            warnings.filterwarnings("always", category=Stale)
+            warn("please skip")
+            warn("own", Stale)
+        with catch_warnings(record=True, action="always") as short:
+            warn("again")
+        return [(w.category.__name__, str(w.message), w.lineno, w.filename) for w in caught], raised, [str(w.message) for w in few], len(short), warnings.formatwarning("m", UserWarning, "f.py", 1, "line")
+    """,
+    "traceback": """
+        import traceback, io
+        class Own(Exception): pass
+        def parse(row):
+            return int(row["n"])
+        def load(rows):
+            return [parse(r) for r in rows]
+        out = []
+        try:
+            load([{"n": "1"}, {"n": "x"}])
+        except ValueError as e:
+            out += [traceback.format_exc(), traceback.format_exception(e), traceback.format_exception_only(e), traceback.format_exc(limit=-1), "".join(traceback.format_exception(type(e), e, None))]
+            buffer = io.StringIO()
+            traceback.print_exc(file=buffer)
+            traceback.print_exception(e, file=buffer, limit=0)
+            out.append(buffer.getvalue())
+        try:
+            try:
+                {}["k"]
+            except KeyError as e:
+                raise Own("while loading") from e
+        except Own as e:
+            e.add_note("a note")
+            out.append(traceback.format_exc())
+        try:
+            raise ExceptionGroup("many", [ValueError(1), Own(2)])
+        except ExceptionGroup:
+            out.append(traceback.format_exc())
+        return out
+    """,
+    "streams": """
+        import sys
+        errors = []
+        for bad in (5, b"x"):
+            try:
+                sys.stderr.write(bad)
+            except TypeError as e:
+                errors.append(str(e))
+        return errors, sys.stdout.write(""), sys.stderr.flush(), sys.stdout.writable()
+    """,
+}
+
+python = answers_of_python(PROGRAMS)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Loggers, filters and streams are the process's: a worker ends after a task, this one goes on."""
+    root, level, streams = logging.getLogger(), logging.getLogger().level, (sys.stdout, sys.stderr)
+    handlers = root.handlers[:]
+    with warnings.catch_warnings():
+        yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.stdout, sys.stderr = streams
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name: str, python: dict[str, str]) -> None:
+    """The program gives Python's own answer."""
+    assert_same(PROGRAMS[name], python[name])
+
+
+REPORTS = {
+    "root logger's warnings": (
+        "import logging\nlogging.warning('low %s', 1)\nlogging.info('no')",
+        "WARNING:root:low 1\n",
+    ),
+    "own logger": ("import logging\nlogging.getLogger('a.b').error('bad')", "bad\n"),
+    "basicConfig": (
+        "import logging\nlogging.basicConfig(level=logging.INFO, format='%(levelname)s|%(message)s', force=True)\nlogging.getLogger('x').info('hello')",
+        "INFO|hello\n",
+    ),
+    "basicConfig to stdout": (
+        "import logging, sys\nlogging.basicConfig(stream=sys.stdout, level='DEBUG', format='%(name)s %(message)s', force=True)\nlogging.getLogger('x').debug('hi')",
+        "x hi\n",
+    ),
+    "exception": (
+        "import logging\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.exception('failed')",
+        'ERROR:root:failed\nTraceback (most recent call last):\n  File "<task>", line 3, in <module>\n    1 / 0\n',
+    ),
+    "warning": (
+        "import warnings\nwarnings.simplefilter('always')\nwarnings.warn('careful')",
+        "<task>:3: UserWarning: careful\n",
+    ),
+    "print_exc": (
+        "import traceback\ntry:\n    [][1]\nexcept IndexError:\n    traceback.print_exc()",
+        'Traceback (most recent call last):\n  File "<task>", line 3, in <module>\n    [][1]\n',
+    ),
+    "print to stderr": (
+        "import sys\nprint('a', 1, file=sys.stderr)\nsys.stderr.write('b\\n')\nsys.stderr.writelines(['c', 'd'])",
+        "a 1\nb\ncd",
+    ),
+    "write to stdout": ("import sys\nsys.stdout.write('out')", "out"),
+    "a logger's own failure": ("import logging\nlogging.warning('%d', 'x')", "--- Logging error ---"),
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_reaches_the_failed_task(name: str) -> None:
+    """What a task wrote to standard error or output goes with its error report."""
+    program, expected = REPORTS[name]
+    logging.getLogger().handlers[:] = []  # as in a worker: pytest puts its own there
+    environment = Environment(OPEN, "rich", 10_000, 2**20)
+    task = TaskInput(f"{program}\nraise ValueError('end')", False, b"[]", None)
+    with pytest.raises(TaskFailed) as caught:
+        execute(task, environment, Console(lambda payload: None, 10_000), install_stderr())
+    assert caught.value.failure.message == "end"
+    assert caught.value.failure.stderr.startswith(expected)
