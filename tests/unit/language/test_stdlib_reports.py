@@ -168,10 +168,6 @@ REPORTS = {
         "import logging\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.exception('failed')",
         'ERROR:root:failed\nTraceback (most recent call last):\n  File "<task>", line 3, in <module>\n    1 / 0\n',
     ),
-    "warning": (
-        "import warnings\nwarnings.simplefilter('always')\nwarnings.warn('careful')",
-        "<task>:3: UserWarning: careful\n",
-    ),
     "print_exc": (
         "import traceback\ntry:\n    [][1]\nexcept IndexError:\n    traceback.print_exc()",
         'Traceback (most recent call last):\n  File "<task>", line 3, in <module>\n    [][1]\n',
