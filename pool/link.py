@@ -31,8 +31,9 @@ log = structlog.get_logger("pool.link")
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
 #: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
-#: that floods waits for room, and the session's own words (accepts, offers, verdicts) always find some.
-OUTBOX, BULK = 1024, 256
+#: that floods waits for room, and the session's own words find some beside it: an accept, a verdict and two
+#: offers for each of the 1,000 slots that a runner may have, with a broker that reads nothing meanwhile.
+OUTBOX, BULK = 4352, 256
 #: From so many bytes of waiting prints, calls and results on, the next one waits for room.
 BULK_BYTES = 8 << 20
 #: A broker that lets more messages wait than this is slow: it gets no new offers.
