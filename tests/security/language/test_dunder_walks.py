@@ -1,0 +1,187 @@
+"""The classic walk from any object to the interpreter: each step's name is refused before the program runs."""
+
+from __future__ import annotations
+
+import pytest
+from programs import OPEN, Attack, at_compile, by_id, check
+
+from sandbox.language import compile_task, make_namespace, run
+
+#: Special attributes that lead somewhere, or that only the interpreter has any business with.
+DUNDERS = """
+    __abstractmethods__ __annotate__ __annotations__ __args__ __await__ __aiter__ __anext__ __base__ __bases__ __basicsize__
+    __bound__ __build_class__ __builtins__ __cached__ __cause__ __closure__ __code__ __constraints__
+    __context__ __conform__ __dataclass_fields__ __debug__ __default__ __defaults__ __del__ __delete__ __dictoffset__
+    __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getattribute__ __getinitargs__
+    __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __instancecheck__ __itemsize__ __kwdefaults__
+    __loader__ __match_args__ __metadata__ __mro__ __mro_entries__ __objclass__ __orig_bases__ __orig_class__ __origin__
+    __package__ __parameters__ __path__ __prepare__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
+    __setstate__ __signature__ __spec__ __static_attributes__ __subclasscheck__ __subclasshook__ __subclasses__
+    __suppress_context__ __text_signature__ __thisclass__ __traceback__ __type_params__ __unpacked__ __value__
+    __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
+    __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
+""".split()
+
+#: Where an attribute can be read: the name alone decides, wherever it stands.
+PLACES = {
+    "expression": "reached.append(x.NAME)",
+    "chain": "reached.append(x.y.NAME.z)",
+    "call": "reached.append(x.NAME())",
+    "subscript": "reached.append(x.NAME[0])",
+    "index": "reached.append({}[x.NAME])",
+    "literal": "reached.append(().NAME)",
+    "f_string": "reached.append(f'{x.NAME}')",
+    "f_string_spec": "reached.append(f'{1:{x.NAME}}')",
+    "f_string_debug": "reached.append(f'{x.NAME=}')",
+    "lambda": "reached.append((lambda: x.NAME)())",
+    "default": "def f(a=x.NAME): return a\nreached.append(f())",
+    "keyword_default": "def f(*, a=x.NAME): return a\nreached.append(f())",
+    "decorator": "@x.NAME\ndef f(): pass\nreached.append(f)",
+    "base": "class A(x.NAME): pass\nreached.append(A)",
+    "class_keyword": "class A(k=x.NAME): pass\nreached.append(A)",
+    "annotation": "def f(a: x.NAME): pass\nreached.append(f)",
+    "return_annotation": "def f() -> x.NAME: pass\nreached.append(f)",
+    "variable_annotation": "a: x.NAME = 1\nreached.append(a)",
+    "comprehension": "reached.append([a.NAME for a in [x]])",
+    "condition": "reached.append([a for a in [x] if a.NAME])",
+    "generator": "reached.append(next(a.NAME for a in [x]))",
+    "walrus": "reached.append((a := x.NAME))",
+    "star": "reached.append([*x.NAME])",
+    "double_star": "reached.append({**x.NAME})",
+    "argument": "reached.append(repr(x.NAME))",
+    "keyword_argument": "reached.append(dict(a=x.NAME))",
+    "conditional": "reached.append(x.NAME if x.NAME else 0)",
+    "boolean": "reached.append(x.NAME or 1)",
+    "comparison": "reached.append(x.NAME is None)",
+    "with": "with x.NAME as a: reached.append(a)",
+    "for": "for a in x.NAME: reached.append(a)",
+    "while": "while x.NAME: reached.append(1)",
+    "raise": "raise x.NAME",
+    "except": "try: x\nexcept x.NAME: reached.append(1)",
+    "assert": "assert not x.NAME, x",
+    "return": "return reached.append(x.NAME)",
+    "yield": "def f(): yield x.NAME\nreached.append(list(f()))",
+    "value_pattern": "match x:\n    case y.NAME: reached.append(1)",
+    "mapping_key_pattern": "match x:\n    case {y.NAME: z}: reached.append(z)",
+    "guard_of_case": "match x:\n    case z if z.NAME: reached.append(z)",
+    "slice": "reached.append([][x.NAME:])",
+    "augmented_value": "a = 0\na += x.NAME\nreached.append(a)",
+}
+
+#: Where an attribute can be changed.
+TARGETS = {
+    "assignment": "x.NAME = 1",
+    "chained_assignment": "a = x.NAME = 1",
+    "unpacking": "x.NAME, a = 1, 2",
+    "star_unpacking": "*x.NAME, a = 1, 2",
+    "list_unpacking": "[x.NAME, a] = 1, 2",
+    "nested_unpacking": "a, (b, x.NAME) = 1, (2, 3)",
+    "augmented": "x.NAME += 1",
+    "annotated": "x.NAME: int = 1",
+    "delete": "del x.NAME",
+    "delete_several": "del x, x.NAME",
+    "for": "for x.NAME in [1]: pass",
+    "with": "with x as x.NAME: pass",
+    "comprehension": "[0 for x.NAME in [1]]",
+}
+
+WALKS = {
+    "subclasses": at_compile(
+        "reached.append(().__class__.__base__.__subclasses__())",
+        "the attribute '__subclasses__' is not allowed",
+    ),
+    "globals_of_init": at_compile(
+        "import json\nreached.append(json.JSONEncoder.__init__.__globals__['__builtins__'])",
+        "the attribute '__globals__' is not allowed",
+    ),
+    "builtin_self": at_compile(
+        "reached.append(print.__self__.open)",
+        "the attribute '__self__' is not allowed",
+    ),
+    "method_function": at_compile(
+        "class A:\n    def f(self): pass\nreached.append(A().f.__func__.__code__)",
+        "the attribute '__code__' is not allowed",
+    ),
+    "closure": at_compile(
+        "def f(x): return lambda: x\nreached.append(f(1).__closure__[0].cell_contents)",
+        "the attribute 'cell_contents' is not allowed",
+    ),
+    "module_loader": at_compile(
+        "import json\nreached.append(json.__loader__.load_module('os'))",
+        "the attribute '__loader__' is not allowed",
+    ),
+    "module_spec": at_compile(
+        "import json\nreached.append(json.__spec__.loader)",
+        "the attribute '__spec__' is not allowed",
+    ),
+    "wrapped": at_compile(
+        "import functools\nreached.append(functools.lru_cache(len).__wrapped__)",
+        "the attribute '__wrapped__' is not allowed",
+    ),
+    "generic_alias": at_compile("reached.append(list[int].__origin__)", "the attribute '__origin__' is not allowed"),
+    "super_object": at_compile(
+        "class A:\n    def f(self): return super().__thisclass__\nreached.append(A().f())",
+        "the attribute '__thisclass__' is not allowed",
+    ),
+    "two_at_once": at_compile(
+        "reached.append(x.__globals__)\nreached.append(x.__code__)",
+        "the attribute '__globals__' is not allowed; the attribute '__code__' is not allowed",
+    ),
+    "confusable_letters": at_compile(
+        "reached.append(().__𝒸lass__.__ｍro__)",  # the parser reads compatibility letters as their plain forms
+        "the attribute '__mro__' is not allowed",
+    ),
+    "inside_a_class": at_compile(
+        "class A:\n    def f(self): return self.__mro__\nreached.append(A().f())",  # not a private name: it ends in __
+        "the attribute '__mro__' is not allowed",
+    ),
+}  # fmt: skip
+
+#: Read through a guard, and what the program gets then.
+HARMLESS = {
+    "class_of_instance": "return (1).__class__ is int",
+    "class_of_class": "return int.__class__ is type",
+    "no_metaclass": "from enum import Enum\nreturn Enum.__class__ is type and type(Enum) is type",
+    "dict_is_a_copy": "class A: pass\na = A()\na.x = 1\nd = a.__dict__\nreturn d == {'x': 1} and type(d).__name__ == 'InstanceDict'",
+    "class_dict_without_dunders": "class A:\n    x = 1\nreturn A.__dict__ == {'x': 1}",
+}
+
+
+@pytest.mark.parametrize("name", DUNDERS)
+def test_special_attribute_cannot_be_read(name: str) -> None:
+    """The name is refused."""
+    check(at_compile(f"x = 1\nreached.append(x.{name})", f"the attribute '{name}' is not allowed"))
+
+
+@pytest.mark.parametrize("name", [*DUNDERS, "__class__", "__dict__", "__module__", "__init__", "__eq__", "__slots__"])
+def test_special_attribute_cannot_be_changed(name: str) -> None:
+    """Nor can it be assigned, not even those that may be read."""
+    check(at_compile(f"class A: pass\nA.{name} = 1", f"changing the attribute '{name}' is not allowed"))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", ["__globals__", "gi_frame"])
+def test_every_place_of_an_expression(place: str, name: str) -> None:
+    """It makes no difference where the attribute stands."""
+    program = PLACES[place].replace("NAME", name)
+    messages = [f"the attribute '{name}' is not allowed"] * program.count(name)
+    check(at_compile(program, "; ".join(messages)), x=1, y=1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", ["__class__", "gi_frame"])
+def test_every_form_of_a_change(target: str, name: str) -> None:
+    """It makes no difference how the attribute is changed."""
+    check(at_compile(TARGETS[target].replace("NAME", name), f"changing the attribute '{name}' is not allowed"))
+
+
+@pytest.mark.parametrize("attack", by_id(WALKS))
+def test_walk(attack: Attack) -> None:
+    """The whole program is refused because of the step that leads out."""
+    check(attack)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_guarded_attribute_is_harmless(name: str) -> None:
+    """``__class__`` and ``__dict__`` may be read: what comes is no metaclass, and a copy."""
+    assert run(compile_task(HARMLESS[name], OPEN), make_namespace(OPEN, {})) is True
