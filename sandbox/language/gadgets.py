@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, pydantic_gadgets, reporting
+from sandbox.language import guards, hardening, openpyxl_gadgets, pydantic_gadgets, reporting
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
@@ -346,6 +346,8 @@ def patch_package(name: str, real: Any) -> None:
     """What no façade can hide, because instances carry it, and what a module would look for in files of the machine."""
     if name == "pandas":
         _patch_pandas(real)
+    elif name == "openpyxl":
+        openpyxl_gadgets.patch()
     elif name == "mimetypes":
         real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
         real.init()
@@ -364,6 +366,7 @@ def patch_package(name: str, real: Any) -> None:
 def _patch_pandas(pandas: Any) -> None:
     if getattr(pandas.DataFrame.eval, "__module__", "") == __name__:
         return
+    openpyxl_gadgets.patch_pandas()
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
         for method, why in {
             "eval": "it runs text as code; write the expression in Python",
