@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from tests.unit.language.support import answers_of_python, assert_same
+from tests.unit.language.support import answers_of_python, assert_same, execute
 
 ITEMS = [
     {"json": {"dept": "a", "name": "Ada", "n": 1, "at": "2024-01-05"}},
@@ -360,3 +360,29 @@ def test_program(package: str, name: str, python: dict[str, str]) -> None:
     if missing:
         pytest.skip(f"{missing} is not installed")
     assert_same(PACKAGES[package][name], python[f"{package} {name}"], **GIVEN)
+
+
+REQUESTS = """
+import requests
+from requests.exceptions import ConnectionError, RequestException
+prepared = requests.Request("GET", "http://127.0.0.1:1/x", params={"a": "b c"}, headers={"X": "1"}).prepare()
+seen = [prepared.url, prepared.headers["X"], requests.codes.not_found]
+with requests.Session() as session:
+    for call in (lambda: requests.get("http://127.0.0.1:1/", timeout=5), lambda: session.post("https://n8n.invalid/hook", json={"a": 1}, timeout=5)):
+        try:
+            call()
+        except RequestException as e:
+            seen.append((type(e) is ConnectionError, str(e)))
+return seen
+"""
+
+
+def test_requests_is_there_but_finds_no_network() -> None:
+    """The package imports and prepares requests; sending one ends in its own error, which says why."""
+    pytest.importorskip("requests")
+    url, header, code, *errors = execute(REQUESTS)  # type: ignore[misc]
+    assert (url, header, code) == ("http://127.0.0.1:1/x?a=b+c", "1", 404)
+    assert [is_connection_error for is_connection_error, _ in errors] == [True, True]
+    for _, text in errors:
+        assert "Max retries exceeded" in text
+        assert "socket.getaddrinfo is not available in a task." in text
