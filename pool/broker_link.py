@@ -208,7 +208,7 @@ class BrokerLink:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 async with trio.open_nursery() as services:
-                    services.start_soon(connection.keepalive)
+                    services.start_soon(connection.keepalive, self._settings.heartbeat_interval)
                     services.start_soon(self._keep_time, session)
                     try:
                         async with aclosing(connection.frames()) as frames:

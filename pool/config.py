@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     auto_shutdown_timeout: float
     """0 = never."""
     settings_timeout: float
+    heartbeat_interval: float
 
     health_enabled: bool
     health_host: str

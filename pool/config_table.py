@@ -98,6 +98,11 @@ VARIABLES: tuple[Variable, ...] = (
         "How long an accepted task may wait for its settings before its slot is given to another.",
     ),
     _row(
+        "REPTARIUM_HEARTBEAT_INTERVAL", "heartbeat_interval", kinds.seconds(0.1, 3600), 30.0, _BROKER,
+        "How often the runner pings the broker. One that neither answers for as long nor sends anything else is "
+        "gone: the runner connects anew.",
+    ),
+    _row(
         "N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT", "graceful_shutdown_timeout",
         kinds.seconds(0, 3600), 10.0, _BROKER,
         "After SIGTERM or SIGINT: how long running tasks may go on before they are killed.",

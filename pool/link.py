@@ -42,8 +42,6 @@ BACKLOG = 64
 FRAGMENT = 1 << 20
 #: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
 CONNECT_TIMEOUT = 15.0
-#: Our own pings find a half-open connection; the broker's find us (both in seconds).
-PING_INTERVAL, PING_TIMEOUT = 30.0, 30.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
 
 
@@ -184,12 +182,35 @@ class Outbox:
             await trio.sleep(0.002)
 
 
+class _Heard(trio.abc.Stream):
+    """A stream that counts what has been received: proof that the other side lives."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.received = 0
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.received += len(data)
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class Connection:
     """One open WebSocket to a broker. What is put into ``outbox`` goes out."""
 
-    def __init__(self, ws: WebSocketConnection) -> None:
+    def __init__(self, ws: WebSocketConnection, heard: _Heard) -> None:
         self.outbox = Outbox()
         self._ws = ws
+        self._heard = heard
         self._closing: trio.Event | None = None
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
@@ -252,17 +273,32 @@ class Connection:
                 scope.deadline = trio.current_time() + 0.05
                 await self._ws.aclose()
 
-    async def keepalive(self) -> None:
-        """Notice a broker that is gone without a word. Raises :class:`LinkError`."""
-        while True:
-            await trio.sleep(PING_INTERVAL)
-            try:
-                with trio.fail_after(PING_TIMEOUT):
-                    await self._ws.ping()
-            except trio.TooSlowError:
-                raise LinkError(f"the broker has not answered a ping for {PING_TIMEOUT:.0f} s") from None
-            except (ConnectionClosed, ValueError):
-                return
+    async def keepalive(self, interval: float) -> None:
+        """Ping every ``interval`` seconds, and notice a broker that is gone without a word.
+
+        That is one that has neither answered for as long nor sent anything else: its answer may be stuck
+        behind a message of 1 GiB. Raises :class:`LinkError`.
+        """
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.sleep(interval)
+                answered = trio.Event()
+                # not cancelled when it takes too long: half a ping on its way would spoil what comes after
+                nursery.start_soon(self._ping, answered)
+                silent = 0
+                while not answered.is_set():
+                    heard = self._heard.received
+                    with trio.move_on_after(interval / 2):
+                        await answered.wait()
+                    silent = silent + 1 if self._heard.received == heard else 0
+                    # twice, because time may have passed while we were stopped, with the answer at the door
+                    if silent == 2 and not answered.is_set():
+                        raise LinkError(f"the broker has not answered a ping for {interval:g} s")
+
+    async def _ping(self, answered: trio.Event) -> None:
+        with suppress(ConnectionClosed):
+            await self._ws.ping()
+        answered.set()
 
 
 @asynccontextmanager
@@ -278,9 +314,10 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_TIMEOUT):
+                    heard = _Heard(stream)
                     ws = await trio_websocket.wrap_client_stream(
                         nursery,
-                        stream,
+                        heard,  # type: ignore[arg-type] # any stream will do
                         urlsplit(uri).netloc,
                         f"{urlsplit(uri).path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
                         extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
@@ -288,7 +325,7 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
                         receive_buffer_size=RECEIVE_BUFFER,
                     )
                 opened = True
-                connection = Connection(ws)
+                connection = Connection(ws, heard)
                 nursery.start_soon(connection.write)
                 try:
                     yield connection
