@@ -348,6 +348,8 @@ def patch_package(name: str, real: Any) -> None:
         _patch_pandas(real)
     elif name == "openpyxl":
         openpyxl_gadgets.patch()
+    elif name == "httpx":
+        importlib.import_module("httpcore")  # which it would import at the first request, with ctypes and more
     elif name == "mimetypes":
         real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
         real.init()
