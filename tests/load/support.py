@@ -102,6 +102,11 @@ def runner_of(site: Site) -> RunnerView:
     return view
 
 
+def idle(site: Site) -> Sequence[psutil.Process]:
+    """The parked workers, and those on their way there."""
+    return by_name(site, IDLE_NAME)
+
+
 def busy(site: Site) -> Sequence[psutil.Process]:
     """The workers with a task."""
     return by_name(site, BUSY_NAME)
@@ -115,7 +120,7 @@ async def one_runner(
     given = {"N8N_RUNNERS_MAX_CONCURRENCY": str(workers), "N8N_RUNNERS_STDLIB_ALLOW": "time"}
     given |= {"REPTARIUM_LOG_LEVEL": "error", **environ}
     async with open_site("own", command, environ=given, config=config) as site:
-        await until(lambda: len(by_name(site, IDLE_NAME)) == workers, "the pool is warm")
+        await until(lambda: len(idle(site)) == workers, "the pool is warm")
         yield Whole(site)
 
 
