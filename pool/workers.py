@@ -2,9 +2,10 @@
 
 Theory of operation. :meth:`WorkerPool.run` executes the zygote and keeps ``size`` workers
 parked. A task leases one (:meth:`WorkerPool.lease`), speaks with it over its socket, and
-discards it (:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. Each
-lease and each death asks the zygote for a replacement at once, so that the fork runs beside
-the task and never before it. A worker that has been leased and not used may be parked again.
+discards it (:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. A
+replacement is asked for when the task has ended (a fork beside it would cost it a third of its
+latency on two processors), or at its start where less than half of the pool is still warm. A
+worker that has been leased and not used may be parked again.
 
 When the zygote dies its workers die with it (``PR_SET_PDEATHSIG``); the pool starts another,
 with backoff. Who waits for a lease keeps waiting.
@@ -100,15 +101,16 @@ class WorkerPool:
             worker = self._parked.popleft()
             if worker.state == "parked":
                 worker.state = "leased"
-                self._refill()
+                if len(self._parked) * 2 < self.size:  # else its end is time enough: the task has the processors now
+                    self._refill()
                 return worker
         return None
 
     async def lease(self) -> Worker:
         """A parked worker, as soon as there is one (first come, first served)."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # not later: nobody would give a leased worker back
         worker = self.lease_nowait()
         if worker is not None:
-            await trio.lowlevel.checkpoint_if_cancelled()
             return worker
         slot: list[Worker] = []
         entry = (trio.lowlevel.current_task(), slot)
