@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -74,9 +75,18 @@ class Whole:
             )
         return False
 
+    def state(self) -> str:
+        """What there is, in words."""
+        shown = Counter(process.name() for process in tree(self._root)[1:])
+        registered = sum(view.registered for view in self.site.broker.runners)
+        return f"{registered} registered, {dict(shown)}, {self._root.num_fds()} of {self._descriptors} descriptors"
+
     async def again(self, what: str = "the pool is whole", within: float = PATIENCE) -> float:
         """Wait until it is whole and serves a task. Returns, and prints, the seconds from fault to whole."""
-        await until(self.is_whole, what, within)
+        try:
+            await until(self.is_whole, what, within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {self.state()}") from None
         now = trio.current_time()
         took = now - (now if self.struck_at is None else self.struck_at)
         print(f"whole again after {took:.2f} s")

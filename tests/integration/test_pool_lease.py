@@ -1,0 +1,50 @@
+"""Leases that are given up: no worker is lost to a task that doesn't want one any more. Real zygote, no broker."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from pool.runner import zygote_config
+from pool.workers import WorkerPool
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+async def test_lease_of_a_cancelled_task_takes_no_worker() -> None:
+    """Cancelled before it asks, while it waits, or as its turn comes: the pool has all its workers."""
+    pool = WorkerPool(zygote_config(make_settings()), size=2)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pool.run)
+            await pool.wait_warm()
+            for _ in range(5):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await pool.lease()
+            assert pool.parked == 2
+            taken = [await pool.lease(), await pool.lease()]
+            scopes: list[trio.CancelScope] = []
+
+            async def wait() -> None:
+                with trio.CancelScope() as scope:
+                    scopes.append(scope)
+                    pool.release(await pool.lease())
+
+            async with trio.open_nursery() as waiting:
+                for _ in range(4):
+                    waiting.start_soon(wait)
+                while pool.waiting < 4:
+                    await trio.lowlevel.checkpoint()
+                scopes[0].cancel()
+                pool.release(taken.pop())  # to the second of them, which is cancelled before it runs
+                scopes[1].cancel()
+                pool.release(taken.pop())
+            await pool.wait_warm()
+            while len(pool.workers) > 2:  # surplus ones end
+                await trio.sleep(0.01)
+            assert pool.parked == 2
+            assert {worker.state for worker in pool.workers.values()} == {"parked"}
+            pool.close()
+            nursery.cancel_scope.cancel()
