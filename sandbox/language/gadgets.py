@@ -18,20 +18,11 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, openpyxl_gadgets, pydantic_gadgets, reporting
+from sandbox.language import guards, hardening, openpyxl_gadgets, pandas_gadgets, pydantic_gadgets, reporting
+from sandbox.language.guards import refusing
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
-
-
-def refusing(what: str, why: str) -> Callable[..., Any]:
-    """A function that says why it isn't there: better than a missing attribute for what people know."""
-
-    def refused(*args: object, **kwargs: object) -> Any:
-        raise RefusedAttribute(f"{what} is not allowed: {why}. No setting allows it.")
-
-    refused.__name__ = refused.__qualname__ = what.rpartition(".")[2]
-    return refused
 
 
 def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
@@ -345,7 +336,7 @@ def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
 def patch_package(name: str, real: Any) -> None:
     """What no façade can hide, because instances carry it, and what a module would look for in files of the machine."""
     if name == "pandas":
-        _patch_pandas(real)
+        pandas_gadgets.patch(real)
     elif name == "openpyxl":
         openpyxl_gadgets.patch()
     elif name == "httpx":
@@ -363,43 +354,3 @@ def patch_package(name: str, real: Any) -> None:
         for table in (real.Dumper.yaml_representers, real.Dumper.yaml_multi_representers):
             for cls in {type, *guards.STAND_INS} & table.keys():
                 del table[cls]
-
-
-def _patch_pandas(pandas: Any) -> None:
-    if getattr(pandas.DataFrame.eval, "__module__", "") == __name__:
-        return
-    openpyxl_gadgets.patch_pandas()
-    for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
-        for method, why in {
-            "eval": "it runs text as code; write the expression in Python",
-            "query": "it runs text as code; use df[df['a'] > 1]",
-            "to_pickle": "tasks have no files",
-            "to_hdf": "tasks have no files",
-            "to_sql": "tasks have no network",
-            "to_clipboard": "there is no clipboard",
-            "to_feather": "tasks have no files",
-            "to_gbq": "tasks have no network",
-        }.items():
-            if hasattr(cls, method):
-                setattr(cls, method, refusing(f"{cls.__name__}.{method}", why))
-    # Methods named by strings: df.agg("name"), s.apply("name"), groupby.transform("name")
-    apply: Any = importlib.import_module("pandas.core.apply")
-    groupby: Any = importlib.import_module("pandas.core.groupby.groupby")
-    for owner, method in ((apply.Apply, "_apply_str"), (apply.Apply, "apply_str")):
-        original = getattr(owner, method, None)
-        if original is not None:
-            setattr(owner, method, _named_method(original))
-    for owner, method in ((groupby.GroupBy, "_transform"),):
-        original = getattr(owner, method, None)
-        if original is not None:
-            setattr(owner, method, _named_method(original))
-
-
-def _named_method(original: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        for name in (*args[:2], *kwargs.values(), getattr(self, "func", None)):
-            if isinstance(name, str) and name.startswith("__"):
-                raise RefusedAttribute(f"the method '{name}' is not allowed: it belongs to the interpreter")
-        return original(self, *args, **kwargs)
-
-    return checked

@@ -32,6 +32,16 @@ def _refused(message: str, why: str = "it belongs to the interpreter") -> Refuse
     return RefusedAttribute(f"{message}: {why}. No setting allows it.")
 
 
+def refusing(what: str, why: str) -> Callable[..., Any]:
+    """A function that says why it isn't there: better than a missing attribute for what people know."""
+
+    def refused(*args: object, **kwargs: object) -> Any:
+        raise _refused(f"{what} is not allowed", why)
+
+    refused.__name__ = refused.__qualname__ = what.rpartition(".")[2]
+    return refused
+
+
 def checked_name(name: object) -> str:
     """The name, if it is exactly a ``str``. Raises TypeError otherwise."""
     if type(name) is not str:
