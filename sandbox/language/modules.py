@@ -77,10 +77,19 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
 
 
 def _listed(allowed: tuple[str, ...], name: str) -> bool:
-    if "*" in allowed:
-        return True
     # "urllib" opens urllib.parse; "urllib.parse" lets "import urllib" through, as the way to it
-    return any(name == entry or name.startswith(f"{entry}.") or entry.startswith(f"{name}.") for entry in allowed)
+    return _listed_itself(allowed, name) or any(entry.startswith(f"{name}.") for entry in allowed)
+
+
+def _listed_itself(allowed: tuple[str, ...], name: str) -> bool:
+    return "*" in allowed or any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
+
+
+def _only_the_way(policy: LanguagePolicy, name: str) -> str | None:
+    """The setting that lists something below the module, but not the module itself; None when it is listed."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return None if _listed_itself(policy.stdlib_allow, name) else STDLIB_SETTING
+    return None if _listed_itself(policy.external_allow, name) else EXTERNAL_SETTING
 
 
 def _is_elsewhere_withheld(value: Any) -> bool:
@@ -107,6 +116,10 @@ def _refused(policy: LanguagePolicy, name: str) -> None:
         why, setting = refusal
         advice = f"{setting} decides this." if setting else "No setting allows it."
         raise RefusedImport(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
+
+
+def _beyond_the_way(name: str, setting: str) -> str:
+    return f"{setting} lists modules below '{name}', but not '{name}' itself"
 
 
 def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +183,9 @@ class Importer:
                 return self.facade(submodule)
             except ModuleNotFoundError:
                 pass
-        raise RefusedImport(f"cannot import name '{attribute}' from '{name}'", name=name)
+        setting = _only_the_way(self._policy, name)
+        why = f": {_beyond_the_way(name, setting)}" if setting else ""
+        raise RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
 
     # ---- building -------------------------------------------------------------------
 
@@ -199,6 +214,10 @@ class Importer:
         self._facades[name] = facade
         guards.FACADES[id(facade)] = facade
         found = vars(facade)
+        setting = _only_the_way(self._policy, name)
+        if setting:
+            found["__getattr__"] = self._below(name, setting)
+            return facade
         replaced = gadgets.replacements(name, real)
         if name == "importlib":
             replaced["import_module"] = unbound(self.import_module)
@@ -218,6 +237,17 @@ class Importer:
         if hasattr(real, "__getattr__") or hasattr(real, "__path__"):
             found["__getattr__"] = self._lazy(name, real, replaced)
         return facade
+
+    def _below(self, name: str, setting: str) -> Callable[[str], ModuleType]:
+        """The module ``__getattr__`` of a façade that is only the way to what is listed below it."""
+
+        def __getattr__(attribute: str) -> ModuleType:
+            if type(attribute) is str and import_refusal(self._policy, f"{name}.{attribute}") is None:
+                return self.facade(f"{name}.{attribute}")
+            why = _beyond_the_way(name, setting)
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}: {why}")
+
+        return __getattr__
 
     def _names(self, name: str, real: ModuleType, replaced: dict[str, Any]) -> list[str]:
         if name in stdlib.ONLY:
@@ -298,7 +328,11 @@ def preload(policy: LanguagePolicy) -> list[str]:
     failed = []
     for name in dict.fromkeys(names):
         try:
-            importer(policy).facade(name)
+            if name in policy.preload and import_refusal(policy, name):
+                with hardening.trusted():
+                    importlib.import_module(name)  # for the packages that use it: user code may not import it
+            else:
+                importer(policy).facade(name)
         except BaseException as error:  # a package's import can end in anything
             failed.append(f"{name}: {str(error) or type(error).__name__}")
     return failed
