@@ -13,6 +13,7 @@ import enum
 import functools
 import importlib
 import operator
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -333,24 +334,44 @@ def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def patch_package(name: str, real: Any) -> None:
-    """What no façade can hide, because instances carry it, and what a module would look for in files of the machine."""
-    if name == "pandas":
-        pandas_gadgets.patch(real)
-    elif name == "openpyxl":
-        openpyxl_gadgets.patch()
-    elif name == "httpx":
-        importlib.import_module("httpcore")  # which it would import at the first request, with ctypes and more
-    elif name == "mimetypes":
-        real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
-        real.init()
-    elif name == "pydantic":
-        core: Any = importlib.import_module("pydantic_core")
-        pydantic_gadgets.patch(real, core)
-        guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
-        UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, real.TypeAdapter), _uncopied))
-    elif name == "yaml":
-        # dumpers find their functions by class: the tables of the unsafe ones hold ``type`` itself
-        for table in (real.Dumper.yaml_representers, real.Dumper.yaml_multi_representers):
-            for cls in {type, *guards.STAND_INS} & table.keys():
-                del table[cls]
+def patch_packages() -> None:
+    """What no façade can hide, because instances carry it, and what a module would look for in files of the machine.
+
+    To be called after each import: what an allowed package brings along gives user code its objects too.
+    """
+    for name in [name for name in _PATCHES if name in sys.modules]:
+        _PATCHES.pop(name)(sys.modules[name])
+
+
+def _patch_httpx(real: Any) -> None:
+    importlib.import_module("httpcore")  # which it would import at the first request, with ctypes and more
+
+
+def _patch_mimetypes(real: Any) -> None:
+    real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
+    real.init()
+
+
+def _patch_pydantic(real: Any) -> None:
+    core: Any = importlib.import_module("pydantic_core")
+    pydantic_gadgets.patch(real, core)
+    guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
+    UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, real.TypeAdapter), _uncopied))
+
+
+def _patch_yaml(real: Any) -> None:
+    # dumpers find their functions by class: the tables of the unsafe ones hold ``type`` itself
+    for table in (real.Dumper.yaml_representers, real.Dumper.yaml_multi_representers):
+        for cls in {type, *guards.STAND_INS} & table.keys():
+            del table[cls]
+
+
+#: What waits for its package to be imported.
+_PATCHES: dict[str, Callable[[Any], None]] = {
+    "pandas": pandas_gadgets.patch,
+    "openpyxl": lambda real: openpyxl_gadgets.patch(),
+    "httpx": _patch_httpx,
+    "mimetypes": _patch_mimetypes,
+    "pydantic": _patch_pydantic,
+    "yaml": _patch_yaml,
+}

@@ -203,7 +203,7 @@ class Importer:
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
         with hardening.trusted():
             real = importlib.import_module(name)
-            gadgets.patch_package(name, real)
+            gadgets.patch_packages()
         facade = self._build(name, real)
         if parent is not None:
             vars(parent)[name.rpartition(".")[2]] = facade
