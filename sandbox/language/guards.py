@@ -215,7 +215,8 @@ def guarded_read(obj: Any, name: str) -> Any:
         if method is not None:
             return method
     elif name == "obj":
-        if isinstance(obj, (AttributeError, NameError)):
+        owner = obj.__self__ if issubclass(type(obj), super) else obj
+        if isinstance(owner, (AttributeError, NameError)):
             raise _refused("the attribute 'obj' of an exception is not allowed", "it betrays what the code failed on")
     elif (name == "dump" or name == "ctypes") and type(obj).__module__.partition(".")[0] == "numpy":
         raise _refused(f"the attribute '{name}' of an array is not allowed", "it writes files or hands out pointers")

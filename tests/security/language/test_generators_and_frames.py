@@ -1,0 +1,164 @@
+"""Generators, coroutines, frames, tracebacks and code objects name their way to the globals of whoever calls.
+
+No program can write ``async``; the objects are given to it by the test, as a library might.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import pytest
+from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
+
+from sandbox.language.policy import INTERPRETER_ATTRIBUTES
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _coroutine() -> None: ...
+
+
+async def _async_generator():  # type: ignore[no-untyped-def]
+    yield 1
+
+
+def _traceback() -> TracebackType:
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        raise ValueError
+    return caught.tb
+
+
+@contextmanager
+def every_object() -> Iterator[dict[str, object]]:
+    """One of each kind, by the first letters of its attributes."""
+    coroutine = _coroutine()
+    try:
+        yield {
+            "gi": _generator(),
+            "cr": coroutine,
+            "ag": _async_generator(),
+            "f": sys._getframe(),
+            "tb": _traceback(),
+            "co": _generator.__code__,
+        }
+    finally:
+        coroutine.close()
+
+
+#: A number: the line that an exception came through.
+HARMLESS = frozenset({"tb_lineno"})
+
+#: Every attribute that those objects really have on this Python, found by looking.
+with every_object() as _objects:
+    REAL = sorted(
+        (prefix, name)
+        for prefix, value in _objects.items()
+        for name in dir(value)
+        if name.startswith(f"{prefix}_") and name not in HARMLESS
+    )
+
+WAYS = {
+    "written": "reached.append(target.NAME)",
+    "getattr": "reached.append(getattr(target, 'NAME'))",
+    "attrgetter": "import operator\nreached.append(operator.attrgetter('NAME')(target))",
+    "format": "reached.append('{0.NAME}'.format(target))",
+    "class_pattern": "match target:\n    case object(NAME=x): reached.append(x)",
+    "deleted": "del target.NAME",
+    "assigned": "target.NAME = 1",
+    "class_attribute": "reached.append(type(target).NAME)",
+}
+MESSAGES = {
+    "getattr": "the attribute 'NAME' is not allowed: it belongs to the interpreter. No setting allows it.",
+    "attrgetter": "the attribute 'NAME' is not allowed: it belongs to the interpreter. No setting allows it.",
+    "format": "the attribute 'NAME' in a format string is not allowed",
+    "class_pattern": "the attribute 'NAME' in a class pattern is not allowed",
+    "deleted": "changing the attribute 'NAME' is not allowed",
+    "assigned": "changing the attribute 'NAME' is not allowed",
+}
+WALKS = {
+    "caller_of_a_generator": "def g(): yield gen.gi_frame.f_back.f_globals\ngen = g()\nreached.append(next(gen))",
+    "expression": "reached.append((x for x in [1]).gi_frame.f_builtins)",
+    "yield_from": "def g(): yield from h()\ndef h(): yield 1\nx = g()\nnext(x)\nreached.append(x.gi_yieldfrom.gi_frame)",
+    "traceback_in_exit": "class C:\n    def __enter__(self): pass\n    def __exit__(self, *e): reached.append(e[2].tb_frame); return True\nwith C(): 1 / 0",
+    "traceback_of_throw": "def g():\n    try: yield\n    except ValueError as e: reached.append(e)\nx = g()\nnext(x)\nx.throw(ValueError, ValueError(), None).tb_next",
+    "next_traceback": "import traceback\nreached.append(traceback.format_exc.tb_next)",
+    "contextmanager_generator": "from contextlib import contextmanager\n@contextmanager\ndef c(): yield 1\nreached.append(c().gen.gi_frame.f_locals)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("prefix", "name"), REAL)
+def test_policy_knows_the_attribute(prefix: str, name: str) -> None:
+    """Every attribute that this Python's objects have is on the list."""
+    assert name in INTERPRETER_ATTRIBUTES, prefix
+
+
+@pytest.mark.parametrize(("prefix", "name"), REAL)
+@pytest.mark.parametrize("way", WAYS)
+def test_attribute(prefix: str, name: str, way: str) -> None:
+    """No way leads to it."""
+    message = MESSAGES.get(way, "the attribute 'NAME' is not allowed").replace("NAME", name)
+    program = WAYS[way].replace("NAME", name)
+    with every_object() as objects:
+        if way in ("getattr", "attrgetter"):
+            check(Attack(program, message), target=objects[prefix])
+        else:
+            check(at_compile(program, message), target=objects[prefix])
+
+
+@pytest.mark.parametrize("name", ["gi_frame", "cr_frame", "ag_frame", "f_globals", "tb_frame", "co_consts"])
+def test_positional_pattern(name: str) -> None:
+    """A class whose ``__match_args__`` would name the attribute is refused when it is written."""
+    program = f"class A:\n    __match_args__ = ('{name}',)\nmatch target:\n    case A(x): reached.append(x)"
+    with every_object() as objects:
+        target = objects[name.partition("_")[0]]
+        check(at_compile(program, "this '__match_args__' is not allowed"), target=target)
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_walk(walk: str) -> None:
+    """A whole attack stops at the first attribute that it would need."""
+    ended = WALKS[walk]
+    names = [
+        name
+        for name in ended.replace("(", " ").replace(")", " ").replace(".", " ").split()
+        if name in INTERPRETER_ATTRIBUTES
+    ]
+    outermost = names[-1]
+    check(at_compile(ended, f"the attribute '{outermost}' is not allowed"))
+
+
+CALLS = {
+    "format_of_a_frame": Attack("reached.append(('{0.' + name + '}').format(target))", in_format("f_globals")),
+    "reduce": Attack("from functools import reduce\nreached.append(reduce(getattr, ['f_back', name], target))", attribute("f_back")),
+    "stand_in_of_the_class": Attack("reached.append(type(target)(1))", "cannot create 'frame' instances", TypeError),
+    "stand_in_as_a_base": Attack("class F(type(target)): pass\nreached.append(F)", "type 'frame' is not an acceptable base type", TypeError),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", by_id(CALLS))
+def test_frame(attack: Attack) -> None:
+    """Nor do computed names, or the class of a frame."""
+    with every_object() as objects:
+        check(attack, target=objects["f"], name="f_globals")
+
+
+def test_nothing_is_listed() -> None:
+    """dir() shows none of them, and hasattr denies them."""
+    with every_object() as objects:
+        check_nothing_reached(
+            """
+            for target in targets:
+                for name in dir(target):
+                    if name.partition('_')[0] in ('gi', 'cr', 'ag', 'f', 'tb', 'co') and name not in harmless: reached.append(name)
+                for name in names:
+                    if hasattr(target, name): reached.append(name)
+            """,
+            harmless=HARMLESS,
+            targets=list(objects.values()),
+            names=sorted(INTERPRETER_ATTRIBUTES),
+        )
