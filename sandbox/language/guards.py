@@ -362,9 +362,14 @@ def match_class(cls: Any) -> Any:
     if type(names) is not tuple:
         raise _refused("this class pattern is not allowed", "its __match_args__ is not a tuple")
     for name in names:
-        if type(name) is not str or not (rules.is_plain(name) or (rules.may_read(name) and _holds_own_data(cls))):
+        if type(name) is not str or not (rules.is_plain(name) or (_may_hold(name) and _holds_own_data(cls))):
             raise _refused("this class pattern is not allowed", f"it would read the attribute {name!r}")
     return cls
+
+
+def _may_hold(name: str) -> bool:
+    """Whether a class of the user's own may keep data under this name, which elsewhere needs a look at the object."""
+    return rules.may_read(name) and not rules.is_dunder(name)
 
 
 #: Classes that put nothing of their own into instances under a guarded name.

@@ -72,7 +72,9 @@ def check(attack: Attack, policy: LanguagePolicy = OPEN, **names: object) -> Non
     """The program ends in exactly this refusal, and has reached nothing."""
     ended = outcome(attack.program, policy, **names)
     assert ended is not None, "the program ran to its end"
-    assert (type(ended), _text(ended)) == (attack.error, attack.message)
+    assert (type(ended), _text(ended)) == (attack.error, attack.message), (
+        f"ended in {type(ended).__name__}: {_text(ended)}"
+    )
 
 
 def _text(error: BaseException) -> str:
