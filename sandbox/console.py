@@ -66,6 +66,16 @@ class Console:
         if lines:
             self._emit([format_value("\n".join(lines))])
 
+    def printer(self) -> Callable[..., None]:
+        """:meth:`print` for user code: a function, since a bound method leads to this object."""
+
+        def print(
+            *args: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
+        ) -> None:
+            self.print(*args, sep=sep, end=end, file=file, flush=flush)
+
+        return print
+
     def flush(self) -> None:
         """Send what a last ``print(..., end="")`` left unfinished."""
         if self._pending:

@@ -11,6 +11,7 @@ Errors speak about the person's own code: their line numbers, their frames, thei
 from __future__ import annotations
 
 import gc
+import io
 import json
 import linecache
 import sys
@@ -116,7 +117,7 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
     if task.per_item:
         value: object = list(_each_item(code, items, env, console, supply))
     else:
-        names: dict[str, object] = {"_items": items, "_query": query, "print": console.print}
+        names: dict[str, object] = {"_items": items, "_query": query, "print": console.printer()}
         if supply is not None:
             names = {**_supplied(supply, None, env), **names}
         value = _call(code, names, env, None)
@@ -151,8 +152,9 @@ def _supplied(supply: Supply, index: int | None, env: Environment) -> dict[str, 
 def _each_item(
     code: CodeType, items: list[Any], env: Environment, console: Console, supply: Supply | None
 ) -> Iterator[dict[str, Any]]:
+    print_ = console.printer()
     for index in range(len(items)):
-        names: dict[str, object] = {"_item": items[index], "print": console.print}
+        names: dict[str, object] = {"_item": items[index], "print": print_}
         if supply is not None:
             names = {**_supplied(supply, index, env), **names}
         output = _call(code, names, env, index)
@@ -313,7 +315,8 @@ def _syntax_failure(error: SyntaxError, source: str) -> Failure:
 
 
 def install_stderr() -> StderrTail:
-    """Make ``sys.stderr`` and ``sys.stdout`` of this process a bounded buffer."""
+    """Make ``sys.stderr`` and ``sys.stdout`` of this process a bounded buffer, and ``sys.stdin`` empty."""
     tail = StderrTail()
     sys.stderr = sys.stdout = tail
+    sys.stdin = io.StringIO()
     return tail

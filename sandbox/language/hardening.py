@@ -17,6 +17,7 @@ supervisor's process are not affected. Nothing here replaces the kernel layer.
 
 from __future__ import annotations
 
+import ast
 import collections
 import dataclasses
 import gc
@@ -28,13 +29,13 @@ import string
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
 from sandbox.language import formats
 from sandbox.language.guards import TypeFacade, guarded_getattr
-from sandbox.language.policy import RefusedAttribute, is_field_name, may_read
+from sandbox.language.policy import RefusedAttribute, is_field_name, is_plain, may_read
 from sandbox.language.walk import GETATTR
 
 
@@ -74,8 +75,8 @@ _REFUSED_EVENTS = frozenset(
     """.split()
 )
 
-#: Libraries do these, and imports: only user code's own frames may not.
-_REFUSED_TO_USERS = frozenset({"code.__new__", "function.__new__", "marshal.loads", "marshal.load"})
+#: What makes code: for :data:`_CODE_MAKERS` only.
+_MAKING_CODE = frozenset({"exec", "compile", "code.__new__", "function.__new__", "marshal.loads", "marshal.load"})
 
 #: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
 _REPORTED_ATTRIBUTES = frozenset(
@@ -93,6 +94,7 @@ _CODE_MAKERS = frozenset(
     "sandbox.language.hardening".split()
 )
 
+_PACKAGES = ("/site-packages/", "/dist-packages/")
 _SOURCE_SUFFIXES = (".py", ".pyc", ".so", ".pyi")
 
 
@@ -110,17 +112,23 @@ _ROOTS: tuple[str, ...] = ()
 
 
 def _may_open(path: object, mode: object, flags: object) -> bool:
-    """Only what lazy imports and time zones need: the interpreter's own files, for reading."""
+    """Only what lazy imports and time zones need: the interpreter's own files and the packages', for reading."""
     if type(path) is not str or (isinstance(mode, str) and not set(mode) <= set("rbtU")):
         return False
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
         return False
     if ".." in path.split("/") or not path.startswith(_ROOTS):
         return False
-    return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or path.endswith("METADATA")
+    # packages bring data of their own (templates, certificates)
+    return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or any(name in path for name in _PACKAGES)
 
 
 def _refuse(event: str, what: str = "") -> typing.NoReturn:
+    if event.startswith("socket."):
+        raise RefusedOperation(
+            f"{event} is not available in a task: it has no network. Let n8n do the request, with "
+            "_helpers.http_request(…) or an HTTP Request node. No setting allows it."
+        )
     raise RefusedOperation(f"{event}{what and f' ({what})'} is not available in a task. No setting allows it.")
 
 
@@ -134,16 +142,12 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if not _may_open(*args):
             # EACCES, as the kernel layer would say it
             raise RefusedOperation(13, "opening files is not available in a task (no setting allows it)", str(args[0]))
-    elif event == "exec" or event == "compile":
-        frame = sys._getframe(1)
-        if frame.f_globals.get("__name__") not in _CODE_MAKERS:
-            _refuse(event, "making code from text")
-    elif event in _REFUSED_TO_USERS:
-        if _frame_is_users(sys._getframe(1)):
-            _refuse(event)
+    elif event in _MAKING_CODE:
+        if sys._getframe(1).f_globals.get("__name__") not in _CODE_MAKERS:
+            _refuse(event, "making code")
     elif event in _REFUSED_EVENTS:
         _refuse(event)
-    elif (event == "os.listdir" or event == "os.scandir") and not str(args[0]).startswith(_ROOTS):
+    elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):
         _refuse(event, str(args[0]))
 
 
@@ -213,7 +217,7 @@ def check_annotation(text: object) -> None:
     for name in re.findall(r"\b__\w+__\b", bare):
         raise RefusedAttribute(f"the name '{name}' in an annotation is not allowed")
     for name in _DOTTED.findall(bare):
-        if not may_read(name):
+        if not is_plain(name):  # nothing looks at the object here
             raise RefusedAttribute(f"the attribute '{name}' in an annotation is not allowed")
 
 
@@ -229,7 +233,7 @@ def _is_type(value: Any, depth: int = 0) -> bool:
             return False
         return all(_is_type(each, depth + 1) for each in getattr(value, "__args__", ()) or ())
     # Literals of enums, Annotated's metadata: values of user code's own
-    return not callable(value) and not isinstance(value, types.ModuleType)
+    return not callable(value) and not isinstance(value, (types.ModuleType, Mapping))
 
 
 def _patch_forward_references() -> None:
@@ -238,6 +242,9 @@ def _patch_forward_references() -> None:
 
     def __init__(self: Any, arg: str, *args: Any, **kwargs: Any) -> None:
         check_annotation(arg)
+        if _State.armed and not _State.trusted:
+            args = args[:1]  # up to 3.13: is_argument, module
+            kwargs = {name: value for name, value in kwargs.items() if name not in ("module", "owner")}
         original_init(self, arg, *args, **kwargs)
 
     reference.__init__ = __init__
@@ -256,10 +263,11 @@ def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
         # Whatever module the class claims to come from, its text is read with the task's own names
         if args:
             args = (namespace, *args[1:])
-        if "globalns" in kwargs:
+        elif "globalns" in kwargs:
             kwargs["globalns"] = namespace
-        if "globals" in kwargs:
-            kwargs["globals"] = namespace
+        else:  # 3.14
+            kwargs = {**kwargs, "globals": namespace}
+            kwargs.pop("owner", None)
         result = original(self, *args, **kwargs)
         if not _is_type(result):
             raise RefusedAttribute(f"the annotation {self.__forward_arg__!r} is not allowed: it isn't a type")
@@ -271,19 +279,48 @@ def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
 # ---- generated classes -----------------------------------------------------------------------
 
 
-class _CheckedSlot:
-    """``dataclasses.Field.name``: pasted into source text, so it must stay an identifier."""
+#: What the source text consists of that ``dataclasses`` makes for a class (read off CPython 3.11 to 3.14).
+_DATACLASS_NODES = (
+    ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Assign, ast.Expr, ast.Return, ast.If, ast.Raise, ast.Pass,
+    ast.Call, ast.Attribute, ast.Name, ast.Constant, ast.Tuple, ast.Set, ast.JoinedStr, ast.FormattedValue, ast.BinOp,
+    ast.BoolOp, ast.Compare, ast.IfExp, ast.expr_context, ast.operator, ast.boolop, ast.cmpop,
+)  # fmt: skip
+_DATACLASS_DUNDERS = frozenset("__class__ __qualname__ __setattr__ __delattr__ __post_init__".split())
 
-    def __init__(self, slot: Any) -> None:
-        self._slot = slot
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else self._slot.__get__(instance, owner)
+def _checked_field_name(slot: Any) -> Any:
+    """``dataclasses.Field.name`` that stays an identifier. Holds nothing that user code could change."""
 
-    def __set__(self, instance: Any, value: object) -> None:
-        if value is not None and not (is_field_name(value) or (not _State.armed and type(value) is str)):
-            raise RefusedAttribute(f"{value!r} is not allowed as a field's name")
-        self._slot.__set__(instance, value)
+    class FieldName:
+        __slots__ = ()
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            return self if instance is None else slot.__get__(instance, owner)
+
+        def __set__(self, instance: Any, value: object) -> None:
+            if value is not None and not (is_field_name(value) or (not _State.armed and type(value) is str)):
+                raise RefusedAttribute(f"{value!r} is not allowed as a field's name")
+            slot.__set__(instance, value)
+
+    return FieldName()
+
+
+def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) -> None:
+    """``exec`` for ``dataclasses``, which pastes fields' names into source text: whatever lied about a name,
+    the text must be made of what it makes of identifiers.
+    """
+    if _State.armed and not _State.trusted:
+        for node in ast.walk(ast.parse(text)):
+            honest = isinstance(node, _DATACLASS_NODES)
+            if isinstance(node, ast.Attribute):
+                honest = is_field_name(node.attr) or node.attr in _DATACLASS_DUNDERS
+            elif isinstance(node, ast.Call):
+                honest = isinstance(node.func, ast.Name) or (
+                    isinstance(node.func, ast.Attribute) and node.func.attr in _DATACLASS_DUNDERS
+                )
+            if not honest:
+                raise RefusedAttribute("a name of this dataclass's fields is not allowed: it isn't an identifier")
+    exec(text, namespace, made)  # noqa: S102
 
 
 def _checked_namedtuple(typename: str, field_names: Any, **options: Any) -> Any:
@@ -323,7 +360,7 @@ def _user_string_format_map(self: Any, mapping: Any) -> str:
 
 def _brace_style_format(original: Callable[..., str]) -> Callable[..., str]:
     def _format(self: Any, record: Any) -> str:
-        formats.check_format(str(self._fmt))
+        formats.check_format(self._fmt)
         return original(self, record)
 
     return _format
@@ -338,7 +375,8 @@ def harden() -> None:
     setattr(string.Formatter, "get_field", _formatter_get_field)  # noqa: B010 - a method assignment, for mypy
     setattr(collections.UserString, "format", _user_string_format)  # noqa: B010
     setattr(collections.UserString, "format_map", _user_string_format_map)  # noqa: B010
-    setattr(dataclasses.Field, "name", _CheckedSlot(dataclasses.Field.__dict__["name"]))  # noqa: B010
+    setattr(dataclasses.Field, "name", _checked_field_name(dataclasses.Field.__dict__["name"]))  # noqa: B010
+    setattr(dataclasses, "exec", _checked_exec)  # noqa: B010
     setattr(collections, "namedtuple", _checked_namedtuple)  # noqa: B010
     style: Any = logging.StrFormatStyle
     style._format = _brace_style_format(style._format)

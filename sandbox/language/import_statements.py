@@ -1,6 +1,7 @@
 """Import statements: checked against the allowlists now, and turned into calls of the importer's guards."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 
@@ -48,6 +49,9 @@ class ImportStatements(Walk):
             if self._scopes != ["task"]:
                 self.refuse(node, "a __future__ import is not allowed here", "it belongs on top")
             self.postponed |= any(alias.name == "annotations" for alias in node.names)
+            for alias in node.names:
+                if alias.name not in __future__.all_feature_names:
+                    self.refuse(node, f"future feature {alias.name} is not defined", "Python doesn't know it")
             return ast.copy_location(ast.Pass(), node)
         self._check_import(node, module)
         targets: list[ast.expr] = []
