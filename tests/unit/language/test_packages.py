@@ -385,4 +385,4 @@ def test_requests_is_there_but_finds_no_network() -> None:
     assert [is_connection_error for is_connection_error, _ in errors] == [True, True]
     for _, text in errors:
         assert "Max retries exceeded" in text
-        assert "socket.getaddrinfo is not available in a task." in text
+        assert "socket.getaddrinfo is not available in a task: it has no network" in text
