@@ -41,12 +41,14 @@ READY_TIMEOUT = 20.0
 #: A zygote may take its time to import (pandas: about 1 s on a slow disk).
 START_TIMEOUT = 120.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+#: A first zygote that is killed while it starts (not one that ends by itself) is tried so many times in all.
+FIRST_STARTS = 3
 #: Seconds without forks after one that came to nothing: the first time, and at most while none succeeds.
 PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
 #: Layers that a stock container can't have and that nothing depends on.
 OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
-HEALTHY = 10.0
+HEALTHY = 3.0
 
 
 class PoolRefused(Exception):
@@ -82,6 +84,7 @@ class WorkerPool:
         self._nursery: trio.Nursery | None = None
         self._pause = PAUSE_FIRST
         self._pausing = False
+        self._starts = 0
 
     # ---- what tasks use ---------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class WorkerPool:
                 nursery.start_soon(_log_lines, stderr)
                 with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
                     ours.send(msgspec.json.encode(self.config))
-                if await self._greet(ours, ready):
+                if await self._greet(ours, process, ready):
                     self._control, self._nursery = ours, nursery
                     self._requested, self._pausing = 0, False
                     self._refill()
@@ -218,12 +221,7 @@ class WorkerPool:
                 self._packet_while_closing(packet)
         trio.lowlevel.notify_closing(ours)
         ours.close()
-        with trio.move_on_after(1.0):
-            while process.poll() is None:
-                await trio.sleep(0.005)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        await _exit_status(process)
         for worker in list(self.workers.values()):
             self._forget(worker, None)
         self._parked.clear()
@@ -235,13 +233,16 @@ class WorkerPool:
             if isinstance(message, wire.Exited):
                 self._exited(message)
 
-    async def _greet(self, control: socket.socket, ready: Callable[[], None]) -> bool:
-        """Wait for the zygote's Hello. False when one that replaces another died before that: it is tried again."""
+    async def _greet(self, control: socket.socket, process: subprocess.Popen[bytes], ready: Callable[[], None]) -> bool:
+        """Wait for the zygote's Hello. False when it died before that and is to be tried again."""
+        self._starts += 1
         with trio.move_on_after(START_TIMEOUT):
             packet, _ = await _receive_packet(control)
             if not packet:
                 if self.layers:  # it can start: one did
                     return False
+                if await _exit_status(process) < 0 and self._starts < FIRST_STARTS:
+                    return False  # killed: that says nothing about whether it can
                 raise PoolRefused("the zygote ended while it started; the log lines above tell why")
             hello = _control_decoder.decode(packet)
             if isinstance(hello, wire.Refusal):
@@ -420,6 +421,16 @@ def _spawn_zygote() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlev
                 os.close(write)
         undo.pop_all()
         return ours, process, trio.lowlevel.FdStream(read)
+
+
+async def _exit_status(process: subprocess.Popen[bytes]) -> int:
+    """How a zygote has ended that ends now (negative: by that signal); one that doesn't is killed after a second."""
+    with trio.move_on_after(1.0):
+        while process.poll() is None:
+            await trio.sleep(0.005)
+    if process.poll() is None:
+        process.kill()
+    return process.wait()
 
 
 async def _receive_packet(control: socket.socket) -> tuple[bytes, list[int]]:

@@ -1,0 +1,47 @@
+"""A zygote that is killed before it is ready: the pool tries again, a few times when there was none before."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import trio
+
+from pool.runner import zygote_config
+from pool.workers import FIRST_STARTS, PoolRefused, WorkerPool
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+async def kill_starting(times: int) -> None:
+    """Kill that many zygotes, each as soon as it is there."""
+    killed: set[int] = set()
+    while len(killed) < times:
+        for child in psutil.Process().children():
+            if child.pid not in killed:
+                killed.add(child.pid)
+                child.kill()
+        await trio.sleep(0.001)
+
+
+async def test_first_zygote_that_is_killed_is_tried_again() -> None:
+    """Being killed says nothing about whether it can start."""
+    pool = WorkerPool(zygote_config(make_settings()), size=1)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill_starting, FIRST_STARTS - 1)
+            await nursery.start(pool.run)
+            await pool.wait_warm()
+            pool.close()
+            nursery.cancel_scope.cancel()
+
+
+async def test_zygote_that_is_killed_each_time_it_starts_is_refused() -> None:
+    """A runner that can't be had ends with a reason, and doesn't try for ever."""
+    pool = WorkerPool(zygote_config(make_settings()), size=1)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill_starting, FIRST_STARTS)
+            with pytest.raises(BaseExceptionGroup) as ended:
+                await pool.run()
+            assert ended.group_contains(PoolRefused, match="ended while it started")
