@@ -1,0 +1,201 @@
+"""The allowlists of a running runner: its log at the start, what its zygote imports, what tasks may then use."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import signal
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from pool.broker import open_broker
+from pool.embedded import embedded_runner
+from pool.workers import WorkerPool
+from sandbox import wire
+from sandbox.language import LanguagePolicy
+from sandbox.wire import IsolationConfig, Kind
+from tests.conftest import make_settings
+from tests.integration.test_runner_command import start
+from tests.unit.language import test_packages
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+# ---- the log at the start ------------------------------------------------------------------
+
+
+async def log_of_a_start(**environ: str) -> list[dict[str, Any]]:
+    """The log of ``reptarium run`` from its start until a broker knows it."""
+    async with open_broker() as broker:
+        process = start(
+            {
+                "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
+                "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),
+                "REPTARIUM_LOG_FORMAT": "json",
+                **environ,
+            }
+        )
+        try:
+            await broker.wait_for_runner()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            with trio.CancelScope(shield=True):
+                said, _ = await trio.to_thread.run_sync(process.communicate)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (
+            {},
+            {"N8N_RUNNERS_STDLIB_ALLOW": ("none", "default"), "N8N_RUNNERS_EXTERNAL_ALLOW": ("none", "default")},
+        ),
+        (
+            {"N8N_RUNNERS_STDLIB_ALLOW": " json, os.path ,json", "N8N_RUNNERS_EXTERNAL_ALLOW_FILE": "{file}"},
+            {"N8N_RUNNERS_STDLIB_ALLOW": ("json,os.path", "environment"), "N8N_RUNNERS_EXTERNAL_ALLOW": ("*", "file")},
+        ),
+    ],
+)
+async def test_start_up_log(environ: dict[str, str], expected: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+    """The effective lists, and where each came from."""
+    file = tmp_path / "packages"
+    file.write_text("*\n")
+    with trio.fail_after(60):
+        lines = await log_of_a_start(**{name: text.format(file=file) for name, text in environ.items()})
+    found = {line["setting"]: (line["names"], line["source"]) for line in lines if line["event"] == "imports allowed"}
+    assert found == expected
+
+
+async def test_start_up_log_names_what_could_not_be_preloaded() -> None:
+    """A name on a list that isn't installed, or that no setting allows, is warned of; the runner starts."""
+    with trio.fail_after(60):
+        lines = await log_of_a_start(
+            N8N_RUNNERS_STDLIB_ALLOW="json,subprocess",
+            N8N_RUNNERS_EXTERNAL_ALLOW="no_such_package",
+            REPTARIUM_PRELOAD="nor_this",
+        )
+    found = {
+        line["module"]: (line["level"], line["reason"])
+        for line in lines
+        if line["event"] == "a module could not be preloaded"
+    }
+    assert found == {
+        "subprocess": (
+            "warning",
+            "import of 'subprocess' is not allowed: tasks start no processes. No setting allows it.",
+        ),
+        "no_such_package": ("warning", "No module named 'no_such_package'"),
+        "nor_this": ("warning", "No module named 'nor_this'"),
+    }
+
+
+# ---- preloading --------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def pool_of_one(policy: LanguagePolicy) -> AsyncIterator[WorkerPool]:
+    """A pool whose workers also take code from below the language layer."""
+    pool = WorkerPool(wire.ZygoteConfig(language=policy, isolation=IsolationConfig(), test_hook=True), size=1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(pool.run)
+        await pool.wait_warm()
+        try:
+            yield pool
+        finally:
+            pool.close()
+            nursery.cancel_scope.cancel()
+
+
+async def loaded(policy: LanguagePolicy, names: set[str]) -> set[str]:
+    """Which of these modules a warm worker has before any task."""
+    code = f"import sys\nresult = sorted({names!r} & sys.modules.keys())"
+    async with pool_of_one(policy) as pool:
+        worker = await pool.lease()
+        try:
+            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=code, items_size=2, native=True), b"[]"))
+            kind, payload = await worker.receive({Kind.RESULT: 2**16, Kind.FAILED: 2**16})
+            assert kind is Kind.RESULT, bytes(payload)
+            found: set[str] = set(json.loads(bytes(wire.split_head(payload)[1])))
+            return found
+        finally:
+            pool.discard(worker, "test")
+
+
+MODULES = {"graphlib", "tomllib", "plistlib", "yaml", "bs4", "pydantic"}
+
+
+@pytest.mark.skipif(any(importlib.util.find_spec(name) is None for name in MODULES), reason="needs the test extra")
+async def test_named_modules_are_imported_in_the_zygote() -> None:
+    """Names of both lists and of REPTARIUM_PRELOAD are there when a task comes; nothing is for an open list alone."""
+    with trio.fail_after(60):
+        assert await loaded(LanguagePolicy(("*",), ("*",)), MODULES) == set()
+        policy = LanguagePolicy(("graphlib", "tomllib"), ("yaml",), preload=("bs4",))
+        assert await loaded(policy, MODULES) == {"graphlib", "tomllib", "yaml", "bs4"}
+
+
+# ---- tasks -------------------------------------------------------------------------------------
+
+
+async def test_tasks_use_what_is_allowed_and_are_told_what_is_not() -> None:
+    """The settings of the environment are the policy of the workers."""
+    settings = make_settings({"N8N_RUNNERS_STDLIB_ALLOW": "json,os.path", "N8N_RUNNERS_EXTERNAL_ALLOW": "none_such"})
+    code = "import json, os.path\n{}\nreturn json.loads('1'), os.path.basename('/a/b')"
+    with trio.fail_after(60):
+        async with embedded_runner(settings) as broker:
+            done = await broker.submit({"code": code.format(""), "items": []}).outcome()
+            assert done.data is not None
+            assert bytes(done.data.result) == b'[1,"b"]'
+            for statement, setting in (
+                ("import re", "N8N_RUNNERS_STDLIB_ALLOW"),
+                ("from pandas import DataFrame", "N8N_RUNNERS_EXTERNAL_ALLOW"),
+            ):
+                refused = await broker.submit({"code": code.format(statement), "items": []}).outcome()
+                assert refused.error is not None
+                name = statement.split()[1]
+                assert refused.error.message == f"Security violation: Line 2: import of '{name}' is not allowed"
+                assert (
+                    f"Line 2: import of '{name}' is not allowed: it is not on the list of" in refused.error.description
+                )
+                assert f"{setting} decides this." in refused.error.description
+
+
+#: The unit tests whose programs run in real workers too.
+CORPUS = """
+    test_language_builtins test_language_classes test_language_dataclasses test_language_exceptions
+    test_language_formatting test_language_functions test_language_generated_classes test_language_generators
+    test_language_match test_language_reflection test_packages test_stdlib_data test_stdlib_formats
+    test_stdlib_numbers test_stdlib_reports test_stdlib_text test_stdlib_time
+""".split()
+
+#: What only a worker shows: pytest has replaced it in this process.
+WARNING = "import warnings\nwarnings.warn('careful')\nraise ValueError('end')"
+
+
+async def test_what_users_write_works_in_real_workers() -> None:
+    """Under the whole sandbox, with no package preloaded, the unit tests' programs end well: files are read late,
+    libraries loaded late, and nothing that they need is in the way.
+    """
+    settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*"})
+    modules = [importlib.import_module(f"tests.unit.language.{name}") for name in CORPUS]
+    programs = {f"{module.__name__} {name}": text for module in modules for name, text in module.PROGRAMS.items()}
+    failed = {}
+    with trio.fail_after(120):
+        async with embedded_runner(settings) as broker:
+            for name, program in programs.items():
+                outcome = await broker.submit(
+                    {"code": textwrap.dedent(program), "items": test_packages.ITEMS}
+                ).outcome()
+                if outcome.status != "done":
+                    failed[name] = outcome.error
+            assert failed == {}
+            warned = await broker.submit({"code": WARNING, "items": []}).outcome()
+            assert warned.error is not None
+            assert "<task>:2: UserWarning: careful" in str(warned.error)
