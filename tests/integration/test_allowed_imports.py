@@ -179,11 +179,13 @@ CORPUS = """
 WARNING = "import warnings\nwarnings.warn('careful')\nraise ValueError('end')"
 
 
-async def test_what_users_write_works_in_real_workers() -> None:
-    """Under the whole sandbox, with no package preloaded, the unit tests' programs end well: files are read late,
-    libraries loaded late, and nothing that they need is in the way.
+@pytest.mark.parametrize("preloaded", [False, True])
+async def test_what_users_write_works_in_real_workers(preloaded: bool) -> None:
+    """Under the whole sandbox the unit tests' programs end well, whether their packages are imported by the zygote or
+    late, by the worker: nothing that they need is in the way.
     """
-    settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*"})
+    installed = [name for name in test_packages.PACKAGES if importlib.util.find_spec(name) is not None]
+    settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": ",".join(installed) if preloaded and installed else "*"})
     modules = [importlib.import_module(f"tests.unit.language.{name}") for name in CORPUS]
     programs = {f"{module.__name__} {name}": text for module in modules for name, text in module.PROGRAMS.items()}
     failed = {}
