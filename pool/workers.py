@@ -261,6 +261,8 @@ class WorkerPool:
                     )
             for name, reason in hello.failed.items():
                 log.warning("a module could not be preloaded", module=name, reason=reason)
+            if not hello.sealed:
+                log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
             log.info("zygote ready", python=hello.python, modules=hello.preloaded)
             ready()
             return True

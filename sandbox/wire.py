@@ -213,12 +213,13 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
     """Zygote to supervisor: restricted and ready to fork. ``failed`` maps modules that could
-    not be preloaded to the reason; ``read_paths`` is what workers may read."""
+    not be preloaded to the reason; ``sealed`` tells whether tasks can't change library classes."""
 
     python: str
     layers: tuple[LayerStatus, ...]
     preloaded: int = 0
     failed: dict[str, str] = {}
+    sealed: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):

@@ -4,7 +4,8 @@ Theory of operation. The supervisor executes ``python -m sandbox.zygote FD`` wit
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
-2. Import what tasks will want (the allowlists' names), serve a few tasks to itself for warmth, and
+2. Import what tasks will want (the allowlists' names), serve a few tasks to itself for warmth,
+   seal the classes (see :mod:`sandbox.language.sealing`), and
    ``gc.freeze()`` so that collections in workers don't touch, and copy, the shared pages.
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`sandbox.kernel`. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
@@ -32,6 +33,7 @@ import msgspec
 from sandbox import wire, worker
 from sandbox.kernel import IsolationUnavailable, Prepared, prepare
 from sandbox.language import preload
+from sandbox.language.sealing import seal
 
 #: Send buffer of a worker's socket in bytes: a large result in few wake-ups (capped by net.core.wmem_max).
 _BUFFER = 4 << 20
@@ -53,6 +55,7 @@ def main() -> int:
     before = len(sys.modules)
     failed = preload_modules(config)
     worker.rehearse(config)
+    sealed = seal()
     gc.collect()
     gc.freeze()
 
@@ -63,7 +66,11 @@ def main() -> int:
         control.send(msgspec.json.encode(wire.Refusal(str(error))))
         return 78  # EX_CONFIG
     hello = wire.Hello(
-        python=platform.python_version(), layers=layers, preloaded=len(sys.modules) - before, failed=failed
+        python=platform.python_version(),
+        layers=layers,
+        preloaded=len(sys.modules) - before,
+        failed=failed,
+        sealed=sealed,
     )
     control.send(msgspec.json.encode(hello))
     return _Zygote(control, config, prepared).serve()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import sys
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
-from sandbox.language import guards, hardening, walk
+from sandbox.language import guards, hardening, sealing, walk
 from sandbox.language.modules import importer, unbound
 from sandbox.language.policy import LanguagePolicy
 
@@ -35,17 +37,27 @@ def interpreter_import(name: str, *_: object) -> None:
     User code cannot spell this one. C code takes the module from ``sys.modules``, so nothing is handed out.
     """
     if type(name) is str:
-        with hardening.trusted():
+        with hardening.trusted(), sealing.opened(unless=name in sys.modules):
             importlib.import_module(name)
 
 
 def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
-    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass."""
+    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass.
+
+    A ``__getattr__`` of the class is asked for no attribute of the interpreter's: C code asks instances for
+    some (numpy for ``__array_interface__``, an address) and believes the answer.
+    """
     for base in bases:
         origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
         if isinstance(origin, type) and issubclass(origin, type):
             raise TypeError("metaclasses are not available in a task")
-    return builtins.__build_class__(function, name, *bases, **keywords)
+    made = builtins.__build_class__(function, name, *bases, **keywords)
+    answer = vars(made).get("__getattr__") if isinstance(made, type) else None
+    if answer is not None:
+        if not isinstance(answer, FunctionType):
+            raise TypeError("__getattr__ must be a function")
+        type.__setattr__(made, "__getattr__", guards.modest_getattr(answer))
+    return made
 
 
 @lru_cache(maxsize=64)

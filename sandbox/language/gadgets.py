@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, openpyxl_gadgets, pandas_gadgets, pydantic_gadgets, reporting
+from sandbox.language import guards, hardening, openpyxl_gadgets, pandas_gadgets, pydantic_gadgets, reporting, sealing
 from sandbox.language.guards import refusing
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
@@ -264,7 +264,7 @@ def _jinja() -> dict[str, Any]:
 
 
 def _in_task() -> bool:
-    return hardening._State.armed and not hardening._State.trusted
+    return hardening.watching()
 
 
 def _uncopied(_: Any) -> str:
@@ -339,8 +339,10 @@ def patch_packages() -> None:
 
     To be called after each import: what an allowed package brings along gives user code its objects too.
     """
-    for name in [name for name in _PATCHES if name in sys.modules]:
-        _PATCHES.pop(name)(sys.modules[name])
+    new = [name for name in _PATCHES if name in sys.modules]
+    with sealing.opened(unless=not new):
+        for name in new:
+            _PATCHES.pop(name)(sys.modules[name])
 
 
 def _patch_httpx(real: Any) -> None:

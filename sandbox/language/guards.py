@@ -49,6 +49,17 @@ def checked_name(name: object) -> str:
     return name
 
 
+def modest_getattr(answer: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """A class's ``__getattr__`` that is not asked for attributes that no task may read."""
+
+    def __getattr__(self: Any, name: str) -> Any:
+        if not rules.may_read(name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return answer(self, name)
+
+    return __getattr__
+
+
 # ---- type(x) -----------------------------------------------------------------------------
 
 

@@ -44,14 +44,18 @@ class RefusedOperation(PermissionError):
 
 
 class _State:
-    """Process-wide, in one place. ``namespace`` is the running task's."""
+    """Process-wide, in one place. ``namespace`` is the running task's. An instance: classes are sealed."""
 
-    hooked = False
-    patched = False
-    armed = False
-    for_life = False
-    trusted = 0
-    namespace: dict[str, Any] | None = None
+    def __init__(self) -> None:
+        self.hooked = False
+        self.patched = False
+        self.armed = False
+        self.for_life = False
+        self.trusted = 0
+        self.namespace: dict[str, Any] | None = None
+
+
+_state = _State()
 
 
 _REFUSED_EVENTS = frozenset(
@@ -133,7 +137,7 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not _State.armed or _State.trusted:
+    if not watching():
         return
     if event == "object.__getattr__" or event == "object.__setattr__":
         if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
@@ -156,28 +160,33 @@ def _frame_is_users(frame: FrameType) -> bool:
     return GETATTR in frame.f_builtins
 
 
+def watching() -> bool:
+    """Whether user code, or a library on its behalf, is running now."""
+    return _state.armed and not _state.trusted
+
+
 def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
     """User code with these globals is about to run. Returns what :func:`disarm` needs to restore."""
     global _ROOTS
-    if not _State.hooked:
+    if not _state.hooked:
         _ROOTS = _read_roots()
         sys.addaudithook(_hook)
-        _State.hooked = True
-    previous = (_State.armed, _State.namespace)
-    _State.armed, _State.namespace = True, namespace
+        _state.hooked = True
+    previous = (_state.armed, _state.namespace)
+    _state.armed, _state.namespace = True, namespace
     return previous
 
 
 def disarm(previous: tuple[bool, dict[str, Any] | None]) -> None:
     """User code has ended."""
-    if not _State.for_life:
-        _State.armed, _State.namespace = previous
+    if not _state.for_life:
+        _state.armed, _state.namespace = previous
 
 
 def arm_for_life() -> None:
     """A task has come to this process, which will serve nothing else: no :func:`disarm` from here on."""
     arm({})
-    _State.for_life = True
+    _state.for_life = True
 
 
 class trusted:  # used like a function; a generator-made one costs each task five calls
@@ -191,10 +200,10 @@ class trusted:  # used like a function; a generator-made one costs each task fiv
     def __enter__(self) -> None:
         self._collecting = gc.isenabled()
         gc.disable()
-        _State.trusted += 1
+        _state.trusted += 1
 
     def __exit__(self, *_: object) -> None:
-        _State.trusted -= 1
+        _state.trusted -= 1
         if self._collecting:
             gc.enable()
 
@@ -209,7 +218,7 @@ def check_annotation(text: object) -> None:
     """Refuse annotation text that is more than names, subscripts, dots, literals and ``|``."""
     if type(text) is not str:
         raise TypeError("a forward reference must be exactly str")
-    if _State.trusted or not _State.armed:
+    if not watching():
         return
     bare = re.sub(r"'[^'\\]*'|\"[^\"\\]*\"", "''", text)  # Literal["a(b)"]
     if not _ANNOTATION_TEXT.match(bare) or re.search(r"\b(lambda|for|if|await|yield)\b", bare):
@@ -242,7 +251,7 @@ def _patch_forward_references() -> None:
 
     def __init__(self: Any, arg: str, *args: Any, **kwargs: Any) -> None:
         check_annotation(arg)
-        if _State.armed and not _State.trusted:
+        if watching():
             args = args[:1]  # up to 3.13: is_argument, module
             kwargs = {name: value for name, value in kwargs.items() if name not in ("module", "owner")}
         original_init(self, arg, *args, **kwargs)
@@ -256,8 +265,8 @@ def _patch_forward_references() -> None:
 
 def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
     def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        namespace = _State.namespace
-        if not _State.armed or _State.trusted or namespace is None:
+        namespace = _state.namespace
+        if namespace is None or not watching():
             return original(self, *args, **kwargs)
         check_annotation(self.__forward_arg__)
         # Whatever module the class claims to come from, its text is read with the task's own names
@@ -298,7 +307,7 @@ def _checked_field_name(slot: Any) -> Any:
             return self if instance is None else slot.__get__(instance, owner)
 
         def __set__(self, instance: Any, value: object) -> None:
-            if value is not None and not (is_field_name(value) or (not _State.armed and type(value) is str)):
+            if value is not None and not (is_field_name(value) or (not _state.armed and type(value) is str)):
                 raise RefusedAttribute(f"{value!r} is not allowed as a field's name")
             slot.__set__(instance, value)
 
@@ -309,7 +318,7 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
     """``exec`` for ``dataclasses``, which pastes fields' names into source text: whatever lied about a name,
     the text must be made of what it makes of identifiers.
     """
-    if _State.armed and not _State.trusted:
+    if watching():
         for node in ast.walk(ast.parse(text)):
             honest = isinstance(node, _DATACLASS_NODES)
             if isinstance(node, ast.Attribute):
@@ -332,7 +341,7 @@ def _checked_namedtuple(typename: str, field_names: Any, **options: Any) -> Any:
         if name.isidentifier() and not keyword.iskeyword(name) and not may_read(name):
             raise RefusedAttribute(f"{name!r} is not allowed as a field's name")
     options.setdefault("module", sys._getframe(1).f_globals.get("__name__", "__main__"))
-    if _State.armed and not _State.trusted:
+    if watching():
         options["module"] = "__main__"
     return _namedtuple(typename, names, **options)
 
@@ -368,9 +377,9 @@ def _brace_style_format(original: Callable[..., str]) -> Callable[..., str]:
 
 def harden() -> None:
     """Replace the gadgets of the standard library. Once per process, before user code."""
-    if _State.patched:
+    if _state.patched:
         return
-    _State.patched = True
+    _state.patched = True
     _patch_forward_references()
     setattr(string.Formatter, "get_field", _formatter_get_field)  # noqa: B010 - a method assignment, for mypy
     setattr(collections.UserString, "format", _user_string_format)  # noqa: B010

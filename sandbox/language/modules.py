@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from sandbox.language import gadgets, guards, hardening, stdlib
+from sandbox.language import gadgets, guards, hardening, sealing, stdlib
 from sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
@@ -201,7 +201,7 @@ class Importer:
             parent = self.facade(package)
             if gadgets._REPLACEMENTS.get(package, {}).get(attribute) is gadgets.WITHHELD:
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
-        with hardening.trusted():
+        with hardening.trusted(), sealing.opened(unless=name in sys.modules):
             real = importlib.import_module(name)
             gadgets.patch_packages()
         facade = self._build(name, real)
@@ -293,7 +293,7 @@ class Importer:
                 or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error
-            with hardening.trusted():
+            with hardening.trusted(), sealing.opened(unless=attribute in vars(real)):
                 value = getattr(real, attribute, gadgets.WITHHELD)
             if value is gadgets.WITHHELD:
                 raise error

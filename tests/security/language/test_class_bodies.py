@@ -53,7 +53,7 @@ ATTACKS = {
     "new_of_type": Attack("t = object.__new__(type)\nreached.append(t('X', (), {}))", "'type' object is not callable", TypeError),
     "new_of_another_class": Attack("reached.append(object.__new__(int))", "object.__new__(int) is not safe, use int.__new__()", TypeError),
     "new_of_a_function": Attack("f = object.__new__(type(lambda: 1))\nreached.append(f())", "'function' object is not callable", TypeError),
-    "mro_entries_by_getattr": Attack("class B:\n    def __getattr__(self, name): return lambda bases: (type,)\nclass A(B()): pass\nreached.append(A)", "metaclasses are not available in a task", TypeError),
+    "mro_entries_by_getattr": Attack("class B:\n    def __getattr__(self, name): return lambda bases: (type,)\nclass A(B()): pass\nreached.append(A)", "B() takes no arguments", TypeError),
     "class_assigned": at_compile("class A: pass\nclass B: pass\na = A()\na.__class__ = B", "changing the attribute '__class__' is not allowed"),
     "class_set": Attack("class A: pass\nclass B: pass\nobject.__setattr__(A(), '__class__', B)", changing("__class__")),
     "bases_assigned": at_compile("class A: pass\nA.__bases__ = (int,)", "changing the attribute '__bases__' is not allowed"),

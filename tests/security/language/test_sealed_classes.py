@@ -1,0 +1,116 @@
+"""No task changes a library's class: the library would call what was put there, with what it has inside.
+
+Through the whole path, since only a zygote seals the classes of its process.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from pool.embedded import embedded_runner
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+ATTEMPTS = """
+import typing, json, collections, decimal, enum, logging, string, csv, html.parser, dataclasses, email.message
+
+def grab(*args, **kwargs):
+    reached.append(args)
+    return int
+
+class Mine: pass
+
+reached, changed, refused = [], [], []
+targets = [typing.ForwardRef, json.JSONEncoder, collections.OrderedDict, collections.UserDict, decimal.Decimal, enum.Enum,
+           logging.Formatter, string.Formatter, csv.DictReader, html.parser.HTMLParser, dataclasses.Field, email.message.Message,
+           type(_helpers), type(print), type(json), Exception, int, type(Mine)]
+for cls in targets:
+    for way in (lambda: setattr(cls, "_evaluate", grab), lambda: delattr(cls, "_evaluate")):
+        try:
+            way()
+        except (TypeError, AttributeError) as error:
+            refused.append(str(error))
+        else:
+            changed.append(str(cls))
+try:  # and as a statement
+    typing.ForwardRef._evaluate = grab
+    changed.append("statement")
+except TypeError as error:
+    refused.append(str(error))
+Mine.answer = 42
+del Mine.answer
+return {"changed": changed, "reached": reached, "refused": len(refused), "last": refused[-1]}
+"""
+
+
+async def _run(code: str) -> object:
+    settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*"})
+    with trio.fail_after(60):
+        async with embedded_runner(settings) as broker:
+            outcome = await broker.submit({"code": code, "items": []}).outcome()
+    assert outcome.data is not None, outcome
+    return json.loads(bytes(outcome.data.result))
+
+
+async def test_library_classes_cannot_be_changed() -> None:
+    """Every store on a class that the task didn't make ends in Python's TypeError; on its own classes none does."""
+    assert await _run(ATTEMPTS) == {
+        "changed": [],
+        "reached": [],
+        "refused": 37,
+        "last": "cannot set '_evaluate' attribute of immutable type 'ForwardRef'",
+    }
+
+
+async def test_classes_of_a_module_that_the_task_imports_first() -> None:
+    """What a first import brings is sealed when it is there; the import itself may still extend what there was."""
+    code = "import pandas\ntry:\n    pandas.DataFrame.merge = print\nexcept TypeError as e:\n    return str(e)"
+    pytest.importorskip("pandas")
+    assert await _run(code) == "cannot set 'merge' attribute of immutable type 'DataFrame'"
+
+
+async def test_packages_work_with_their_classes_sealed() -> None:
+    """Groups, joins, models, singletons and tables of tags do what they do elsewhere."""
+    for package in ("pandas", "pydantic", "yaml", "dateutil"):
+        pytest.importorskip(package)
+    code = """
+import pandas, pydantic, yaml, enum, dataclasses, typing, abc
+from dateutil import tz, parser
+frame = pandas.DataFrame({"k": ["a", "b", "a"], "v": [1, 2, 3]})
+class Row(pydantic.BaseModel):
+    v: int
+    at: typing.Optional["Row"] = None
+class Flags(enum.Flag):
+    A = 1
+    B = 2
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def f(self): ...
+class Child(Base):
+    def f(self): return 1
+yaml.SafeLoader.add_constructor("!twice", lambda loader, node: 2 * int(loader.construct_scalar(node)))
+return {
+    "sums": frame.groupby("k").v.sum().to_dict(),
+    "merged": len(frame.merge(frame, on="k")),
+    "row": Row(v=1, at=Row(v=2)).model_dump(),
+    "flags": (Flags.A | Flags.B).value,
+    "child": Child().f(),
+    "zone": tz.gettz("UTC") is tz.gettz("UTC"),
+    "date": parser.parse("2024-02-29").isoformat(),
+    "yaml": yaml.safe_load("!twice 21"),
+}
+"""
+    assert await _run(code) == {
+        "sums": {"a": 4, "b": 2},
+        "merged": 5,
+        "row": {"v": 1, "at": {"v": 2, "at": None}},
+        "flags": 3,
+        "child": 1,
+        "zone": True,
+        "date": "2024-02-29T00:00:00",
+        "yaml": 42,
+    }
