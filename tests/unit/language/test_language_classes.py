@@ -548,6 +548,31 @@ PROGRAMS = {
             def __replace__(self, /, **changes): return P(**{"x": self.x, **changes})
         return P(1).__replace__(x=2).x
     """,
+    "changed_after_a_late_import": """
+        from string import Template
+        from enum import Enum
+        class A:
+            n = 0
+            x: int = 1
+        class Percent(Template):
+            delimiter = "%"
+        class E(Enum):
+            X = 1
+        def late():
+            import plistlib
+            A.n += 1
+        import graphlib
+        A.n += 1
+        A.method = lambda self: self.n
+        late()
+        from fnmatch import fnmatch
+        from dataclasses import dataclass
+        A = dataclass(A)
+        Percent.flags = 0
+        E.helper = staticmethod(lambda: "helped")
+        del A.n
+        return A(), hasattr(A, "n"), A(2).x, Percent("%a").substitute(a=1), E.helper()
+    """,
     "match_args": """
         class P:
             __match_args__ = ("x", "y")
