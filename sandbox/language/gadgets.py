@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, openpyxl_gadgets, pandas_gadgets, pydantic_gadgets, reporting, sealing
+from sandbox.language import guards, hardening, pandas_gadgets, pydantic_gadgets, reporting, sealing, workbook_gadgets
 from sandbox.language.guards import refusing
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
@@ -371,7 +371,8 @@ def _patch_yaml(real: Any) -> None:
 #: What waits for its package to be imported.
 _PATCHES: dict[str, Callable[[Any], None]] = {
     "pandas": pandas_gadgets.patch,
-    "openpyxl": lambda real: openpyxl_gadgets.patch(),
+    "openpyxl": workbook_gadgets.patch_openpyxl,
+    "xlsxwriter": workbook_gadgets.patch_xlsxwriter,
     "httpx": _patch_httpx,
     "mimetypes": _patch_mimetypes,
     "pydantic": _patch_pydantic,

@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from sandbox.language import guards, openpyxl_gadgets
+from sandbox.language import guards, workbook_gadgets
 
 #: Methods that no façade can hide, because instances carry them.
 _METHODS = {
@@ -45,7 +45,7 @@ def patch(pandas: Any) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("pandas.") and isinstance(module, ModuleType):
             vars(module).setdefault("getattr", _getattr)
-    openpyxl_gadgets.patch_pandas()
+    workbook_gadgets.patch_pandas()
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
         for method, why in _METHODS.items():
             if hasattr(cls, method):

@@ -338,8 +338,35 @@ PACKAGES = {
             return back.name.tolist(), back.n.sum().item(), list(pd.read_excel(io.BytesIO(out.getvalue()), sheet_name=None)), pd.read_excel(single).shape, pd.ExcelFile(io.BytesIO(out.getvalue())).sheet_names
         """,
     },
+    "xlsxwriter": {
+        "workbooks": """
+            import xlsxwriter, io, zipfile
+            out = io.BytesIO()
+            with xlsxwriter.Workbook(out) as book:
+                sheet = book.add_worksheet("Orders")
+                bold = book.add_format({"bold": True})
+                for row, item in enumerate(_items):
+                    sheet.write_row(row, 0, [item["json"]["name"], item["json"]["n"]], bold)
+                sheet.write_formula("C1", "=SUM(B1:B3)")
+            return zipfile.ZipFile(io.BytesIO(out.getvalue())).read("xl/sharedStrings.xml"), sorted(zipfile.ZipFile(out).namelist())
+        """,
+        "to_excel": """
+            import pandas as pd, io, zipfile
+            out = io.BytesIO()
+            with pd.ExcelWriter(out, engine="xlsxwriter") as writer:
+                pd.DataFrame([i["json"] for i in _items]).to_excel(writer, index=False)
+            return zipfile.ZipFile(out).read("xl/sharedStrings.xml")
+        """,
+    },
+    "httpx": {
+        "requests": """
+            import httpx
+            r = httpx.Request("POST", "https://example.com/a", params={"q": "b c"}, json={"k": 1}, headers={"X": "1"})
+            return str(r.url), r.content, r.headers["x"], httpx.URL("http://x/y?z=1").params["z"], httpx.Response(404, text="no").is_error, httpx.codes.OK
+        """,
+    },
 }
-NEEDS = {"through_pandas": "pandas"}
+NEEDS = {"through_pandas": "pandas", "to_excel": "pandas"}
 
 
 def _missing(package: str, name: str) -> str | None:
