@@ -66,7 +66,7 @@ def _patch_first(writer: Any, engine: str, patch: Callable[[Any], None]) -> None
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         if not patched:
-            with sealing.opened(), hardening.trusted():
+            with hardening.trusted(), sealing.opened():
                 patch(importlib.import_module(engine))
             patched.append(engine)
         original(self, *args, **kwargs)
