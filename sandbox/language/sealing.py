@@ -21,8 +21,10 @@ from collections.abc import Iterator
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
-#: Packages that keep state on their own classes while they work: YAML's tables of tags, dateutil's singletons.
-_UNSEALED = frozenset({"yaml", "dateutil"})
+#: Modules that keep state on their own classes while they work: YAML's tables of tags, dateutil's singletons, pytz's
+#: lists that fill when asked, difflib's counter of tables. With them the task's own classes, when an import comes
+#: in its middle: user code has no way to change a class's ``__module__``.
+_UNSEALED = frozenset({"yaml", "dateutil", "pytz.lazy", "difflib", "__main__"})
 
 
 class _Sealed:
@@ -46,7 +48,8 @@ def seal() -> bool:
     for cls in _classes():
         if id(cls) in _sealed.flags or not cls.__flags__ & _HEAP_TYPE or cls.__flags__ & _IMMUTABLE:
             continue
-        if str(cls.__module__).partition(".")[0] in _UNSEALED:
+        module = str(cls.__module__)
+        if module in _UNSEALED or module.partition(".")[0] in _UNSEALED:
             continue
         _sealed.classes.append(cls)
         _sealed.flags[id(cls)] = ctypes.c_ulong.from_address(id(cls) + offset)
