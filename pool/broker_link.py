@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("pool.broker_link")
 
 #: A connection that lasted this long (seconds) starts the backoff anew.
-LASTING = 5.0
+LASTING = 2.0
 _OUTCOMES: dict[OutcomeKind, str] = {
     "done": "done",
     "error": "error",

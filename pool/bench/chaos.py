@@ -1,10 +1,11 @@
 """Faults from a seeded schedule while tasks run, and the invariants that must hold all the same.
 
-Each fault is done to real processes and real connections of runners under load. What is checked is
-seen from the broker and from the operating system, never from inside the runner:
+Each fault is done to real processes and real connections of runners under load (:mod:`pool.bench.faults`).
+What is checked is seen from the broker and from the operating system, never from inside the runner:
 
-* a task has one outcome; a runner reports none twice; a result is its own task's;
-* a task ends as ``done`` or for a reason that one of the faults explains;
+* a task has one outcome; a result is its own task's; a task ends as ``done`` or for a reason that a fault
+  explains which was done to its runner at that time;
+* each task that a runner has accepted is answered by it exactly once, while its connection lives;
 * after the last fault each pool becomes whole again (how soon is reported): its processes, no zombie, no stopped one;
 * the descriptors and threads of a runner are what they were before.
 """
@@ -13,20 +14,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 
 import msgspec
 import psutil
 import trio
 
 from pool.bench.cases import CASES, Case
-from pool.bench.runners import RunnerProcess, Site, open_site, registered
+from pool.bench.faults import Faults, Record, alive
+from pool.bench.runners import RunnerProcess, Site, registered
 from pool.bench.stats import tree
-from pool.broker import BrokerConfig, Delayed, Outcome, TaskHandle
-from pool.messages import BrokerMessage, BrokerTaskSettings
-from sandbox.wire import BUSY_NAME, IDLE_NAME, ZYGOTE_NAME
+from pool.broker import BrokerConfig, Outcome, open_broker
+from pool.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError
 
 Say = Callable[[str], None]
 
@@ -37,13 +39,16 @@ _SLEEPER = Case(
     about="still running when a fault strikes",
     code='import time\nn = _items[0]["json"]["n"]\ntime.sleep(0.05)\nreturn [{"json": {"n": n + 1}}]',
 )
-#: The runner's own words when a fault took a task's worker, its zygote or its time.
-_EXPLAINED = (
-    "killed from outside", "sandbox was restarted", "cancelled", "connection to the broker lost",
-    "timed out", "settings",
-)  # fmt: skip
 #: Seconds until a pool that isn't whole again is given up on (a lost connection waits up to 10 s of backoff).
-GIVEN_UP = 15.0
+GIVEN_UP = 20.0
+#: Limits in seconds, short ones so that what waits in vain is seen to end: the broker's and the runner's.
+_CONFIG = BrokerConfig(task_timeout=6.0, request_timeout=60.0, heartbeat_interval=2.0)
+_ENVIRON = {
+    "N8N_RUNNERS_TASK_TIMEOUT": "4",
+    "REPTARIUM_SETTINGS_TIMEOUT": "2",
+    "REPTARIUM_HEARTBEAT_INTERVAL": "1",
+    "REPTARIUM_LOG_LEVEL": "critical",
+}
 
 
 class Chaos(msgspec.Struct, kw_only=True):
@@ -66,128 +71,69 @@ class Chaos(msgspec.Struct, kw_only=True):
         return "\n".join(lines)
 
 
-def by_name(site: Site, *names: str) -> list[psutil.Process]:
-    """The processes below the site's runners that show one of ``names`` (see :mod:`sandbox.wire`)."""
-    found = []
-    for root in site.processes():
-        for process in tree(root)[1:]:
-            with suppress(psutil.NoSuchProcess):
-                if process.name() in names:
-                    found.append(process)
-    return found
+class Ledger:
+    """What each runner has accepted and not answered yet, over its present connection."""
+
+    def __init__(self) -> None:
+        self.owed: dict[str, set[str]] = {}
+        self.names: dict[str, str] = {}
+        self.wrong: list[str] = []
+
+    def event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """What the broker tells of its connections: all that a runner owed is void when it has gone."""
+        if name == "broker.runner_registered":
+            self.owed[fields["runner_id"]] = set()
+            self.names[fields["runner_id"]] = fields["name"]
+        elif name == "broker.runner_gone":
+            self.owed.pop(fields["runner_id"], None)
+
+    def message(self, runner_id: str, message: Any) -> None:
+        """A message of a runner."""
+        owed = self.owed.get(runner_id)
+        if owed is None:
+            return
+        if isinstance(message, RunnerTaskAccepted):
+            if message.task_id in owed:
+                self.wrong.append(f"{message.task_id} was accepted twice")
+            owed.add(message.task_id)
+        elif isinstance(message, RunnerTaskDone | RunnerTaskError):
+            if message.task_id not in owed:
+                self.wrong.append(f"{message.task_id} was answered without having been accepted, or twice")
+            owed.discard(message.task_id)
+
+    @property
+    def open(self) -> int:
+        """How many accepted tasks are still to be answered."""
+        return sum(map(len, self.owed.values()))
 
 
-class Faults:
-    """The faults that can be done to a site, each a method that does it once."""
-
-    def __init__(self, site: Site, rng: random.Random) -> None:
-        self.site, self.rng = site, rng
-        self.handles: set[TaskHandle] = set()
-        self.cancelled: set[int] = set()
-        self._disorder = 0
-        self._stopped: list[psutil.Process] = []
-        site.broker.outgoing_filter = self._filter
-
-    def all(self) -> list[Callable[[], Awaitable[None]]]:
-        """Every fault."""
-        return [self.kill_idle_worker, self.kill_busy_worker, self.kill_zygote, self.kill_runner, self.stop_worker,
-                self.cut_connection, self.cancel_burst, self.disorder]  # fmt: skip
-
-    async def kill_idle_worker(self) -> None:
-        """SIGKILL to a parked worker."""
-        self._kill(by_name(self.site, IDLE_NAME))
-
-    async def kill_busy_worker(self) -> None:
-        """SIGKILL to a worker with a task."""
-        self._kill(by_name(self.site, BUSY_NAME))
-
-    async def kill_zygote(self) -> None:
-        """SIGKILL to a zygote: its workers go with it."""
-        self._kill(by_name(self.site, ZYGOTE_NAME))
-
-    def _kill(self, processes: Sequence[psutil.Process]) -> None:
-        if processes:
-            with suppress(psutil.NoSuchProcess):
-                self.rng.choice(processes).kill()
-
-    async def kill_runner(self) -> None:
-        """SIGKILL to a whole runner; what starts runners starts it anew. Its processes must all go with it."""
-        runner: RunnerProcess = self.rng.choice(self.site.runners)
-        below = tree(runner.process)[1:]
-        await runner.stop(kill=True)
-        with trio.move_on_after(5.0):
-            while any(alive(process) for process in below):
-                await trio.sleep(0.01)
-        left = [process.pid for process in below if alive(process)]
-        if left:
-            raise AssertionError(f"the killed runner left processes: {left}")
-        runner.start()
-
-    async def stop_worker(self) -> None:
-        """SIGSTOP to a worker, for good: whoever waits for it must not wait for ever."""
-        processes = by_name(self.site, BUSY_NAME, IDLE_NAME)
-        if processes and len(self._stopped) < 2:
-            chosen = self.rng.choice(processes)
-            with suppress(psutil.NoSuchProcess):
-                chosen.suspend()
-                self._stopped.append(chosen)
-
-    async def cut_connection(self) -> None:
-        """The network breaks: a reset, without a close frame."""
-        views = self.site.broker.runners
-        if views:
-            self.site.broker.disconnect(self.rng.choice(views).id, abrupt=True)
-
-    async def cancel_burst(self) -> None:
-        """Cancel half of all tasks at once, wherever in their lives they are."""
-        for handle in list(self.handles):
-            if self.rng.random() < 0.5:
-                handle.cancel()
-
-    async def disorder(self) -> None:
-        """The next messages come twice, late, or (settings) not at all."""
-        self._disorder = 12
-
-    def _filter(self, runner_id: str, message: BrokerMessage) -> list[BrokerMessage | bytes | Delayed]:
-        if not self._disorder:
-            return [message]
-        self._disorder -= 1
-        dice = self.rng.random()
-        if dice < 0.4:
-            return [message, message]
-        if dice < 0.8:
-            return [Delayed(message, self.rng.random() * 0.05)]
-        return [] if isinstance(message, BrokerTaskSettings) else [message]
-
-    def settle(self) -> None:
-        """No more of it: stopped workers go on (SIGCONT), messages come as they are."""
-        self._disorder = 0
-        for process in self._stopped:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it runs, or sleeps; a zombie that waits for another parent does not."""
-    with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def wrong(case: Case, number: int, outcome: Outcome, console: int) -> str | None:
-    """What is wrong with the end of a task under faults; None when it is right or a fault explains it."""
+def wrong(case: Case, number: int, outcome: Outcome, console: int, explained: Callable[[], bool]) -> str | None:
+    """What is wrong with the end of a task under faults; None when it is right or ``explained`` by one."""
     if outcome.status == "done":
         return None if case.right(number, outcome, console) else "the result is not its own"
-    if outcome.status in ("cancelled", "disconnected", "timeout"):
+    if case.expect == outcome.status and case.right(number, outcome, console):
         return None
-    if outcome.status == "error" and outcome.error is not None:
-        text = outcome.error.message + " " + str(outcome.error.description or "")
-        if case.expect == "error" and f"wrong {number}" in text:
-            return None
-        if any(words in text for words in _EXPLAINED):
-            return None
-        return f"an error that no fault explains: {text}"
-    return f"ended as {outcome.status}"
+    if explained():
+        return None
+    text = "" if outcome.error is None else f": {outcome.error.message} {outcome.error.description or ''}"
+    return f"ended as {outcome.status}, which no fault explains{text}"
+
+
+@asynccontextmanager
+async def _open(command: str, names: Sequence[str]) -> AsyncIterator[Site]:
+    """A broker with a registered runner of each name."""
+    async with open_broker(_CONFIG) as broker:
+        site = Site(command, broker, [])
+        try:
+            for name in names:
+                runner = RunnerProcess(command, broker, {**_ENVIRON, "REPTARIUM_RUNNER_NAME": name})
+                runner.start()
+                site.runners.append(runner)
+            await registered(site, len(names))
+            yield site
+        finally:
+            for runner in site.runners:
+                await runner.stop()
 
 
 async def run(
@@ -204,99 +150,151 @@ async def run(
 ) -> Chaos:
     """Load ``runners`` runners and do a fault about each ``every`` seconds until the load ends.
 
-    ``tasks`` or ``duration`` (seconds) ends it; ``faults`` names the methods of :class:`Faults` to draw
-    from. Raises RuntimeError when a runner can't be started, trio.TooSlowError when the load hangs.
+    ``tasks`` ends it, or ``duration`` (seconds) when each fault has been done once; ``faults`` names the methods
+    of :class:`Faults` to draw from. Raises RuntimeError when a runner can't be started, trio.TooSlowError when
+    the load hangs.
     """
-    rng = random.Random(seed)
-    found = Chaos(seed=seed)
-    config = BrokerConfig(task_timeout=5.0, request_timeout=40.0, heartbeat_interval=1.0)
-    environ = {"N8N_RUNNERS_TASK_TIMEOUT": "4", "REPTARIUM_SETTINGS_TIMEOUT": "1", "REPTARIUM_LOG_LEVEL": "critical"}
-    async with open_site(command, command, runners=runners, environ=environ, config=config) as site:
-        before = await _quiet(site, runners)
-        injury = Faults(site, rng)
-        chosen = [one for one in injury.all() if faults is None or one.__name__ in faults]
-        ended = trio.Event()
-
-        async def torment() -> None:
-            names: list[Callable[[], Awaitable[None]]] = []
-            while not ended.is_set():
-                if not names:  # each fault once before any comes again
-                    names = rng.sample(chosen, len(chosen))
-                await trio.sleep(every * rng.uniform(0.5, 1.5))
-                fault = names.pop()
-                say(fault.__name__)
-                found.faults[fault.__name__] = found.faults.get(fault.__name__, 0) + 1
-                _ended_alone(site, found)
-                try:
-                    await fault()
-                except AssertionError as error:
-                    found.broken.append(str(error))
-
-        limit = 120.0 + (duration or 0.0) * 2 + (tasks or 0) * 0.05
-        with trio.fail_after(limit):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(torment)
-                await _load(site, injury, found, rng, tasks, duration, concurrency)
-                ended.set()
-        injury.settle()
-        _ended_alone(site, found)
-        await _whole(site, runners, before, found)
-        counters = site.broker.counters
-        for name in ("duplicates", "foreign", "malformed", "unknown"):
-            if getattr(counters, name):
-                found.broken.append(f"{getattr(counters, name)} {name} messages came from the runners")
-    return found
+    names = [f"runner-{number}" for number in range(1, runners + 1)]
+    async with _open(command, names) as site:
+        return await _Run(site, names, seed).run(tasks, duration, concurrency, every, faults, say)
 
 
-def _ended_alone(site: Site, found: Chaos) -> None:
-    """No fault but a SIGKILL may end a runner: note one that has ended, and start it anew."""
-    for runner in site.runners:
-        if runner.status is not None:
-            found.broken.append(f"a runner ended by itself with status {runner.status}")
-            runner.start()
+class _Run:
+    def __init__(self, site: Site, names: Sequence[str], seed: int) -> None:
+        self._site = site
+        self._rng = random.Random(seed)
+        self._found = Chaos(seed=seed)
+        self._record, self._ledger = Record(), Ledger()
+        self._ledger.names.update((view.id, view.name) for view in site.broker.runners)
+        self._ledger.owed.update((view.id, set()) for view in site.broker.runners)
+        self._faults = Faults(site, names, self._rng, self._record)
+        self._given = 0
+        site.broker.incoming_filter = self._incoming
+        site.broker.on_event = self._ledger.event
+        site.broker.rpc_handler = self._rpc
 
+    def _incoming(self, runner_id: str, message: Any) -> Iterable[Any]:
+        if not self._faults.incoming(runner_id, message):
+            return ()
+        self._ledger.message(runner_id, message)
+        return (message,)
 
-async def _load(
-    site: Site,
-    injury: Faults,
-    found: Chaos,
-    rng: random.Random,
-    tasks: int | None,
-    duration: float | None,
-    concurrency: int,
-) -> None:
-    async def rpc(task: object, name: str, params: object) -> dict[str, str]:
+    @staticmethod
+    async def _rpc(task: object, name: str, params: object) -> dict[str, str]:
         return {"mimeType": "text/plain"}
 
-    site.broker.rpc_handler = rpc
-    ends = math.inf if duration is None else trio.current_time() + duration
-    limit = math.inf if tasks is None else tasks
-    outcomes: Counter[str] = Counter()
-    given = 0
+    async def run(
+        self,
+        tasks: int | None,
+        duration: float | None,
+        concurrency: int,
+        every: float,
+        faults: Sequence[str] | None,
+        say: Say,
+    ) -> Chaos:
+        chosen = [one for one in self._faults.all() if faults is None or one.__name__ in faults]
+        before = await _quiet(self._site)
+        ends = math.inf if duration is None else trio.current_time() + duration
+        limit = math.inf if tasks is None else tasks
+        done = self._found.faults
 
-    async def client() -> None:
-        nonlocal given
-        while given < limit and trio.current_time() < ends:
-            given += 1
-            number = given
-            case = _SLEEPER if rng.random() < 0.2 else CASES[rng.choice(_WORK)]
+        def goes_on() -> bool:
+            return self._given < limit and (trio.current_time() < ends or len(done) < len(chosen))
+
+        with trio.fail_after(120.0 + (duration or 0.0) * 2 + (tasks or 0) * 0.05):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._torment, chosen, every, say, goes_on)
+                for _ in range(concurrency):
+                    nursery.start_soon(self._client, goes_on)
+        self._faults.settle()
+        self._ended_alone()
+        await self._whole(before)
+        self._found.broken += self._ledger.wrong
+        counters = self._site.broker.counters
+        for name in ("duplicates", "foreign", "malformed", "unknown"):
+            if getattr(counters, name):
+                self._found.broken.append(f"{getattr(counters, name)} {name} messages came from the runners")
+        return self._found
+
+    async def _torment(
+        self, chosen: Sequence[Callable[[], Awaitable[None]]], every: float, say: Say, goes_on: Callable[[], bool]
+    ) -> None:
+        """One fault after the other, each once before any comes again."""
+        left: list[Callable[[], Awaitable[None]]] = []
+        while True:
+            await trio.sleep(every * self._rng.uniform(0.5, 1.5))
+            if not goes_on():
+                return
+            left = left or self._rng.sample(chosen, len(chosen))
+            fault = left.pop()
+            name = fault.__name__
+            say(name)
+            self._ended_alone()
+            try:
+                await fault()
+            except AssertionError as error:
+                self._found.broken.append(str(error))
+            self._found.faults[name] = self._found.faults.get(name, 0) + 1
+
+    def _ended_alone(self) -> None:
+        """No fault but a SIGKILL may end a runner: note one that has ended, and start it anew."""
+        for runner in self._site.runners:
+            if runner.status is not None:
+                self._found.broken.append(f"a runner ended by itself with status {runner.status}")
+                runner.start()
+
+    async def _client(self, goes_on: Callable[[], bool]) -> None:
+        """One task after the other."""
+        found = self._found
+        while goes_on():
+            self._given += 1
+            number = self._given
+            case = _SLEEPER if self._rng.random() < 0.2 else CASES[self._rng.choice(_WORK)]
             settings = case.settings(number)
             if case is _SLEEPER:
                 settings = msgspec.structs.replace(settings, code=case.code)
-            handle = site.broker.submit(settings)
-            injury.handles.add(handle)
+            began = trio.current_time()
+            handle = self._site.broker.submit(settings)
+            self._faults.handles.add(handle)
             outcome = await handle.outcome()
-            injury.handles.discard(handle)
+            self._faults.handles.discard(handle)
             found.tasks += 1
-            outcomes[outcome.status] += 1
-            problem = wrong(case, number, outcome, len(handle.console))
+            found.outcomes[outcome.status] = found.outcomes.get(outcome.status, 0) + 1
+            runner = self._ledger.names.get(outcome.runner_id or "")
+            explained = partial(self._record.explains, outcome, runner, began, trio.current_time())
+            problem = wrong(case, number, outcome, len(handle.console), explained)
             if problem is not None and len(found.broken) < 20:
-                found.broken.append(f"task {number} ({case.name}): {problem}")
+                found.broken.append(f"task {number} ({case.name}) {problem}")
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(concurrency):
-            nursery.start_soon(client)
-    found.outcomes = dict(outcomes)
+    async def _whole(self, before: _State) -> None:
+        """Wait until everything is as before, and note what isn't, and how long it took."""
+        since = trio.current_time()
+        left = ["no runner is registered"]
+        with trio.move_on_after(GIVEN_UP):
+            await registered(self._site, len(self._site.runners))
+            while left := self._left(before):
+                await trio.sleep(0.02)
+        self._found.recovery = trio.current_time() - since
+        self._found.broken += left
+
+    def _left(self, before: _State) -> list[str]:
+        """What isn't as before the faults, in words."""
+        left, now, runners = [], _state(self._site), len(self._site.runners)
+        if now.processes != before.processes:
+            left.append(f"{now.processes} processes where {before.processes} were before the faults")
+        if now.descriptors > before.descriptors + 2 * runners:
+            left.append(f"{now.descriptors} descriptors where {before.descriptors} were before the faults")
+        # trio keeps an idle thread of its cache for ten seconds: one that fetched a grant is not a leak
+        if now.threads > before.threads + runners:
+            left.append(f"{now.threads} threads where {before.threads} were before the faults")
+        if self._ledger.open:
+            left.append(f"{self._ledger.open} accepted tasks were never answered")
+        for root in self._site.processes():
+            for status in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED):
+                pids = [process.pid for process in tree(root) if _status(process) == status]
+                if pids:
+                    left.append(f"processes that are {status}: {pids}")
+        return left
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -315,9 +313,8 @@ def _state(site: Site) -> _State:
     return _State(processes, descriptors, threads)
 
 
-async def _quiet(site: Site, runners: int) -> _State:
+async def _quiet(site: Site) -> _State:
     """What the site's processes hold once every pool is warm and nothing changes any more."""
-    await registered(site, runners)
     last, since = _state(site), trio.current_time()
     with trio.move_on_after(GIVEN_UP):
         while trio.current_time() - since < 0.4:
@@ -328,41 +325,7 @@ async def _quiet(site: Site, runners: int) -> _State:
     return last
 
 
-async def _whole(site: Site, runners: int, before: _State, found: Chaos) -> None:
-    """Wait until everything is as before, and note what isn't, and how long it took."""
-    since = trio.current_time()
-    with trio.move_on_after(GIVEN_UP):
-        await registered(site, runners)
-        while True:
-            now = _state(site)
-            if now.processes == before.processes and now.descriptors <= before.descriptors + 2 * runners:
-                break
-            await trio.sleep(0.02)
-    found.recovery = trio.current_time() - since
-    now = _state(site)
-    if now.processes != before.processes:
-        found.broken.append(f"{now.processes} processes where {before.processes} were before the faults")
-    if now.descriptors > before.descriptors + 2 * runners:
-        found.broken.append(f"{now.descriptors} descriptors where {before.descriptors} were before the faults")
-    # trio keeps an idle thread of its cache for ten seconds: one that fetched a grant is not a leak
-    if now.threads > before.threads + runners:
-        found.broken.append(f"{now.threads} threads where {before.threads} were before the faults")
-    for root in site.processes():
-        zombies = [p.pid for p in tree(root) if _zombie(p)]
-        if zombies:
-            found.broken.append(f"zombies: {zombies}")
-        stopped = [p.pid for p in tree(root) if _stopped(p)]
-        if stopped:
-            found.broken.append(f"stopped processes: {stopped}")
-
-
-def _zombie(process: psutil.Process) -> bool:
+def _status(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess):
-        return process.status() == psutil.STATUS_ZOMBIE
-    return False
-
-
-def _stopped(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.status() == psutil.STATUS_STOPPED
-    return False
+        return str(process.status())
+    return "gone"

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import trio
 
-from pool.bench.chaos import by_name
+from pool.bench.faults import by_name
 from pool.bench.runners import Site, open_site
 from pool.bench.stats import tree
 from pool.broker import BrokerConfig, RunnerView, TaskHandle

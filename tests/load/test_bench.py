@@ -17,21 +17,21 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 @pytest.mark.parametrize("runners", [1, 3])
 async def test_nothing_is_lost_under_faults(runners: int) -> None:
-    """Killed, stopped and disconnected processes, cancels and disorder: one right end a task, whole pools after."""
-    with trio.fail_after(100):
-        found = await chaos.run(seed=7 + runners, runners=runners, duration=5.0, concurrency=20, every=0.2)
+    """Each fault of the schedule at least once: one right or explained end a task, whole pools after."""
+    with trio.fail_after(150):
+        found = await chaos.run(seed=7 + runners, runners=runners, duration=4.0, concurrency=20, every=0.15)
+    print(found.text())
     assert found.broken == []
-    assert set(found.faults) == {
-        "kill_idle_worker", "kill_busy_worker", "kill_zygote", "kill_runner", "stop_worker",
-        "cut_connection", "cancel_burst", "disorder",
-    }  # fmt: skip
+    assert len(found.faults) == 14
     assert found.outcomes["done"] > 0
 
 
 async def test_connections_cut_in_quick_succession() -> None:
     """Whatever a runner was sending when its connection broke, it lives on and registers again."""
     with trio.fail_after(60):
-        found = await chaos.run(seed=3, duration=4.0, concurrency=20, every=0.3, faults=["cut_connection"])
+        found = await chaos.run(
+            seed=3, duration=2.0, concurrency=20, every=0.3, faults=["cut_connection", "cut_at_message"]
+        )
     assert found.broken == []
     assert found.outcomes["disconnected"] > 0
 
