@@ -19,7 +19,16 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards, hardening, pandas_gadgets, pydantic_gadgets, reporting, sealing, workbook_gadgets
+from sandbox.language import (
+    guards,
+    hardening,
+    jinja_gadgets,
+    pandas_gadgets,
+    pydantic_gadgets,
+    reporting,
+    sealing,
+    workbook_gadgets,
+)
 from sandbox.language.guards import refusing
 from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
@@ -376,5 +385,6 @@ _PATCHES: dict[str, Callable[[Any], None]] = {
     "httpx": _patch_httpx,
     "mimetypes": _patch_mimetypes,
     "pydantic": _patch_pydantic,
+    "jinja2": jinja_gadgets.patch,
     "yaml": _patch_yaml,
 }

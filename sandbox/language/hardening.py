@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from sandbox.language import formats
+from sandbox.language import formats, jinja_gadgets
 from sandbox.language.guards import TypeFacade, guarded_getattr
 from sandbox.language.policy import RefusedAttribute, is_field_name, is_plain, may_read
 from sandbox.language.walk import GETATTR
@@ -93,7 +93,7 @@ _CODE_MAKERS = frozenset(
     "collections dataclasses typing annotationlib enum ast importlib._bootstrap importlib._bootstrap_external "
     "_frozen_importlib _frozen_importlib_external "
     "sandbox.language.compile functools re._parser namedtuple "
-    "attr._make attrs jinja2.environment jinja2.compiler jinja2.nodes jinja2.debug "
+    "attr._make attrs jinja2.environment jinja2.debug "
     "pydantic._internal._typing_extra typing_inspection.introspection typing_extensions traceback linecache "
     "sandbox.language.hardening".split()
 )
@@ -147,8 +147,11 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
             # EACCES, as the kernel layer would say it
             raise RefusedOperation(13, "opening files is not available in a task (no setting allows it)", str(args[0]))
     elif event in _MAKING_CODE:
-        if sys._getframe(1).f_globals.get("__name__") not in _CODE_MAKERS:
+        maker = sys._getframe(1).f_globals.get("__name__")
+        if maker not in _CODE_MAKERS:
             _refuse(event, "making code")
+        if maker == "jinja2.environment" and event == "compile":
+            jinja_gadgets.check_source(args[0])
     elif event in _REFUSED_EVENTS:
         _refuse(event)
     elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):

@@ -1,0 +1,90 @@
+"""Jinja2: a compiler of its own, whose parts are the task's to change.
+
+Jinja writes Python text and compiles it. Its lexer, parser, extensions and code generator belong to an
+``Environment`` that user code owns, so that nothing about the text can be taken for granted: it is read
+again, as a whole, before Python compiles it. What templates read by name at run time goes through the guard.
+
+Facts about the text: read off what Jinja 3.0 and 3.1 generate for every kind of statement.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.language import guards
+from sandbox.language import policy as rules
+from sandbox.language.policy import RefusedAttribute
+
+#: Private attributes and builtins that the generated text uses.
+_PRIVATE = frozenset({"_get_default_module", "_get_default_module_async", "__name__"})
+_BUILTINS = frozenset("str isinstance len range next tuple list dict True False None KeyError StopIteration".split())
+_BUILTIN_NAMES = frozenset(dir(builtins))
+_REFUSED_NODES = (ast.ClassDef, ast.Import, ast.Lambda, ast.Global, ast.Nonlocal, ast.Await, ast.AsyncFunctionDef,
+                  ast.AsyncFor, ast.AsyncWith, ast.NamedExpr, ast.Match)  # fmt: skip
+
+
+def check_source(text: object) -> None:
+    """Raise :class:`RefusedAttribute` unless this generated source does no more than Jinja's own does.
+
+    ``text`` is what CPython reports to audit hooks: bytes in UTF-8, None for a syntax tree.
+    """
+    if type(text) is not bytes:
+        raise RefusedAttribute("a template that isn't text is not allowed")
+    nodes = list(ast.walk(ast.parse(text)))
+    reads = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _reads_plainly(node)}
+    for node in nodes:
+        if id(node) not in reads and not _honest(node):
+            raise RefusedAttribute(
+                "this template is not allowed: what Jinja made of it is more than a template. No setting allows it."
+            )
+
+
+def _reads_plainly(call: ast.Call) -> bool:
+    """Whether it is ``getattr`` with a name that is spelled out and innocent (``{% from … import name %}``)."""
+    match call:
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
+            return rules.is_plain(name)
+    return False
+
+
+def _honest(node: ast.AST) -> bool:
+    match node:
+        case ast.ImportFrom(module=module, level=0, names=aliases):
+            names = {alias.name for alias in aliases}
+            return module == "__future__" or (module == "jinja2.runtime" and names <= _exported())
+        case ast.Attribute(attr="autoescape", ctx=ast.Store()):
+            return True
+        case ast.Attribute(attr=name, ctx=context):
+            return isinstance(context, ast.Load) and (name in _PRIVATE or (rules.is_plain(name) and name[:1] != "_"))
+        case ast.Name(id=name):
+            return not rules.is_dunder(name) and (name not in _BUILTIN_NAMES or name in _BUILTINS)
+        case ast.FunctionDef(name=name) | ast.arg(arg=name) | ast.alias(asname=name):
+            return name is None or (not rules.is_dunder(name) and name != "getattr")
+    return not isinstance(node, (_REFUSED_NODES, ast.ImportFrom))
+
+
+def _exported() -> frozenset[str]:
+    runtime: Any = importlib.import_module("jinja2.runtime")
+    return frozenset((*runtime.exported, *runtime.async_exported))
+
+
+def patch(jinja2: Any) -> None:
+    """Guard what Jinja reads by name. For the process, once."""
+    for name in ("environment", "sandbox", "nodes"):
+        module = importlib.import_module(f"jinja2.{name}")
+        vars(module)["getattr"] = guards.guarded_getattr
+    environment: Any = importlib.import_module("jinja2.environment")
+    environment.import_string = _own_extension(environment.import_string)
+
+
+def _own_extension(real: Callable[..., Any]) -> Callable[..., Any]:
+    def import_string(name: str, silent: bool = False) -> Any:
+        if type(name) is not str or not name.startswith("jinja2.ext."):
+            raise RefusedAttribute(f"the Jinja extension {name!r} is not allowed: it is not one of Jinja's own")
+        return real(name, silent)
+
+    return import_string
