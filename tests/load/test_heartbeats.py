@@ -1,0 +1,33 @@
+"""Pings are answered, in both directions, while 100 MB go in and out: the event loop is never blocked for long."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from pool.broker import BrokerConfig
+from tests.load.support import one_runner
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+async def test_heartbeats_while_large_messages_pass() -> None:
+    """Broker and runner ping each other every second, small tasks are done beside: nobody is given up, all is right."""
+    with trio.fail_after(120):
+        config = BrokerConfig(heartbeat_interval=1.0)
+        environ = {"REPTARIUM_HEARTBEAT_INTERVAL": "1", "REPTARIUM_TASK_MEMORY": "1GiB"}
+        async with one_runner(config=config, **environ) as runner:
+            broker, blob = runner.site.broker, "0123456789" * 10_000_000
+            large = broker.submit({"code": "return _items", "items": [{"json": {"blob": blob}}]})
+            beside = 0
+            while not large.done:
+                outcome = await broker.submit({"code": "return 1", "items": []}).outcome()
+                assert outcome.status == "done", outcome
+                beside += 1
+                await trio.sleep(0.02)
+            outcome = await large.outcome()
+            assert outcome.status == "done", outcome
+            assert outcome.result() == [{"json": {"blob": blob}}]
+            assert beside > 5
+            await runner.again()
+            assert broker.counters.connects == 1
