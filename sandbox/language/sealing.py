@@ -21,10 +21,13 @@ from collections.abc import Iterator
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
-#: Modules that keep state on their own classes while they work: YAML's tables of tags, dateutil's singletons, pytz's
-#: lists that fill when asked, difflib's counter of tables. With them the task's own classes, when an import comes
-#: in its middle: user code has no way to change a class's ``__module__``.
-_UNSEALED = frozenset({"yaml", "dateutil", "pytz.lazy", "difflib", "__main__"})
+#: Modules, and one class, that keep state on their own classes while they work: YAML's tables of tags, dateutil's
+#: singletons, pytz's lists that fill when asked, difflib's counter of tables, the flags of weakref.finalize (urllib3
+#: uses it). With them the task's own classes, when an import comes in its middle: user code has no way to change a
+#: class's ``__module__``.
+_UNSEALED = frozenset(
+    {"__main__", "dateutil", "difflib", "phonenumbers.unicode_util", "pytz.lazy", "weakref.finalize", "yaml"}
+)
 
 
 class _Sealed:
@@ -49,7 +52,7 @@ def seal() -> bool:
         if id(cls) in _sealed.flags or not cls.__flags__ & _HEAP_TYPE or cls.__flags__ & _IMMUTABLE:
             continue
         module = str(cls.__module__)
-        if module in _UNSEALED or module.partition(".")[0] in _UNSEALED:
+        if not _UNSEALED.isdisjoint((module, module.partition(".")[0], f"{module}.{cls.__qualname__}")):
             continue
         _sealed.classes.append(cls)
         _sealed.flags[id(cls)] = ctypes.c_ulong.from_address(id(cls) + offset)

@@ -184,7 +184,7 @@ async def test_what_users_write_works_in_real_workers(preloaded: bool) -> None:
     """Under the whole sandbox the unit tests' programs end well, whether their packages are imported by the zygote or
     late, by the worker: nothing that they need is in the way.
     """
-    installed = [name for name in test_packages.PACKAGES if importlib.util.find_spec(name) is not None]
+    installed = [name for name in (*test_packages.PACKAGES, "requests") if importlib.util.find_spec(name) is not None]
     settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": ",".join(installed) if preloaded and installed else "*"})
     modules = [importlib.import_module(f"tests.unit.language.{name}") for name in CORPUS]
     programs = {f"{module.__name__} {name}": text for module in modules for name, text in module.PROGRAMS.items()}
@@ -198,6 +198,10 @@ async def test_what_users_write_works_in_real_workers(preloaded: bool) -> None:
                 if outcome.status != "done":
                     failed[name] = outcome.error
             assert failed == {}
+            if importlib.util.find_spec("requests") is not None:
+                asked = await broker.submit({"code": test_packages.REQUESTS, "items": []}).outcome()
+                assert asked.data is not None, asked.error
+                assert b"Max retries exceeded" in bytes(asked.data.result)
             warned = await broker.submit({"code": WARNING, "items": []}).outcome()
             assert warned.error is not None
             assert "<task>:2: UserWarning: careful" in str(warned.error)
