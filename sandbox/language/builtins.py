@@ -47,10 +47,7 @@ def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> An
     A ``__getattr__`` of the class is asked for no attribute of the interpreter's: C code asks instances for
     some (numpy for ``__array_interface__``, an address) and believes the answer.
     """
-    for base in bases:
-        origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
-        if isinstance(origin, type) and issubclass(origin, type):
-            raise TypeError("metaclasses are not available in a task")
+    guards.refuse_metaclasses(bases)
     made = builtins.__build_class__(function, name, *bases, **keywords)
     answer = vars(made).get("__getattr__") if isinstance(made, type) else None
     if answer is not None:

@@ -12,6 +12,7 @@ import copyreg
 import enum
 import functools
 import importlib
+import inspect
 import operator
 import sys
 import types
@@ -80,6 +81,8 @@ def singledispatch(func: Any) -> Any:
 
 
 def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
+    parameters = inspect.signature(real).parameters
+
     def make_dataclass(cls_name: str, fields: Any, *, bases: tuple[type, ...] = (), **options: Any) -> Any:
         """``dataclasses.make_dataclass`` without a namespace of one's own."""
         if "namespace" in options or "module" in options or "decorator" in options:
@@ -90,7 +93,13 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
             if not is_field_name(parts[0]):
                 raise RefusedAttribute(f"{parts[0]!r} is not allowed as a field's name")
             checked.append(parts[0] if len(parts) == 1 else parts)
-        return real(str(cls_name), checked, bases=tuple(bases), **options)
+        bases = tuple(bases)
+        guards.refuse_metaclasses(bases)
+        # without it the class would be ours, or types': its functions would have that module's names
+        place: dict[str, Any] = {"namespace": {"__module__": "__main__"}}
+        if "module" in parameters:
+            place["module"] = "__main__"
+        return real(str(cls_name), checked, bases=bases, **place, **options)
 
     return make_dataclass
 

@@ -11,7 +11,7 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -158,6 +158,14 @@ def checked_value(value: Any, name: str) -> Any:
     if isinstance(value, type):
         return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
     return TypeFacade if makes_classes(value) else value
+
+
+def refuse_metaclasses(bases: Iterable[Any]) -> None:
+    """Raise when a class with these bases would be a metaclass. An alias (``Type[int]``) stands for its origin."""
+    for base in bases:
+        origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
+        if isinstance(origin, type) and issubclass(origin, type):
+            raise TypeError("metaclasses are not available in a task")
 
 
 def makes_classes(value: object) -> bool:

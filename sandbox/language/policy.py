@@ -173,7 +173,7 @@ _STDLIB_HOLDERS = frozenset(sys.stdlib_module_names) | {f"_{name}" for name in s
 #: hold nothing, so that reading such an attribute costs nothing.
 _COMMON_WORDS = frozenset(
     "calendar email html json numbers string statistics time datetime decimal random queue uuid token "
-    "base64 math re secrets select this unittest array copy csv textwrap heapq bisect colorsys zoneinfo".split()
+    "abc base64 math re secrets select this unittest array copy csv textwrap heapq bisect colorsys zoneinfo".split()
 )
 
 GUARDED_ATTRIBUTES = (
