@@ -10,7 +10,9 @@ from __future__ import annotations
 import builtins
 import functools
 import io
+import itertools
 import os
+import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 
 from sandbox.language import guards, hardening, modules, stdlib
 from sandbox.language import policy as rules
+from sandbox.language.walk import GETATTR
 
 #: Builtins that user code has only in guarded form, besides those that it never has.
 _GUARDED_BUILTINS = "getattr setattr delattr hasattr vars dir type __import__ __build_class__".split()
@@ -82,6 +85,12 @@ _FUNCTIONS: dict[str, str] = {
     "pandas": "eval read_pickle to_pickle HDFStore read_hdf read_sql read_sql_query read_sql_table read_clipboard "
     "read_csv read_excel read_json read_html read_xml read_parquet ExcelFile",
 }
+
+
+#: What the interpreter's objects look like as text: a format string may show what it doesn't hand out.
+_SHOWN = re.compile(
+    r"<code object |<frame at |<cell at |<built-in function (?:eval|exec|open|compile|__import__)>|<module '[^']+' (?:from|\()"
+)
 
 
 class Found(NamedTuple):
@@ -169,8 +178,13 @@ def _why_forbidden(value: object) -> str | None:
     if why is not None:
         return why
     kind = type(value)
-    if isinstance(value, types.ModuleType):
-        return f"the module {value.__name__}" if _is_real(value) else None
+    if kind is str:
+        shown = _SHOWN.search(value)  # type: ignore[arg-type]
+        return f"the text of {shown.group()}" if shown else None
+    if kind is dict and ("__builtins__" in value or GETATTR in value):  # type: ignore[operator]
+        return "the names of a module, or builtins"
+    if issubclass(kind, types.ModuleType):  # isinstance() would ask the object, which may lie
+        return f"the module {value.__name__}" if _is_real(value) else None  # type: ignore[attr-defined,arg-type]
     if issubclass(kind, (types.CodeType, types.FrameType, types.CellType, io.FileIO)):
         return f"a {kind.__name__} object"
     if issubclass(kind, type) and issubclass(value, type) and value is not guards.TypeFacade:  # type: ignore[arg-type]
@@ -244,19 +258,39 @@ def _steps(value: Any, items: int) -> Iterator[tuple[Any, str]]:
         except Exception:  # a refusal, or a property that wants more than there is
             continue
     yield guards.class_of(value), ".__class__"
-    if isinstance(value, Mapping):
-        for key in list(value)[:items]:
-            yield key, f".keys({key!r:.40})"
-            yield value[key], f"[{key!r:.40}]"
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for index, inner in enumerate(list(value)[:items]):
-            yield inner, f"[{index}]"
+    try:
+        contents = _contents(value, items)
+    except Exception:  # a container of user code's, which raises
+        return
+    yield from contents
 
 
-def walk(roots: Mapping[str, Any], depth: int, *, items: int = 40) -> list[Found]:
-    """Every forbidden object within ``depth`` reads of the roots; ``items`` bounds what is opened of a container."""
+def _contents(value: Any, items: int) -> list[tuple[Any, str]]:
+    """Keys and values of a mapping, items of a sequence or set."""
+    kind = type(value)
+    if issubclass(kind, Mapping):
+        keys = list(itertools.islice(value, items))
+        return [(key, f".keys({_short(key)})") for key in keys] + [(value[key], f"[{_short(key)}]") for key in keys]
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return [(inner, f"[{index}]") for index, inner in enumerate(itertools.islice(value, items))]
+    return []
+
+
+def _short(key: Any) -> str:
+    """A key's text; its ``repr`` may be user code's."""
+    try:
+        return f"{key!r:.40}"
+    except Exception:
+        return f"<{type(key).__name__}>"
+
+
+def walk(roots: Mapping[str, Any], depth: int, *, items: int = 40, seen: dict[int, Any] | None = None) -> list[Found]:
+    """Every forbidden object within ``depth`` reads of the roots; ``items`` bounds what is opened of a container.
+
+    ``seen`` holds, by id, objects that need not be looked at (again); those that the walk meets come to them.
+    """
+    seen = {} if seen is None else seen
     steps: list[Step] = []
-    seen: set[int] = set()
     found: list[Found] = []
 
     def path(index: int) -> str:
@@ -272,7 +306,7 @@ def walk(roots: Mapping[str, Any], depth: int, *, items: int = 40) -> list[Found
         if id(same) in seen:
             return
         steps.append(Step(value, parent, how))
-        seen.add(id(same))
+        seen[id(same)] = same
         why = why_forbidden(value)
         if why is not None:
             found.append(Found(path(len(steps) - 1), why))

@@ -1,0 +1,227 @@
+"""Random hostile programs: each is refused, or runs and gets hold of nothing forbidden.
+
+hypothesis composes them (see ``hostile_grammar.py``; hypothesmith was tried, and its programs name nothing that exists,
+so that they reach nothing). Each runs in a forked child, as tasks do: what it does to libraries ends with it. What a
+program keeps, returns, raises and leaves in its namespace is searched by the walk of ``forbidden.py``; an audit hook of
+the child's own sees whether it so much as asks for what no task does, even where the product's hook stops that.
+
+The profile is fixed. For a longer search, other programs each time: ``REPTARIUM_FUZZ=20000 pytest …/test_fuzz.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import resource
+import select
+import signal
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import pytest
+from forbidden import walk, why_forbidden
+from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants, objects, programs
+from hypothesis import HealthCheck, given, settings
+
+from sandbox.console import StderrTail
+from sandbox.language import PolicyViolation, compile_task, hardening, make_namespace, run
+
+#: Programs of a search that somebody asked for; 0 for the fixed profile.
+SEARCH = int(os.environ.get("REPTARIUM_FUZZ", "0"))
+PROFILE = settings(
+    max_examples=SEARCH or 150,
+    derandomize=not SEARCH,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+#: Seconds that a program may run before it is interrupted; of processor time before the kernel ends the child; that a
+#: child may take.
+PROGRAM_TIME, CHILD_CPU, CHILD_TIME = 1, 20, 90
+
+# ---- the child that runs them -----------------------------------------------------------------
+
+#: What CPython reports when something is done that no task does, whoever stops it.
+ALARMING = frozenset(
+    """
+        os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.remove os.rename os.mkdir
+        os.rmdir os.chmod os.chown os.link os.symlink subprocess.Popen socket.connect socket.bind ctypes.dlopen
+        ctypes.dlsym ctypes.call_function code.__new__ function.__new__ pickle.find_class marshal.loads
+        sys.settrace sys.setprofile sys._current_frames gc.get_objects gc.get_referrers gc.get_referents mmap.__new__
+        cpython.run_command
+    """.split()
+)
+#: What makes code itself: compile_task() and run(), and imports.
+TRUSTED = ("sandbox.", "importlib._bootstrap")
+
+
+class Interrupted(BaseException):
+    """The program ran for too long."""
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+@functools.cache
+def _harmless() -> dict[int, object]:
+    """What leads nowhere, so that it isn't looked at for each program anew: classes of Python's and of the library's."""
+    seen: dict[int, object] = {}
+    found = walk(
+        {"objects": list(objects().values()), "plain": [[].append, None, "", 1, 1.0, b"", {}, (), set()]}, 3, seen=seen
+    )
+    assert found == []
+    return seen
+
+
+def _attributes(value: object) -> dict[str, object]:
+    """What is stored in an object itself; a copy."""
+    return dict(getattr(value, "__dict__", None) or {})
+
+
+def judge(source: str, alarms: list[str]) -> str | None:
+    """What is wrong with how the language layer treats this program; None when nothing is."""
+    try:
+        code = compile_task(source, POLICY)
+    except (PolicyViolation, SyntaxError):
+        return None
+    except Exception as error:
+        if type(error) is ValueError and "\0" in source:
+            return None  # Python 3.11; task.py reports it as a syntax error
+        return f"compile_task raised {type(error).__name__}: {error}"
+    kept: list[object] = []
+    given = objects()
+    before = {name: _attributes(value) for name, value in given.items()}
+    namespace = make_namespace(POLICY, {**given, "keep": kept.append, "_items": [{"json": {"a": 1}}], "_item": {}})
+    start = dict(namespace)
+    alarms.clear()
+    signal.setitimer(signal.ITIMER_REAL, PROGRAM_TIME, 0.05)
+    try:
+        kept.append(run(code, namespace))
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit, Interrupted) as error:
+        kept.append(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if alarms:
+        return f"asked for {alarms[0]}"
+    stored: dict[str, object] = {"kept": kept}
+    stored |= {name: value for name, value in namespace.items() if start.get(name) is not value}
+    for name, value in given.items():
+        changed = [each for key, each in _attributes(value).items() if before[name].get(key) is not each]
+        if changed:
+            stored[f"in {name}"] = changed
+    # reading runs properties and the like of the program's own
+    signal.setitimer(signal.ITIMER_REAL, 5 * PROGRAM_TIME)
+    try:
+        found = walk(stored, 3, seen=dict(_harmless()))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return f"got hold of {found[0]}" if found else None
+
+
+def _child(source: str, out: int) -> None:
+    """Judge the program; what is wrong goes into the pipe."""
+    alarms: list[str] = []
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        if event in ALARMING and (not args or not sys._getframe(1).f_globals["__name__"].startswith(TRUSTED)):
+            alarms.append(event)
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_CPU, CHILD_CPU))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), size + (1 << 30)))
+    signal.signal(signal.SIGALRM, _interrupt)
+    refuse = hardening._refuse
+
+    def refusing(event: str, what: str = "") -> NoReturn:
+        watch(event, ())
+        refuse(event, what)
+
+    # the product's hook was there first, and what it refuses no later hook sees
+    hardening._refuse = refusing
+    sys.addaudithook(watch)
+    sys.stdout = sys.stderr = StderrTail()
+    warnings.simplefilter("ignore")
+    with contextlib.suppress(MemoryError, Interrupted):
+        os.write(out, (judge(source, alarms) or "").encode(errors="backslashreplace")[:500])
+
+
+def problem(source: str) -> str | None:
+    """What is wrong with how the language layer treats this program, with the program; None when nothing is."""
+    why_forbidden(None)
+    _harmless()  # so that the child finds its tables made
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an idle thread of another test's is not copied
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(reader)
+            _child(source, writer)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    try:
+        if not select.select([reader], [], [], CHILD_TIME)[0]:
+            os.kill(pid, signal.SIGKILL)  # asleep where no signal wakes it
+        wrong = os.read(reader, 1000).decode(errors="replace")
+    finally:
+        os.close(reader)
+        _, status = os.waitpid(pid, 0)
+    ended = os.waitstatus_to_exitcode(status)
+    if ended not in (0, -signal.SIGKILL, -signal.SIGXCPU):
+        wrong = f"the child ended with {ended}"
+    return f"{wrong}\n{source}" if wrong else None
+
+
+# ---- the tests --------------------------------------------------------------------------------
+
+
+@PROFILE
+@given(programs)
+def test_hostile_programs(source: str) -> None:
+    """A hostile program is refused or gets hold of nothing."""
+    assert problem(source) is None
+
+
+@PROFILE
+@given(mutants())
+def test_mutated_programs(source: str) -> None:
+    """A program of the other tests with hostile expressions in it is refused or gets hold of nothing."""
+    assert problem(source) is None
+
+
+LEAKY = {
+    "keep(leak)": "got hold of kept[0]: the builtin eval",
+    "return {'a': [leak]}": "got hold of kept[0]['a'][0]: the builtin eval",
+    "global a\nclass A:\n    x = leak\na = A()": "got hold of a.x: the builtin eval",
+    "plain.x = leak": "got hold of in plain[0]: the builtin eval",
+    "raise ValueError(leak)": "got hold of kept[0].args[0]: the builtin eval",
+    "keep(str(leak))": "got hold of kept[0]: the text of <built-in function eval>",
+    "signal(0, 0)": "asked for os.kill",
+    "try:\n    signal(0, 0)\nexcept BaseException:\n    pass": "asked for os.kill",
+}
+
+
+@pytest.mark.parametrize("source", LEAKY)
+def test_the_judge_sees_a_leak(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a leak among its names, a program that keeps, returns, shows or uses it is found out."""
+    real = objects
+    monkeypatch.setitem(globals(), "objects", lambda: {**real(), "leak": eval, "signal": os.kill})
+    assert problem(source) == f"{LEAKY[source]}\n{source}"
+    assert problem(source.replace("leak", "len").replace("signal(0, 0)", "pass")) is None
+
+
+def test_there_is_something_to_find() -> None:
+    """The programs aim at forbidden objects that are there, and the other tests' programs are found."""
+    assert len(TREASURES) > 100
+    assert len(MODULE_TREASURES) > 300
+    assert len(CORPUS) > 300
