@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pool.bench.cases import bulk_items
-from pool.bench.report import CaseResult, Ratio, Target
+from pool.bench.report import CaseResult, Point, Ratio, Target
 
 _MB = 1e6
+#: A run of this many tasks tells whether anything is left behind; what the pool is like is taken from this many on.
+_SOAK, _SETTLED = 20_000, 2_000
 
 
 def judge(results: Sequence[CaseResult], ratios: Sequence[Ratio]) -> list[Target]:
@@ -29,6 +32,7 @@ def judge(results: Sequence[CaseResult], ratios: Sequence[Ratio]) -> list[Target
             found.append(_at_most("zygote and parked workers", 60.0, (first.pss - first.supervisor) / _MB, "MB PSS"))
     if (trivial := by_case.get("trivial")) is not None:
         found.append(_at_least("saturated, trivial tasks", 500.0, trivial.throughput, "tasks/s"))
+        found += _soak(trivial)
     for ratio in ratios:
         if ratio.case == "trivial":
             found.append(_at_least("trivial tasks against the other runner", 25.0, ratio.throughput, "times"))
@@ -39,6 +43,25 @@ def judge(results: Sequence[CaseResult], ratios: Sequence[Ratio]) -> list[Target
     if (pandas := by_case.get("pandas")) is not None:
         found.append(_at_most("pandas group-by of 500 rows, median", 10.0, _ms(pandas, "p50"), "ms"))
     return found
+
+
+def _soak(result: CaseResult) -> list[Target]:
+    """What the last twentieth of a long run holds over what it held after :data:`_SETTLED` tasks (medians)."""
+    early = [point for point in result.memory if _SETTLED <= point.tasks <= 2 * _SETTLED]
+    late = [point for point in result.memory if point.tasks >= result.tasks * 0.95]
+    if result.tasks < _SOAK or not early or not late:
+        return []
+
+    def grown(of: Callable[[Point], float]) -> float:
+        return statistics.median(map(of, late)) - statistics.median(map(of, early))
+
+    since = f"after {result.tasks:,} tasks over {_SETTLED:,}"
+    return [
+        _at_most(f"supervisor's memory {since}", 2.0, grown(lambda point: point.supervisor / _MB), "MB"),
+        # a round of refills more or less at the moment of the look
+        _at_most(f"descriptors {since}", 4.0, grown(lambda point: point.descriptors), "descriptors"),
+        _at_most(f"threads {since}", 0.0, grown(lambda point: point.threads), "threads"),
+    ]
 
 
 def codec_ms(size: int = 10_000_000) -> float:

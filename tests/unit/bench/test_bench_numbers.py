@@ -7,6 +7,7 @@ import math
 import random
 import re
 
+import msgspec
 import pytest
 
 from pool.bench import report, targets
@@ -143,6 +144,27 @@ def test_targets_can_be_missed() -> None:
     for latency, met in ((0.01, False), (0.001, True)):
         found = targets.judge([result("a", a_round(latency=latency))], [])
         assert [(target.name, target.met) for target in found] == [("saturated, trivial tasks", met)]
+
+
+def a_long_run(last: int, descriptors: int) -> report.CaseResult:
+    """20,000 tasks with a supervisor of 40 MB at first and ``last`` MB at the end."""
+    found = result("a", a_round())
+    points = [
+        report.Point(
+            at=float(tasks), tasks=tasks, rss=0, pss=None, processes=12, threads=1,
+            supervisor=(40 if tasks < 10_000 else last) * 10**6, descriptors=30 if tasks < 10_000 else descriptors,
+        )
+        for tasks in range(0, 20_001, 500)
+    ]  # fmt: skip
+    return msgspec.structs.replace(found, tasks=20_000, memory=points)
+
+
+def test_a_long_run_is_judged_by_what_it_leaves_behind() -> None:
+    """A supervisor that grows over 20,000 tasks, in memory or descriptors, misses a target."""
+    for last, descriptors, missed in ((41, 31, []), (43, 30, ["supervisor's memory"]), (40, 90, ["descriptors"])):
+        found = [target for target in targets.judge([a_long_run(last, descriptors)], []) if "20,000" in target.name]
+        assert len(found) == 3
+        assert [target.name.partition(" after")[0] for target in found if not target.met] == missed
 
 
 def test_page_loads_nothing_and_escapes() -> None:
