@@ -6,7 +6,6 @@ import builtins
 import importlib
 import sys
 from functools import lru_cache
-from types import FunctionType
 from typing import Any
 
 from sandbox.language import guards, hardening, sealing, walk
@@ -51,8 +50,6 @@ def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> An
     made = builtins.__build_class__(function, name, *bases, **keywords)
     answer = vars(made).get("__getattr__") if isinstance(made, type) else None
     if answer is not None:
-        if not isinstance(answer, FunctionType):
-            raise TypeError("__getattr__ must be a function")
         type.__setattr__(made, "__getattr__", guards.modest_getattr(answer))
     return made
 

@@ -49,13 +49,18 @@ def checked_name(name: object) -> str:
     return name
 
 
-def modest_getattr(answer: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-    """A class's ``__getattr__`` that is not asked for attributes that no task may read."""
+def modest_getattr(answer: Any) -> Callable[[Any, str], Any]:
+    """A class's ``__getattr__`` that is not asked for attributes that no task may read.
+
+    ``answer`` may be whatever Python takes there: a function, ``dict.get``, a static method, an object to call.
+    """
+    bind = getattr(type(answer), "__get__", None)
 
     def __getattr__(self: Any, name: str) -> Any:
         if not rules.may_read(name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return answer(self, name)
+        bound = answer if bind is None else bind(answer, self, type(self))
+        return bound(name)
 
     return __getattr__
 

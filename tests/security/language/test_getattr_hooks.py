@@ -30,9 +30,12 @@ ATTACKS = {
             def __call__(self, *args): reached.append(args)
         class Liar:
             __getattr__ = Hook()
+        import numpy as np
+        np.asarray(Liar())
+        raise KeyError('an array of one object')
         """,
-        "__getattr__ must be a function",
-        TypeError,
+        "'an array of one object'",
+        KeyError,
     ),
 }
 

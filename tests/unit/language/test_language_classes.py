@@ -228,6 +228,40 @@ PROGRAMS = {
                 errors.append(str(e))
         return seen, o.known, dir(o), r, r == Record(a=3, b=2), errors, Frozen(7).x
     """,
+    "dot_dicts": """
+        class Dot(dict):
+            __getattr__ = dict.get
+            __setattr__ = dict.__setitem__
+            __delattr__ = dict.__delitem__
+        class Strict(dict):
+            __getattr__ = dict.__getitem__
+        class Deep(dict):
+            def __getattr__(self, name):
+                try:
+                    value = self[name]
+                except KeyError:
+                    raise AttributeError(name) from None
+                return Deep(value) if isinstance(value, dict) else value
+            def __setattr__(self, name, value): self[name] = value
+        class Static:
+            __getattr__ = staticmethod(lambda name: name.upper())
+        class Names:
+            def __call__(self, name): return name * 2
+        class ByObject:
+            __getattr__ = Names()
+        class ByLambda:
+            __getattr__ = lambda self, name: (type(self).__name__, name)
+        d = Dot(a=1, b=2)
+        d.c = 3
+        del d.a
+        try:
+            Strict().nope
+        except KeyError as e:
+            error = e.args
+        e = Deep(json={"user": {"name": "Ada"}})
+        e.n = 5
+        return d, d.b, d.nope, Strict(a=1).a, error, e.json.user.name, e, hasattr(e, "nope"), Static().abc, ByObject().ab, ByLambda().x
+    """,
     "wrapper_by_getattr": """
         class Wrapper:
             def __init__(self, inner):
