@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 async def test_nothing_is_lost_under_faults(runners: int) -> None:
     """Each fault of the schedule at least once: one right or explained end a task, whole pools after."""
     with trio.fail_after(150):
-        found = await chaos.run(seed=7 + runners, runners=runners, duration=4.0, concurrency=20, every=0.15)
+        found = await chaos.run(seed=7 + runners, runners=runners, duration=2.0, concurrency=20, every=0.1)
     print(found.text())
     assert found.broken == []
     assert len(found.faults) == 14
@@ -30,7 +30,7 @@ async def test_connections_cut_in_quick_succession() -> None:
     """Whatever a runner was sending when its connection broke, it lives on and registers again."""
     with trio.fail_after(60):
         found = await chaos.run(
-            seed=3, duration=2.0, concurrency=20, every=0.3, faults=["cut_connection", "cut_at_message"]
+            seed=3, duration=1.5, concurrency=20, every=0.2, faults=["cut_connection", "cut_at_message"]
         )
     assert found.broken == []
     assert found.outcomes["disconnected"] > 0

@@ -46,7 +46,7 @@ async def test_stopped_runner_does_not_blame_the_broker() -> None:
     with trio.fail_after(60):
         async with one_runner(REPTARIUM_HEARTBEAT_INTERVAL="0.3") as runner:
             (process,) = runner.site.processes()
-            for _ in range(4):
+            for _ in range(2):
                 process.suspend()
                 await trio.sleep(0.4)
                 process.resume()

@@ -65,7 +65,7 @@ async def test_sigterm_waits_for_a_result_that_is_read_slowly() -> None:
             handle = broker.submit({"code": f"print(1)\nreturn [{{'json': {{'x': 'x' * {size}}}}}]", "items": []})
             await printed(handle)
             before = runner_of(runner.site).received
-            broker.faults.throttle(runner_of(runner.site).id, size / 4)
+            broker.faults.throttle(runner_of(runner.site).id, size / 3)
             await until(lambda: runner_of(runner.site).received > before + size / 10, "the result is on its way")
             runner.site.runners[0].process.send_signal(signal.SIGTERM)
             assert (await handle.outcome()).status == "done"
@@ -107,8 +107,8 @@ async def test_drain_finishes_what_runs_and_refuses_the_rest() -> None:
 async def test_idle_runner_ends_but_not_while_a_task_runs() -> None:
     """The idle time counts from the last task's end: a task longer than it is done, and so is the one after."""
     with trio.fail_after(60):
-        async with one_runner(N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT="2") as runner:
-            assert (await sleeper(runner, 2.3).outcome()).status == "done"
+        async with one_runner(N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT="1.5") as runner:
+            assert (await sleeper(runner, 1.8).outcome()).status == "done"
             assert runner.site.runners[0].status is None
             assert (await runner.site.broker.submit(QUICK).outcome()).status == "done"
             await ended(runner)
