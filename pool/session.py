@@ -111,8 +111,9 @@ __all__ = [
 IN_TRANSIT = 1.0
 #: An offer's validity is stretched by a random share up to this, so that renewals don't come in bursts.
 JITTER = 0.1
-#: How many ended tasks are remembered.
-REMEMBERED = 1024
+#: How many ended tasks are remembered, and how many replaced offers (the oldest are forgotten first; an accept of
+#: one that was forgotten is rejected).
+REMEMBERED, STALE = 1024, 4096
 
 OFFER_EXPIRED = "offer expired"
 AT_CAPACITY = "at capacity"
@@ -235,7 +236,7 @@ class RunnerSession:
         self._stale = {offer: expiry for offer, expiry in self._stale.items() if now <= expiry + IN_TRANSIT}
         for offer, expiry in [*self._offers.items()]:
             if expiry - self._renew_margin <= now:
-                self._stale[offer] = self._offers.pop(offer)
+                self._replace(offer)
         return self._settle(out, now)
 
     def next_deadline(self) -> float | None:
@@ -301,6 +302,11 @@ class RunnerSession:
             return OFFER_EXPIRED
         return AT_CAPACITY if self.accepted >= self.capacity else None
 
+    def _replace(self, offer: str) -> None:
+        self._stale[offer] = self._offers.pop(offer)
+        if len(self._stale) > STALE:
+            del self._stale[next(iter(self._stale))]
+
     def _stop_offering(self) -> None:
         self.state = _SESSION[self.state]["drain"]
         self._offers.clear()
@@ -311,8 +317,7 @@ class RunnerSession:
         if self.state == "registered":
             free = max(0, self.capacity - self.accepted)
             while len(self._offers) > free:
-                first = min(self._offers, key=self._offers.__getitem__)
-                self._stale[first] = self._offers.pop(first)
+                self._replace(min(self._offers, key=self._offers.__getitem__))
             while len(self._offers) < free:
                 stretched = self._offer_validity * (1 + JITTER * self._random.random())
                 valid_for, offer_id = round(stretched * 1000), self._new_id()

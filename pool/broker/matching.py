@@ -80,6 +80,12 @@ from pool.messages import (
 #: How many ended task ids are remembered, to tell a second answer from an invented one.
 _REMEMBERED = 8192
 
+#: Open offers of one runner: more are ignored (n8n's runners have as many as slots).
+MAX_OFFERS = 10_000
+
+#: A queue of requests may hold this many times more entries than there are unfinished tasks.
+_SLACK = 4
+
 
 def new_task_id() -> str:
     """Eight characters of ``A-Za-z0-9_-``: what n8n's task ids look like."""
@@ -296,6 +302,9 @@ class Matchmaker:
         self.counters.offers += 1
         if self.draining:
             return
+        if len(peer.offers) >= MAX_OFFERS and message.offer_id not in peer.offers:
+            self.counters.unexpected += 1
+            return
         expires = math.inf if message.valid_for < 0 else now + message.valid_for / 1000
         self._offers.add(peer, message.offer_id, message.task_type, expires)
         self._match(now, actions)
@@ -418,7 +427,11 @@ class Matchmaker:
 
     def _enqueue(self, task: Task) -> None:
         task.state = "waiting"
-        heapq.heappush(self._waiting.setdefault(task.task_type, []), task.number)
+        waiting = self._waiting.setdefault(task.task_type, [])
+        heapq.heappush(waiting, task.number)
+        if len(waiting) > _SLACK * (len(self._tasks) + 16):
+            # mostly requests that were given up while no offer came
+            waiting[:] = sorted({number for number in waiting if number in self._tasks})
         self._deadlines.set(task, task.request_deadline)
 
     def _put_back(self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False) -> None:
