@@ -80,7 +80,7 @@ class BrokerLink:
         self.turned_away_at = -math.inf
         self._runner = runner
         self._settings = runner.settings
-        self._id = secrets.token_hex(8)
+        self._id = runner.settings.runner_id or secrets.token_hex(8)
         self._grant = runner.settings.grant_token
         self._session: RunnerSession | None = None
         self._connection: Connection | None = None

@@ -30,10 +30,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Effective settings. Durations are seconds, sizes are bytes. Made by `load_settings`."""
 
     broker_uris: tuple[str, ...]
-    """`http(s)://host:port` or `dns+http(s)://name:port`, lower case, no trailing slash, at least one."""
+    """`http(s)://host:port` or `dns+http://name:port`, lower case, no trailing slash, at least one."""
     broker_path: str
     grant_token: str | None
     auth_token: str | None
+    runner_id: str
+    """"" = a new one for each broker."""
     runner_name: str
     max_concurrency: int
     max_payload: int
@@ -55,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """("*",) = all, () = none; so for `external_allow`, `rpc_allow` and `http_allow`."""
     external_allow: tuple[str, ...]
     builtins_deny: tuple[str, ...]
+    allow_transitive_imports: bool
+    """Always so, whatever it says; see the table."""
     preload: tuple[str, ...]
     block_env_access: bool
     result_conversion: Literal["rich", "original"]
@@ -103,6 +107,9 @@ _OTHERS = frozenset(
         "N8N_RUNNERS_BROKER_LISTEN_ADDRESS",
         "N8N_RUNNERS_HEARTBEAT_INTERVAL",
         "N8N_RUNNERS_TASK_REQUEST_TIMEOUT",
+        "N8N_RUNNERS_TASK_ACCEPT_TIMEOUT",
+        "N8N_RUNNERS_GRANT_TOKEN_TTL",
+        "N8N_RUNNERS_HIDE_TASK_OFFER_LOGS",  # we never log them
         "N8N_RUNNERS_MAX_OLD_SPACE_SIZE",
         "N8N_RUNNERS_MAX_OLD_SPACE_SIZE_PERCENTAGE",
         "N8N_RUNNERS_INSECURE_MODE",
@@ -309,6 +316,11 @@ def _oddities(settings: Settings) -> list[str]:
                     f"{BY_FIELD[field].name}: {name!r} can't be an import name "
                     "(a package's import name may differ from the name it is installed by)"
                 )
+    if not settings.allow_transitive_imports:
+        found.append(
+            "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS=false has no effect: what an allowed module imports itself needs no "
+            "entry, and user code can't reach it"
+        )
     if settings.worker_uids is not None:
         first, last = settings.worker_uids
         needed = settings.max_concurrency + settings.warm_workers

@@ -81,6 +81,11 @@ VARIABLES: tuple[Variable, ...] = (
         "Path prefix of the broker's runner service; must equal n8n's own setting.",
     ),
     _row(
+        "N8N_RUNNERS_ID", "runner_id", kinds.identifier(100), "", _BROKER,
+        "Id under which the broker knows this runner; n8n gives one to a runner that it starts itself. A new one for "
+        "each start and broker when not set. Two runners of one broker must not share one.",
+    ),
+    _row(
         "REPTARIUM_RUNNER_NAME", "runner_name", kinds.text(100), "Reptarium", _BROKER,
         "Name that the runner tells the broker; appears in n8n's logs.",
     ),
@@ -124,6 +129,11 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_BUILTINS_DENY", "builtins_deny", kinds.names(wildcard=False), (), _CODE,
         "Built-in names to take away from user code on top of those that the sandbox always withholds.",
+    ),
+    _row(
+        "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS", "allow_transitive_imports", kinds.boolean(), True, _CODE,
+        "Whether allowed modules may import what isn't on the lists. Here they always may: user code can't reach what "
+        "they import; `false` gets a warning.",
     ),
     _row(
         "REPTARIUM_PRELOAD", "preload", kinds.names(wildcard=False), (), _CODE,

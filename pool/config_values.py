@@ -207,6 +207,17 @@ def text(longest: int = 1000) -> Kind:
     return Kind(parse, f"printable text of at most {longest} characters")
 
 
+def identifier(longest: int) -> Kind:
+    """A short name that goes into URLs and logs as it is."""
+
+    def parse(value: str) -> str:
+        if len(value) > longest or not re.fullmatch(r"[A-Za-z0-9._~-]+", value, re.ASCII):
+            raise ValueError("not such an id")
+        return value
+
+    return Kind(parse, f"at most {longest} letters, digits, dots, dashes, underscores and tildes")
+
+
 def token() -> Kind:
     """A secret that goes into an HTTP header or body. Errors must not quote it: see `Variable.secret`."""
 
@@ -288,12 +299,15 @@ def host() -> Kind:
 
 
 def broker_uris() -> Kind:
-    """A comma-separated list of broker addresses: http(s)://host[:port] or dns+http(s)://name:port."""
+    """A comma-separated list of broker addresses: http(s)://host[:port] or dns+http://name:port."""
 
     def parse_one(uri: str) -> str:
         parts = urlsplit(uri)
         scheme = parts.scheme.lower()
-        if scheme not in ("http", "https", "dns+http", "dns+https"):
+        if scheme == "dns+https":
+            # Each address would be called by number, which no certificate names.
+            raise ValueError("a certificate can't be checked against the addresses of a name: list the brokers' names")
+        if scheme not in ("http", "https", "dns+http"):
             raise ValueError(f"{parts.scheme or 'no scheme'!r} is not a scheme that a broker has")
         if parts.username or parts.password:
             # They would end up in every log line that names the broker.

@@ -165,6 +165,7 @@ def test_broker_addresses(text: str, expected: tuple[str, ...]) -> None:
         ("http://user:pw@n8n:5679", "user names and passwords"),
         ("http://n8n:5679/runners", "N8N_RUNNERS_PATH"),
         ("dns+http://n8n", "needs a port"),
+        ("dns+https://n8n:443", "a certificate can't be checked"),
         ("http://n8n:99999", "Port out of range"),
         (",", "empty"),
     ],
@@ -174,6 +175,15 @@ def test_wrong_broker_addresses(text: str, reason: str) -> None:
     (problem,) = problems(N8N_RUNNERS_TASK_BROKER_URI=text)
     assert reason in problem
     assert problem.startswith("N8N_RUNNERS_TASK_BROKER_URI=")
+
+
+def test_ids_are_fit_for_urls() -> None:
+    """An id that n8n assigns is taken as it is; one that would change in a URL is refused."""
+    assert load_settings({"N8N_RUNNERS_ID": "V1StGXR8_Z5jdHi6B-myT"}).runner_id == "V1StGXR8_Z5jdHi6B-myT"
+    assert load_settings({}).runner_id == ""
+    for wrong in ("a b", "a/b", "ä", "x" * 101):
+        (problem,) = problems(N8N_RUNNERS_ID=wrong)
+        assert problem.startswith("N8N_RUNNERS_ID=")
 
 
 def test_every_wrong_variable_is_named() -> None:
@@ -260,6 +270,7 @@ def test_unknown_names_get_the_nearest_known_one() -> None:
             "N8N_RUNNERS_MAX_CONCURENCY": "7",
             "REPTARIUM_QUUX": "1",
             "N8N_RUNNERS_MODE": "external",
+            "N8N_RUNNERS_HIDE_TASK_OFFER_LOGS": "true",
             "N8N_LOG_LEVEL": "debug",
             "HOME": "/home/me",
         }
@@ -277,10 +288,12 @@ def test_oddities_are_warned_of() -> None:
             "N8N_RUNNERS_EXTERNAL_ALLOW": "python-dateutil",
             "REPTARIUM_WORKER_UIDS": "20000-20001",
             "REPTARIUM_MAX_RESULT": "2GiB",
+            "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS": "false",
         }
     )
     text = "\n".join(settings.warnings)
-    assert len(settings.warnings) == 3
+    assert len(settings.warnings) == 4
+    assert "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS=false has no effect" in text
     assert "'python-dateutil' can't be an import name" in text
     assert "2 ids for up to 10 workers" in text
     assert "REPTARIUM_MAX_RESULT is above" in text

@@ -143,8 +143,11 @@ def test_launcher_starts_us_with_the_originals_flags() -> None:
 
 
 def test_launcher_hands_on_every_setting() -> None:
-    """Each variable of the table gets through, but for those that the launcher sets and the shared secret."""
+    """Each variable of the table gets through, but for those that the launcher sets and the shared secret.
+
+    Neither does an id, which would be the JavaScript runner's as well.
+    """
     allowed = launcher_python()["allowed-env"]
     assert len(set(allowed)) == len(allowed)
     assert set(allowed) - NAMES == {"PATH", "TZ"}
-    assert set(allowed) & NAMES == NAMES - LAUNCHERS_OWN - {"N8N_RUNNERS_AUTH_TOKEN"}
+    assert set(allowed) & NAMES == NAMES - LAUNCHERS_OWN - {"N8N_RUNNERS_AUTH_TOKEN", "N8N_RUNNERS_ID"}
