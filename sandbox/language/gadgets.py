@@ -118,7 +118,7 @@ def _checked_enum_names(names: Any) -> list[Any]:
         names = names.items()
     checked: list[Any] = []
     for item in names:
-        pair = item if type(item) is str else tuple(item)
+        pair = item if isinstance(item, str) else tuple(item)
         _checked_member_name(pair if isinstance(pair, str) else pair[0])
         checked.append(pair)
     return checked
