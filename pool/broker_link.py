@@ -32,10 +32,12 @@ from pool.messages import (
 from pool.rpc import RpcRouter
 from pool.session import (
     AT_CAPACITY,
+    OFFER_EXPIRED,
     Action,
     Deliver,
     Drained,
     Kill,
+    Lapsed,
     Log,
     Release,
     Reserve,
@@ -61,6 +63,9 @@ _OUTCOMES: dict[OutcomeKind, str] = {
     "memory": "memory",
     "cancelled": "cancelled",
     "crash": "lost",
+    "disconnected": "lost",
+    "shutdown": "lost",
+    "fault": "failed",
 }
 
 
@@ -135,7 +140,7 @@ class BrokerLink:
     def abort(self, reason: str) -> None:
         """Kill every task; each is still answered."""
         for execution in list(self._executions.values()):
-            execution.kill(reason)
+            execution.kill(reason, "shutdown")
 
     async def aclose(self) -> None:
         """Write what was said, then close the connection."""
@@ -263,9 +268,11 @@ class BrokerLink:
     def _act(self, action: Action) -> None:
         match action:
             case Send(message):
-                if isinstance(message, RunnerTaskRejected) and message.reason == AT_CAPACITY:
-                    self.turned_away_at = trio.current_time()
-                    self._runner.metrics.offers("rejected")
+                if isinstance(message, RunnerTaskRejected):
+                    if message.reason == AT_CAPACITY:
+                        self.turned_away_at = trio.current_time()
+                    if message.reason != OFFER_EXPIRED:  # the session says Lapsed of those
+                        self._runner.metrics.offers("rejected")
                 elif isinstance(message, RunnerTaskOffer):
                     self._runner.metrics.offers("sent")
                 if self._connection is not None:
@@ -282,10 +289,13 @@ class BrokerLink:
                     ended.release()
             case Kill(task_id, reason):
                 if (ended := self._executions.get(task_id)) is not None:
-                    ended.kill(cancelled(reason).message)
+                    lost = self._session is not None and self._session.state == "closed"
+                    ended.kill(cancelled(reason).message, "disconnected" if lost else "cancelled")
             case Deliver(_, _, message):
                 if self._router is not None:
                     self._router.deliver(message)
+            case Lapsed(offers):
+                self._runner.metrics.offers("expired", offers)
             case Log(level, event, fields):
                 getattr(log, level)(event, broker=self.uri, **fields)
             case Drained():
@@ -347,7 +357,6 @@ class BrokerLink:
             # a fault of ours must not take the runner, nor the answer, with it
             log.exception("the task failed through a fault of the runner", task=execution.task_id)
             self._runner.reporter.report(error, part="execution")
-            execution.report.kind = "crash"
             return TaskErrorData(
                 message="The task failed through a fault of the runner",
                 description=f"{type(error).__name__}; its log has the details.",

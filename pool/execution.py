@@ -38,7 +38,10 @@ STATUS_WAIT = 0.5
 #: Workers that die between two tasks are replaced; this many in a row is a fault to report.
 ATTEMPTS = 3
 
-OutcomeKind = Literal["done", "error", "timeout", "cancelled", "memory", "violation", "crash", "refused"]
+#: What ends a task from outside: n8n, a lost connection, our own end.
+KilledBy = Literal["cancelled", "disconnected", "shutdown"]
+#: ``fault`` is our own; ``crash`` the worker's or the zygote's death.
+OutcomeKind = Literal["done", "error", "timeout", "memory", "violation", "crash", "refused", "fault"] | KilledBy
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +86,7 @@ class Execution:
         self._scope = trio.CancelScope()
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
+        self._killed_by: KilledBy = "cancelled"
         self._released = False
         self._console_left = limits.max_console
         self.accepted = time.perf_counter()
@@ -104,12 +108,12 @@ class Execution:
         """Seconds from the accepted offer to the settings."""
         return self.started - self.accepted
 
-    def kill(self, reason: str) -> None:
+    def kill(self, reason: str, by: KilledBy = "cancelled") -> None:
         """Kill the worker at once; :meth:`run` returns an error that gives ``reason``."""
         if self._killed_for is None:
-            self._killed_for = reason
+            self._killed_for, self._killed_by = reason, by
         if self.worker is not None:
-            self.worker.kill(reason)
+            self.worker.kill(self._killed_by)
         self._scope.cancel()
 
     def release(self) -> None:
@@ -123,7 +127,11 @@ class Execution:
         try:
             with self._scope:
                 outcome = await self._run()
+        except Exception:
+            self.report.kind = "fault"
+            raise
         finally:
+            self.report.duration = time.perf_counter() - self.started if self.started else 0.0
             self._router.close_task(self.task_id)
             if self.worker is not None:
                 if self.settings is None and self._killed_for is None:
@@ -134,8 +142,7 @@ class Execution:
             if self._released:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
-            self.report.kind = "cancelled"
-        self.report.duration = time.perf_counter() - self.started if self.started else 0.0
+            self.report.kind = self._killed_by
         return outcome
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
@@ -324,10 +331,10 @@ class Execution:
                 message="The sandbox was restarted while the task ran",
                 description="The zygote process died and took its workers with it. Run the task again.",
             )
-        if worker.killed_for is not None and worker.killed_for != "shutdown":
-            return TaskErrorData(message=worker.killed_for)
+        if self._killed_for is not None:
+            return TaskErrorData(message=self._killed_for)
         if worker.status is None and not worker.exited.is_set():
-            worker.kill("silent")  # it closed its socket and lives on
+            worker.kill("violation")  # it closed its socket and lives on
             return TaskErrorData(message="The task's worker closed its connection without a result")
         number = int(signal.SIGKILL) if worker.status is None else worker.status & 0x7F
         words: str = {

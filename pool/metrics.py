@@ -27,11 +27,28 @@ from prometheus_client import (
 from pool import __version__
 
 OUTCOMES = ("done", "error", "timeout", "memory", "cancelled", "lost", "failed")
-"""How a task ends: `error` is the user code's own error; `lost` = its worker or zygote died or the broker
-went away; `failed` = our own fault. `timeout`, `memory` and `cancelled` as they say."""
+"""How a task ends: `error` is the user code's own error; `lost` = its worker or zygote died, the broker went
+away, or the runner shut down before it had ended; `failed` = our own fault. `timeout`, `memory` and
+`cancelled` as they say."""
 WORKER_STATES = ("starting", "parked", "reserved", "busy", "ending")
-KILL_REASONS = ("cancelled", "timeout", "memory", "output", "protocol", "disconnected", "shutdown", "retired")
+KILL_REASONS = (
+    "cancelled",
+    "timeout",
+    "memory",
+    "violation",
+    "disconnected",
+    "shutdown",
+    "zygote",
+    "start",
+    "surplus",
+    "fault",
+)
+"""Why a worker was killed that hadn't ended its task: cancelled by n8n; over its time or memory; it broke the
+protocol between us; its broker's connection was lost; the runner shut down; its zygote died; it didn't get
+ready; one too many was parked; a fault of ours."""
 OFFER_EVENTS = ("sent", "accepted", "expired", "rejected")
+"""What becomes of offers: `expired` ones ran out unused (each is renewed every few seconds) or were answered too
+late; `rejected` ones were answered when their slot was taken or the runner drained."""
 RPC_NAMES = (
     "logNodeOutput",
     "helpers.assertBinaryData",
@@ -236,7 +253,7 @@ class Metrics:
     # --- Offers and brokers
 
     def offers(self, event: str, count: int = 1) -> None:
-        """Offers were `sent`, `accepted`, `expired` or their task `rejected` (OFFER_EVENTS)."""
+        """So many offers met one of OFFER_EVENTS."""
         self._offers[event].inc(count)
 
     def open_offers(self, count: int) -> None:

@@ -43,7 +43,8 @@ queue.
 
 The broker counts an offer's validity from its arrival and its accept needs time to reach us, so
 an offer is honoured for ``IN_TRANSIT`` seconds longer than it was announced. After that, and for offers
-that were never made or were already accepted, the answer is "offer expired".
+that were never made or were already accepted, the answer is "offer expired". ``Lapsed`` says once of each
+offer that it came to nothing; of those that stand when the session drains or ends, nothing is said.
 
 **Draining** (asked for by the broker or by ourselves) forgets all offers; accepts that were on their
 way are rejected ("draining"), so that another runner gets the request. What was accepted is finished; then
@@ -81,6 +82,7 @@ from pool.transitions import (
     Drained,
     Event,
     Kill,
+    Lapsed,
     Log,
     Release,
     Reserve,
@@ -97,6 +99,7 @@ __all__ = [
     "Deliver",
     "Drained",
     "Kill",
+    "Lapsed",
     "Log",
     "Release",
     "Reserve",
@@ -202,7 +205,7 @@ class RunnerSession:
                     out.append(Log("debug", "repeated registration ignored", {"state": self.state}))
                 self.state = _SESSION[self.state]["registered"]
             case BrokerTaskOfferAccept(task_id, offer_id):
-                reason = self._use_offer(offer_id, now)
+                reason = self._use_offer(offer_id, now, out)
                 out += self._step(task_id, Event.REFUSE if reason else Event.ACCEPT, reason, now)
             case BrokerTaskSettings(task_id, settings):
                 out += self._step(task_id, Event.SETTINGS, settings, now)
@@ -233,7 +236,11 @@ class RunnerSession:
             if task.state is TaskState.WAITING and task.settings_due <= now:
                 out.append(Log("warning", "no settings in time", {"task_id": quote(task.id)}))
                 out += self._step(task.id, Event.OVERDUE, text, now)
-        self._stale = {offer: expiry for offer, expiry in self._stale.items() if now <= expiry + IN_TRANSIT}
+        lapsed = [offer for offer, expiry in self._stale.items() if now > expiry + IN_TRANSIT]
+        for offer in lapsed:
+            del self._stale[offer]
+        if lapsed:
+            out.append(Lapsed(len(lapsed)))
         for offer, expiry in [*self._offers.items()]:
             if expiry - self._renew_margin <= now:
                 self._replace(offer)
@@ -291,14 +298,17 @@ class RunnerSession:
             self._ended.pop(task_id, None)
         return [*actions]
 
-    def _use_offer(self, offer_id: str, now: float) -> str | None:
+    def _use_offer(self, offer_id: str, now: float, out: list[Action]) -> str | None:
         """The broker has used up an offer. Returns why its task can't be taken, or None."""
         expiry = self._offers.pop(offer_id, None)
         if expiry is None:
             expiry = self._stale.pop(offer_id, None)
         if self.state == "draining":
             return DRAINING
-        if expiry is None or now > expiry + IN_TRANSIT:
+        if expiry is not None and now > expiry + IN_TRANSIT:
+            out.append(Lapsed(1))
+            expiry = None
+        if expiry is None:
             return OFFER_EXPIRED
         return AT_CAPACITY if self.accepted >= self.capacity else None
 

@@ -76,6 +76,12 @@ class Deliver(msgspec.Struct, frozen=True):
     message: BrokerRpcResponse | BrokerTaskDataResponse | BrokerNodeTypes
 
 
+class Lapsed(msgspec.Struct, frozen=True):
+    """So many offers have come to nothing: they ran out, or were answered too late. To be counted."""
+
+    offers: int
+
+
 class Log(msgspec.Struct, frozen=True):
     """Write a log line."""
 
@@ -88,7 +94,7 @@ class Drained(msgspec.Struct, frozen=True):
     """The session is draining and its last task has ended. Comes once."""
 
 
-Action = Send | Reserve | Release | Start | Kill | Deliver | Log | Drained
+Action = Send | Reserve | Release | Start | Kill | Deliver | Lapsed | Log | Drained
 Actions = tuple[Action, ...]
 
 

@@ -47,6 +47,8 @@ FIRST_STARTS = 3
 PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
 #: Layers that a stock container can't have and that nothing depends on.
 OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
+#: What workers are discarded for that have served their task, or died: nobody's kills.
+ENDED = frozenset({"done", "error", "refused", "crash", "died parked"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
 HEALTHY = 3.0
 
@@ -138,8 +140,6 @@ class WorkerPool:
         if worker.state == "dead":
             worker.close_socket()  # it died while a task had it
             return
-        if worker.killed_for is None and self._meter is not None:
-            self._meter.worker_killed(reason)
         worker.kill(reason)
         worker.close_socket()
         worker.state = "discarded"
@@ -330,13 +330,13 @@ class WorkerPool:
                         "a new worker failed", worker=worker.number, reason=bytes(words).decode("utf-8", "replace")
                     )
                     self._hold_off()
-                    self.discard(worker, "failed start")
+                    self.discard(worker, "start")
                 else:
                     self._pause = PAUSE_FIRST
                     self._park(worker)
             return
         log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
-        self.discard(worker, "slow start")
+        self.discard(worker, "start")
 
     def _park(self, worker: Worker) -> None:
         if self._waiting:
@@ -369,6 +369,8 @@ class WorkerPool:
 
     def _forget(self, worker: Worker, status: int | None) -> None:
         self.workers.pop(worker.pid, None)
+        if worker.killed_for is not None and worker.killed_for not in ENDED and self._meter is not None:
+            self._meter.worker_killed(worker.killed_for)
         if worker.state == "parked":
             with contextlib.suppress(ValueError):
                 self._parked.remove(worker)  # or it would count as warm until a lease comes across it

@@ -39,7 +39,7 @@ from pool.messages import (
     TaskSettings,
     Unknown,
 )
-from pool.session import Action, Deliver, Drained, Kill, Log, Release, Reserve, RunnerSession, Send, Start
+from pool.session import Action, Deliver, Drained, Kill, Lapsed, Log, Release, Reserve, RunnerSession, Send, Start
 
 DONE = TaskDoneData(msgspec.Raw(b"null"))
 FAILED = TaskErrorData(message="boom")
@@ -58,7 +58,7 @@ class Broker(RuleBasedStateMachine):
         self.accepted: dict[str, str] = {}  # our ledger: task → "waiting" | "running" | "killed"
         self.over: set[str] = set()  # tasks that nobody may speak of any more
         self.names = 0
-        self.drained = 0
+        self.drained = self.lapsed = 0
         self.stopped = self.lost = self.late = False
         self.hear(BrokerInfoRequest())
         if seed % 10:
@@ -90,6 +90,8 @@ class Broker(RuleBasedStateMachine):
                     self.over.add(task)
                 case Send(RunnerInfo()) | Log():
                     pass
+                case Lapsed(offers):
+                    self.lapsed += offers
                 case Reserve(task):
                     assert task not in self.accepted
                     assert len(self.accepted) < self.capacity, "taken beyond capacity"
@@ -296,6 +298,11 @@ class Broker(RuleBasedStateMachine):
             assert self.session.open_offers + self.session.accepted == max(self.capacity, self.session.accepted)
         else:
             assert self.session.open_offers == 0
+
+    @invariant()
+    def each_offer_lapses_at_most_once(self) -> None:
+        if hasattr(self, "lost"):
+            assert self.lapsed <= len(self.ids) - self.session.open_offers
 
     @invariant()
     def the_broker_is_never_without_an_offer_for_a_free_slot(self) -> None:

@@ -42,6 +42,7 @@ from pool.session import (
     Deliver,
     Drained,
     Kill,
+    Lapsed,
     Log,
     Release,
     Reserve,
@@ -222,7 +223,7 @@ def test_accept_of_an_expired_offer_is_rejected_and_the_slot_offered_again() -> 
     """Even when tick comes late, an offer past its time is not honoured; its slot gets a new one."""
     session = registered()
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.5 + IN_TRANSIT + 0.1)
-    assert unlogged(out)[0] == Send(RunnerTaskRejected("t", "offer expired"))
+    assert unlogged(out)[:2] == [Lapsed(1), Send(RunnerTaskRejected("t", "offer expired"))]
     assert offers(out) == ["o2"]
 
 
@@ -280,7 +281,29 @@ def test_a_replaced_offer_is_forgotten_after_its_time() -> None:
     session = registered()
     session.tick(5.0)
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.5 + IN_TRANSIT + 0.1)
-    assert unlogged(out) == [Send(RunnerTaskRejected("t", "offer expired"))]
+    assert unlogged(out) == [Lapsed(1), Send(RunnerTaskRejected("t", "offer expired"))]
+
+
+def test_offers_that_come_to_nothing_are_told_of_once() -> None:
+    """Replaced offers lapse together once their time and the transit allowance are over; a late answer adds nothing."""
+    session = registered(2)
+    assert Lapsed not in map(type, session.tick(5.0))  # o1, o2 → o3, o4
+    session.receive(BrokerTaskOfferAccept("t", "o1"), 5.1)  # one of them was used in time
+    out = session.tick(5.5 + IN_TRANSIT + 0.1)
+    # o2, and whichever of o3 and o4 stepped back for o1, which still stands
+    assert [action for action in out if isinstance(action, Lapsed)] == [Lapsed(1)]
+    late = session.receive(BrokerTaskOfferAccept("u", "o2"), 7.0)
+    assert unlogged(late) == [Send(RunnerTaskRejected("u", "offer expired"))]
+    out = session.tick(20.0)
+    assert [action for action in out if isinstance(action, Lapsed)] == [Lapsed(1)]
+
+
+def test_offers_that_stand_at_the_end_did_not_lapse() -> None:
+    """Neither a drain nor a lost connection lets offers lapse."""
+    session = registered(2)
+    assert Lapsed not in map(type, session.drain(1.0))
+    assert Lapsed not in map(type, session.tick(60.0))
+    assert Lapsed not in map(type, registered(2).disconnected())
 
 
 def test_a_stale_offer_is_good_for_one_task_too() -> None:
