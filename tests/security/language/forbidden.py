@@ -22,8 +22,11 @@ from sandbox.language import guards, hardening, modules, stdlib
 from sandbox.language import policy as rules
 from sandbox.language.walk import GETATTR
 
-#: Builtins that user code has only in guarded form, besides those that it never has.
-_GUARDED_BUILTINS = "getattr setattr delattr hasattr vars dir type __import__ __build_class__".split()
+#: Builtins that user code never has, or only in guarded form.
+_BUILTINS = (
+    "eval exec compile open input breakpoint globals locals exit quit help license credits copyright "
+    "getattr setattr delattr hasattr vars dir type __import__ __build_class__"
+).split()
 
 #: Modules behind refused ones, and the interpreter's own: nothing that runs in them is for tasks.
 _PRIVATE_MODULES = frozenset(
@@ -116,7 +119,7 @@ def _by_identity(loaded: int, facades: int) -> tuple[dict[int, str], list[object
         found.setdefault(id(value), why)
         kept.append(value)
 
-    for name in (*rules.DENIED_BUILTINS, *_GUARDED_BUILTINS):
+    for name in _BUILTINS:
         if hasattr(builtins, name):
             add(getattr(builtins, name), f"the builtin {name}")
     for kind in _CONSTRUCTORS:

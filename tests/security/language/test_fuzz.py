@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import pytest
 from forbidden import walk, why_forbidden
-from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants, objects, programs
+from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants, objects, program, statement_lists
 from hypothesis import HealthCheck, given, settings
 
 from sandbox.console import StderrTail
@@ -33,7 +33,7 @@ from sandbox.language import PolicyViolation, compile_task, hardening, make_name
 #: Programs of a search that somebody asked for; 0 for the fixed profile.
 SEARCH = int(os.environ.get("REPTARIUM_FUZZ", "0"))
 PROFILE = settings(
-    max_examples=SEARCH or 150,
+    max_examples=SEARCH or 100,
     derandomize=not SEARCH,
     database=None,
     deadline=None,
@@ -186,10 +186,14 @@ def problem(source: str) -> str | None:
 
 
 @PROFILE
-@given(programs)
-def test_hostile_programs(source: str) -> None:
-    """A hostile program is refused or gets hold of nothing."""
-    assert problem(source) is None
+@given(statement_lists)
+def test_hostile_programs(statements: list[str]) -> None:
+    """Hostile statements are refused or get hold of nothing, even in company."""
+    wrong = problem(program(statements))
+    for statement in statements if wrong else ():
+        alone = problem(program([statement]))
+        assert alone is None
+    assert wrong is None
 
 
 @PROFILE
