@@ -1,0 +1,84 @@
+"""``numpy.load`` reads pickles and files; so do its relatives, and they write."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from programs import NO_SETTING, Attack, at_compile, by_id, check
+
+from sandbox.language import RefusedImport
+
+numpy = pytest.importorskip("numpy")
+
+FILES = f"tasks have no files. {NO_SETTING}"
+STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+ARRAY = f"the attribute 'dump' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
+WITHHELD = f"is not allowed: it is withheld. {NO_SETTING}"
+CALLS = {
+    "load": "np.load(path, allow_pickle=True)",
+    "load_from_memory": "np.load(memory, allow_pickle=True)",
+    "load_by_name": "getattr(np, 'load')(memory, allow_pickle=True)",
+    "load_mapped": "np.load(path, mmap_mode='r')",
+    "save": "np.save(path, np.zeros(1))",
+    "save_to_memory": "np.save(memory, np.zeros(1))",
+    "savez": "np.savez(path, np.zeros(1))",
+    "savez_compressed": "np.savez_compressed(path, np.zeros(1))",
+    "savetxt": "np.savetxt(path, np.zeros(1))",
+    "fromfile": "np.fromfile(path)",
+    "fromregex": "np.fromregex(path, 'a', [('a', int)])",
+    "memmap": "np.memmap(path)",
+}
+ATTACKS = {
+    "loadtxt": Attack("reached.append(np.loadtxt(path))", f"numpy.loadtxt {STREAMS}"),
+    "loadtxt_of_a_text_that_reads": Attack("class P(str):\n    def read(self): return ''\nreached.append(np.loadtxt(P(path)))", f"numpy.loadtxt {STREAMS}"),
+    "loadtxt_of_a_path_that_reads": Attack("class P:\n    def read(self): return ''\n    def __fspath__(self): return path\nreached.append(np.loadtxt(P()))", f"numpy.loadtxt {STREAMS}"),
+    "genfromtxt": Attack("reached.append(np.genfromtxt(path))", f"numpy.genfromtxt {STREAMS}"),
+    "genfromtxt_of_a_url": Attack("reached.append(np.genfromtxt('http://127.0.0.1:9/'))", f"numpy.genfromtxt {STREAMS}"),
+    "dump": Attack("reached.append(np.zeros(1).dump(path))", ARRAY),
+    "dump_by_name": Attack("reached.append(getattr(np.zeros(1), 'dump')(path))", ARRAY),
+    "dump_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('dump', path)(np.zeros(1)))", ARRAY),
+    "dump_of_a_masked_array": Attack("reached.append(np.ma.zeros(1).dump(path))", ARRAY),
+    "dump_by_pattern": at_compile("match np.zeros(1):\n    case np.ndarray(dump=d): reached.append(d(path))", "the attribute 'dump' in a class pattern is not allowed"),
+    "tofile": at_compile("reached.append(np.zeros(1).tofile(path))", "the attribute 'tofile' is not allowed"),
+    "tofile_by_name": Attack("reached.append(getattr(np.zeros(1), 'to' + 'file')(path))", f"the attribute 'tofile' is not allowed: it belongs to the interpreter. {NO_SETTING}"),
+    "reduce": at_compile("reached.append(np.zeros(1).__reduce__()[0])", "the attribute '__reduce__' is not allowed"),
+    "setstate": at_compile("np.zeros(1).__setstate__((1, (1,), np.dtype('O'), False, [1]))", "the attribute '__setstate__' is not allowed"),
+    "data_source": Attack("reached.append(np.DataSource(path))", "module 'numpy' has no attribute 'DataSource'", AttributeError),
+    "npyio": Attack("reached.append(np.lib.npyio)", "module 'numpy.lib' has no attribute 'npyio'", AttributeError),
+    "npyio_imported": Attack("from numpy.lib.npyio import NpzFile\nreached.append(NpzFile)", f"import of 'numpy.lib.npyio' {WITHHELD}", RefusedImport),
+    "format": Attack("reached.append(np.lib.format.read_array(memory, allow_pickle=True))", "module 'numpy.lib' has no attribute 'format'", AttributeError),
+    "format_imported": Attack("import numpy.lib.format as f\nreached.append(f.read_array)", f"import of 'numpy.lib.format' {WITHHELD}", RefusedImport),
+    "format_from": Attack("from numpy.lib import format\nreached.append(format)", "cannot import name 'format' from 'numpy.lib'", RefusedImport),
+    "private_implementation": at_compile("import numpy.lib._npyio_impl as n\nreached.append(n)", "import of 'numpy.lib._npyio_impl' is not allowed"),
+    "multiarray": at_compile("import numpy._core.multiarray as m\nreached.append(m)", "import of 'numpy._core.multiarray' is not allowed"),
+}  # fmt: skip
+
+
+def pickled() -> io.BytesIO:
+    """An object array as ``numpy.save`` writes it: a pickle."""
+    memory = io.BytesIO()
+    numpy.save(memory, numpy.array([{}], dtype=object), allow_pickle=True)
+    memory.seek(0)
+    return memory
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_function(call: str, tmp_path: Path) -> None:
+    """The function says that there are no files."""
+    name = CALLS[call].partition("(")[0].removeprefix("np.")
+    name = "load" if name == "getattr" else name
+    program = f"import numpy as np\nreached.append({CALLS[call]})"
+    check(Attack(program, f"numpy.{name} is not allowed: {FILES}"), path=str(tmp_path / "file"), memory=pickled())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("attack", by_id(ATTACKS))
+def test_other_ways(attack: Attack, tmp_path: Path) -> None:
+    """Methods of arrays, text readers, and the modules behind them."""
+    secret = tmp_path / "secret"
+    secret.write_text("1\n")
+    program = f"import numpy as np\n{attack.program}"
+    check(attack._replace(program=program), path=str(secret), memory=pickled())
+    assert secret.read_text() == "1\n"
