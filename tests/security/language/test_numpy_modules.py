@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, check
 
 from sandbox.language import RefusedImport
 
