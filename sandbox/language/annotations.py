@@ -29,6 +29,8 @@ def annotation_refusal(text: str) -> str | None:
             if not is_plain(node.attr):  # nothing looks at the object here
                 kind = "name" if is_dunder(node.attr) else "attribute"
                 return f"the {kind} '{node.attr}' in an annotation is not allowed"
+            if not isinstance(node.value, (ast.Name, ast.Attribute)):
+                return f"the annotation {text!r} is not allowed: it must be a type's name, not an expression"
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             continue
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):

@@ -41,17 +41,9 @@ def interpreter_import(name: str, *_: object) -> None:
 
 
 def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
-    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass.
-
-    A ``__getattr__`` of the class is asked for no attribute of the interpreter's: C code asks instances for
-    some (numpy for ``__array_interface__``, an address) and believes the answer.
-    """
+    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass."""
     guards.refuse_metaclasses(bases)
-    made = builtins.__build_class__(function, name, *bases, **keywords)
-    answer = vars(made).get("__getattr__") if isinstance(made, type) else None
-    if answer is not None:
-        type.__setattr__(made, "__getattr__", guards.modest_getattr(answer))
-    return made
+    return builtins.__build_class__(function, name, *bases, **keywords)
 
 
 @lru_cache(maxsize=64)
@@ -76,5 +68,6 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         walk.IMPORT: imports.import_,
         walk.IMPORT_FROM: imports.import_from,
         walk.MATCH_CLASS: guards.match_class,
+        walk.GETATTR_HOOK: guards.modest_getattr,
     }
     return table

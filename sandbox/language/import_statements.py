@@ -17,6 +17,8 @@ class ImportStatements(Walk):
         if refusal is None:
             return True
         why, setting = refusal
+        if setting and self._optional:  # a list may allow it elsewhere; the importer asks again at run time
+            return True
         self.refuse(node, f"import of '{module}' is not allowed", why, setting)
         return False
 

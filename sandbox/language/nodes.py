@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 
 PLAIN = """
-    Module Expr Assign Return Delete If While For With Raise Try Assert Pass Break Continue BoolOp BinOp
+    Module Expr Return Delete If While For With Raise Assert Pass Break Continue BoolOp BinOp
     UnaryOp IfExp Dict Set Compare FormattedValue JoinedStr TemplateStr Interpolation Starred Subscript
     Slice List Tuple Constant withitem match_case MatchSingleton MatchSequence MatchOr Load Store Del
     And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd
     USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
 """.split()
 _CHECKED = """
-    Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
+    Assign Try Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
     GeneratorExp comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield
     YieldFrom AnnAssign AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias
     TypeVar ParamSpec TypeVarTuple

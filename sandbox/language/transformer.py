@@ -15,7 +15,9 @@ from sandbox.language.formats import format_refusal
 from sandbox.language.import_statements import ImportStatements
 from sandbox.language.nodes import PLAIN
 from sandbox.language.patterns import Patterns
-from sandbox.language.walk import DUNDER_IMPORT, GETATTR, LOAD, attribute_advice, located
+from sandbox.language.walk import DUNDER_IMPORT, GETATTR, GETATTR_HOOK, LOAD, attribute_advice, located
+
+_IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
 class Transformer(Patterns, ImportStatements):
@@ -39,6 +41,21 @@ class Transformer(Patterns, ImportStatements):
         ):
             self.refuse(node, f"the name '{name}' is not allowed", "it belongs to the interpreter")
         return node
+
+    def _assign(self, node: ast.Assign) -> ast.AST:
+        if self._scopes[-1] == "class":
+            hooks = [target for target in node.targets if isinstance(target, ast.Name) and target.id == "__getattr__"]
+            if hooks:
+                self._hooks.update(map(id, hooks))
+                self._children(node)
+                node.value = self._guarded_hook(node.value)
+                return node
+        return self._children(node)
+
+    def _guarded_hook(self, value: ast.expr) -> ast.expr:
+        """``value`` as a class's ``__getattr__``: numpy asks instances for addresses, and believes the answer."""
+        guard = ast.Name(GETATTR_HOOK, LOAD)
+        return located(ast.Call(guard, [value], []), value, guard)
 
     def _augmented(self, node: ast.AugAssign) -> ast.AST:
         if isinstance(node.target, ast.Name):
@@ -116,8 +133,14 @@ class Transformer(Patterns, ImportStatements):
         return node
 
     def _function(self, node: ast.FunctionDef) -> ast.AST:
+        hook = self._scopes[-1] == "class" and node.name == "__getattr__"
+        if hook:
+            self._hooks.add(id(node))
         self._bind(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+        if hook:
+            guard = ast.Name(GETATTR_HOOK, LOAD)
+            node.decorator_list.insert(0, ast.copy_location(guard, node))
         self._type_parameters(node)
         self._arguments(node.args)
         node.returns = self._annotation(node.returns)
@@ -241,9 +264,24 @@ class Transformer(Patterns, ImportStatements):
         self.nonlocal_names.update(node.names)
         return node
 
+    def _try(self, node: ast.Try) -> ast.AST:
+        """An import in it may be left to run time, where its refusal is the ImportError that the program expects."""
+        expected = any(map(_expects_import_error, node.handlers))
+        self._optional += expected
+        node.body = self._block(node.body)
+        self._optional -= expected
+        node.handlers = [self.visit(handler) for handler in node.handlers]
+        node.orelse, node.finalbody = self._block(node.orelse), self._block(node.finalbody)
+        return node
+
     def _handler(self, node: ast.ExceptHandler) -> ast.AST:
         self._bind(node, node.name)
         return self._children(node)
+
+
+def _expects_import_error(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(kind is None or (isinstance(kind, ast.Name) and kind.id in _IMPORT_ERRORS) for kind in kinds)
 
 
 def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
@@ -256,7 +294,7 @@ def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
         "DictComp": t._comprehension_expression, "GeneratorExp": t._comprehension_expression,
         "NamedExpr": t._walrus, "Import": t._import, "ImportFrom": t._import_from, "ExceptHandler": t._handler,
         "Global": t._global, "Nonlocal": t._nonlocal, "Yield": t._yield, "YieldFrom": t._yield,
-        "AugAssign": t._augmented, "MatchValue": t._pattern_value,
+        "Assign": t._assign, "AugAssign": t._augmented, "Try": t._try, "MatchValue": t._pattern_value,
         "AnnAssign": t._annotated, "Match": t._match, "MatchClass": t._match_class,
         "MatchMapping": t._match_capture, "MatchStar": t._match_capture, "MatchAs": t._match_capture,
         "TypeAlias": t._type_alias, "TypeVar": t._type_parameter, "ParamSpec": t._type_parameter,

@@ -23,6 +23,7 @@ IMPORT = "guard import"
 IMPORT_FROM = "guard import from"
 MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
+GETATTR_HOOK = "guard getattr hook"
 TASK = "guard task"
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
@@ -54,6 +55,8 @@ class Walk(RestrictingNodeTransformer):
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []
         self._scopes: list[str] = ["task"]
+        self._hooks: set[int] = set()  # nodes that bind __getattr__ to what is guarded
+        self._optional = 0  # within a try that expects an import to fail
         self._line = 1
         self._unguarded: str | None = None  # set where a guard cannot be put
 
@@ -133,6 +136,8 @@ class Walk(RestrictingNodeTransformer):
             self.task_names.add(name)
         if rules.is_dunder(name):
             if innermost == "class" and name in rules.DEFINABLE:
+                if name == "__getattr__" and id(node) not in self._hooks:
+                    self.refuse(node, "binding the name '__getattr__' this way is not allowed", "use def, or =")
                 return
             if innermost == "task" and name in ("__version__", "__author__"):
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.security.language.programs import Attack, by_id, check, check_nothing_reached
+from tests.security.language.programs import Attack, at_compile, by_id, check, check_nothing_reached
 
 ATTACKS = {
     "an address for numpy": Attack(
@@ -60,5 +60,48 @@ def test_ordinary_names_are_asked_for() -> None:
         assert (Child().colour, Child()._size, getattr(Child(), 'x')) == ('COLOUR', '_SIZE', 'X')
         copy.copy(Child())
         assert not hasattr(Child(), '__array_struct__')
+        """
+    )
+
+
+BOUND_OTHERWISE = {
+    "for": "for __getattr__ in hooks: pass",
+    "with": "with hooks as __getattr__: pass",
+    "unpacking": "__getattr__, other = hooks",
+    "walrus": "(__getattr__ := hooks)",
+    "annotated": "__getattr__: object = hooks",
+    "import": "from json import loads as __getattr__",
+    "class": "class __getattr__: pass",
+    "match": "match hooks:\n        case __getattr__: pass",
+    "except": "try: pass\n    except KeyError as __getattr__: pass",
+}
+
+
+@pytest.mark.parametrize("form", BOUND_OTHERWISE)
+def test_bound_in_a_way_that_no_guard_sees(form: str) -> None:
+    """A def or a plain assignment is guarded where it stands; other forms are refused."""
+    message = "binding the name '__getattr__' this way is not allowed"
+    check(at_compile(f"hooks = [1]\nclass A:\n    {BOUND_OTHERWISE[form]}", message))
+
+
+def test_hooks_are_guarded_before_the_class_is_made() -> None:
+    """`__set_name__` and `__init_subclass__` see instances while the class statement is still running."""
+    check_nothing_reached(
+        """
+        class Early:
+            def __set_name__(self, owner, name):
+                if hasattr(owner(), '__array_interface__'):
+                    reached.append(owner)
+        class Base:
+            def __init_subclass__(cls):
+                if hasattr(cls(), '__array_interface__'):
+                    reached.append(cls)
+        class A(Base):
+            early = Early()
+            def __getattr__(self, name): return {}
+        class B(Base):
+            early = Early()
+            __getattr__ = other = lambda self, name: {}
+        assert A().x == B().y == {}
         """
     )
