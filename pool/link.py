@@ -23,6 +23,7 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
 from wsproto.events import TextMessage
+from wsproto.utilities import LocalProtocolError
 
 from pool.messages import BrokerMessage, RunnerMessage, encode
 
@@ -339,16 +340,22 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
         # trio-websocket reports a refused handshake from its reader task, hence in a group
         if opened:
             # a LinkError of the block comes out as it is: in a group, nobody would know it for a lost connection
-            lost, rest = error.split(LinkError) if isinstance(error, BaseExceptionGroup) else (None, error)
+            ends = (LinkError, LocalProtocolError)
+            lost, rest = error.split(ends) if isinstance(error, BaseExceptionGroup) else (None, error)
             if lost is None or rest is not None:
                 raise
-            raise _innermost(lost) from None
+            raise _end(lost) from None
         raise _explained(uri, error) from None
 
 
-def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
-    return _innermost(first) if isinstance(first, BaseExceptionGroup) else first
+    if isinstance(first, BaseExceptionGroup):
+        return _end(first)
+    if isinstance(first, LocalProtocolError):
+        # trio-websocket's reader would answer a ping that comes after our close frame, and wsproto forbids it
+        return LinkError("the broker went on while the connection was being closed")
+    return first
 
 
 async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:

@@ -129,6 +129,8 @@ async def one_runner(
     """A broker and one registered runner with ``workers`` parked workers; what it consists of."""
     given = {"N8N_RUNNERS_MAX_CONCURRENCY": str(workers), "N8N_RUNNERS_STDLIB_ALLOW": "time"}
     given |= {"REPTARIUM_LOG_LEVEL": "error", **environ}
+    # a machine under load may take longer than n8n's two seconds to accept a thousand tasks
+    config = config or BrokerConfig(accept_timeout=PATIENCE)
     async with open_site("own", command, environ=given, config=config) as site:
         await until(lambda: len(idle(site)) == workers, "the pool is warm")
         yield Whole(site)

@@ -1,0 +1,52 @@
+"""The end of a connection as a broker may make it: whatever comes after our close frame ends nothing else."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
+from wsproto.frame_protocol import FrameProtocol
+
+from pool.link import LinkError, connect
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+async def serve(stream: trio.SocketStream, *, afterwards: list[Ping | TextMessage]) -> None:
+    """A broker that goes on with ``afterwards`` when it has read the close frame, and answers that at last."""
+    server = WSConnection(ConnectionType.SERVER)
+    # after a close frame wsproto sends nothing but its answer, so what follows is made by a codec of its own
+    codec = FrameProtocol(client=False, extensions=[])
+    with suppress(trio.BrokenResourceError):
+        async for data in stream:
+            server.receive_data(data)
+            for event in server.events():
+                if isinstance(event, Request):
+                    await stream.send_all(server.send(AcceptConnection()))
+                elif isinstance(event, CloseConnection):
+                    for late in afterwards:
+                        if isinstance(late, Ping):
+                            await stream.send_all(codec.ping(late.payload))
+                        else:
+                            await stream.send_all(codec.send_data(late.data, fin=True))
+                    await stream.send_all(server.send(event.response()))
+
+
+@pytest.mark.parametrize("afterwards", [[], [Ping(b"x")], [TextMessage("{}")], [TextMessage("{}"), Ping(b"x")]])
+async def test_broker_that_goes_on_while_we_close(afterwards: list[Ping | TextMessage]) -> None:
+    """A ping that crosses our close frame is a lost connection at worst, and no fault of the runner."""
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            handler = partial(serve, afterwards=afterwards)
+            (listener,) = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
+            port = listener.socket.getsockname()[1]
+            try:
+                async with connect(f"http://127.0.0.1:{port}", "/runners", "r", "grant", 2**20) as connection:
+                    await connection.aclose()
+            except LinkError as error:
+                assert "being closed" in str(error)  # noqa: PT017
+            nursery.cancel_scope.cancel()
