@@ -54,6 +54,8 @@ log = structlog.get_logger("pool.broker_link")
 
 #: A connection that lasted this long (seconds) starts the backoff anew.
 LASTING = 2.0
+#: How long a broker whose address is gone may take to read the last results, in seconds.
+LEAVING = 10.0
 _OUTCOMES: dict[OutcomeKind, str] = {
     "done": "done",
     "error": "error",
@@ -132,6 +134,11 @@ class BrokerLink:
         else:
             self._scope.cancel()
 
+    @property
+    def retired(self) -> bool:
+        """Whether the broker's address is gone."""
+        return self._retired
+
     def retire(self) -> None:
         """The broker's address is gone: finish what runs, don't come back."""
         self._retired = True
@@ -176,7 +183,8 @@ class BrokerLink:
                     problem = str(error)
                 except LinkError as error:
                     problem = str(error)
-                self._runner.metrics.broker_lost(self.uri)
+                if not self._retired:
+                    self._runner.metrics.broker_lost(self.uri)
                 if self._ending():
                     return None
                 if self._settings.auth_token is None:
@@ -301,7 +309,14 @@ class BrokerLink:
             case Drained():
                 log.info("drained: no task is left", broker=self.uri)
                 if self._retired:
-                    self._scope.cancel()
+                    assert self._nursery is not None
+                    self._nursery.start_soon(self._leave)
+
+    async def _leave(self) -> None:
+        """The last word to a broker whose address is gone: what was said is written first."""
+        with trio.move_on_after(LEAVING):
+            await self.aclose()
+        self._scope.cancel()
 
     def _reserve(self, task_id: str) -> None:
         assert self._router is not None

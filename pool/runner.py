@@ -216,6 +216,8 @@ class Runner:
         finally:
             if link in self.links:
                 self.links.remove(link)
+            if link.retired and all(other.uri != link.uri for other in self.links):
+                self.metrics.broker_forgotten(link.uri)
             self.share_capacity()
         if status is not None:
             self.shutdown(status)
@@ -242,7 +244,6 @@ class Runner:
                     known[address] = self._add_link(address, nursery)
                 for address in known.keys() - wanted:
                     known.pop(address).retire()
-                    self.metrics.broker_forgotten(address)
             await trio.sleep(RESOLVE_INTERVAL)
 
     @property
