@@ -340,7 +340,7 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
         # trio-websocket reports a refused handshake from its reader task, hence in a group
         if opened:
             # a LinkError of the block comes out as it is: in a group, nobody would know it for a lost connection
-            ends = (LinkError, LocalProtocolError)
+            ends = (LinkError, LocalProtocolError, ConnectionClosed)
             lost, rest = error.split(ends) if isinstance(error, BaseExceptionGroup) else (None, error)
             if lost is None or rest is not None:
                 raise
@@ -352,8 +352,9 @@ def _end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
         return _end(first)
-    if isinstance(first, LocalProtocolError):
-        # trio-websocket's reader would answer a ping that comes after our close frame, and wsproto forbids it
+    if isinstance(first, LocalProtocolError | ConnectionClosed):
+        # of trio-websocket's reader: it would answer a ping that comes after our close frame, which wsproto
+        # forbids, or a frame that is none, when nothing can be sent any more
         return LinkError("the broker went on while the connection was being closed")
     return first
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from contextlib import suppress
 from functools import partial
 
@@ -34,6 +36,33 @@ async def serve(stream: trio.SocketStream, *, afterwards: list[Ping | TextMessag
                         else:
                             await stream.send_all(codec.send_data(late.data, fin=True))
                     await stream.send_all(server.send(event.response()))
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_broker_that_breaks_the_protocol(reset: bool) -> None:
+    """A frame that is none ends the connection, whether or not our word about it can still be sent."""
+
+    async def babble(stream: trio.SocketStream) -> None:
+        server = WSConnection(ConnectionType.SERVER)
+        with suppress(trio.BrokenResourceError):
+            async for data in stream:
+                server.receive_data(data)
+                for event in server.events():
+                    if isinstance(event, Request):
+                        await stream.send_all(server.send(AcceptConnection()) + b"\xff\xff\xff\xff")
+                        if reset:
+                            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                            return
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, babble, 0, host="127.0.0.1"))
+            port = listener.socket.getsockname()[1]
+            with suppress(LinkError):
+                async with connect(f"http://127.0.0.1:{port}", "/runners", "r", "grant", 2**20) as connection:
+                    async for frame in connection.frames():
+                        raise AssertionError(f"a frame was read: {frame!r}")
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("afterwards", [[], [Ping(b"x")], [TextMessage("{}")], [TextMessage("{}"), Ping(b"x")]])
