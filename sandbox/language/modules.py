@@ -136,6 +136,7 @@ class Importer:
     """The import machinery of one policy: façades by dotted name."""
 
     def __init__(self, policy: LanguagePolicy) -> None:
+        hardening.harden()  # before any façade takes over what it replaces
         gadgets.patch_standard_library()
         self._policy = policy
         self._facades: _Facades = {}

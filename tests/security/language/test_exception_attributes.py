@@ -70,7 +70,7 @@ TRACEBACKS = {
     "extract_tb": Attack("import traceback\nreached.append(traceback.extract_tb)", "module 'traceback' has no attribute 'extract_tb'", AttributeError),
     "traceback_exception": Attack("import traceback\nreached.append(traceback.TracebackException)", "module 'traceback' has no attribute 'TracebackException'", AttributeError),
     "traceback_type": Attack("class C:\n    def __enter__(self): pass\n    def __exit__(self, kind, value, tb): reached.append(type(tb)(None, value, 1, 1))\nwith C(): 1 / 0", "cannot create 'traceback' instances", TypeError),
-    "excepthook": Attack("import sys\nsys.excepthook = lambda *e: reached.append(e)\n1 / 0", "division by zero", ZeroDivisionError),
+    "excepthook": Attack("import sys\nsys.excepthook = lambda *e: reached.append(e)\ntry: 1 / 0\nfinally: del sys.excepthook", "division by zero", ZeroDivisionError),
     "unraisablehook": Attack("import sys\nreached.append(sys.unraisablehook)", "module 'sys' has no attribute 'unraisablehook'", AttributeError),
     "except_star": at_compile("try: 1 / 0\nexcept* ZeroDivisionError as e: reached.append(e)", "except* is not allowed"),
 }  # fmt: skip
