@@ -6,6 +6,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
 from sandbox.language import compile_task, make_namespace, run
+from sandbox.language.policy import DENIED_ATTRIBUTES
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """
@@ -147,13 +148,16 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("name", DUNDERS)
+@pytest.mark.parametrize("name", [*DUNDERS, *sorted(DENIED_ATTRIBUTES)])
 def test_special_attribute_cannot_be_read(name: str) -> None:
     """The name is refused."""
     check(at_compile(f"x = 1\nreached.append(x.{name})", f"the attribute '{name}' is not allowed"))
 
 
-@pytest.mark.parametrize("name", [*DUNDERS, "__class__", "__dict__", "__module__", "__init__", "__eq__", "__slots__"])
+@pytest.mark.parametrize(
+    "name",
+    [*DUNDERS, "__class__", "__dict__", "__module__", "__init__", "__eq__", "__slots__", *sorted(DENIED_ATTRIBUTES)],
+)
 def test_special_attribute_cannot_be_changed(name: str) -> None:
     """Nor can it be assigned, not even those that may be read."""
     check(at_compile(f"class A: pass\nA.{name} = 1", f"changing the attribute '{name}' is not allowed"))

@@ -51,6 +51,11 @@ LEAKS = {
         types.FunctionType,
         "function.__new__ (making code)",
     ),
+    "by_a_python_frame": (
+        "(f := __import__('functools')).singledispatch(f.partial(leaked))(code, {})",
+        types.FunctionType,
+        "function.__new__ (making code)",
+    ),
     "by_map": ("list(map(leaked, [code], [{}]))", types.FunctionType, "function.__new__ (making code)"),
 }
 
