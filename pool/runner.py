@@ -65,7 +65,8 @@ def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfi
         max_result=settings.max_result,
         max_console=settings.max_console,
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
-        environ=task_environment(os.environ, settings) | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
+        environ=task_environment(os.environ, settings),
+        time_zone=os.environ.get("TZ", ""),
         test_hook=test_hook,
     )
 

@@ -185,8 +185,9 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """First control message to the zygote: everything that it and its workers need to know.
 
     ``environ`` is what tasks may see of the runner's environment (empty unless the admin
-    released it). ``task_memory`` and the limits are in bytes. ``test_hook`` exists for the
-    kernel layer's own tests: it is a parameter of the Python API and no setting reaches it.
+    released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
+    limits are in bytes. ``test_hook`` exists for the kernel layer's own tests: it is a parameter of
+    the Python API and no setting reaches it.
     """
 
     language: LanguagePolicy
@@ -195,6 +196,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_result: int = 2**30
     max_console: int = 2**20
     environ: dict[str, str] = {}
+    time_zone: str = ""
     helpers: bool = True
     rpc_max_bytes: int = 256 * 2**20
     test_hook: bool = False

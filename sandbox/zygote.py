@@ -33,6 +33,7 @@ import msgspec
 from sandbox import wire, worker
 from sandbox.kernel import IsolationUnavailable, Prepared, prepare
 from sandbox.language import preload
+from sandbox.language.gadgets import show_environment
 from sandbox.language.sealing import seal
 
 #: Send buffer of a worker's socket in bytes: a large result in few wake-ups (capped by net.core.wmem_max).
@@ -49,6 +50,9 @@ def main() -> int:
     config = msgspec.json.decode(raw, type=wire.ZygoteConfig)
     os.environ.clear()
     os.environ.update(config.environ)
+    if config.time_zone:
+        os.environ["TZ"] = config.time_zone
+    show_environment(config.environ)
     time.tzset()  # reads the zone's file now: it may be out of reach later
     worker.set_name(wire.ZYGOTE_NAME)
 

@@ -17,7 +17,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.language import (
@@ -128,11 +128,20 @@ def _import_module(name: str, package: None = None) -> Any:
     raise NotImplementedError  # replaced by modules.py, which knows the policy
 
 
+_environment: dict[str, str] = {}
+
+
+def show_environment(variables: Mapping[str, str]) -> None:
+    """What ``os.environ`` and ``os.getenv`` show to tasks; nothing unless this was called."""
+    _environment.clear()
+    _environment.update(variables)
+
+
 _REPLACEMENTS: dict[str, dict[str, Any]] = {
     "operator": {"attrgetter": guards.attrgetter, "methodcaller": guards.methodcaller},
     "functools": {"update_wrapper": guards.update_wrapper, "wraps": guards.wraps},
     "importlib": {"import_module": _import_module},
-    "os": {"environ": {}, "getenv": lambda key, default=None: default},
+    "os": {"environ": _environment, "getenv": lambda key, default=None: _environment.get(key, default)},
     "numpy": {
         **{
             name: refusing(f"numpy.{name}", "tasks have no files")

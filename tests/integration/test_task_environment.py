@@ -1,0 +1,54 @@
+"""What tasks see of the runner's environment: nothing, or what the administrator released, never a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+
+from pool.embedded import embedded_runner
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+CODE = """
+import os
+return [dict(os.environ), os.getenv("COLOUR"), os.getenv("COLOUR", "none"), os.environ.get("TZ"), os.getenv("MY_TOKEN")]
+"""
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner's environment."""
+    for name, value in {
+        "COLOUR": "green",
+        "TZ": "Europe/Berlin",
+        "MY_TOKEN": "hush",
+        "LINK": "http://me:pw@db/",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+async def seen(block: str) -> Any:
+    """What a task finds, with N8N_BLOCK_RUNNER_ENV_ACCESS as given."""
+    settings = make_settings({"N8N_BLOCK_RUNNER_ENV_ACCESS": block, "N8N_RUNNERS_AUTH_TOKEN": "secret"})
+    with trio.fail_after(60):
+        async with embedded_runner(settings) as broker:
+            outcome = await broker.submit({"code": CODE, "items": []}).outcome()
+    assert outcome.status == "done", outcome
+    assert outcome.data is not None
+    return json.loads(bytes(outcome.data.result))
+
+
+async def test_nothing_unless_released() -> None:
+    """By default `os.environ` is empty, the time zone's variable included."""
+    assert await seen("true") == [{}, None, "none", None, None]
+
+
+async def test_released_without_secrets() -> None:
+    """Released, it is the runner's environment but for what is or holds a secret."""
+    everything, colour, same, zone, token = await seen("false")
+    assert (colour, same, zone, token) == ("green", "green", "Europe/Berlin", None)
+    assert everything["COLOUR"] == "green"
+    assert not {"MY_TOKEN", "LINK", "N8N_RUNNERS_AUTH_TOKEN"} & everything.keys()
