@@ -264,6 +264,8 @@ class Execution:
             self._console_left = -1
             payload = msgspec.json.encode([truncation_note(self._limits.max_console)])
         await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(bytes(payload)))
+        if self.on_call is not None:
+            self.on_call("logNodeOutput", "success", None)  # nobody answers it
 
     def _done(self, payload: bytes | bytearray) -> TaskDoneData:
         try:

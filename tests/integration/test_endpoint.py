@@ -15,6 +15,7 @@ import trio
 from pool.config import load_settings
 from pool.endpoint import Check, EndpointError, serve_endpoint
 from pool.metrics import Metrics
+from tests.integration.plain_http import get
 
 
 class Health:
@@ -34,21 +35,6 @@ async def endpoint(health: Health, metrics: Metrics, host: str = "127.0.0.1") ->
         (url,) = await nursery.start(serve_endpoint, settings, health, metrics)
         yield url
         nursery.cancel_scope.cancel()
-
-
-async def get(url: str, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-    """One request on a connection of its own."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    stream = await trio.open_tcp_stream(parts.hostname, parts.port)
-    async with stream:
-        await stream.send_all(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = b"".join([chunk async for chunk in stream])
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return int(status.split()[1]), headers, body
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz"])

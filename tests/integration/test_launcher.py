@@ -23,6 +23,7 @@ import trio
 
 from pool.broker import Broker, BrokerConfig, open_broker
 from pool.link import fetch_grant
+from tests.integration.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FILE = Path(__file__).resolve().parents[2] / "deploy" / "launcher" / "n8n-task-runners.json"
@@ -101,14 +102,9 @@ class Launcher:
         """The status of the runner's health server, as soon as it listens."""
         while True:
             try:
-                stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+                return (await get(f"http://127.0.0.1:{self.port}", path))[0]
             except OSError:
                 await trio.sleep(0.02)
-                continue
-            async with stream:
-                await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-                answer = b"".join([chunk async for chunk in stream])
-            return int(answer.split()[1])
 
 
 async def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:

@@ -1,0 +1,285 @@
+"""What a running runner says of itself: health, readiness, metrics, log lines, reports of faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from pool.broker import Broker, BrokerConfig, open_broker
+from pool.execution import Execution
+from pool.metrics import Metrics
+from pool.runner import Runner
+from pool.sentry import Reporter
+from tests.conftest import make_settings
+from tests.integration.plain_http import get
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+TOKEN = "hush-hush"
+LOOP = "print('on')\nwhile True:\n    pass"
+
+
+class Reports(Reporter):
+    """Keeps what would go to Sentry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[tuple[BaseException, dict[str, str]]] = []
+
+    def report(self, error: BaseException, **tags: str) -> None:
+        self.kept.append((error, tags))
+
+
+class Site:
+    """A broker and a runner whose endpoint is on."""
+
+    def __init__(self, broker: Broker, runner: Runner, lines: list[Any], reports: Reports) -> None:
+        self.broker = broker
+        self.runner = runner
+        self.lines = lines
+        self.reports = reports
+
+    @property
+    def url(self) -> str:
+        (line,) = (line for line in self.lines if line["event"] == "health and metrics")
+        url: str = line["at"]
+        return url
+
+    def task_lines(self) -> list[Mapping[str, Any]]:
+        return [line for line in self.lines if line["event"] == "task"]
+
+    def sample(self, name: str, /, **labels: str) -> float:
+        found = self.runner.metrics.registry.get_sample_value(name, labels)
+        assert found is not None, (name, labels)
+        return found
+
+    async def ready(self) -> tuple[int, Any]:
+        status, _, body = await get(self.url, "/readyz")
+        return status, json.loads(body)
+
+
+@asynccontextmanager
+async def site(config: BrokerConfig | None = None, **changes: Any) -> AsyncIterator[Site]:
+    """A warm runner of two slots with its endpoint on a free port; nothing is logged but kept."""
+    reports, metrics = Reports(), Metrics()
+    with capture_logs() as lines:
+        async with open_broker(config or BrokerConfig(auth_token=TOKEN, drain_grace=0.2)) as broker:
+            settings = msgspec.structs.replace(
+                make_settings(health_enabled=True, health_port=0, **changes),
+                broker_uris=(broker.uri,),
+                auth_token=TOKEN,
+            )
+            runner = Runner(settings, metrics=metrics, reporter=reports)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(runner.run)
+                await broker.wait_for_runner()
+                await runner.pool.wait_warm()
+                try:
+                    yield Site(broker, runner, lines, reports)
+                finally:
+                    runner.shutdown()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await trio.sleep(0.01)
+
+
+async def test_answers_while_saturated() -> None:
+    """Every slot burns processor time, megabytes go through and a queue waits: all three paths answer."""
+    with trio.fail_after(60):
+        async with site() as here:
+            hogs = [here.broker.submit({"code": LOOP, "items": []}) for _ in range(2)]
+            await until(lambda: all(hog.console for hog in hogs))
+            big = [{"json": {"text": "x" * 1_000_000}}]
+            queue = [here.broker.submit({"code": "return _items", "items": big}) for _ in range(20)]
+            assert (await get(here.url, "/healthz"))[0] == 200
+            assert (await here.ready())[0] == 200  # busy is ready
+            assert (await get(here.url, "/metrics"))[0] == 200
+            for hog in hogs:
+                hog.cancel()
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(get, here.url, "/healthz")
+            assert {(await handle.outcome()).status for handle in queue} == {"done"}
+
+
+async def test_readiness_follows_the_broker_and_the_shutdown() -> None:
+    """503 while no broker has us registered, and again while we shut down, each with its reason."""
+    with trio.fail_after(60):
+        async with site() as here:
+            assert await here.ready() == (
+                200,
+                {
+                    "status": "ready",
+                    "missing": [],
+                    "checks": {
+                        name: {"ok": True, "detail": ""} for name in ("broker", "workers", "isolation", "draining")
+                    },
+                },
+            )
+            (view,) = here.broker.runners
+            here.broker.disconnect(view.id, abrupt=True)
+            status, body = 200, None
+            while status == 200:
+                status, body = await here.ready()
+            assert status == 503
+            assert body["missing"] == ["broker: not registered with any broker"]
+            await here.broker.wait_for_runner()
+            while status == 503:
+                status, body = await here.ready()
+            assert here.sample("reptarium_reconnects_total", broker=here.broker.uri) >= 1
+            assert here.sample("reptarium_broker_connected", broker=here.broker.uri) == 1
+
+            last = here.broker.submit({"code": LOOP, "items": []})
+            await until(lambda: last.console)
+            here.runner.shutdown()
+            await until(lambda: here.runner.links[0].open_offers == 0)
+            status, body = await here.ready()
+            assert status == 503
+            assert "draining: shutting down" in body["missing"]
+            last.cancel()
+            await last.outcome()
+
+
+async def test_no_warm_worker_is_not_ready() -> None:
+    """A pool that has none to give, and runs nothing, says so."""
+    with trio.fail_after(60):
+        async with site() as here:
+            here.runner.pool.close()  # no refills
+            while (worker := here.runner.pool.lease_nowait()) is not None:
+                here.runner.pool.discard(worker)
+            status, body = await here.ready()
+            assert status == 503
+            assert body["missing"] == ["workers: no warm worker is parked"]
+
+
+async def test_tasks_are_counted_as_they_end() -> None:
+    """Outcomes and kills by reason; what ends by itself is nobody's kill, and nothing is counted twice."""
+    with trio.fail_after(90):
+        async with site(task_timeout=0.5, task_memory=64 * 2**20) as here:
+            for code in (
+                "return 1",
+                "raise ValueError('mine')",
+                "eval('1')",
+                LOOP,
+                "x = []\nwhile True:\n    x.append('y' * 10**6)",
+            ):
+                await here.broker.submit({"code": code, "items": []}).outcome()
+            cancelled = here.broker.submit({"code": LOOP, "items": []})
+            await until(lambda: cancelled.console)
+            cancelled.cancel()
+            await cancelled.outcome()
+            lost = here.broker.submit({"code": LOOP, "items": []})
+            await until(lambda: lost.console)
+            here.broker.disconnect(here.broker.runners[0].id, abrupt=True)
+            await until(lambda: len(here.task_lines()) == 7)
+            ends = {"done": 1, "error": 2, "timeout": 1, "memory": 1, "cancelled": 1, "lost": 1, "failed": 0}
+            for outcome, count in ends.items():
+                assert here.sample("reptarium_tasks_total", outcome=outcome) == count, outcome
+            for reason in ("timeout", "memory", "cancelled", "disconnected"):
+                await until(lambda reason=reason: here.sample("reptarium_worker_kills_total", reason=reason) == 1)
+            assert here.sample("reptarium_worker_kills_total", reason="other") == 0
+            assert here.sample("reptarium_tasks_running") == here.sample("reptarium_tasks_waiting") == 0
+            assert here.sample("reptarium_task_duration_seconds_count") == 7
+            assert here.sample("reptarium_rpc_calls_total", name="logNodeOutput", result="success") >= 2
+            assert here.reports.kept == []  # user code's errors are its own
+
+
+async def test_a_shutdown_loses_what_does_not_end() -> None:
+    """What is still running after the graceful time-out is lost to us, not cancelled by anybody."""
+    with trio.fail_after(60):
+        async with site(graceful_shutdown_timeout=0.1) as here:
+            handle = here.broker.submit({"code": LOOP, "items": []})
+            await until(lambda: handle.console)
+            here.runner.shutdown()
+            assert (await handle.outcome()).status == "error"
+            await until(lambda: here.task_lines())
+            assert here.sample("reptarium_tasks_total", outcome="lost") == 1
+
+
+async def test_a_fault_of_ours_fails_one_task_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the supervisor is answered, counted as ours, reported once; the next task is served."""
+    real = Execution._listen
+
+    async def broken(self: Execution, worker: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    with trio.fail_after(60):
+        async with site() as here:
+            monkeypatch.setattr(Execution, "_listen", broken)
+            outcome = await here.broker.submit({"code": "return 1", "items": []}).outcome()
+            assert outcome.error is not None
+            assert outcome.error.message == "The task failed through a fault of the runner"
+            monkeypatch.setattr(Execution, "_listen", real)
+            assert (await here.broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+            await until(lambda: len(here.task_lines()) == 2)
+            assert here.sample("reptarium_tasks_total", outcome="failed") == 1
+            assert here.sample("reptarium_tasks_total", outcome="lost") == 0
+            ((error, tags),) = here.reports.kept
+            assert (str(error), tags) == ("a bug", {"part": "execution"})
+
+
+async def test_the_line_of_a_task_says_all_but_what_is_the_users() -> None:
+    """Ids and names, duration, sizes, outcome and worker; neither code nor items nor tokens are in any line."""
+    task = {
+        "code": "print('printed-secret')\nreturn [{'json': {'answer': 'result-secret'}}]",
+        "items": [{"json": {"in": "item-secret"}}],
+        "workflowId": "w1",
+        "workflowName": "Invoices",
+        "nodeId": "n1",
+        "nodeName": "Sum up",
+    }
+    with trio.fail_after(60):
+        async with site() as here:
+            handle = here.broker.submit(task)
+            await handle.outcome()
+            await until(lambda: here.task_lines())
+            (line,) = here.task_lines()
+            assert {name: line[name] for name in ("task", "workflow", "workflow_id", "node", "node_id", "outcome")} == {
+                "task": handle.task_id,
+                "workflow": "Invoices",
+                "workflow_id": "w1",
+                "node": "Sum up",
+                "node_id": "n1",
+                "outcome": "done",
+            }
+            assert line["ms"] > 0
+            assert line["request_bytes"] > len(task["code"])
+            assert line["result_bytes"] > 0
+            assert line["worker"] >= 1
+        said = repr([line for line in here.lines if line["log_level"] != "debug"])
+    for secret in ("printed-secret", "result-secret", "item-secret", TOKEN):
+        assert secret not in said
+
+
+async def test_offers_that_nobody_takes_are_counted() -> None:
+    """Idle offers are renewed, and the old ones count as expired; those that are taken as accepted."""
+    with trio.fail_after(60):
+        async with site() as here:
+            link = here.runner.links[0]
+            assert link._session is not None
+            await here.broker.submit({"code": "return 1", "items": []}).outcome()
+            now = trio.current_time()
+            link._do(link._session.tick(now + 6))  # renewed: the old ones may still be on their way
+            link._do(link._session.tick(now + 8))
+            assert here.sample("reptarium_offers_total", event="accepted") == 1
+            assert here.sample("reptarium_offers_total", event="expired") == 2
+            assert here.sample("reptarium_offers_total", event="sent") == 5
+            assert here.sample("reptarium_offers_total", event="rejected") == 0
+
+
+async def test_isolation_is_shown_as_it_is() -> None:
+    """Each layer that the zygote reports is a gauge in its state."""
+    with trio.fail_after(60):
+        async with site() as here:
+            layers = here.runner.pool.layers
+            assert {"seccomp", "landlock"} <= {layer.name for layer in layers}
+            for layer in layers:
+                assert here.sample("reptarium_isolation_layer", layer=layer.name, state=layer.state) == 1
