@@ -196,7 +196,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def _run_until_stopped(settings: Settings) -> int:
     from pool.runner import Runner
-    from pool.sentry import open_reporter
+    from pool.sentry import open_reporter, own_fault
 
     reporter = open_reporter(settings)
     runner = Runner(settings, reporter=reporter)
@@ -205,8 +205,8 @@ async def _run_until_stopped(settings: Settings) -> int:
         try:
             status = await runner.run()
         except BaseException as error:
-            if not isinstance(error, trio.Cancelled):
-                reporter.report(error, part="runner")
+            if (fault := own_fault(error)) is not None:
+                reporter.report(fault, part="runner")
             raise
         finally:
             reporter.close()

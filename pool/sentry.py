@@ -13,7 +13,12 @@ from typing import Any
 
 from pool import __version__
 from pool.config import ConfigError, Settings, secret_values
+from pool.endpoint import EndpointError
 from pool.logs import redact
+from pool.workers import PoolRefused
+
+#: The machine or the configuration is to blame, and whoever started the runner reads why.
+_REFUSALS = (ConfigError, EndpointError, PoolRefused)
 
 
 class Reporter:
@@ -45,6 +50,16 @@ class Reporter:
         """Wait at most `timeout` seconds for what is still to be sent. Blocks: call it last."""
         if self._sdk is not None:
             self._sdk.flush(timeout=timeout)
+
+
+def own_fault(error: BaseException) -> BaseException | None:
+    """What is our own fault in an error that ends the runner (perhaps a group); None: nothing.
+
+    A start that is refused isn't, nor is somebody's wish to end (Ctrl-C, a cancellation).
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(lambda inner: not isinstance(inner, BaseExceptionGroup) and own_fault(inner) is not None)
+    return error if isinstance(error, Exception) and not isinstance(error, _REFUSALS) else None
 
 
 def open_reporter(settings: Settings) -> Reporter:

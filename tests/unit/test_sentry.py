@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from pool.config import ConfigError, load_settings
-from pool.sentry import open_reporter
+from pool.endpoint import EndpointError
+from pool.sentry import open_reporter, own_fault
+from pool.workers import PoolRefused
 
 DSN = "https://public@sentry.example/1"
 
@@ -75,3 +77,31 @@ def test_report_carries_no_secret_and_no_variables(monkeypatch: pytest.MonkeyPat
     text = repr(event)
     assert "hush" not in text
     assert "confidential" not in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PoolRefused("no seccomp"),
+        EndpointError("port taken"),
+        ConfigError(("a wrong value",)),
+        KeyboardInterrupt(),
+        BaseExceptionGroup("two", [PoolRefused("no seccomp"), KeyboardInterrupt()]),
+        ExceptionGroup("outer", [ExceptionGroup("inner", [EndpointError("port taken")])]),
+    ],
+    ids=repr,
+)
+def test_refusals_are_not_our_faults(error: BaseException) -> None:
+    """What the machine or its administrator is to blame for is told to them, not to us."""
+    assert own_fault(error) is None
+
+
+def test_our_faults_are_found_among_others() -> None:
+    """Of several errors at once only ours are reported."""
+    bug = RuntimeError("a bug")
+    assert own_fault(bug) is bug
+    found = own_fault(BaseExceptionGroup("all", [KeyboardInterrupt(), ExceptionGroup("x", [bug, PoolRefused("no")])]))
+    assert isinstance(found, ExceptionGroup)
+    (inner,) = found.exceptions
+    assert isinstance(inner, ExceptionGroup)
+    assert inner.exceptions == (bug,)
