@@ -176,6 +176,7 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
         "ImportString PyObject v1 utils deprecated plugin mypy import_module getattr_migration".split(), WITHHELD
     ),
     "pydantic.types": dict.fromkeys("ImportString PyObject".split(), WITHHELD),
+    "jinja2": dict.fromkeys("bccache compiler debug loaders nativetypes nodes parser runtime utils".split(), WITHHELD),
     "yaml": {
         **{
             name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")
