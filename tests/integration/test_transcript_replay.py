@@ -33,7 +33,7 @@ from pool.messages import (
     decode_runner_message,
     encode,
 )
-from pool.session import Action, Kill, Release, Reserve, RunnerSession, Send, Start, TaskState, cancelled
+from pool.session import Action, Kill, Lapsed, Release, Reserve, RunnerSession, Send, Start, TaskState, cancelled
 
 TRANSCRIPT = Path(__file__).parents[3] / "shared" / "n8n" / "transcript.jsonl"
 pytestmark = pytest.mark.skipif(not TRANSCRIPT.exists(), reason="the recorded transcript is not beside the checkout")
@@ -74,6 +74,8 @@ class Replay:
                     self.killed[task_id] = reason
                     if task_id in self.unreadable:  # the original's execution had ended before
                         said += self.finish(task_id, cancelled(reason))
+                case Lapsed():
+                    pass  # the recording's offers ran out, too
                 case Release():
                     raise AssertionError("no recorded task ends before it has settings")
                 case _:
