@@ -177,6 +177,7 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
     ),
     "pydantic.types": dict.fromkeys("ImportString PyObject".split(), WITHHELD),
     "jinja2": dict.fromkeys("bccache compiler debug loaders nativetypes nodes parser runtime utils".split(), WITHHELD),
+    "lxml": dict.fromkeys("doctestcompare usedoctest".split(), WITHHELD),
     "yaml": {
         **{
             name: refusing(f"yaml.{name}", "its tags make any Python object; use yaml.safe_load")
