@@ -82,16 +82,20 @@ class Whole:
         return f"{registered} registered, {dict(shown)}, {self._root.num_fds()} of {self._descriptors} descriptors"
 
     async def again(self, what: str = "the pool is whole", within: float = PATIENCE) -> float:
-        """Wait until it is whole and serves a task. Returns, and prints, the seconds from fault to whole."""
-        try:
-            await until(self.is_whole, what, within)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; there is {self.state()}") from None
+        """Wait until it is whole, also after a task. Returns, and prints, the seconds from fault to whole."""
+        await self._whole(what, within)
         now = trio.current_time()
         took = now - (now if self.struck_at is None else self.struck_at)
         print(f"whole again after {took:.2f} s")
         await serves(self.site)
+        await self._whole("the pool is whole after a task", within)
         return took
+
+    async def _whole(self, what: str, within: float) -> None:
+        try:
+            await until(self.is_whole, what, within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {self.state()}") from None
 
 
 async def serves(site: Site) -> None:

@@ -56,7 +56,7 @@ async def test_bursts_of_cancels() -> None:
 
 
 async def test_memory_and_descriptors_do_not_grow() -> None:
-    """The supervisor holds as many descriptors after 800 tasks as after 200, and no task's state."""
+    """The supervisor holds as many descriptors after 600 tasks as after 150, and no task's state."""
     with trio.fail_after(120):
         async with embedded_runner(make_settings(max_concurrency=4, warm_workers=4)) as broker:
 
@@ -73,6 +73,6 @@ async def test_memory_and_descriptors_do_not_grow() -> None:
                 await trio.sleep(0.2)
                 return len(os.listdir("/proc/self/fd"))
 
-            before = await run(200)
-            after = await run(600)
+            before = await run(150)
+            after = await run(450)
             assert after <= before + 4
