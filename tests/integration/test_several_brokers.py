@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 import trio
 
-from pool.broker import Broker, BrokerConfig, open_broker
+from pool.broker import Broker, BrokerConfig, Delayed, open_broker
 from pool.runner import Runner
 from tests.conftest import make_settings
 
@@ -20,20 +20,28 @@ SLEEP = "import time\ntime.sleep(0.02)\nreturn 1"
 
 
 @asynccontextmanager
-async def two_brokers(**changes: Any) -> AsyncIterator[tuple[Broker, Broker, Runner]]:
-    """Two brokers and one runner that serves both."""
-    config = BrokerConfig(auth_token=TOKEN)
-    async with open_broker(config) as first, open_broker(config) as second, trio.open_nursery() as nursery:
-        settings = make_settings(**changes)
-        runner = Runner(msgspec.structs.replace(settings, broker_uris=(first.uri, second.uri), auth_token=TOKEN))
+async def several_brokers(count: int, **changes: Any) -> AsyncIterator[tuple[list[Broker], Runner]]:
+    """So many brokers and one runner that serves them all."""
+    async with AsyncExitStack() as stack:
+        brokers = [await stack.enter_async_context(open_broker(BrokerConfig(auth_token=TOKEN))) for _ in range(count)]
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        uris = tuple(broker.uri for broker in brokers)
+        runner = Runner(msgspec.structs.replace(make_settings(**changes), broker_uris=uris, auth_token=TOKEN))
         nursery.start_soon(runner.run)
-        await first.wait_for_runner()
-        await second.wait_for_runner()
+        for broker in brokers:
+            await broker.wait_for_runner()
         await runner.pool.wait_warm()
         try:
-            yield first, second, runner
+            yield brokers, runner
         finally:
             runner.shutdown()
+
+
+@asynccontextmanager
+async def two_brokers(**changes: Any) -> AsyncIterator[tuple[Broker, Broker, Runner]]:
+    """Two brokers and one runner that serves both."""
+    async with several_brokers(2, **changes) as ((first, second), runner):
+        yield first, second, runner
 
 
 async def test_all_capacity_goes_to_the_one_with_work() -> None:
@@ -71,6 +79,45 @@ async def test_capacity_is_never_exceeded_and_nobody_starves() -> None:
             assert most <= 2
             half = order[:40]
             assert min(half.count("first"), half.count("second")) >= 10, order
+
+
+async def test_one_slot_goes_round() -> None:
+    """With a single slot and three brokers whose queues are full, each has its turn all the time."""
+    with trio.fail_after(90):
+        async with several_brokers(3, max_concurrency=1, warm_workers=2) as (brokers, runner):
+            order: list[int] = []
+
+            async def watch(number: int, handle: Any) -> None:
+                assert (await handle.outcome()).status == "done"
+                order.append(number)
+                assert runner.accepted <= 1
+
+            async with trio.open_nursery() as nursery:
+                for number, broker in enumerate(brokers):
+                    for _ in range(16):
+                        nursery.start_soon(watch, number, broker.submit({"code": SLEEP, "items": []}))
+            assert len(order) == 48
+            for start in (0, 12):  # all queues are still full then
+                part = order[start : start + 12]
+                assert set(part) == {0, 1, 2}, order
+
+
+async def test_a_distant_broker_gets_its_share() -> None:
+    """A broker whose word takes longer to come would lose every race for a free slot; it is kept one in turn."""
+    with trio.fail_after(90):
+        async with several_brokers(2, max_concurrency=1, warm_workers=2) as ((near, far), _):
+            far.outgoing_filter = lambda _, message: [Delayed(message, 0.01)]
+            order: list[str] = []
+
+            async def watch(name: str, handle: Any) -> None:
+                assert (await handle.outcome()).status == "done"
+                order.append(name)
+
+            async with trio.open_nursery() as nursery:
+                for name, broker in (("near", near), ("far", far)):
+                    for _ in range(20):
+                        nursery.start_soon(watch, name, broker.submit({"code": "return 1", "items": []}))
+            assert order[:20].count("far") >= 3, order
 
 
 async def test_one_brokers_loss_does_not_touch_the_other() -> None:
