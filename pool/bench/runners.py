@@ -19,15 +19,15 @@ from pool.broker import Broker, BrokerConfig, open_broker
 START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
 
 OWN = shlex.join([sys.executable, "-m", "pool", "run"])
-BASELINE = shlex.join([sys.executable, "-m", "pool.bench.baseline_light"])
-#: Short names that ``--runner-cmd`` and ``--against`` understand. The baseline has a light main module;
-#: ``baseline-heavy`` imports event loop and WebSocket library in each task too, ``baseline-polling`` offers
-#: every quarter of a second instead of at once.
+_BASELINE = shlex.join([sys.executable, "-m", "pool.bench.baseline"])
+#: Short names that ``--runner-cmd`` and ``--against`` understand. The baseline's tasks import again what its main
+#: module does (event loop, WebSocket library), as is the way of a forkserver; ``baseline-light`` has a main module
+#: that spares them that, ``baseline-polling`` offers every quarter of a second instead of at once.
 KNOWN = {
     "reptarium": OWN,
-    "baseline": BASELINE,
-    "baseline-heavy": shlex.join([sys.executable, "-m", "pool.bench.baseline"]),
-    "baseline-polling": BASELINE + " --offer-interval 0.25",
+    "baseline": _BASELINE,
+    "baseline-light": shlex.join([sys.executable, "-m", "pool.bench.baseline_light"]),
+    "baseline-polling": f"{_BASELINE} --offer-interval 0.25",
 }
 
 #: What a runner under load is started with, unless the environment or the case says otherwise.
