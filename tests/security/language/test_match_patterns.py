@@ -86,7 +86,7 @@ STATEMENTS = {
     "class_body": "class C:\n    M",
     "loop": "for _ in [1]:\n    M",
     "else_of_loop": "for _ in []: pass\nelse:\n    M",
-    "while": "while True:\n    M",
+    "while": "while True:\n    M\n    break",
     "if": "if True:\n    M",
     "else": "if False: pass\nelse:\n    M",
     "try": "try:\n    M\nfinally: pass",
