@@ -33,7 +33,7 @@ from sandbox.language import PolicyViolation, compile_task, hardening, make_name
 #: Programs of a search that somebody asked for; 0 for the fixed profile.
 SEARCH = int(os.environ.get("REPTARIUM_FUZZ", "0"))
 PROFILE = settings(
-    max_examples=SEARCH or 100,
+    max_examples=SEARCH or 80,
     derandomize=not SEARCH,
     database=None,
     deadline=None,
