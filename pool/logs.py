@@ -136,7 +136,7 @@ def task_finished_fields(
         seconds: from settings received to outcome sent.
         request_bytes: size of the settings.
         result_bytes: size of the result; None where there is none.
-        worker: process id of the worker; None where the task never got one.
+        worker: number of the worker (its log lines carry it too); None where the task never got one.
     """
     fields: dict[str, Any] = {
         "outcome": outcome,

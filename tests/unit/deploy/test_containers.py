@@ -109,11 +109,38 @@ def test_compose_settings_are_valid(path: Path) -> None:
     assert grace >= settings.graceful_shutdown_timeout + 10
 
 
+def n8n_processes(path: Path) -> dict[str, dict[str, Any]]:
+    services = yaml.safe_load(path.read_text())["services"]
+    return {name: service for name, service in services.items() if "/n8n:" in service.get("image", "")}
+
+
 def test_queue_form_serves_every_broker() -> None:
-    """In queue mode the main process and each worker, however many, are served."""
-    assert reptarium(DEPLOY / "compose/queue.yaml")["environment"]["N8N_RUNNERS_TASK_BROKER_URI"] == (
-        "http://n8n-main:5679,dns+http://n8n-worker:5679"
-    )
+    """In queue mode the main process and each worker have the network name that is looked up."""
+    path = DEPLOY / "compose/queue.yaml"
+    processes = n8n_processes(path)
+    assert set(processes) == {"n8n-main", "n8n-worker-1", "n8n-worker-2"}
+    for service in processes.values():
+        assert service["networks"]["brokers"]["aliases"] == ["n8n-brokers"]
+    uri = reptarium(path)["environment"]["N8N_RUNNERS_TASK_BROKER_URI"]
+    assert uri == "dns+http://n8n-brokers:5679"
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_n8n_hands_its_tasks_out(path: Path) -> None:
+    """n8n 2.40 refuses Python nodes unless its runners are external; then JavaScript ones need a runner as well."""
+    processes = n8n_processes(path)
+    assert processes
+    for service in processes.values():
+        assert service["environment"]["N8N_RUNNERS_MODE"] == "external"
+        assert service["environment"]["N8N_RUNNERS_BROKER_LISTEN_ADDRESS"] == "0.0.0.0"
+    services = yaml.safe_load(path.read_text())["services"]
+    runners = [service for service in services.values() if "/runners:" in service.get("image", "")]
+    assert all(runner["command"] == ["javascript"] for runner in runners)
+    beside = {runner.get("network_mode", "service:n8n").removeprefix("service:") for runner in runners}
+    executing = {name for name in processes if name != "n8n-main"}  # it offloads all of them
+    assert beside == executing
+    images = {service["image"].rpartition(":")[2] for service in [*processes.values(), *runners]}
+    assert len(images) == 1
 
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)

@@ -123,6 +123,11 @@ def test_sidecar_outlives_n8n(build: Any) -> None:
     assert ours in pod["initContainers"]
     assert ours["restartPolicy"] == "Always"
     assert {"name": "N8N_RUNNERS_TASK_BROKER_URI", "value": "http://127.0.0.1:5679"} in ours["env"]
+    n8n, javascript = pod["containers"]
+    assert {"name": "N8N_RUNNERS_MODE", "value": "external"} in n8n["env"]
+    # n8n's own runner of JavaScript has its health server where ours would be by default
+    assert javascript["args"] == ["javascript"]
+    assert ours["ports"][0]["containerPort"] != 5681
 
 
 def test_network_policy_allows_only_the_broker(build: Any) -> None:
