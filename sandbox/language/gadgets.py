@@ -378,6 +378,16 @@ def _patch_httpx(real: Any) -> None:
     importlib.import_module("httpcore")  # which it would import at the first request, with ctypes and more
 
 
+def _patch_zipfile(real: Any) -> None:
+    # no audit event tells of stat(2): size, times and owner of any path
+    real.ZipInfo.from_file = refusing("ZipInfo.from_file", "tasks have no files; use ZipInfo(name) and writestr()")
+
+
+def _patch_tarfile(real: Any) -> None:
+    for name in ("gettarinfo", "add", "makefifo", "makedev"):
+        setattr(real.TarFile, name, refusing(f"TarFile.{name}", "tasks have no files; use TarInfo(name) and addfile()"))
+
+
 def _patch_mimetypes(real: Any) -> None:
     real.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
     real.init()
@@ -404,6 +414,8 @@ _PATCHES: dict[str, Callable[[Any], None]] = {
     "xlsxwriter": workbook_gadgets.patch_xlsxwriter,
     "httpx": _patch_httpx,
     "mimetypes": _patch_mimetypes,
+    "tarfile": _patch_tarfile,
+    "zipfile": _patch_zipfile,
     "pydantic": _patch_pydantic,
     "jinja2": jinja_gadgets.patch,
     "yaml": _patch_yaml,

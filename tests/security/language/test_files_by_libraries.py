@@ -10,6 +10,8 @@ from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reache
 from sandbox.language.hardening import RefusedOperation
 
 STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+MEMBER = f"is not allowed: tasks have no files; use ZipInfo(name) and writestr(). {NO_SETTING}"
+TAR_MEMBER = f"is not allowed: tasks have no files; use TarInfo(name) and addfile(). {NO_SETTING}"
 #: Read through the façade: refused with advice.
 ADVISED = {
     "gzip.open": "import gzip\nreached.append(gzip.open(path))",
@@ -26,10 +28,8 @@ OPENED = {
     "lzma_file": "import lzma\nreached.append(lzma.LZMAFile(path).read())",
     "zip_file": "import zipfile\nreached.append(zipfile.ZipFile(path))",
     "zip_file_for_writing": "import zipfile\nreached.append(zipfile.ZipFile(path, 'w'))",
-    "zip_member_from_a_file": "import io, zipfile\nwith zipfile.ZipFile(io.BytesIO(), 'w') as z:\n    z.write(path, 'a')\n    reached.append(z)",
     "tar_file": "import tarfile\nreached.append(tarfile.open(path))",
     "tar_file_class": "import tarfile\nreached.append(tarfile.TarFile(path))",
-    "tar_member_from_a_file": "import io, tarfile\nwith tarfile.TarFile(fileobj=io.BytesIO(), mode='w') as t:\n    t.add(path)\n    reached.append(t)",
     "element_tree_parse": "import xml.etree.ElementTree as ET\nreached.append(ET.ElementTree().parse(path))",
     "element_tree_file": "import xml.etree.ElementTree as ET\nreached.append(ET.ElementTree(file=path))",
     "element_tree_write": "import xml.etree.ElementTree as ET\nET.ElementTree(ET.Element('a')).write(path)\nreached.append(1)",
@@ -50,6 +50,10 @@ DIRECT = {
     "fileinput": at_compile("import fileinput\nreached.append(fileinput.input(path))", "import of 'fileinput' is not allowed"),
     "linecache": at_compile("import linecache\nreached.append(linecache.getlines(path))", "import of 'linecache' is not allowed"),
     "sqlite": at_compile("import sqlite3\nreached.append(sqlite3.connect(path))", "import of 'sqlite3' is not allowed"),
+    "zip_member": Attack("import io, zipfile\nwith zipfile.ZipFile(io.BytesIO(), 'w') as z:\n    z.write(path, 'a')\n    reached.append(z)", f"ZipInfo.from_file {MEMBER}"),
+    "zip_info": Attack("import zipfile\nreached.append(zipfile.ZipInfo.from_file(path).date_time)", f"ZipInfo.from_file {MEMBER}"),
+    "tar_member": Attack("import io, tarfile\nwith tarfile.TarFile(fileobj=io.BytesIO(), mode='w') as t:\n    t.add(path)\n    reached.append(t)", f"TarFile.add {TAR_MEMBER}"),
+    "tar_info": Attack("import io, tarfile\nt = tarfile.TarFile(fileobj=io.BytesIO(), mode='w')\nreached.append(t.gettarinfo(path).uid)", f"TarFile.gettarinfo {TAR_MEMBER}"),
     "shlex_source": Attack("import shlex\nreached.append(shlex.shlex(path))", "module 'shlex' has no attribute 'shlex'", AttributeError),
 }  # fmt: skip
 
