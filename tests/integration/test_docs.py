@@ -1,4 +1,4 @@
-"""What docs/ says is true: examples give the results shown, commands run, names and links exist."""
+"""What the documentation says is true: examples give the results shown, commands run, names and links exist."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
+from pool.broker import BrokerConfig, open_broker
 from pool.config_table import VARIABLES
 from pool.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = re.compile(r"<!-- example( each-item)? -->\n```python\n(.*?)```\n```json\n(.*?)```", re.DOTALL)
 USER_CODE = (ROOT / "docs/user-code.md").read_text()
 EXAMPLES = EXAMPLE.findall(USER_CODE)
@@ -62,21 +65,114 @@ def test_examples_of_user_code(mode: str, code: str, expected: str, tmp_path: Pa
     assert json.loads(done.stdout) == json.loads(expected)
 
 
-def commands() -> list[str]:
-    found = [line for page in PAGES for block in sections(page.read_text(), "sh") for line in block.splitlines()]
-    return sorted({line.strip() for line in found if line.strip()})
+def indented(text: str) -> list[str]:
+    """The commands of Markdown's indented blocks, continued lines joined, comments taken off."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = "\n".join(re.findall(r"^    (.+)$", text, re.MULTILINE)).replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+", " ", line.partition(" # ")[0]).strip() for line in lines]
+
+
+def commands() -> set[str]:
+    """Every command that a page shows, in a block or within a sentence."""
+    found: set[str] = set()
+    for page in PAGES:
+        text = page.read_text()
+        found |= {line.strip() for block in sections(text, "sh") for line in block.splitlines() if line.strip()}
+        found |= set(re.findall(r"`((?:reptarium|python -m|make|\.ci/)[^`\n]* [^`\n]*)`", text))
+    return found | set(indented(README.read_text()))
+
+
+BESIDE_N8N = (
+    "N8N_RUNNERS_AUTH_TOKEN=the-same-token N8N_RUNNERS_TASK_BROKER_URI=http://127.0.0.1:5679 "
+    "N8N_RUNNERS_STDLIB_ALLOW='*' reptarium run"
+)
+FROM_STDIN = """echo '[{"n": 1}, {"n": 2}]' | reptarium exec script.py --items - --each-item"""
+WITH_ITEMS = "reptarium exec script.py --items items.json"
+#: The benchmarks measure for a while; here they do as little as shows that the command works.
+BRIEFLY = {
+    "python -m pool.bench.dispatch": "--tasks 3 --concurrency 3",
+    "python -m pool.bench.kernel": "--forks 3",
+    "python -m pool.bench.language": "",
+    "python -m pool.bench.rpc": "--calls 3",
+    "reptarium bench --case trivial": "--tasks 3 --rounds 1",
+    "reptarium bench --case trivial --against baseline-light": "--tasks 3 --rounds 1",
+}
 
 
 def test_every_command_is_run_below() -> None:
-    """A command that is new in docs/ needs a test here."""
-    assert commands() == [
+    """A command that is new in the documentation needs a test here."""
+    assert commands() == {
         ".ci/deploy-tools.sh",
+        "make demo",
         "make e2e N8N_DIR=/path/to/n8n",
         "make test",
+        "python -m pool.config_docs",  # tests/unit/config/test_config_docs.py, and so the next one
+        "python -m pool.config_docs > docs/configuration.md",
         "reptarium doctor",
-        "reptarium exec script.py --items items.json",  # test_examples_of_user_code
+        "reptarium doctor --json",
+        "reptarium exec",  # the command itself, as in the next ones
+        "reptarium run",
         "reptarium run --print-config",
-    ]
+        BESIDE_N8N,
+        FROM_STDIN,
+        WITH_ITEMS,
+        *BRIEFLY,
+    }
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command line as it stands in the documentation, with our interpreter's programs first in PATH."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+
+
+@pytest.mark.parametrize("command", BRIEFLY)
+def test_benchmarks(command: str, tmp_path: Path) -> None:
+    """Each benchmark runs and prints figures; whether they meet a target is not asked here."""
+    done = shell(f"{command} {BRIEFLY[command]}", tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    assert re.search(r"\d\.\d", done.stdout), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_script_from_files_and_from_a_pipe(tmp_path: Path) -> None:
+    """Both commands of "One script, without n8n" print the result as JSON."""
+    (tmp_path / "items.json").write_text('[{"n": 1}]')
+    (tmp_path / "script.py").write_text("return [{'json': {'n': len(_items)}}]")
+    done = shell(WITH_ITEMS, tmp_path)
+    assert json.loads(done.stdout) == [{"json": {"n": 1}}], done.stderr
+    (tmp_path / "script.py").write_text("return {'n': _item['json']['n'] * 10}")
+    done = shell(FROM_STDIN, tmp_path)
+    assert [item["json"] for item in json.loads(done.stdout)] == [{"n": 10}, {"n": 20}], done.stderr
+
+
+async def test_beside_n8n_in_60_seconds(tmp_path: Path) -> None:
+    """The README's command, with this broker's address and token: the runner registers and serves a task."""
+    with trio.fail_after(60):
+        async with open_broker(BrokerConfig(auth_token="the-same-token")) as broker:
+            command = BESIDE_N8N.replace("http://127.0.0.1:5679", broker.uri)
+            assert command != BESIDE_N8N
+            process = subprocess.Popen(  # noqa: ASYNC220 (starting it takes no time)
+                ["sh", "-c", f"exec env {command}"],
+                cwd=tmp_path,
+                env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                await broker.wait_for_runner()
+                outcome = await broker.submit({"code": "import math\nreturn math.tau", "items": []}).outcome()
+                assert outcome.status == "done", outcome
+                process.terminate()
+                assert await trio.to_thread.run_sync(process.wait) == 0
+            finally:
+                process.kill()
 
 
 def test_print_config() -> None:
@@ -87,15 +183,18 @@ def test_print_config() -> None:
     assert "hush" not in done.stdout + done.stderr
 
 
-def test_doctor() -> None:
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
+def test_doctor(arguments: tuple[str, ...]) -> None:
     """`reptarium doctor` names the layers, whatever this machine has of them."""
-    done = reptarium("doctor")
+    done = reptarium("doctor", *arguments)
     assert done.returncode in (0, 1), done.stderr
     for layer in ("seccomp", "landlock"):
         assert layer in done.stdout.lower()
+    if arguments:
+        assert json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["make test", "make e2e N8N_DIR=/path/to/n8n"])
+@pytest.mark.parametrize("command", ["make demo", "make test", "make e2e N8N_DIR=/path/to/n8n"])
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
     if shutil.which("make") is None:
@@ -115,12 +214,20 @@ def test_deploy_tools_script() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_demo(tmp_path: Path) -> None:
+    """What `make demo` runs once everything is installed: every script ends as its page says."""
+    done = shell("reptarium demo", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All as it should be." in done.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_names_in_docs_exist(page: Path) -> None:
     """Every variable of ours and every metric that a page names exists, and so does every file."""
     text = page.read_text()
     known = {variable.name for variable in VARIABLES}
-    assert set(re.findall(r"\bREPTARIUM_[A-Z_]+\b", text)) <= known
+    # followed by more than a star: `REPTARIUM_*` stands for all
+    assert set(re.findall(r"\bREPTARIUM_[A-Z_]*[A-Z]\b", text)) <= known
     exported = Metrics().expose().decode()
     for name in re.findall(r"\breptarium_[a-z_]+\b", text):
         assert name in exported, name
