@@ -163,8 +163,12 @@ class Metrics:
             Counter("reptarium_worker_kills", "Workers killed, by reason.", ["reason"], registry=registry),
             (*KILL_REASONS, _OTHER),
         )
-        self._memory = Gauge("reptarium_workers_memory_bytes", "Resident memory of all workers.", registry=registry)
-        self._cpu = Counter("reptarium_workers_cpu_seconds", "CPU time of tasks.", registry=registry)
+        self._memory = Gauge(
+            "reptarium_workers_memory_bytes", "Resident memory of workers with a task.", registry=registry
+        )
+        self._cpu = Counter(
+            "reptarium_workers_cpu_seconds", "CPU time of workers, making them included.", registry=registry
+        )
 
         calls = Counter(
             "reptarium_rpc_calls",
@@ -301,7 +305,7 @@ class Metrics:
         (self._kills.get(reason) or self._kills[_OTHER]).inc()
 
     def worker_memory(self, resident_bytes: int) -> None:
-        """Resident memory of all workers together, as the watchdog last saw it."""
+        """Resident memory of the workers that have a task, as the watchdog last saw it."""
         self._memory.set(resident_bytes)
 
     def worker_cpu(self, seconds: float) -> None:

@@ -19,14 +19,13 @@ INTERVAL = 0.05
 
 
 class _Watched:
-    __slots__ = ("baseline", "cpu", "peak", "process", "worker")
+    __slots__ = ("baseline", "peak", "process", "worker")
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.process: psutil.Process | None = None
         self.baseline = 0
         self.peak = 0
-        self.cpu = 0.0
 
 
 class Watchdog:
@@ -69,8 +68,8 @@ class Watchdog:
         resident = entry.process.memory_info().rss
         cpu = entry.process.cpu_times()
         used = cpu.user + cpu.system
-        self._metrics.worker_cpu(used - entry.cpu)
-        entry.cpu = used
+        self._metrics.worker_cpu(used - entry.worker.cpu)
+        entry.worker.cpu = used
         entry.peak = max(entry.peak, resident - entry.baseline)
         if resident - entry.baseline > self._memory and entry.worker.killed_for is None:
             entry.worker.kill("memory")

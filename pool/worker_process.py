@@ -27,7 +27,7 @@ class WorkerGone(Exception):
 class Worker:
     """The supervisor's view of one worker process. It owns the socket and the pidfd."""
 
-    __slots__ = ("_buffer", "_pidfd", "_sock", "exited", "killed_for", "number", "pid", "state", "status")
+    __slots__ = ("_buffer", "_pidfd", "_sock", "cpu", "exited", "killed_for", "number", "pid", "state", "status")
 
     def __init__(self, number: int, pid: int, sock: socket.socket, pidfd: int) -> None:
         self.number = number
@@ -35,6 +35,7 @@ class Worker:
         self.state = "starting"
         self.killed_for: str | None = None
         self.status: int | None = None
+        self.cpu = 0.0  # seconds of its processor time that are counted already
         self.exited = trio.Event()
         self._sock = sock
         self._pidfd = pidfd

@@ -243,10 +243,14 @@ class ForkFailed(msgspec.Struct, frozen=True, tag="forkfailed"):
 
 
 class Exited(msgspec.Struct, frozen=True, tag="exited"):
-    """Zygote to supervisor: a worker was reaped, with ``status`` as of waitpid(2)."""
+    """Zygote to supervisor: a worker was reaped, with ``status`` as of waitpid(2).
+
+    ``cpu`` is the processor time that it used in its life, in seconds.
+    """
 
     pid: int
     status: int
+    cpu: float
 
 
 ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited

@@ -21,6 +21,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import resource  # noqa: F401 (os.wait4 would import it when it can't any more)
 import select
 import signal
 import socket
@@ -151,12 +152,12 @@ class _Zygote:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
                 return
-            self._control.send(msgspec.json.encode(wire.Exited(pid, status)))
+            self._control.send(msgspec.json.encode(wire.Exited(pid, status, used.ru_utime + used.ru_stime)))
 
 
 if __name__ == "__main__":

@@ -189,7 +189,19 @@ async def test_tasks_are_counted_as_they_end() -> None:
             assert here.sample("reptarium_tasks_running") == here.sample("reptarium_tasks_waiting") == 0
             assert here.sample("reptarium_task_duration_seconds_count") == 7
             assert here.sample("reptarium_rpc_calls_total", name="logNodeOutput", result="success") >= 2
+            assert here.sample("reptarium_workers_cpu_seconds_total") > 0.2  # the loop that was timed out alone
             assert here.reports.kept == []  # user code's errors are its own
+
+
+async def test_processor_time_of_short_tasks_counts() -> None:
+    """Tasks that end between two looks of the watchdog are counted by what their workers used in all."""
+    with trio.fail_after(60):
+        async with site() as here:
+            before = here.sample("reptarium_workers_cpu_seconds_total")
+            for _ in range(5):
+                await here.broker.submit({"code": "return sum(range(100_000))", "items": []}).outcome()
+            await until(lambda: here.sample("reptarium_worker_refills_total") >= 7)
+            await until(lambda: here.sample("reptarium_workers_cpu_seconds_total") - before > 0.003)
 
 
 async def test_a_shutdown_loses_what_does_not_end() -> None:
