@@ -146,12 +146,15 @@ class Execution:
         return outcome
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
-        self.worker = await self._pool.lease()
+        with trio.move_on_after(self._limits.timeout) as waiting:
+            self.worker = await self._pool.lease()
         await self._settings_came.wait()
         assert self.settings is not None
         settings = self.settings
         self._router.open_task(self.task_id)
         try:
+            if waiting.cancelled_caught:
+                raise _Failed("timeout", _no_worker(self._limits.timeout))
             with trio.move_on_after(self._limits.timeout):
                 return await self._work(settings)
             seconds = f"{self._limits.timeout:g}"
@@ -350,6 +353,13 @@ class Execution:
             message=f"The task's worker ended without a result: {words}",
             description=f"Worker {worker.number}: {describe_status(worker.status)}.",
         )
+
+
+def _no_worker(seconds: float) -> TaskErrorData:
+    return TaskErrorData(
+        message=f"No worker was free for the task within {seconds:g} seconds",
+        description="The runner can't start workers; its log and /readyz say why. The limit is N8N_RUNNERS_TASK_TIMEOUT.",
+    )
 
 
 _console_decoder = msgspec.json.Decoder(list[str])

@@ -125,7 +125,6 @@ class Runner:
         ``task_status.started()``: the pool is warm and the links are being made. Raises
         :class:`pool.workers.PoolRefused` and :class:`pool.endpoint.EndpointError`.
         """
-        self._idle_since = trio.current_time()
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:
             if self.settings.health_enabled:
@@ -136,6 +135,7 @@ class Runner:
             nursery.start_soon(self._observe)
             if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith("dns+"):
                 nursery.start_soon(self._keep_sharing)
+            self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
                 nursery.start_soon(self._shut_down_when_idle)
             task_status.started()
