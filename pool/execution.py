@@ -358,7 +358,7 @@ class Execution:
 def _no_worker(seconds: float) -> TaskErrorData:
     return TaskErrorData(
         message=f"No worker was free for the task within {seconds:g} seconds",
-        description="The runner can't start workers; its log and /readyz say why. The limit is N8N_RUNNERS_TASK_TIMEOUT.",
+        description="The runner can't start workers; its log tells why. The limit is N8N_RUNNERS_TASK_TIMEOUT.",
     )
 
 
