@@ -14,12 +14,13 @@ import random
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import msgspec
 import structlog
 import trio
 
 from pool.broker_link import BrokerLink, Exit
 from pool.callbacks import CallLimits
-from pool.config import Settings, task_environment
+from pool.config import ConfigError, Settings, task_environment
 from pool.endpoint import Check, serve_endpoint
 from pool.execution import Limits
 from pool.metrics import Metrics
@@ -28,19 +29,32 @@ from pool.watchdog import Watchdog
 from pool.workers import OPTIONAL_LAYERS, WorkerPool
 from sandbox.kernel import IsolationConfig
 from sandbox.language.policy import LanguagePolicy
-from sandbox.wire import ZygoteConfig
+from sandbox.wire import MAX_CONTROL, ZygoteConfig
 
 log = structlog.get_logger("pool.runner")
 
 SHUTTING_DOWN = "Task aborted because the runner is shutting down"
 #: How long a freed slot is kept for the brokers that were turned away, in seconds.
 TURN = 0.05
+#: The largest environment that tasks can be shown, in bytes: it goes to the zygote in one packet, with the rest.
+MAX_ENVIRONMENT = MAX_CONTROL // 2
 #: How often a name that stands for several brokers is looked up again, in seconds.
 RESOLVE_INTERVAL = 10.0
 
 
 def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
-    """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests."""
+    """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests.
+
+    Raises :class:`pool.config.ConfigError` for an environment that is too much to hand on.
+    """
+    environ = task_environment(os.environ, settings)
+    if (size := len(msgspec.json.encode(environ))) > MAX_ENVIRONMENT:
+        raise ConfigError(
+            (
+                f"N8N_BLOCK_RUNNER_ENV_ACCESS=false: the environment is {size // 1024} KiB; expected at most "
+                f"{MAX_ENVIRONMENT // 1024} KiB to hand on to tasks",
+            )
+        )
     return ZygoteConfig(
         language=LanguagePolicy(
             stdlib_allow=settings.stdlib_allow,
@@ -65,7 +79,7 @@ def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfi
         max_result=settings.max_result,
         max_console=settings.max_console,
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
-        environ=task_environment(os.environ, settings),
+        environ=environ,
         time_zone=os.environ.get("TZ", ""),
         test_hook=test_hook,
     )

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import trio
 
+from pool.config import ConfigError
 from pool.embedded import embedded_runner
+from pool.runner import zygote_config
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -52,3 +54,12 @@ async def test_released_without_secrets() -> None:
     assert (colour, same, zone, token) == ("green", "green", "Europe/Berlin", None)
     assert everything["COLOUR"] == "green"
     assert not {"MY_TOKEN", "LINK", "N8N_RUNNERS_AUTH_TOKEN"} & everything.keys()
+
+
+def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that can't be handed on in one piece ends the start, with the variable to change."""
+    settings = make_settings({"N8N_BLOCK_RUNNER_ENV_ACCESS": "false"})
+    monkeypatch.setenv("HUGE", "x" * 100_000)
+    with pytest.raises(ConfigError, match="N8N_BLOCK_RUNNER_ENV_ACCESS=false"):
+        zygote_config(settings)
+    assert zygote_config(make_settings()).environ == {}
