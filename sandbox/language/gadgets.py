@@ -167,7 +167,7 @@ _REPLACEMENTS: dict[str, dict[str, Any]] = {
         },
         "eval": refusing("pandas.eval", "it runs text as code"),
         **dict.fromkeys(
-            "core io compat testing test show_versions util pandas tseries plotting errors_".split(), WITHHELD
+            "core io compat testing test show_versions util pandas plotting errors_".split(), WITHHELD
         ),
     },
     "msgspec": {"defstruct": WITHHELD},  # any name, any namespace

@@ -56,6 +56,10 @@ _STAND_INS: dict[int, Any] = {
 }
 
 
+#: Submodules that a package shows under another name.
+_ALIASES = {"pandas.offsets": "pandas.tseries.offsets"}
+
+
 def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
     """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
     top = name.partition(".")[0]
@@ -265,7 +269,7 @@ class Importer:
             inner = getattr(value, "__name__", "")
             if name == "os" and attribute == "path":
                 inner = "os.path"
-            elif inner != f"{name}.{attribute}":
+            elif inner != _ALIASES.get(f"{name}.{attribute}", f"{name}.{attribute}"):
                 return
             if import_refusal(self._policy, inner) is None:
                 built = self._facades.get(inner)
@@ -300,9 +304,10 @@ class Importer:
                 raise error
             facade = self._facades[name]
             if isinstance(value, ModuleType):
-                if value.__name__ != f"{name}.{attribute}" or import_refusal(self._policy, value.__name__):
+                own = _ALIASES.get(f"{name}.{attribute}", f"{name}.{attribute}")
+                if value.__name__ != own or import_refusal(self._policy, value.__name__):
                     raise error
-                return self.facade(value.__name__)
+                return self.facade(own)
             self._carry(vars(facade), name, attribute, value)
             if attribute not in vars(facade):
                 raise error

@@ -52,6 +52,12 @@ PACKAGES = {
         """,
     },
     "pandas": {
+        "offsets": """
+            import pandas as pd
+            from pandas.tseries.offsets import BDay
+            day = pd.Timestamp("2024-02-10")
+            return str(day + pd.offsets.MonthEnd(1)), str(day + pd.offsets.BDay(2)), str(day - pd.DateOffset(years=1)), str(day + BDay(1))
+        """,
         "items": """
             import pandas as pd
             df = pd.DataFrame([i["json"] for i in _items])
