@@ -292,10 +292,6 @@ def _jinja() -> dict[str, Any]:
     }
 
 
-def _in_task() -> bool:
-    return hardening.watching()
-
-
 def _uncopied(_: Any) -> str:
     return "a string says that an object is its own copy"
 
@@ -338,7 +334,7 @@ def patch_standard_library() -> None:
 def _enum_create(real: Callable[..., Any]) -> Callable[..., Any]:
     def _create_(cls: Any, class_name: str, names: Any, **options: Any) -> Any:
         """``Enum(class_name, names)``; in a task with names of members only, and of the task's module."""
-        if _in_task():
+        if hardening.watching():
             names, options["module"] = _checked_enum_names(names), "__main__"
         return real(cls, class_name, names, **options)
 
@@ -348,7 +344,7 @@ def _enum_create(real: Callable[..., Any]) -> Callable[..., Any]:
 def _enum_add_member(real: Callable[..., Any]) -> Callable[..., Any]:
     def _add_member_(cls: Any, name: str, member: Any) -> None:
         """Since Python 3.13; ``_add_alias_`` gives it any name."""
-        real(cls, _checked_member_name(name) if _in_task() else name, member)
+        real(cls, _checked_member_name(name) if hardening.watching() else name, member)
 
     return _add_member_
 
