@@ -94,6 +94,8 @@ BRIEFLY = {
     "python -m pool.bench.kernel": "--forks 3",
     "python -m pool.bench.language": "",
     "python -m pool.bench.rpc": "--calls 3",
+    "reptarium bench --case idle": "--tasks 3 --rounds 1",
+    "reptarium bench --case pandas": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial --against baseline-light": "--tasks 3 --rounds 1",
 }
