@@ -60,6 +60,12 @@ _STAND_INS: dict[int, Any] = {
 _ALIASES = {"pandas.offsets": "pandas.tseries.offsets"}
 
 
+def _submodule(package: str, attribute: str) -> str:
+    """The own name of the module that a package shows as ``attribute``, if it is one of the package's."""
+    name = f"{package}.{attribute}"
+    return _ALIASES.get(name, name)
+
+
 def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
     """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
     top = name.partition(".")[0]
@@ -269,7 +275,7 @@ class Importer:
             inner = getattr(value, "__name__", "")
             if name == "os" and attribute == "path":
                 inner = "os.path"
-            elif inner != _ALIASES.get(f"{name}.{attribute}", f"{name}.{attribute}"):
+            elif inner != _submodule(name, attribute):
                 return
             if import_refusal(self._policy, inner) is None:
                 built = self._facades.get(inner)
@@ -304,7 +310,7 @@ class Importer:
                 raise error
             facade = self._facades[name]
             if isinstance(value, ModuleType):
-                own = _ALIASES.get(f"{name}.{attribute}", f"{name}.{attribute}")
+                own = _submodule(name, attribute)
                 if value.__name__ != own or import_refusal(self._policy, value.__name__):
                     raise error
                 return self.facade(own)
