@@ -94,7 +94,6 @@ class BrokerLink:
         self._router: RpcRouter | None = None
         self._nursery: trio.Nursery | None = None
         self._executions: dict[str, Execution] = {}
-        self._wake = trio.Event()
         self._retired = False
         self._scope = trio.CancelScope()
         self._sharing = False
@@ -248,11 +247,10 @@ class BrokerLink:
     async def _keep_time(self, session: RunnerSession) -> None:
         """Renew offers and expire what waits, when it is due."""
         while True:
+            # nobody wakes us: what begins meanwhile is due later than that
+            wake = trio.current_time() + session.lead
             deadline = session.next_deadline()
-            self._wake = trio.Event()
-            with trio.move_on_at(math.inf if deadline is None else deadline):
-                await self._wake.wait()
-                continue
+            await trio.sleep_until(wake if deadline is None else min(wake, deadline))
             connection = self._connection
             if connection is not None and connection.outbox.slow:
                 # it doesn't read: let the offers lapse instead of piling up new ones
@@ -265,7 +263,6 @@ class BrokerLink:
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             self._act(action)
-        self._wake.set()
         if not self._sharing and len(self._runner.links) > 1:
             self._sharing = True
             try:
@@ -386,17 +383,17 @@ class BrokerLink:
         session, connection = self._session, self._connection
         if session is None or connection is None:
             return
-        async with connection.outbox.room():
-            if self._session is not session:
-                return
-            rest: list[Action] = []
-            if len(self._runner.links) > 1:
-                rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
-            # a connection that is closed by now is the reader's to notice, not this task's to fail over
-            with suppress(LinkError):
-                for action in session.finish(execution.task_id, outcome, trio.current_time()):
-                    if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
-                        connection.outbox.put(action.message, bulk=True)
-                    else:
-                        rest.append(action)
-                self._do(rest)
+        await connection.outbox.room()
+        if self._session is not session:
+            return
+        rest: list[Action] = []
+        if len(self._runner.links) > 1:
+            rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
+        # a connection that is closed by now is the reader's to notice, not this task's to fail over
+        with suppress(LinkError):
+            for action in session.finish(execution.task_id, outcome, trio.current_time()):
+                if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
+                    connection.outbox.put(action.message, bulk=True)
+                else:
+                    rest.append(action)
+            self._do(rest)

@@ -131,7 +131,7 @@ class Outbox:
     def put(self, message: RunnerMessage | BrokerMessage, *, bulk: bool = False) -> None:
         """Queue a message. Raises :class:`LinkError` when the broker has long stopped reading.
 
-        ``bulk`` is for a holder of :meth:`room`, who finds some.
+        ``bulk`` is for who has waited for :meth:`room`.
         """
         if self._closed:
             return
@@ -145,15 +145,19 @@ class Outbox:
             self._bulk += 1
             self._bulk_bytes += len(data)
 
-    @asynccontextmanager
-    async def room(self) -> AsyncIterator[None]:
-        """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more."""
-        async with self._turn:
-            while not self._closed and (
-                self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
-            ):
-                await self._freed.wait()
-            yield
+    @property
+    def _full(self) -> bool:
+        return self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
+
+    async def room(self) -> None:
+        """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more.
+
+        The room is the caller's until it waits for something. When there is some at once, this is no checkpoint.
+        """
+        if self._full or self._turn.locked():
+            async with self._turn:
+                while self._full and not self._closed:
+                    await self._freed.wait()
 
     async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write what is queued with ``write``, one after the other, until :meth:`close`."""
@@ -220,8 +224,9 @@ class Connection:
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a message of bulk, waiting for room. A closed connection swallows it: its tasks have failed."""
-        async with self.outbox.room():
-            self.outbox.put(message, bulk=True)
+        await trio.lowlevel.checkpoint()  # a flood of prints takes turns with everything else
+        await self.outbox.room()
+        self.outbox.put(message, bulk=True)
 
     async def frames(self) -> AsyncGenerator[str | bytes, None]:
         """Every message that comes, until the connection ends."""

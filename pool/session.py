@@ -159,6 +159,8 @@ class RunnerSession:
             raise ValueError(f"{renew_margin=} must be within {offer_validity=}")
         self.name = name
         self.capacity = capacity
+        #: So many seconds at least pass before anything falls due that begins now: an offer, a task.
+        self.lead = min(offer_validity - renew_margin, settings_timeout)
         self.state: SessionState = "connecting"
         self._offer_validity = offer_validity
         self._renew_margin = renew_margin

@@ -43,8 +43,8 @@ class Writer:
 
 async def bulk(outbox: Outbox, number: int, size: int = 10) -> None:
     """Queue a result when there is room."""
-    async with outbox.room():
-        outbox.put(result(number, size), bulk=True)
+    await outbox.room()
+    outbox.put(result(number, size), bulk=True)
 
 
 async def test_bulk_waits_in_turn_when_there_are_many() -> None:
