@@ -83,7 +83,9 @@ def parse_header(raw: bytes | bytearray | memoryview, limits: Mapping[Kind, int]
 
 def frame(kind: Kind, *parts: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:
     """A frame as buffers to write one after the other (large parts are not copied)."""
-    length = sum(len(part) for part in parts)
+    length = 0
+    for part in parts:
+        length += len(part)
     if length > MAX_FRAME:
         raise ValueError(f"a frame of {length} bytes does not fit into its length field")
     return [HEADER.pack(kind, length), *parts]

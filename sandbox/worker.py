@@ -5,12 +5,12 @@ Theory of operation. The zygote forks; the child calls :func:`main`, which never
 1. ``restrict_worker`` gives up what the zygote still had: fork, clone of processes, signals to
    others, every descriptor but its own socket. See :mod:`sandbox.kernel` for the order. From
    here on the process can compute and speak on that socket, nothing else.
-2. Random generators are seeded anew: forked siblings would otherwise draw the same numbers.
-3. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
+2. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
    paid before a task comes. An urgent worker goes without: its task is waiting already.
-4. READY goes out, and the worker parks in read(2).
-5. One TASK frame comes; the task runs; its console lines, calls and result go out.
-6. The worker lingers in read(2) until the supervisor has closed the socket (or has killed it),
+3. READY goes out, and the worker parks in read(2).
+4. One TASK frame comes. Random generators are seeded anew (forked siblings would draw the same
+   numbers); the task runs; its console lines, calls and result go out.
+5. The worker lingers in read(2) until the supervisor has closed the socket (or has killed it),
    so that the teardown of its memory does not sit in the result's latency.
 
 A worker is never used again. Nothing here is a security boundary against user code that has
@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
+import random
 import socket
 import sys
 import threading
@@ -34,7 +36,7 @@ from sandbox.console import Console, StderrTail
 from sandbox.kernel import Prepared
 from sandbox.language import hardening
 from sandbox.names import CallNames
-from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
+from sandbox.task import Environment, TaskFailed, TaskInput, execute
 from sandbox.wire import Kind, ZygoteConfig
 
 _task_head = msgspec.json.Decoder(wire.TaskHead)
@@ -72,11 +74,14 @@ class Channel:
 
     def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
         """Write one frame completely. Raises :class:`SupervisorGone`."""
-        buffers = [memoryview(part) for part in wire.frame(kind, *parts)]
         with self._lock:
-            self._write(buffers)
+            self._write(wire.frame(kind, *parts))
 
-    def _write(self, buffers: list[memoryview]) -> None:
+    def print(self, payload: bytes) -> None:
+        """One CONSOLE frame."""
+        self.send(Kind.CONSOLE, payload)
+
+    def _write(self, buffers: list[bytes | bytearray | memoryview]) -> None:
         while buffers:
             try:
                 done = os.writev(self.fd, buffers)
@@ -85,12 +90,14 @@ class Channel:
             while buffers and done >= len(buffers[0]):
                 done -= len(buffers.pop(0))
             if done:
-                buffers[0] = buffers[0][done:]
+                buffers[0] = memoryview(buffers[0])[done:]
 
-    def receive(self) -> tuple[Kind, bytearray]:
-        """Read one frame. Raises :class:`SupervisorGone` at the end of the stream."""
+    def receive(self) -> tuple[int, bytearray]:
+        """Read one frame: its :class:`~sandbox.wire.Kind` and payload. Raises :class:`SupervisorGone` at the end of
+        the stream.
+        """
         kind, length = wire.HEADER.unpack(self._read(wire.HEADER.size))
-        return Kind(kind), self._read(length)
+        return kind, self._read(length)
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
@@ -111,10 +118,10 @@ class Channel:
             self._calls += 1
             number = self._calls
             head = wire.RpcHead(number, name, via)
-            self._write([memoryview(part) for part in wire.frame(Kind.RPC, *wire.with_head(head, params))])
+            self._write(wire.frame(Kind.RPC, *wire.with_head(head, params)))
             while True:
                 kind, payload = self.receive()
-                if kind is not Kind.RPC_ANSWER:
+                if kind != Kind.RPC_ANSWER:
                     continue
                 raw, body = wire.split_head(payload)
                 answer = _answer_head.decode(raw)
@@ -123,9 +130,11 @@ class Channel:
 
     def linger(self) -> None:
         """Wait until the other end is closed."""
-        with contextlib.suppress(OSError):
+        try:
             while os.read(self.fd, 4096):
                 pass
+        except OSError:
+            return
 
 
 def set_name(name: str) -> None:
@@ -148,10 +157,51 @@ def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environ
     )
 
 
-def warm_up(env: Environment) -> None:
+class Worker:
+    """What a worker needs for its one task, made before fork: each object that a child makes may cost it a page."""
+
+    def __init__(self, config: ZygoteConfig) -> None:
+        self._config = config
+        self._channel = Channel(-1)
+        self._environment = environment(config, self._channel)
+        self._console = Console(self._channel.print, config.max_console)
+        self._stdin, self._stderr = io.StringIO(), StderrTail()
+
+    def live(self, fd: int, *, urgent: bool, rehearsal: bool = False) -> None:
+        """From READY to the end of the socket."""
+        sys.stdin = self._stdin
+        sys.stderr = sys.stdout = self._stderr
+        channel = self._channel
+        channel.fd = fd
+        if not urgent:
+            warm_up(self._config)
+        channel.send(Kind.READY)
+        head, items, query = _receive_task(channel)
+        set_name(wire.BUSY_NAME)
+        _seed(head.code)
+        if head.native:
+            _native(head.code, channel, self._config)
+        else:
+            if not rehearsal:
+                hardening.arm_for_life()
+            self._perform(TaskInput(head.code, head.per_item, items, query))
+        channel.linger()
+
+    def _perform(self, task: TaskInput) -> None:
+        try:
+            outcome = execute(task, self._environment, self._console, self._stderr)
+        except TaskFailed as failed:
+            self._channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
+        else:
+            _, *saved = outcome
+            sizes = wire.ResultHead(*map(len, saved))
+            self._channel.send(Kind.RESULT, *wire.with_head(sizes, *outcome))
+
+
+def warm_up(config: ZygoteConfig) -> None:
     """Run the whole path of a task once, without a channel."""
     task = TaskInput(DUMMY_CODE, False, DUMMY_ITEMS, None)
-    execute(task, env, Console(_ignore, 1 << 16), StderrTail())
+    execute(task, environment(config), Console(_ignore, 1 << 16), StderrTail())
 
 
 def rehearse(config: ZygoteConfig) -> None:
@@ -160,43 +210,36 @@ def rehearse(config: ZygoteConfig) -> None:
     Often enough for the interpreter's adaptive code to settle (it counts in the code's own memory, which
     each worker would have to copy).
     """
+    streams = sys.stdin, sys.stdout, sys.stderr
     for _ in range(_REHEARSALS):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             head = wire.TaskHead(code=DUMMY_CODE, items_size=len(DUMMY_ITEMS))
             Channel(ours.fileno()).send(Kind.TASK, *wire.with_head(head, DUMMY_ITEMS))
-            channel = Channel(theirs.fileno())
-            head, items, query = _receive_task(channel)
-            _perform(TaskInput(head.code, head.per_item, items, query), channel, config, StderrTail())
+            ours.shutdown(socket.SHUT_WR)
+            try:
+                Worker(config).live(theirs.fileno(), urgent=True, rehearsal=True)
+            finally:
+                sys.stdin, sys.stdout, sys.stderr = streams
 
 
-def _seed() -> None:
-    # random's own hook after fork has seeded its hidden instance
+def _seed(code: str) -> None:
+    """Make this process's random numbers its own (see :mod:`sandbox.fork`); code without imports draws none."""
+    if "import" not in code:
+        return
+    random.seed()
     numpy = sys.modules.get("numpy")
     if numpy is not None and "numpy.random" in sys.modules:
         numpy.random.seed()
 
 
-def main(fd: int, config: ZygoteConfig, prepared: Prepared, zygote_pid: int, *, urgent: bool) -> NoReturn:
-    """The child's whole life, right after fork(2). Never returns."""
+def main(worker: Worker, fd: int, prepared: Prepared, zygote_pid: int, *, number: int, urgent: bool) -> NoReturn:
+    """The child's whole life, right after fork(2). Never returns. ``number`` counts the zygote's forks."""
     status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
     try:
         set_name(wire.IDLE_NAME)
-        prepared.restrict_worker(fd, zygote_pid)
-        stderr = install_stderr()
-        _seed()
-        channel = Channel(fd)
-        if not urgent:
-            warm_up(environment(config))
-        channel.send(Kind.READY)
-        head, items, query = _receive_task(channel)
-        set_name(wire.BUSY_NAME)
-        if head.native:
-            _native(head.code, channel, config)
-        else:
-            hardening.arm_for_life()
-            _perform(TaskInput(head.code, head.per_item, items, query), channel, config, stderr)
-        channel.linger()
+        prepared.restrict_worker(fd, zygote_pid, number)
+        worker.live(fd, urgent=urgent)
         status = 0
     except SupervisorGone:
         status = 0
@@ -216,23 +259,11 @@ def _report(fd: int, error: BaseException) -> None:
 def _receive_task(channel: Channel) -> tuple[wire.TaskHead, memoryview, memoryview | None]:
     """The next frame's head, items and query."""
     kind, payload = channel.receive()
-    if kind is not Kind.TASK:
-        raise wire.ProtocolViolation(f"a {kind.name} frame instead of a task")
+    if kind != Kind.TASK:
+        raise wire.ProtocolViolation(f"a frame of kind {kind} instead of a task")
     raw, body = wire.split_head(payload)
     head = _task_head.decode(raw)
     return head, body[: head.items_size], body[head.items_size :] if head.query_size else None
-
-
-def _perform(task: TaskInput, channel: Channel, config: ZygoteConfig, stderr: StderrTail) -> None:
-    console = Console(lambda data: channel.send(Kind.CONSOLE, data), config.max_console)
-    try:
-        outcome = execute(task, environment(config, channel), console, stderr)
-    except TaskFailed as failed:
-        channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
-    else:
-        _, *saved = outcome
-        sizes = wire.ResultHead(*map(len, saved))
-        channel.send(Kind.RESULT, *wire.with_head(sizes, *outcome))
 
 
 def _native(code: str, channel: Channel, config: ZygoteConfig) -> None:

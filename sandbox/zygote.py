@@ -4,14 +4,16 @@ Theory of operation. The supervisor executes ``python -m sandbox.zygote FD`` wit
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
-2. Import what tasks will want (the allowlists' names), serve a few tasks to itself for warmth,
-   seal the classes (see :mod:`sandbox.language.sealing`), and
-   ``gc.freeze()`` so that collections in workers don't touch, and copy, the shared pages.
+2. Import what tasks will want (the allowlists' names), serve a task to itself so that what is made
+   at first use is made, and seal the classes (see :mod:`sandbox.language.sealing`).
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`sandbox.kernel`. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
-4. Say Hello and serve: a Fork packet makes workers; each goes to the supervisor as its socket
+4. Go through a worker's whole life a few times, for warmth: the interpreter adapts its code and fills
+   its caches before fork, once for all workers. ``gc.freeze()``, so that collections in workers don't
+   touch, and copy, the shared pages.
+5. Say Hello and serve: a Fork packet makes workers; each goes to the supervisor as its socket
    and its pidfd; children that have ended are reaped and reported.
-5. The supervisor's end closes: end. Workers die with the zygote (``PR_SET_PDEATHSIG``).
+6. The supervisor's end closes: end. Workers die with the zygote (``PR_SET_PDEATHSIG``).
 
 User code never runs in this process, not even to be compiled: only the constant dummy task.
 """
@@ -31,9 +33,9 @@ from typing import NoReturn
 
 import msgspec
 
-from sandbox import wire, worker
+from sandbox import fork, wire, worker
 from sandbox.kernel import IsolationUnavailable, Prepared, prepare
-from sandbox.language import preload
+from sandbox.language import preload, silence_compiler
 from sandbox.language.gadgets import show_environment
 from sandbox.language.sealing import seal
 
@@ -55,14 +57,13 @@ def main() -> int:
         os.environ["TZ"] = config.time_zone
     show_environment(config.environ)
     time.tzset()  # reads the zone's file now: it may be out of reach later
-    worker.set_name(wire.ZYGOTE_NAME)
 
+    fork.watch()
     before = len(sys.modules)
     failed = preload_modules(config)
+    silence_compiler()
     worker.rehearse(config)
     sealed = seal()
-    gc.collect()
-    gc.freeze()
 
     prepared = prepare(config.isolation)
     try:
@@ -70,6 +71,13 @@ def main() -> int:
     except IsolationUnavailable as error:
         control.send(msgspec.json.encode(wire.Refusal(str(error))))
         return 78  # EX_CONFIG
+    prepared.rehearse()
+    worker.rehearse(config)  # once more: the interpreter's cache of attributes holds what came in between
+    worker.set_name(wire.ZYGOTE_NAME)
+    zygote = _Zygote(control, config, prepared)
+    gc.collect()
+    gc.freeze()
+
     hello = wire.Hello(
         python=platform.python_version(),
         layers=layers,
@@ -78,7 +86,7 @@ def main() -> int:
         sealed=sealed,
     )
     control.send(msgspec.json.encode(hello))
-    return _Zygote(control, config, prepared).serve()
+    return zygote.serve()
 
 
 def preload_modules(config: wire.ZygoteConfig) -> dict[str, str]:
@@ -93,9 +101,10 @@ def preload_modules(config: wire.ZygoteConfig) -> dict[str, str]:
 class _Zygote:
     def __init__(self, control: socket.socket, config: wire.ZygoteConfig, prepared: Prepared) -> None:
         self._control = control
-        self._config = config
+        self._worker = worker.Worker(config)
         self._prepared = prepared
         self._pid = os.getpid()
+        self._forks = 0
 
     def serve(self) -> int:
         # A wakeup descriptor instead of a handler that does the work: forking and reaping never interleave
@@ -132,7 +141,8 @@ class _Zygote:
         try:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-            pid = os.fork()
+            self._forks += 1
+            pid = fork.fork()
             if pid == 0:
                 self._child(theirs.detach(), urgent)
             pidfd = os.pidfd_open(pid)
@@ -146,8 +156,7 @@ class _Zygote:
 
     def _child(self, fd: int, urgent: bool) -> NoReturn:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker.main(fd, self._config, self._prepared, self._pid, urgent=urgent)
+        worker.main(self._worker, fd, self._prepared, self._pid, number=self._forks, urgent=urgent)
 
     def _reap(self) -> None:
         while True:

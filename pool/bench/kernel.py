@@ -123,7 +123,7 @@ def _fork(prepared: Prepared | None) -> _Sample:
     if pid == 0:
         began = time.perf_counter()
         if prepared is not None:
-            prepared.restrict_worker(theirs.fileno(), parent)
+            prepared.restrict_worker(theirs.fileno(), parent, 0)
         took = time.perf_counter() - began
         os.write(theirs.fileno(), struct.pack("=d", took))
         # parked: what is timed from outside now is waking up, a little work, and the answer

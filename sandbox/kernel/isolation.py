@@ -18,13 +18,15 @@
     9. baseline seccomp filter, last: it refuses most of the above
 
 ``Prepared.restrict_worker`` — worker, right after fork, ≤ 0.5 ms
-    1. death with the zygote, and a look whether it still lives
-    2. /dev/null as standard streams; every other descriptor but its own socket is closed
+    1. death with the zygote
+    2. /dev/null as standard streams
     3. its own user id, when there is a range (resets 1, which is therefore repeated)
     4. resource limits
     5. not dumpable
-    6. its own Landlock layer (from here on siblings are out of its reach) and close of the ruleset
-    7. final seccomp filter with its own pid
+    6. its own Landlock layer (from here on siblings are out of its reach)
+    7. every descriptor but its own socket is closed
+    8. final seccomp filter with its own pid
+    9. a look whether the zygote still lives
 
 The zygote does *not* ask for death with its parent: the signal comes when the parent's *thread* ends, and
 supervisors start processes from pool threads. It ends when its control socket closes.
@@ -36,6 +38,7 @@ layer that its zygote has got.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -54,6 +57,10 @@ NOBODY: Final = 65534
 # Without one user id per worker: threads that all workers may have together, as a multiple of what one may
 # have.
 _SHARED_THREADS: Final = 32
+
+# Often enough for CPython to specialize the code (PEP 659: eight runs, then one for each instruction)
+_REHEARSALS: Final = 12
+_REHEARSED_CALLS: Final = 4
 
 
 class IsolationConfig(msgspec.Struct, frozen=True):
@@ -134,6 +141,7 @@ class Prepared:
         self._zygote_filter = seccomp.zygote_filter(self._arch) if self._arch else None
         self._worker_filter = seccomp.worker_filter(self._arch) if self._arch else None
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
+        self._pids = self._loaded.pids if self._loaded else ()
 
         self._uid: int | None = None
         self._gid: int | None = None
@@ -142,10 +150,6 @@ class Prepared:
             self._gid = NOBODY if config.gid is None else config.gid
         self._worker_capabilities = privileges.CapabilitySet()
         self._uid_range: tuple[int, int] | None = None
-        self._forks = 0
-        if config.worker_uids:
-            # The child reads what its parent has counted; a child can't count for its siblings.
-            os.register_at_fork(before=self._count_fork)
         owner = self._uid if self._uid is not None else os.getuid()
         self._limits = limits.WorkerLimits(
             data=limits.data_in_use() + config.memory,
@@ -155,14 +159,17 @@ class Prepared:
         )
         self._use_landlock = False
         self._use_seccomp = False
+        # What differs from worker to worker, in calls that are laid out once
+        self._worker_calls = syscalls.Prepared()
+        self._last_below = ctypes.c_long()
+        self._first_above = ctypes.c_long()
+        self._worker_uid = ctypes.c_long()
+        self._first_uid, self._uids = 0, 1
 
     @property
     def layers(self) -> tuple[LayerStatus, ...]:
         """The layers as `restrict_zygote` found them; empty before."""
         return tuple(self._layers.values())
-
-    def _count_fork(self) -> None:
-        self._forks += 1
 
     # --- zygote -----------------------------------------------------------------------------------
 
@@ -187,6 +194,7 @@ class Prepared:
         self._restrict_files()
         privileges.not_dumpable()
         self._filter()
+        self._plan_worker()
         return self.layers
 
     def _report(
@@ -277,6 +285,7 @@ class Prepared:
         if self.config.worker_uids:
             self._uid_range = self.config.worker_uids
             first, last = self._uid_range
+            self._first_uid, self._uids = first, last - first + 1
             whom = f"zygote user {self._uid}, workers one each of {first}–{last}"
             self._limits = limits.WorkerLimits(
                 self._limits.data, self._limits.cpu_seconds, self._limits.open_files, self.config.max_threads
@@ -392,35 +401,65 @@ class Prepared:
             f"allowlist for {self._arch}; filter of {len(self._worker_filter)} instructions in each worker",
         )
 
+    def _plan_worker(self) -> None:
+        """Lay out what every worker does, now that it is known which layers there are; see the module's sequence."""
+        calls = self._worker_calls = syscalls.Prepared()
+        limits.die_with_parent(calls)
+        for stream in (0, 1, 2):
+            calls.function(syscalls.libc.dup2, self._devnull, stream)
+        if self._uid_range is not None:
+            privileges.become_with(calls, self._worker_uid, self._gid or NOBODY, self._worker_capabilities)
+            limits.die_with_parent(calls)
+        for limit in limits.worker_limits(self._limits):
+            calls.setrlimit(*limit)
+        calls.prctl(privileges.PR_SET_DUMPABLE, 0)
+        if self._use_landlock and self._worker_ruleset is not None:
+            landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
+        if limits.close_range_works():
+            calls.call("close_range", 3, self._last_below, 0)
+            calls.call("close_range", self._first_above, 2**32 - 1, 0)
+        else:
+            calls.function(self._close_one_by_one)
+        if self._use_seccomp and self._loaded is not None:
+            self._loaded.install_with(calls)
+
+    def _close_one_by_one(self) -> int:
+        limits.close_all_but((self._last_below.value + 1,))
+        return 0
+
+    def rehearse(self) -> None:
+        """Go through the motions of `restrict_worker`, with calls that change nothing: what the interpreter
+        adapts in its code as it runs, it adapts before fork.
+        """
+        zygote = self._worker_calls
+        self._worker_calls = syscalls.Prepared()
+        for _ in range(_REHEARSED_CALLS):
+            self._worker_calls.function(syscalls.libc.getppid)
+        for _ in range(_REHEARSALS):
+            self.restrict_worker(3, os.getppid(), 0)
+        self._worker_calls = zygote
+
     # --- worker -----------------------------------------------------------------------------------
 
-    def restrict_worker(self, keep_fd: int, zygote_pid: int) -> None:
+    def restrict_worker(self, keep_fd: int, zygote_pid: int, number: int) -> None:
         """Restrict this freshly forked process for good; leaves /dev/null as 0, 1, 2 and `keep_fd`, which
-        must be above 2.
+        must be above 2. `number` counts the zygote's forks: it selects the worker's user id out of the range.
+        Ends the process when the zygote has gone.
 
         Raises OSError when a layer that the zygote has can't be put in force: the worker must then end
         without running a task.
         """
         if keep_fd <= 2:
             raise ValueError("the worker's socket would be lost as a standard stream")
-        limits.die_with_parent(zygote_pid)
-        for stream in (0, 1, 2):
-            os.dup2(self._devnull, stream)
-        ruleset = self._worker_ruleset if self._use_landlock else None
-        limits.close_all_but((keep_fd,) if ruleset is None else (keep_fd, ruleset.fd))
-        self._devnull = -1
-        if self._uid_range is not None:
-            first, last = self._uid_range
-            uid = first + self._forks % (last - first + 1)
-            privileges.become(uid, self._gid if self._gid is not None else uid, self._worker_capabilities)
-            limits.die_with_parent(zygote_pid)
-        limits.restrict_worker(self._limits)
-        privileges.not_dumpable()
-        if ruleset is not None:
-            landlock.restrict(ruleset, ruleset.features.worker_flags)
-            ruleset.close()
-        if self._use_seccomp and self._loaded is not None:
-            self._loaded.install(os.getpid())
+        self._last_below.value = keep_fd - 1
+        self._first_above.value = keep_fd + 1
+        self._worker_uid.value = self._first_uid + number % self._uids
+        pid = os.getpid()
+        for place in self._pids:
+            place.value = pid
+        self._worker_calls.make()
+        if os.getppid() != zygote_pid:
+            os._exit(1)
 
 
 def _check(config: IsolationConfig) -> None:

@@ -50,7 +50,7 @@ from typing import Final
 from sandbox.kernel import syscalls
 from sandbox.kernel.paths import Grant
 
-__all__ = ["NEWEST_ABI", "UNAVAILABLE", "Features", "Ruleset", "abi", "build", "features", "restrict"]
+__all__ = ["NEWEST_ABI", "UNAVAILABLE", "Features", "Ruleset", "abi", "build", "features", "restrict", "restrict_with"]
 
 #: The newest ABI that this module knows rights of.
 NEWEST_ABI: Final = 7
@@ -191,3 +191,8 @@ def restrict(ruleset: Ruleset, flags: int) -> None:
     A process can have 16 layers: the container's, the zygote's and the worker's are far from that.
     """
     syscalls.call("landlock_restrict_self", ruleset.fd, flags)
+
+
+def restrict_with(calls: syscalls.Prepared, ruleset: Ruleset, flags: int) -> None:
+    """Have `calls` put a layer of `ruleset` in force; see `restrict`."""
+    calls.call("landlock_restrict_self", ruleset.fd, flags)

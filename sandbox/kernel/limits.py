@@ -37,11 +37,12 @@ from sandbox.kernel import syscalls
 __all__ = [
     "WorkerLimits",
     "close_all_but",
+    "close_range_works",
     "data_in_use",
     "die_with_parent",
-    "restrict_worker",
     "restrict_zygote",
     "threads_of",
+    "worker_limits",
 ]
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -93,15 +94,13 @@ def threads_of(uid: int) -> int:
     return count
 
 
-def die_with_parent(parent: int) -> None:
-    """Have SIGKILL sent to this process when its parent's thread ends, and end at once when it already has.
+def die_with_parent(calls: syscalls.Prepared) -> None:
+    """Have SIGKILL sent to the process when its parent's thread ends.
 
-    `parent` is the pid that must still be the parent: between fork and prctl it may have died, and then no
-    signal would ever come.
+    It must then look who its parent is: between fork and prctl that one may have died, and no signal would
+    ever come.
     """
-    syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    calls.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def close_all_but(keep: Collection[int]) -> None:
@@ -112,6 +111,14 @@ def close_all_but(keep: Collection[int]) -> None:
             _close_range(start, fd - 1)
             start = fd + 1
     _close_range(start, 2**32 - 1)
+
+
+def close_range_works() -> bool:
+    """Whether there is ``close_range(2)``: Linux 5.9 and later, and filters that know it."""
+    try:
+        return syscalls.try_call("close_range", 2**32 - 1, 2**32 - 1, 0)[1] == 0
+    except KeyError:
+        return False
 
 
 def _close_range(first: int, last: int) -> None:
@@ -152,17 +159,23 @@ def restrict_zygote() -> None:
     _set(resource.RLIMIT_STACK, _STACK)
 
 
-def restrict_worker(limits: WorkerLimits) -> None:
-    """Limits of a worker. Raises OSError or ValueError."""
-    setrlimit = resource.setrlimit
-    _set(resource.RLIMIT_DATA, limits.data)
-    setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    _set(resource.RLIMIT_NOFILE, limits.open_files)
+def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:
+    """What each worker is to set, as (which, soft, hard), never above the hard limit that holds already.
+    Raises OSError.
+    """
+    wanted = [
+        (resource.RLIMIT_DATA, limits.data, limits.data),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
+    ]
     if limits.processes is not None:
-        _set(resource.RLIMIT_NPROC, limits.processes)
+        wanted.append((resource.RLIMIT_NPROC, limits.processes, limits.processes))
     if limits.cpu_seconds is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        last = limits.cpu_seconds + 1
-        if hard != resource.RLIM_INFINITY:
-            last = min(last, hard)
-        setrlimit(resource.RLIMIT_CPU, (min(limits.cpu_seconds, last), last))
+        wanted.append((resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1))
+    found = []
+    for which, soft, hard in wanted:
+        _, bound = resource.getrlimit(which)
+        if bound != resource.RLIM_INFINITY:
+            soft, hard = min(soft, bound), min(hard, bound)
+        found.append((which, soft, hard))
+    return tuple(found)

@@ -40,8 +40,10 @@ __all__ = [
     "CAP_SETPCAP",
     "CAP_SETUID",
     "CAP_SYS_ADMIN",
+    "PR_SET_DUMPABLE",
     "CapabilitySet",
     "become",
+    "become_with",
     "drop_bounding_set",
     "effective",
     "lock_securebits",
@@ -58,7 +60,7 @@ CAP_SETUID: Final = 7
 CAP_SETPCAP: Final = 8
 CAP_SYS_ADMIN: Final = 21
 
-_PR_SET_DUMPABLE: Final = 4
+PR_SET_DUMPABLE: Final = 4
 _PR_CAPBSET_READ: Final = 23
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_SECUREBITS: Final = 28
@@ -84,7 +86,7 @@ def not_dumpable() -> None:
     """No core dump, no ptrace by equals, and ``/proc/self`` belongs to root. Changes of user id reset it:
     call it after them.
     """
-    syscalls.prctl(_PR_SET_DUMPABLE, 0)
+    syscalls.prctl(PR_SET_DUMPABLE, 0)
 
 
 def effective() -> int:
@@ -113,6 +115,10 @@ class CapabilitySet:
     def apply(self) -> None:
         """Give up all others. Raises OSError."""
         syscalls.call("capset", *self._addresses)
+
+    def apply_with(self, calls: syscalls.Prepared) -> None:
+        """Have `calls` give up all others."""
+        calls.call("capset", *self._addresses, keep=self)
 
 
 def drop_bounding_set() -> None:
@@ -143,6 +149,13 @@ def become(uid: int, gid: int, kept: CapabilitySet) -> None:
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     kept.apply()
+
+
+def become_with(calls: syscalls.Prepared, uid: ctypes.c_long, gid: int, kept: CapabilitySet) -> None:
+    """Have `calls` take the user id that `uid` holds then; see `become`."""
+    calls.call("setresgid", gid, gid, gid)
+    calls.call("setresuid", uid, uid, uid)
+    kept.apply_with(calls)
 
 
 def no_groups() -> None:

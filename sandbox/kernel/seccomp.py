@@ -533,28 +533,28 @@ class Loaded:
     writes its pid into it.
     """
 
-    __slots__ = ("_address", "_buffer", "_header", "_pids")
+    __slots__ = ("_buffer", "_header", "pids")
 
     def __init__(self, program: Program) -> None:
         self._buffer = ctypes.create_string_buffer(program.code, len(program.code))
         self._header = _FilterProgram(len(program), ctypes.addressof(self._buffer))
-        self._address = ctypes.addressof(self._header)
-        self._pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)
+        #: Where the process's own pid belongs.
+        self.pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)
 
-    def install(self, pid: int) -> None:
-        """Put the filter in force, with `pid` as the process's own, for this thread and all that it
-        creates. Raises OSError.
+    def install_with(self, calls: syscalls.Prepared) -> None:
+        """Have `calls` put the filter in force, for the calling thread and all that it creates.
 
         Needs ``no_new_privs`` or CAP_SYS_ADMIN. The caller must be the process's only thread: others would
         go unfiltered.
         """
-        for place in self._pids:
-            place.value = pid
-        error = syscalls.try_call("seccomp", _SET_MODE_FILTER, 0, self._address)[1]
-        if error:
-            raise OSError(error, os.strerror(error), "seccomp(SECCOMP_SET_MODE_FILTER)")
+        calls.call("seccomp", _SET_MODE_FILTER, 0, ctypes.addressof(self._header), keep=self)
 
 
 def install(program: Program) -> None:
-    """Load and install `program` for this process in one go; see `Loaded.install`. Raises OSError."""
-    Loaded(program).install(os.getpid())
+    """Load and install `program` for this process in one go; see `Loaded`. Raises OSError."""
+    loaded = Loaded(program)
+    for place in loaded.pids:
+        place.value = os.getpid()
+    calls = syscalls.Prepared()
+    loaded.install_with(calls)
+    calls.make()

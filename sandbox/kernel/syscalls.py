@@ -15,9 +15,22 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
-__all__ = ["ARCHES", "AUDIT_ARCH", "Arch", "call", "libc", "machine", "names", "number", "prctl", "try_call"]
+__all__ = [
+    "ARCHES",
+    "AUDIT_ARCH",
+    "Arch",
+    "Prepared",
+    "call",
+    "libc",
+    "machine",
+    "names",
+    "number",
+    "prctl",
+    "try_call",
+]
 
 Arch = Literal["x86_64", "aarch64"]
 
@@ -159,6 +172,9 @@ _syscall.argtypes = [ctypes.c_long] * 6
 _prctl: Final = libc.prctl
 _prctl.restype = ctypes.c_int
 _prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_prlimit: Final = libc.prlimit
+_prlimit.restype = ctypes.c_int
+_prlimit.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
 
 _HERE: Final = machine()
 
@@ -190,3 +206,45 @@ def prctl(option: int, *args: int) -> int:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), f"prctl({option})")
     return result
+
+
+class Prepared:
+    """Calls that many children of this process will make in the same order: looked up and laid out once, before
+    fork, since every object that a child touches costs it a copied page.
+
+    An argument may be a ctypes object, whose value is set before :meth:`make`.
+    """
+
+    __slots__ = ("_calls", "_kept")
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[Callable[..., int], tuple[Any, ...], str]] = []
+        self._kept: list[object] = []  # what addresses among the arguments point to
+
+    def call(self, name: str, *args: int | ctypes.c_long, keep: object = None) -> None:
+        """Add a system call; `keep` is kept alive. Raises KeyError where this machine has no such call."""
+        if _HERE is None:
+            raise KeyError(f"system call numbers of {platform.machine()} are not known")
+        self._kept.append(keep)
+        self._calls.append((_syscall, (_NUMBERS[_HERE][name], *args, *(0,) * (5 - len(args))), name))
+
+    def prctl(self, option: int, *args: int) -> None:
+        """Add a ``prctl(2)``."""
+        self._calls.append((_prctl, (option, *args, *(0,) * (4 - len(args))), f"prctl({option})"))
+
+    def setrlimit(self, which: int, soft: int, hard: int) -> None:
+        """Add a ``prlimit(2)`` of the calling process."""
+        limit = (ctypes.c_uint64 * 2)(soft, hard)
+        self._kept.append(limit)
+        self._calls.append((_prlimit, (0, which, ctypes.addressof(limit), 0), f"prlimit({which})"))
+
+    def function(self, function: Callable[..., int], *args: Any) -> None:
+        """Add a function that answers -1 when it failed, errno being ctypes' then."""
+        self._calls.append((function, args, function.__name__))
+
+    def make(self) -> None:
+        """Make them. Raises OSError (with the call's name) at the first that fails."""
+        for function, args, name in self._calls:
+            if function(*args) == -1:
+                error = ctypes.get_errno()
+                raise OSError(error, os.strerror(error), name)

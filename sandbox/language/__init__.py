@@ -3,7 +3,7 @@
 See README.md beside this file for what is accepted, refused and guarded.
 """
 
-from sandbox.language.compile import compile_task, make_namespace, run
+from sandbox.language.compile import compile_task, make_namespace, run, silence_compiler
 from sandbox.language.modules import preload
 from sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 
@@ -17,4 +17,5 @@ __all__ = [
     "make_namespace",
     "preload",
     "run",
+    "silence_compiler",
 ]

@@ -5,6 +5,7 @@ import __future__
 
 import ast
 import functools
+import re
 import sys
 import warnings
 from types import CodeType, FunctionType, ModuleType
@@ -20,8 +21,35 @@ from sandbox.language.walk import TASK
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.
 MODULE = "__main__"
-#: Fields and place of the function that a program becomes, as this Python's parser makes them.
-_FUNCTION = vars(ast.parse(f"def {TASK.replace(' ', '_')}(): pass").body[0]) | {"name": TASK}
+
+
+def _shell() -> ast.Module:
+    """The function that a program becomes, in its module, as this Python's parser makes them."""
+    module = ast.parse("def task(): pass")
+    module.body[0].name = TASK  # type: ignore[attr-defined]
+    return module
+
+
+#: Made once; each program is its body for a moment.
+_SHELL: Any = _shell()
+
+
+class _Compiler:
+    """Process-wide. An instance, since classes are sealed."""
+
+    def __init__(self) -> None:
+        self.silent = False
+
+
+_compiler = _Compiler()
+
+
+def silence_compiler(filename: str = "<task>") -> None:
+    """For a process that does nothing but serve tasks: what Python's compiler warns of in ``filename`` is shown
+    nowhere. Elsewhere :func:`compile_task` sees to that itself, each time.
+    """
+    warnings.filterwarnings("ignore", module=re.escape(filename))
+    _compiler.silent = True
 
 
 def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>") -> CodeType:
@@ -30,24 +58,35 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
     Raises SyntaxError with the user's own line and column, or :class:`PolicyViolation` with every
     refused construct. Line numbers are the source's own.
     """
+    if _compiler.silent:
+        return _compile(source, policy, filename)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the user's invalid escapes are no business of the worker's log
-        tree = ast.parse(source, filename)
-        transformer = Transformer(policy, functools.partial(import_refusal, policy))
-        body = transformer._block(tree.body)
-        transformer.finish()
-        if transformer.findings:
-            raise PolicyViolation(transformer.findings)
-        shared = transformer.forced_globals()
-        if shared:
-            body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
-        if not body:
-            body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
-        function = ast.FunctionDef(**{**_FUNCTION, "body": body})
-        flags = __future__.annotations.compiler_flag if transformer.postponed else 0
-        module = compile(ast.Module([function], []), filename, "exec", flags, dont_inherit=True)
-    code = next(constant for constant in module.co_consts if isinstance(constant, CodeType))
-    return _renamed(code).replace(co_name="<module>", co_qualname="<module>")
+        return _compile(source, policy, filename)
+
+
+def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
+    tree = ast.parse(source, filename)
+    transformer = Transformer(policy, functools.partial(import_refusal, policy))
+    body = transformer._block(tree.body)
+    transformer.finish()
+    if transformer.findings:
+        raise PolicyViolation(transformer.findings)
+    shared = transformer.forced_globals()
+    if shared:
+        body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
+    if not body:
+        body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
+    flags = __future__.annotations.compiler_flag if transformer.postponed else 0
+    _SHELL.body[0].body = body
+    try:
+        module = compile(_SHELL, filename, "exec", flags, dont_inherit=True)
+    finally:
+        _SHELL.body[0].body = []
+    for constant in module.co_consts:
+        if isinstance(constant, CodeType):
+            return _renamed(constant).replace(co_name="<module>", co_qualname="<module>")
+    raise AssertionError("a function without code")
 
 
 def _renamed(code: CodeType) -> CodeType:

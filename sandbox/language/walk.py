@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
@@ -50,7 +50,9 @@ class Walk(RestrictingNodeTransformer):
         self.nonlocal_names: set[str] = set()
         self.postponed = False  # from __future__ import annotations
         self._import_check = import_check
-        self._denied_builtins = {**rules.DENIED_BUILTINS, **dict.fromkeys(policy.builtins_deny, "")}
+        self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
+        if policy.builtins_deny:
+            self._denied_builtins = {**rules.DENIED_BUILTINS, **dict.fromkeys(policy.builtins_deny, "")}
         self._denied_loads: list[tuple[ast.AST, str]] = []
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []

@@ -31,8 +31,8 @@ class Supply:
 clean = worker.environment
 worker.environment = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
 class Unrestricted:
-    def restrict_worker(self, keep_fd, zygote_pid): pass
-worker.main(int(sys.argv[1]), config, Unrestricted(), 0, urgent=True)
+    def restrict_worker(self, keep_fd, zygote_pid, number): pass
+worker.main(worker.Worker(config), int(sys.argv[1]), Unrestricted(), 0, number=0, urgent=True)
 """
 
 

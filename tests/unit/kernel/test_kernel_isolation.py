@@ -42,12 +42,15 @@ if user:
 prepared = prepare(IsolationConfig(**config))
 layers = {layer.name: layer.state for layer in prepared.restrict_zygote([])}
 zygote = os.getpid()
+forks = 0
 def in_worker(action):
+    global forks
+    forks += 1
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         try:
-            prepared.restrict_worker(theirs.fileno(), zygote)
+            prepared.restrict_worker(theirs.fileno(), zygote, forks)
             answer = action()
         except BaseException as error:
             answer = repr(error)
@@ -158,7 +161,7 @@ report(in_worker(action))
 ours, theirs = socket.socketpair()
 pid = os.fork()
 if pid == 0:
-    prepared.restrict_worker(theirs.fileno(), 1)  # not its parent: as if the zygote had died in between
+    prepared.restrict_worker(theirs.fileno(), 1, 0)  # not its parent: as if the zygote had died in between
     os.write(theirs.fileno(), b"lives")
     os._exit(0)
 theirs.close()
@@ -179,7 +182,7 @@ if middle == 0:
     prepared.restrict_zygote([theirs.fileno()])
     zygote = os.getpid()
     if os.fork() == 0:
-        prepared.restrict_worker(theirs.fileno(), zygote)
+        prepared.restrict_worker(theirs.fileno(), zygote, 0)
         os.write(theirs.fileno(), b"up")
         while True:
             time.sleep(60)
@@ -293,7 +296,7 @@ class TestConfiguration:
 from sandbox.kernel import IsolationConfig, prepare
 prepared = prepare(IsolationConfig())
 try:
-    prepared.restrict_worker(2, os.getppid())
+    prepared.restrict_worker(2, os.getppid(), 0)
 except ValueError as error:
     report(str(error))
 """
