@@ -42,6 +42,8 @@ class Console:
         self._used = 0
         self._closed = False
         self._pending = ""
+        #: :meth:`print` for user code: a function, since a bound method leads to this object.
+        self.printer = _printer(self)
 
     def print(
         self,
@@ -66,16 +68,6 @@ class Console:
         if lines:
             self._emit([format_value("\n".join(lines))])
 
-    def printer(self) -> Callable[..., None]:
-        """:meth:`print` for user code: a function, since a bound method leads to this object."""
-
-        def print(
-            *args: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
-        ) -> None:
-            self.print(*args, sep=sep, end=end, file=file, flush=flush)
-
-        return print
-
     def flush(self) -> None:
         """Send what a last ``print(..., end="")`` left unfinished."""
         if self._pending:
@@ -94,6 +86,15 @@ class Console:
             self._closed = True
             payload = msgspec.json.encode([truncation_note(self._limit)])
         self._send(payload)
+
+
+def _printer(console: Console) -> Callable[..., None]:
+    def print(
+        *args: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
+    ) -> None:
+        console.print(*args, sep=sep, end=end, file=file, flush=flush)
+
+    return print
 
 
 def truncation_note(limit: int) -> str:

@@ -34,7 +34,7 @@ MAX_MESSAGE = 8 * 1024
 MAX_STACK_FRAMES = 50
 
 
-class TaskInput(NamedTuple):
+class TaskInput(msgspec.Struct, frozen=True):
     """A TASK frame, split up. ``items`` and ``query`` are raw JSON; ``query`` is None where there is none."""
 
     code: str
@@ -117,7 +117,7 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
     if task.per_item:
         value: object = list(_each_item(code, items, env, console, supply))
     else:
-        names: dict[str, object] = {"_items": items, "_query": query, "print": console.printer()}
+        names: dict[str, object] = {"_items": items, "_query": query, "print": console.printer}
         if supply is not None:
             names = {**_supplied(supply, None, env), **names}
         value = _call(code, names, env, None)
@@ -152,7 +152,7 @@ def _supplied(supply: Supply, index: int | None, env: Environment) -> dict[str, 
 def _each_item(
     code: CodeType, items: list[Any], env: Environment, console: Console, supply: Supply | None
 ) -> Iterator[dict[str, Any]]:
-    print_ = console.printer()
+    print_ = console.printer
     for index in range(len(items)):
         names: dict[str, object] = {"_item": items[index], "print": print_}
         if supply is not None:

@@ -81,7 +81,7 @@ def parse_header(raw: bytes | bytearray | memoryview, limits: Mapping[Kind, int]
     return FrameHeader(kind, length)
 
 
-def frame(kind: Kind, *parts: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:
+def frame(kind: int, *parts: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:
     """A frame as buffers to write one after the other (large parts are not copied)."""
     length = 0
     for part in parts:

@@ -43,6 +43,9 @@ _task_head = msgspec.json.Decoder(wire.TaskHead)
 _answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_NAME = 15
+# Plain numbers: until Python 3.12 a look at an enumeration's member goes through its metaclass
+_READY, _CONSOLE, _RESULT, _FAILED, _RPC = map(int, (Kind.READY, Kind.CONSOLE, Kind.RESULT, Kind.FAILED, Kind.RPC))
+_TASK, _RPC_ANSWER = int(Kind.TASK), int(Kind.RPC_ANSWER)
 #: Bytes per readv(2).
 _CHUNK = 1 << 20
 _REHEARSALS = 10
@@ -72,14 +75,14 @@ class Channel:
         self._calls = 0
         self._lock = threading.Lock()
 
-    def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
+    def send(self, kind: int, *parts: bytes | memoryview) -> None:
         """Write one frame completely. Raises :class:`SupervisorGone`."""
         with self._lock:
             self._write(wire.frame(kind, *parts))
 
     def print(self, payload: bytes) -> None:
         """One CONSOLE frame."""
-        self.send(Kind.CONSOLE, payload)
+        self.send(_CONSOLE, payload)
 
     def _write(self, buffers: list[bytes | bytearray | memoryview]) -> None:
         while buffers:
@@ -118,10 +121,10 @@ class Channel:
             self._calls += 1
             number = self._calls
             head = wire.RpcHead(number, name, via)
-            self._write(wire.frame(Kind.RPC, *wire.with_head(head, params)))
+            self._write(wire.frame(_RPC, *wire.with_head(head, params)))
             while True:
                 kind, payload = self.receive()
-                if kind != Kind.RPC_ANSWER:
+                if kind != _RPC_ANSWER:
                     continue
                 raw, body = wire.split_head(payload)
                 answer = _answer_head.decode(raw)
@@ -175,7 +178,7 @@ class Worker:
         channel.fd = fd
         if not urgent:
             warm_up(self._config)
-        channel.send(Kind.READY)
+        channel.send(_READY)
         head, items, query = _receive_task(channel)
         set_name(wire.BUSY_NAME)
         _seed(head.code)
@@ -191,11 +194,11 @@ class Worker:
         try:
             outcome = execute(task, self._environment, self._console, self._stderr)
         except TaskFailed as failed:
-            self._channel.send(Kind.FAILED, msgspec.json.encode(failed.failure))
+            self._channel.send(_FAILED, msgspec.json.encode(failed.failure))
         else:
             _, *saved = outcome
             sizes = wire.ResultHead(*map(len, saved))
-            self._channel.send(Kind.RESULT, *wire.with_head(sizes, *outcome))
+            self._channel.send(_RESULT, *wire.with_head(sizes, *outcome))
 
 
 def warm_up(config: ZygoteConfig) -> None:
@@ -215,7 +218,7 @@ def rehearse(config: ZygoteConfig) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             head = wire.TaskHead(code=DUMMY_CODE, items_size=len(DUMMY_ITEMS))
-            Channel(ours.fileno()).send(Kind.TASK, *wire.with_head(head, DUMMY_ITEMS))
+            Channel(ours.fileno()).send(_TASK, *wire.with_head(head, DUMMY_ITEMS))
             ours.shutdown(socket.SHUT_WR)
             try:
                 Worker(config).live(theirs.fileno(), urgent=True, rehearsal=True)
@@ -253,13 +256,13 @@ def _report(fd: int, error: BaseException) -> None:
     """Last words of a worker whose own code failed (before or after its task)."""
     failure = wire.Failure(kind="internal", message=f"the worker failed: {type(error).__name__}: {error}"[:2000])
     with contextlib.suppress(BaseException):
-        Channel(fd).send(Kind.FAILED, msgspec.json.encode(failure))
+        Channel(fd).send(_FAILED, msgspec.json.encode(failure))
 
 
 def _receive_task(channel: Channel) -> tuple[wire.TaskHead, memoryview, memoryview | None]:
     """The next frame's head, items and query."""
     kind, payload = channel.receive()
-    if kind != Kind.TASK:
+    if kind != _TASK:
         raise wire.ProtocolViolation(f"a frame of kind {kind} instead of a task")
     raw, body = wire.split_head(payload)
     head = _task_head.decode(raw)
@@ -275,4 +278,4 @@ def _native(code: str, channel: Channel, config: ZygoteConfig) -> None:
         raise PermissionError("this worker was not built for tests of the kernel layer")
     namespace: dict[str, Any] = {"channel": channel, "wire": wire, "result": None}
     exec(compile(code, "<native>", "exec"), namespace)  # noqa: S102 (below the language layer on purpose)
-    channel.send(Kind.RESULT, *wire.with_head(wire.ResultHead(), msgspec.json.encode(namespace["result"])))
+    channel.send(_RESULT, *wire.with_head(wire.ResultHead(), msgspec.json.encode(namespace["result"])))

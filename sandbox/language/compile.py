@@ -66,7 +66,7 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
 
 
 def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
-    tree = ast.parse(source, filename)
+    tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     transformer = Transformer(policy, functools.partial(import_refusal, policy))
     body = transformer._block(tree.body)
     transformer.finish()

@@ -95,8 +95,7 @@ class Walk(RestrictingNodeTransformer):
                         new = visit(child)
                         if new is not child:
                             old[index] = new
-                if ast.Match in map(type, old):
-                    old[:] = spliced(old)
+                old[:] = spliced(old)
             elif isinstance(old, ast.AST):
                 new = visit(old)
                 if new is not old:
@@ -121,12 +120,11 @@ class Walk(RestrictingNodeTransformer):
         Those that an inner function declares global; and given names and builtins that the program
         both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``).
         """
-        given = {
-            name
-            for name in self.task_names & self.loaded
-            if name in _BUILTIN_NAMES or (name[:1] == _RESERVED_PREFIX and name[:2] != "__")
-        }
-        return sorted((self.global_names | given) - self.nonlocal_names)
+        shared = set(self.global_names)
+        for name in self.task_names & self.loaded:
+            if name in _BUILTIN_NAMES or (name[:1] == _RESERVED_PREFIX and name[:2] != "__"):
+                shared.add(name)
+        return sorted(shared - self.nonlocal_names)
 
     def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None) -> None:
         """A name is bound (or deleted) here."""
@@ -147,11 +145,13 @@ class Walk(RestrictingNodeTransformer):
             self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
 
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        return spliced([self.visit(statement) for statement in body])
+        return spliced(list(map(self.visit, body)))
 
 
 def spliced(body: list[ast.stmt]) -> list[ast.stmt]:
     """The block with each match statement's class checks before it."""
+    if ast.Match not in map(type, body):
+        return body
     return [new for statement in body for new in (*getattr(statement, "hoisted", ()), statement)]
 
 
