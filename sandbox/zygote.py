@@ -10,7 +10,7 @@ environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loo
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
 4. Go through a worker's whole life a few times, for warmth: the interpreter adapts its code and fills
    its caches before fork, once for all workers. ``gc.freeze()``, so that collections in workers don't
-   touch, and copy, the shared pages.
+   touch, and copy, the shared pages; from Python 3.12 on the same for references (:mod:`sandbox.immortal`).
 5. Say Hello and serve: a Fork packet makes workers; each goes to the supervisor as its socket
    and its pidfd; children that have ended are reaped and reported.
 6. The supervisor's end closes: end. Workers die with the zygote (``PR_SET_PDEATHSIG``).
@@ -20,6 +20,7 @@ User code never runs in this process, not even to be compiled: only the constant
 
 from __future__ import annotations
 
+import _socket
 import gc
 import os
 import platform
@@ -27,6 +28,7 @@ import resource  # noqa: F401 (os.wait4 would import it when it can't any more)
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from typing import NoReturn
@@ -34,6 +36,7 @@ from typing import NoReturn
 import msgspec
 
 from sandbox import fork, wire, worker
+from sandbox.immortal import immortalize
 from sandbox.kernel import IsolationUnavailable, Prepared, prepare
 from sandbox.language import preload, silence_compiler
 from sandbox.language.gadgets import show_environment
@@ -41,6 +44,11 @@ from sandbox.language.sealing import seal
 
 #: Send buffer of a worker's socket in bytes: a large result in few wake-ups (capped by net.core.wmem_max).
 _BUFFER = 4 << 20
+# Plain numbers, for the reason that sandbox.worker gives
+_AF_UNIX, _SOCK_STREAM = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
+_SOL_SOCKET, _SO_SNDBUF, _SCM_RIGHTS = socket.SOL_SOCKET, socket.SO_SNDBUF, socket.SCM_RIGHTS
+_DESCRIPTORS = struct.Struct("=ii")
+_fork_order = msgspec.json.Decoder(wire.Fork)
 
 
 def main() -> int:
@@ -76,6 +84,7 @@ def main() -> int:
     worker.set_name(wire.ZYGOTE_NAME)
     zygote = _Zygote(control, config, prepared)
     gc.collect()
+    immortalize()
     gc.freeze()
 
     hello = wire.Hello(
@@ -112,47 +121,55 @@ class _Zygote:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, stack: None)
         poll = select.poll()
-        poll.register(self._control, select.POLLIN)
         poll.register(wake_read, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if wake_read in ready:
-                os.read(wake_read, 4096)
-                self._reap()
-            if self._control.fileno() in ready:
+            for fd, _ in poll.poll():
+                if fd == wake_read:
+                    os.read(wake_read, 4096)
+                    self._reap()
+                    continue
                 raw = self._control.recv(wire.MAX_CONTROL)
                 if not raw:
                     return 0
-                order = msgspec.json.decode(raw, type=wire.Fork)
+                order = _fork_order.decode(raw)
                 for _ in range(order.count):
                     self._fork(order.urgent)
 
     def _fork(self, urgent: bool) -> None:
         try:
-            self._fork_worker(urgent)
+            # Without the Python half of socket.socketpair: what this loop touches it copies, each time
+            ours, theirs = _socket.socketpair(_AF_UNIX, _SOCK_STREAM)
+        except OSError as error:
+            self._failed(error)
+            return
+        try:
+            self._fork_worker(ours, theirs, urgent)
         except (BrokenPipeError, ConnectionResetError):
             raise  # the supervisor has gone
         except OSError as error:
-            # out of processes or descriptors: said, not died of. A child that there is meets the end of its socket.
-            self._control.send(msgspec.json.encode(wire.ForkFailed(error.errno or 0)))
-
-    def _fork_worker(self, urgent: bool) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-            self._forks += 1
-            pid = fork.fork()
-            if pid == 0:
-                self._child(theirs.detach(), urgent)
-            pidfd = os.pidfd_open(pid)
-            try:
-                socket.send_fds(self._control, [msgspec.json.encode(wire.Forked(pid))], [ours.fileno(), pidfd])
-            finally:
-                os.close(pidfd)
+            self._failed(error)
         finally:
             ours.close()
             theirs.close()
+
+    def _failed(self, error: OSError) -> None:
+        # out of processes or descriptors: said, not died of. A child that there is meets the end of its socket.
+        self._control.send(msgspec.json.encode(wire.ForkFailed(error.errno or 0)))
+
+    def _fork_worker(self, ours: _socket.socket, theirs: _socket.socket, urgent: bool) -> None:
+        ours.setsockopt(_SOL_SOCKET, _SO_SNDBUF, _BUFFER)
+        theirs.setsockopt(_SOL_SOCKET, _SO_SNDBUF, _BUFFER)
+        self._forks += 1
+        pid = fork.fork()
+        if pid == 0:
+            self._child(theirs.detach(), urgent)
+        pidfd = os.pidfd_open(pid)
+        try:
+            descriptors = _DESCRIPTORS.pack(ours.fileno(), pidfd)
+            self._control.sendmsg([msgspec.json.encode(wire.Forked(pid))], [(_SOL_SOCKET, _SCM_RIGHTS, descriptors)])
+        finally:
+            os.close(pidfd)
 
     def _child(self, fd: int, urgent: bool) -> NoReturn:
         signal.set_wakeup_fd(-1)
