@@ -25,6 +25,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     rss: int
     pss: int | None
     supervisor: int
+    private: int
     processes: int
     descriptors: int
     threads: int
@@ -159,8 +160,8 @@ def memory(rounds: Sequence[Round]) -> list[Point]:
 
 def _point(at: Usage, first: float, tasks: int) -> Point:
     return Point(
-        at=at.at - first, tasks=tasks, rss=at.rss, pss=at.pss, supervisor=at.supervisor, processes=at.processes,
-        descriptors=at.descriptors, threads=at.threads,
+        at=at.at - first, tasks=tasks, rss=at.rss, pss=at.pss, supervisor=at.supervisor, private=at.private,
+        processes=at.processes, descriptors=at.descriptors, threads=at.threads,
     )  # fmt: skip
 
 

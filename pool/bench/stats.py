@@ -40,7 +40,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """A process tree at one moment. ``cpu`` in seconds since its start, memory in bytes.
 
     ``pss`` counts a shared page once (proc(5), smaps_rollup); None where the kernel doesn't show it
-    (workers are not dumpable, so only root sees theirs). ``supervisor`` is the runner's own PSS or RSS.
+    (workers are not dumpable, so only root sees theirs). ``supervisor`` is the runner's own PSS or RSS; ``private``
+    what of it nobody shares (USS): a leak shows there, while PSS moves with the neighbours, too.
     """
 
     at: float
@@ -48,6 +49,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     rss: int
     pss: int | None
     supervisor: int
+    private: int
     processes: int
     descriptors: int
     threads: int
@@ -55,7 +57,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 def usage(processes: Sequence[psutil.Process]) -> Usage:
     """What these processes and all below them use. Those that end meanwhile count as far as they were seen."""
-    cpu, rss, pss, supervisor, count, descriptors, threads = 0.0, 0, 0, 0, 0, 0, 0
+    cpu, rss, pss, supervisor, private, count, descriptors, threads = 0.0, 0, 0, 0, 0, 0, 0, 0
     hidden = False
     for root in processes:
         for process in tree(root):
@@ -66,18 +68,19 @@ def usage(processes: Sequence[psutil.Process]) -> Usage:
                 memory = process.memory_info().rss
                 rss += memory
                 count += 1
-                own: int | None = None
+                own = None
                 with contextlib.suppress(psutil.AccessDenied):
-                    own = process.memory_full_info().pss
+                    own = process.memory_full_info()
                 hidden = hidden or own is None
-                pss += own or 0
+                pss += own.pss if own else 0
                 if process == root:
-                    supervisor += memory if own is None else own
+                    supervisor += own.pss if own else memory
+                    private += own.uss if own else memory
                     descriptors += process.num_fds()
                     threads += process.num_threads()
     return Usage(
         at=time.perf_counter(), cpu=cpu, rss=rss, pss=None if hidden else pss, supervisor=supervisor,
-        processes=count, descriptors=descriptors, threads=threads,
+        private=private, processes=count, descriptors=descriptors, threads=threads,
     )  # fmt: skip
 
 

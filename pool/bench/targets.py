@@ -57,7 +57,7 @@ def _soak(result: CaseResult) -> list[Target]:
 
     since = f"after {result.tasks:,} tasks over {_SETTLED:,}"
     return [
-        _at_most(f"supervisor's memory {since}", 2.0, grown(lambda point: point.supervisor / _MB), "MB"),
+        _at_most(f"supervisor's memory {since}", 2.0, grown(lambda point: point.private / _MB), "MB of its own"),
         # a round of refills more or less at the moment of the look
         _at_most(f"descriptors {since}", 4.0, grown(lambda point: point.descriptors), "descriptors"),
         _at_most(f"threads {since}", 0.0, grown(lambda point: point.threads), "threads"),

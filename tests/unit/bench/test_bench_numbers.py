@@ -152,7 +152,8 @@ def a_long_run(last: int, descriptors: int) -> report.CaseResult:
     points = [
         report.Point(
             at=float(tasks), tasks=tasks, rss=0, pss=None, processes=12, threads=1,
-            supervisor=(40 if tasks < 10_000 else last) * 10**6, descriptors=30 if tasks < 10_000 else descriptors,
+            supervisor=45 * 10**6, private=(40 if tasks < 10_000 else last) * 10**6,
+            descriptors=30 if tasks < 10_000 else descriptors,
         )
         for tasks in range(0, 20_001, 500)
     ]  # fmt: skip
