@@ -6,8 +6,8 @@ one thread, and none of those locks is held while it forks; but each of these vi
 that the child must then copy (measured: 190 of 240 page faults, 0.4 ms of a worker's start). So the C
 library's fork is called directly, with the interpreter's lock held and nobody told.
 
-Nobody but the standard library, that is: as soon as an imported package has registered with
-``os.register_at_fork``, forks are CPython's own again.
+Nobody but the standard library, that is: when an imported package has registered with
+``os.register_at_fork``, or has started a thread, forks are CPython's own.
 
 The caller sees to the seeds: see :func:`sandbox.worker.main`.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from typing import Any
 
 #: Who registers in the standard library, for the sake of other threads; ``random`` is seeded by the worker,
@@ -44,8 +45,11 @@ def watch() -> None:
     os.register_at_fork = _noting
 
 
-def registered() -> tuple[str, ...]:
-    """The modules, other than the standard library's, whose hooks a fork must run."""
+def settle() -> tuple[str, ...]:
+    """All is imported. Returns who must be told of forks: modules that have registered, and threading for a thread."""
+    os.register_at_fork = _register
+    if threading.active_count() > 1:
+        _others.append("threading")
     return tuple(_others)
 
 

@@ -69,6 +69,7 @@ def main() -> int:
     fork.watch()
     before = len(sys.modules)
     failed = preload_modules(config)
+    fork.settle()
     silence_compiler()
     worker.rehearse(config)
     sealed = seal()
