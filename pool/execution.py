@@ -148,7 +148,8 @@ class Execution:
     async def _run(self) -> TaskDoneData | TaskErrorData:
         with trio.move_on_after(self._limits.timeout) as waiting:
             self.worker = await self._pool.lease()
-        await self._settings_came.wait()
+        if self.settings is None:
+            await self._settings_came.wait()
         assert self.settings is not None
         settings = self.settings
         self._router.open_task(self.task_id)

@@ -27,20 +27,36 @@ class WorkerGone(Exception):
 class Worker:
     """The supervisor's view of one worker process. It owns the socket and the pidfd."""
 
-    __slots__ = ("_buffer", "_pidfd", "_sock", "cpu", "exited", "killed_for", "number", "pid", "state", "status")
+    __slots__ = (
+        "_buffer",
+        "_pidfd",
+        "_sock",
+        "cpu",
+        "exited",
+        "fd",
+        "forked",
+        "killed_for",
+        "number",
+        "pid",
+        "state",
+        "status",
+    )
 
-    def __init__(self, number: int, pid: int, sock: socket.socket, pidfd: int) -> None:
+    def __init__(self, number: int, pid: int, fd: int, pidfd: int) -> None:
         self.number = number
         self.pid = pid
+        self.fd = fd
+        self.forked = trio.current_time()
         self.state = "starting"
         self.killed_for: str | None = None
         self.status: int | None = None
         self.cpu = 0.0  # seconds of its processor time that are counted already
         self.exited = trio.Event()
-        self._sock = sock
+        # all three are said: Python would ask the kernel for what is left out
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        self._sock.setblocking(False)
         self._pidfd = pidfd
         self._buffer = bytearray()
-        sock.setblocking(False)
 
     def host_pid(self) -> int:
         """The process id in the supervisor's namespace, from the pidfd (pidfd_open(2); -1: gone)."""
@@ -69,9 +85,10 @@ class Worker:
         self.status = status
         self.state = "dead"
         if self._pidfd >= 0:
-            # after a zygote's death its orphans are ours if we are their reaper (pid 1 of a container)
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            if status is None:
+                # after a zygote's death its orphans are ours if we are their reaper (pid 1 of a container)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
             os.close(self._pidfd)
             self._pidfd = -1
         self.exited.set()
@@ -102,12 +119,9 @@ class Worker:
         buffer = self._buffer
         while len(buffer) < wire.HEADER.size:
             buffer += await self._some()
+        if (whole := self._whole_frame(limits)) is not None:
+            return whole
         header = wire.parse_header(buffer[: wire.HEADER.size], limits)
-        end = wire.HEADER.size + header.length
-        if len(buffer) >= end:
-            payload: bytes | bytearray = bytes(memoryview(buffer)[wire.HEADER.size : end])
-            del buffer[:end]
-            return header.kind, payload
         payload = bytearray(header.length)
         have = len(buffer) - wire.HEADER.size
         payload[:have] = memoryview(buffer)[wire.HEADER.size :]
@@ -132,18 +146,38 @@ class Worker:
                 await trio.lowlevel.checkpoint()
         return header.kind, payload
 
+    def receive_nowait(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes] | None:
+        """A small frame, if all of it has come. Raises as :meth:`receive` does."""
+        self._buffer += self._some_nowait() or b""
+        return self._whole_frame(limits)
+
+    def _whole_frame(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes] | None:
+        buffer = self._buffer
+        if len(buffer) < wire.HEADER.size:
+            return None
+        header = wire.parse_header(buffer[: wire.HEADER.size], limits)
+        end = wire.HEADER.size + header.length
+        if len(buffer) < end:
+            return None
+        payload = bytes(memoryview(buffer)[wire.HEADER.size : end])
+        del buffer[:end]
+        return header.kind, payload
+
     async def _some(self) -> bytes:
-        while True:
-            try:
-                data = self._sock.recv(_RECEIVE)
-            except BlockingIOError:
-                await self._wait(trio.lowlevel.wait_readable)
-                continue
-            except OSError as error:
-                raise WorkerGone(str(error)) from None
-            if not data:
-                raise WorkerGone("closed")
-            return data
+        while (data := self._some_nowait()) is None:
+            await self._wait(trio.lowlevel.wait_readable)
+        return data
+
+    def _some_nowait(self) -> bytes | None:
+        try:
+            data = self._sock.recv(_RECEIVE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise WorkerGone(str(error)) from None
+        if not data:
+            raise WorkerGone("closed")
+        return data
 
     async def _wait(self, wait: Callable[[Any], Any]) -> None:
         try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -77,6 +78,7 @@ class WorkerPool:
         self.layers: tuple[LayerStatus, ...] = ()
         self.workers: dict[int, Worker] = {}
         self._meter = meter
+        self._starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self._parked: deque[Worker] = deque()
         self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
         self._requested = 0
@@ -142,6 +144,7 @@ class WorkerPool:
             worker.close_socket()  # it died while a task had it
             return
         worker.kill(reason)
+        self._not_starting(worker)
         worker.close_socket()
         worker.state = "discarded"
         self._refill()
@@ -189,17 +192,20 @@ class WorkerPool:
     async def _one_zygote(self, ready: Callable[[], None]) -> None:
         ours, process, stderr = _spawn_zygote()
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_log_lines, stderr)
-                with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
-                    ours.send(msgspec.json.encode(self.config))
-                if await self._greet(ours, process, ready):
-                    self._control, self._nursery = ours, nursery
-                    self._requested, self._pausing = 0, False
-                    self._refill()
-                    await self._listen(ours, nursery)
-                self._nursery = None
-                nursery.cancel_scope.cancel()
+            with select.epoll() as first_words:  # of workers that are starting
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_log_lines, stderr)
+                    with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
+                        ours.send(msgspec.json.encode(self.config))
+                    if await self._greet(ours, process, ready):
+                        self._control, self._nursery = ours, nursery
+                        self._requested, self._pausing = 0, False
+                        nursery.start_soon(self._await_ready, first_words)
+                        nursery.start_soon(self._give_up_late_ones)
+                        self._refill()
+                        await self._listen(ours, first_words)
+                    self._nursery = None
+                    nursery.cancel_scope.cancel()
         finally:
             self._control = self._nursery = None
             with trio.CancelScope(shield=True):
@@ -225,6 +231,7 @@ class WorkerPool:
         await _exit_status(process)
         for worker in list(self.workers.values()):
             self._forget(worker, None)
+        self._starting.clear()
         self._parked.clear()
         self._requested = 0
 
@@ -269,7 +276,7 @@ class WorkerPool:
             return True
         raise PoolRefused(f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)")
 
-    async def _listen(self, control: socket.socket, nursery: trio.Nursery) -> None:
+    async def _listen(self, control: socket.socket, first_words: select.epoll) -> None:
         while True:
             packet, fds = await _receive_packet(control)
             if not packet:
@@ -284,11 +291,11 @@ class WorkerPool:
                     self._fork_failed(errno.EMFILE)
                     continue
                 self._numbers += 1
-                worker = Worker(self._numbers, message.pid, socket.socket(fileno=fds[0]), fds[1])
-                self.workers[message.pid] = worker
+                worker = Worker(self._numbers, message.pid, *fds)
+                self.workers[message.pid] = self._starting[worker.fd] = worker
                 if self._meter is not None:
                     self._meter.worker_forked()
-                nursery.start_soon(self._await_ready, worker)
+                first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
             elif isinstance(message, wire.Exited):
                 self._exited(message)
             elif isinstance(message, wire.ForkFailed):
@@ -315,29 +322,49 @@ class WorkerPool:
         self._pausing = False
         self._refill()
 
-    async def _await_ready(self, worker: Worker) -> None:
-        with trio.move_on_after(READY_TIMEOUT):
-            try:
-                kind, words = await worker.receive({Kind.READY: 0, Kind.FAILED: 64 * 1024})
-            except wire.ProtocolViolation as error:
-                log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
-                self.discard(worker, "violation")
-                return
-            except WorkerGone:
-                return  # its death is reported by the zygote
-            if worker.state == "starting":
-                if kind is Kind.FAILED:
-                    log.error(
-                        "a new worker failed", worker=worker.number, reason=bytes(words).decode("utf-8", "replace")
-                    )
-                    self._hold_off()
+    async def _await_ready(self, first_words: select.epoll) -> None:
+        """Park workers as they say that they are ready. One task for all: a worker lives for a single task's time."""
+        while True:
+            await trio.lowlevel.wait_readable(first_words.fileno())
+            for fd, _ in first_words.poll(0):
+                worker = self._starting.get(fd)
+                if worker is not None and not self._hear(worker):
+                    first_words.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def _hear(self, worker: Worker) -> bool:
+        """Take a new worker's first word. False when it hasn't all come."""
+        try:
+            frame = worker.receive_nowait({Kind.READY: 0, Kind.FAILED: 64 * 1024})
+        except wire.ProtocolViolation as error:
+            log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
+            self.discard(worker, "violation")
+            return True
+        except WorkerGone:
+            return True  # its death is reported by the zygote
+        if frame is None:
+            return False
+        kind, words = frame
+        if kind is Kind.FAILED:
+            log.error("a new worker failed", worker=worker.number, reason=words.decode("utf-8", "replace"))
+            self._hold_off()
+            self.discard(worker, "start")
+        else:
+            self._pause = PAUSE_FIRST
+            self._not_starting(worker)
+            self._park(worker)
+        return True
+
+    def _not_starting(self, worker: Worker) -> None:
+        if self._starting.get(worker.fd) is worker:  # another may have its number by now
+            del self._starting[worker.fd]
+
+    async def _give_up_late_ones(self) -> None:
+        while True:
+            await trio.sleep(1.0)
+            for worker in list(self._starting.values()):
+                if worker.forked + READY_TIMEOUT < trio.current_time():
+                    log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
                     self.discard(worker, "start")
-                else:
-                    self._pause = PAUSE_FIRST
-                    self._park(worker)
-            return
-        log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
-        self.discard(worker, "start")
 
     def _park(self, worker: Worker) -> None:
         if self._waiting:
@@ -372,6 +399,7 @@ class WorkerPool:
 
     def _forget(self, worker: Worker, status: int | None) -> None:
         self.workers.pop(worker.pid, None)
+        self._not_starting(worker)
         if worker.killed_for is not None and worker.killed_for not in ENDED and self._meter is not None:
             self._meter.worker_killed(worker.killed_for)
         if worker.state == "parked":
@@ -384,7 +412,7 @@ class WorkerPool:
     def _refill(self) -> None:
         if self._control is None or self._closing or self._pausing:
             return
-        starting = sum(1 for worker in self.workers.values() if worker.state == "starting")
+        starting = len(self._starting)
         wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
         if wanted <= 0:
             return
