@@ -495,9 +495,11 @@ def zygote_environment() -> dict[str, str]:
     """The few variables that an interpreter needs at its start; the zygote unsets them again.
 
     One thread per numeric library: a forked child has none of its parent's threads, and a
-    worker's share of the machine is one core anyway.
+    worker's share of the machine is one core anyway. Symbols are bound at the start: otherwise each child
+    binds, in pages of its own, what its parent has never called.
     """
     env = {
+        "LD_BIND_NOW": "1",
         "LANG": "C.UTF-8",
         "PYTHONUTF8": "1",
         "OPENBLAS_NUM_THREADS": "1",
