@@ -127,6 +127,8 @@ class Execution:
         try:
             with self._scope:
                 outcome = await self._run()
+            if outcome is None and not self._released and self._killed_for is None:
+                outcome = self._out_of_time()
         except Exception:
             self.report.kind = "fault"
             raise
@@ -151,22 +153,26 @@ class Execution:
         if self.settings is None:
             await self._settings_came.wait()
         assert self.settings is not None
-        settings = self.settings
+        if waiting.cancelled_caught:
+            return self._failure("timeout", _no_worker(self._limits.timeout))
         self._router.open_task(self.task_id)
+        self._scope.deadline = trio.current_time() + self._limits.timeout
         try:
-            if waiting.cancelled_caught:
-                raise _Failed("timeout", _no_worker(self._limits.timeout))
-            with trio.move_on_after(self._limits.timeout):
-                return await self._work(settings)
-            seconds = f"{self._limits.timeout:g}"
-            error = TaskErrorData(
-                message=f"Task execution timed out after {seconds} seconds",
-                description="Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT.",
-            )
-            self.report.kind = "timeout"
+            return await self._work(self.settings)
         except _Failed as failed:
-            error, self.report.kind = failed.error, failed.kind
-        if settings.continue_on_fail:
+            return self._failure(failed.kind, failed.error)
+
+    def _out_of_time(self) -> TaskDoneData | TaskErrorData:
+        error = TaskErrorData(
+            message=f"Task execution timed out after {self._limits.timeout:g} seconds",
+            description="Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT.",
+        )
+        return self._failure("timeout", error)
+
+    def _failure(self, kind: OutcomeKind, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
+        """The outcome of a task that has failed: where it is to go on, the error is its result."""
+        self.report.kind = kind
+        if self.settings is not None and self.settings.continue_on_fail:
             result = msgspec.json.encode([{"json": {"error": error.message}}])
             return TaskDoneData(msgspec.Raw(result))
         return error
