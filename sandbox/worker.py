@@ -41,7 +41,7 @@ from sandbox.wire import Kind, ZygoteConfig
 
 _task_head = msgspec.json.Decoder(wire.TaskHead)
 _answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
-_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 _PR_SET_NAME = 15
 # Plain numbers: until Python 3.12 a look at an enumeration's member goes through its metaclass
 _READY, _CONSOLE, _RESULT, _FAILED, _RPC = map(int, (Kind.READY, Kind.CONSOLE, Kind.RESULT, Kind.FAILED, Kind.RPC))
@@ -142,7 +142,7 @@ class Channel:
 
 def set_name(name: str) -> None:
     """Show ``name`` in the process table (prctl(2), PR_SET_NAME: 15 bytes)."""
-    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+    _prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def _ignore(payload: bytes) -> None:
