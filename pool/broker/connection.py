@@ -142,7 +142,9 @@ class Connection:
         item: BrokerMessage | bytes | _Close | None
         try:
             with self._queued:
-                async for item in self._queued:
+                while True:
+                    if (item := self._next()) is None:
+                        item = await self._queued.receive()
                     batch = bytearray()
                     while item is not None:
                         if isinstance(item, _Close):
