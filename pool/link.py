@@ -231,13 +231,14 @@ class Connection:
             await self.outbox.write(self._write)
 
     async def _write(self, batch: list[bytes]) -> None:
-        if len(batch[0]) <= FRAGMENT:
-            await self._ws.send(b"".join([self._ws.frame(data) for data in batch]))
+        texts = [data.decode() for data in batch]
+        if len(texts[0]) <= FRAGMENT:
+            await self._ws.send(b"".join([self._ws.frame(text) for text in texts]))
             return
-        (data,) = batch
-        for start in range(0, len(data), FRAGMENT):
-            end = start + FRAGMENT
-            await self._ws.send(self._ws.frame(data[start:end], first=start == 0, final=end >= len(data)))
+        (text,) = texts
+        for start in range(0, len(text), FRAGMENT):
+            part = text[start : start + FRAGMENT]
+            await self._ws.send(self._ws.frame(part, final=start + FRAGMENT >= len(text)))
             await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
