@@ -14,19 +14,23 @@ import random
 import ssl
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import structlog
 import trio
+import trio_websocket
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
+from wsproto.events import TextMessage
+from wsproto.utilities import LocalProtocolError
 
 from pool.messages import BrokerMessage, RunnerMessage, encode
-from pool.websocket import Closed, Rejected, WebSocket
 
 log = structlog.get_logger("pool.link")
 
+#: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
+RECEIVE_BUFFER = 256 * 1024
 #: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
 #: that floods waits for room, and the session's own words find some beside it: an accept, a verdict and two
 #: offers for each of the 1,000 slots that a runner may have, with a broker that reads nothing meanwhile.
@@ -37,8 +41,6 @@ BULK_BYTES = 8 << 20
 BACKLOG = 64
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 1 << 20
-#: Messages that wait go out together, so many bytes of them (or one that is larger) in one system call.
-BATCH = 64 * 1024
 #: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
 CONNECT_TIMEOUT = 15.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
@@ -114,8 +116,7 @@ class Outbox:
         self._turn = trio.StrictFIFOLock()
         self._freed = trio.Event()
         self._closed = False
-        self._queue: deque[tuple[bytes, bool]] = deque()
-        self._queued = trio.Event()
+        self._queue, self._queued = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
 
     @property
     def owes(self) -> bool:
@@ -134,11 +135,11 @@ class Outbox:
         """
         if self._closed:
             return
-        if self.unwritten >= OUTBOX:
-            raise LinkError(f"the broker does not read: {OUTBOX} messages wait")
         data = encode(message)
-        self._queue.append((data, bulk))
-        self._queued.set()
+        try:
+            self._queue.send_nowait((data, bulk))
+        except trio.WouldBlock:
+            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
         self.unwritten += 1
         if bulk:
             self._bulk += 1
@@ -158,38 +159,26 @@ class Outbox:
                 while self._full and not self._closed:
                     await self._freed.wait()
 
-    async def write(self, write: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Write what is queued with ``write``, batch after batch, until :meth:`close`."""
+    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write what is queued with ``write``, one after the other, until :meth:`close`."""
         try:
-            while batch := await self._next_batch():
-                await write([data for data, _ in batch])
-                self.unwritten -= len(batch)
-                for data, bulk in batch:
-                    if bulk:
-                        self._bulk -= 1
-                        self._bulk_bytes -= len(data)
+            async for data, bulk in self._queued:
+                await write(data)
+                self.unwritten -= 1
+                if bulk:
+                    self._bulk -= 1
+                    self._bulk_bytes -= len(data)
                 if self._turn.locked():
                     self._freed.set()
                     self._freed = trio.Event()
         finally:
             self.close()
 
-    async def _next_batch(self) -> list[tuple[bytes, bool]]:
-        """What goes out next, together; nothing when it is over."""
-        while not self._queue and not self._closed:
-            self._queued = trio.Event()
-            await self._queued.wait()
-        batch: list[tuple[bytes, bool]] = []
-        size = 0
-        while self._queue and ((size := size + len(self._queue[0][0])) <= BATCH or not batch):
-            batch.append(self._queue.popleft())
-        return batch
-
     def close(self) -> None:
         """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""
         self._closed = True
-        self._queue.clear()
-        self._queued.set()
+        self._queue.close()
+        self._queued.close()
         self._freed.set()
 
     async def flush(self) -> None:
@@ -198,12 +187,35 @@ class Outbox:
             await trio.sleep(0.002)
 
 
+class _Heard(trio.abc.Stream):
+    """A stream that counts what has been received: proof that the other side lives."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.received = 0
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.received += len(data)
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class Connection:
     """One open WebSocket to a broker. What is put into ``outbox`` goes out."""
 
-    def __init__(self, ws: WebSocket) -> None:
+    def __init__(self, ws: WebSocketConnection, heard: _Heard) -> None:
         self.outbox = Outbox()
         self._ws = ws
+        self._heard = heard
         self._closing: trio.Event | None = None
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
@@ -216,29 +228,36 @@ class Connection:
         await self.outbox.room()
         self.outbox.put(message, bulk=True)
 
-    def frames(self) -> AsyncGenerator[str | bytes, None]:
+    async def frames(self) -> AsyncGenerator[str | bytes, None]:
         """Every message that comes, until the connection ends."""
-        return self._ws.messages()
+        while True:
+            try:
+                yield await self._ws.get_message()
+            except ConnectionClosed:
+                return
 
     @property
     def close_reason(self) -> str:
         """Why the connection ended, in words."""
-        return self._ws.closed or "not closed"
+        reason = self._ws.closed
+        return "not closed" if reason is None else f"{reason.code} {reason.name} {reason.reason or ''}".strip()
 
     async def write(self) -> None:
         """The writer task."""
-        with suppress(Closed):
+        with suppress(ConnectionClosed, trio.ClosedResourceError):
             await self.outbox.write(self._write)
 
-    async def _write(self, batch: list[bytes]) -> None:
-        texts = [data.decode() for data in batch]
-        if len(texts[0]) <= FRAGMENT:
-            await self._ws.send(b"".join([self._ws.frame(text) for text in texts]))
+    async def _write(self, data: bytes) -> None:
+        text = data.decode()
+        if len(text) <= FRAGMENT:
+            await self._ws.send_message(text)
             return
-        (text,) = texts
+        # trio-websocket has no public way to send a fragment; `_send` is what send_message itself uses
         for start in range(0, len(text), FRAGMENT):
             part = text[start : start + FRAGMENT]
-            await self._ws.send(self._ws.frame(part, final=start + FRAGMENT >= len(text)))
+            if self._ws.closed is not None:
+                raise ConnectionClosed(self._ws.closed)
+            await self._ws._send(TextMessage(data=part, message_finished=start + FRAGMENT >= len(text)))
             await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
@@ -274,16 +293,16 @@ class Connection:
                 nursery.start_soon(self._ping, answered)
                 silent = 0
                 while not answered.is_set():
-                    heard = self._ws.received
+                    heard = self._heard.received
                     with trio.move_on_after(interval / 2):
                         await answered.wait()
-                    silent = silent + 1 if self._ws.received == heard else 0
+                    silent = silent + 1 if self._heard.received == heard else 0
                     # twice, because time may have passed while we were stopped, with the answer at the door
                     if silent == 2 and not answered.is_set():
                         raise LinkError(f"the broker has not answered a ping for {interval:g} s")
 
     async def _ping(self, answered: trio.Event) -> None:
-        with suppress(Closed):
+        with suppress(ConnectionClosed):
             await self._ws.ping()
         answered.set()
 
@@ -294,43 +313,55 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
 
     Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
     """
+    opened = False
     try:
         with trio.fail_after(CONNECT_TIMEOUT):
             stream = await _open_stream(uri)
-    except (OSError, trio.TooSlowError) as error:
-        raise _explained(uri, error) from None
-    try:
-        ws = WebSocket(stream, max_message=max_payload)
         try:
-            with trio.fail_after(CONNECT_TIMEOUT):
-                await ws.open(
-                    urlsplit(uri).netloc,
-                    f"{urlsplit(uri).path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
-                    [(b"Authorization", b"Bearer " + grant.encode())],
-                )
-        except (Closed, Rejected, trio.TooSlowError) as error:
-            raise _explained(uri, error) from None
-        async with trio.open_nursery() as nursery:
-            connection = Connection(ws)
-            nursery.start_soon(connection.write)
-            try:
-                yield connection
-            finally:
-                await connection.finish()
-                nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as error:
-        # a LinkError of the block comes out as it is: in a group, nobody would know it for a lost connection
-        lost, rest = error.split(LinkError)
-        if lost is None or rest is not None:
-            raise
-        raise _first(lost) from None
-    finally:
-        await trio.aclose_forcefully(stream)
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(CONNECT_TIMEOUT):
+                    heard = _Heard(stream)
+                    ws = await trio_websocket.wrap_client_stream(
+                        nursery,
+                        heard,  # type: ignore[arg-type] # any stream will do
+                        urlsplit(uri).netloc,
+                        f"{urlsplit(uri).path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
+                        extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
+                        max_message_size=max_payload,
+                        receive_buffer_size=RECEIVE_BUFFER,
+                    )
+                opened = True
+                connection = Connection(ws, heard)
+                nursery.start_soon(connection.write)
+                try:
+                    yield connection
+                finally:
+                    await connection.finish()
+                    nursery.cancel_scope.cancel()
+        finally:
+            # a connection that the other side has ended is left open by trio-websocket
+            await trio.aclose_forcefully(stream)
+    except (BaseExceptionGroup, OSError, HandshakeError, trio.TooSlowError) as error:
+        # trio-websocket reports a refused handshake from its reader task, hence in a group
+        if opened:
+            # a LinkError of the block comes out as it is: in a group, nobody would know it for a lost connection
+            ends = (LinkError, LocalProtocolError, ConnectionClosed)
+            lost, rest = error.split(ends) if isinstance(error, BaseExceptionGroup) else (None, error)
+            if lost is None or rest is not None:
+                raise
+            raise _end(lost) from None
+        raise _explained(uri, error) from None
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    if isinstance(first, BaseExceptionGroup):
+        return _end(first)
+    if isinstance(first, LocalProtocolError | ConnectionClosed):
+        # of trio-websocket's reader: it would answer a ping that comes after our close frame, which wsproto
+        # forbids, or a frame that is none, when nothing can be sent any more
+        return LinkError("the broker went on while the connection was being closed")
+    return first
 
 
 async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
@@ -345,12 +376,16 @@ async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.Sock
     return await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
 
 
-def _explained(uri: str, error: Exception) -> LinkError:
+def _explained(uri: str, error: BaseException) -> BaseException:
     """What to raise for a connection that didn't come about."""
-    if isinstance(error, Rejected):
-        if error.status == 403:
+    if isinstance(error, BaseExceptionGroup):
+        if error.split((ConnectionRejected, OSError, HandshakeError, trio.TooSlowError))[1] is not None:
+            return error  # a fault of ours, or a cancellation
+        return _explained(uri, error.exceptions[0])
+    if isinstance(error, ConnectionRejected):
+        if error.status_code == 403:
             return GrantRefused(f"{uri} refused the grant token (403): it is wrong, used or too old", fatal=True)
-        return LinkError(f"{uri} refused the WebSocket ({error.status})")
+        return LinkError(f"{uri} refused the WebSocket ({error.status_code})")
     if isinstance(error, trio.TooSlowError):
         return LinkError(f"{uri}: no connection within {CONNECT_TIMEOUT:.0f} s")
     return LinkError(f"{uri}: {str(error) or type(error).__name__}")

@@ -28,12 +28,11 @@ class Writer:
 
     async def run(self) -> None:
         """The writer task."""
-        await self._outbox.write(self._batch)
+        await self._outbox.write(self._one)
 
-    async def _batch(self, batch: list[bytes]) -> None:
-        for data in batch:
-            await self._let.acquire()
-            self.wrote.append(data)
+    async def _one(self, data: bytes) -> None:
+        await self._let.acquire()
+        self.wrote.append(data)
 
     async def take(self, count: int) -> None:
         """Let it write ``count`` messages, and whatever follows from that happen."""
@@ -142,7 +141,8 @@ async def test_close_lets_everybody_go() -> None:
     outbox.put(WORD)
     await bulk(outbox, 4)
     writer = Writer(outbox)
-    await writer.run()
+    with pytest.raises(trio.ClosedResourceError):
+        await writer.run()
     assert writer.wrote == []
 
 
