@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 import io
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from sandbox.language import hardening, sealing
 
 
-class _Archive(zipfile.ZipFile):
-    """A zip file that takes a sheet from memory where openpyxl gives it a path."""
+def _archive(zip_file: Any) -> Any:
+    """``zipfile.ZipFile``, but it takes a sheet from memory where openpyxl gives it a path."""
 
-    def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
-        if type(filename) is io.BytesIO:
-            self.writestr(arcname, filename.getvalue())
-        else:
-            super().write(filename, arcname, *args, **kwargs)
+    class Archive(zip_file):  # type: ignore[misc]  # not at the top: zipfile brings four shared libraries along
+        def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
+            if type(filename) is io.BytesIO:
+                self.writestr(arcname, filename.getvalue())
+            else:
+                super().write(filename, arcname, *args, **kwargs)
+
+    return Archive
 
 
 def _sheet(suffix: str = "") -> io.BytesIO:
@@ -32,9 +34,9 @@ def _forget(self: Any) -> None:
 def patch_openpyxl(openpyxl: Any) -> None:
     """Make openpyxl keep its sheets in memory. A second call changes nothing."""
     workbooks: Any = importlib.import_module("openpyxl.writer.excel")
-    if workbooks.ZipFile is not _Archive:
+    if workbooks.ZipFile.__module__ != __name__:
         sheets: Any = importlib.import_module("openpyxl.worksheet._writer")
-        workbooks.ZipFile = _Archive
+        workbooks.ZipFile = _archive(workbooks.ZipFile)
         sheets.create_temporary_file = _sheet
         sheets.WorksheetWriter.cleanup = _forget
 
