@@ -444,7 +444,7 @@ def _spawn_zygote() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlev
             try:
                 # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-B", "-m", "sandbox.zygote", str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-B", "-m", "sandbox", str(theirs.fileno())],
                     env=zygote_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

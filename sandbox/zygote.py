@@ -1,11 +1,12 @@
 """The zygote: one process that imports everything, restricts itself, and then only forks.
 
-Theory of operation. The supervisor executes ``python -m sandbox.zygote FD`` with an empty
+Theory of operation. The supervisor executes ``python -m sandbox FD`` with an empty
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
 2. Import what tasks will want (the allowlists' names), serve a task to itself so that what is made
-   at first use is made, and seal the classes (see :mod:`sandbox.language.sealing`).
+   at first use is made, seal the classes (see :mod:`sandbox.language.sealing`), and lay memory out
+   for being forked (see :mod:`sandbox.heap`).
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`sandbox.kernel`. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
 4. Go through a worker's whole life a few times, for warmth: the interpreter adapts its code and fills
@@ -35,7 +36,7 @@ from typing import NoReturn
 
 import msgspec
 
-from sandbox import fork, wire, worker
+from sandbox import fork, heap, wire, worker
 from sandbox.immortal import immortalize
 from sandbox.kernel import IsolationUnavailable, Prepared, prepare
 from sandbox.language import preload, silence_compiler
@@ -74,6 +75,8 @@ def main() -> int:
     worker.rehearse(config)
     sealed = seal()
 
+    gc.collect()
+    heap.settle()
     prepared = prepare(config.isolation)
     try:
         layers = prepared.restrict_zygote([control.fileno()])
@@ -191,10 +194,3 @@ class _Zygote:
             seconds = used.ru_utime + used.ru_stime
             self._control.send(msgspec.json.encode(wire.Exited(pid, status, seconds - self._used)))
             self._used = seconds
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (BrokenPipeError, ConnectionResetError):
-        sys.exit(0)  # the supervisor has gone
