@@ -81,6 +81,7 @@ class WorkerPool:
         self._starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self._parked: deque[Worker] = deque()
         self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
+        self._processors = len(os.sched_getaffinity(0))
         self._requested = 0
         self._numbers = 0
         self._control: socket.socket | None = None
@@ -416,8 +417,10 @@ class WorkerPool:
         wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
         if wanted <= 0:
             return
-        # none is warm though tasks are running: the next lease will wait for this one
-        order = wire.Fork(wanted, urgent=not self._parked and len(self.workers) > starting)
+        busy = len(self.workers) - starting - len(self._parked)
+        # A dummy task is for processors with nothing to do: more tasks run than there are processors, or none is
+        # warm though tasks are running, and the next lease will wait for this one
+        order = wire.Fork(wanted, urgent=busy > self._processors or (busy > 0 and not self._parked))
         try:
             self._control.send(msgspec.json.encode(order))
         except OSError:

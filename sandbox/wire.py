@@ -207,8 +207,8 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
     """Supervisor to zygote: fork that many workers.
 
-    ``urgent`` ones skip their dummy task: somebody waits, who would pay for its whole run instead of for
-    the page faults that it spares the task.
+    ``urgent`` ones skip their dummy task: somebody waits for one of them, or for a processor, and would pay for
+    the dummy's whole run instead of for the page faults that it spares the task.
     """
 
     count: int
