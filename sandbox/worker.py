@@ -228,7 +228,7 @@ def rehearse(config: ZygoteConfig) -> None:
 
 def _seed(code: str) -> None:
     """Make this process's random numbers its own (see :mod:`sandbox.fork`); code without imports draws none."""
-    if "import" not in code:
+    if "import" not in code and code.isascii():  # other letters may stand for these in a name (PEP 3131)
         return
     random.seed()
     numpy = sys.modules.get("numpy")

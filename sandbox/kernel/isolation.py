@@ -160,7 +160,7 @@ class Prepared:
         self._use_landlock = False
         self._use_seccomp = False
         # What differs from worker to worker, in calls that are laid out once
-        self._worker_calls = syscalls.Prepared()
+        self._worker_calls = syscalls.CallList()
         self._last_below = ctypes.c_long()
         self._first_above = ctypes.c_long()
         self._worker_uid = ctypes.c_long()
@@ -403,7 +403,7 @@ class Prepared:
 
     def _plan_worker(self) -> None:
         """Lay out what every worker does, now that it is known which layers there are; see the module's sequence."""
-        calls = self._worker_calls = syscalls.Prepared()
+        calls = self._worker_calls = syscalls.CallList()
         limits.die_with_parent(calls)
         for stream in (0, 1, 2):
             calls.function(syscalls.libc.dup2, self._devnull, stream)
@@ -432,7 +432,7 @@ class Prepared:
         adapts in its code as it runs, it adapts before fork.
         """
         zygote = self._worker_calls
-        self._worker_calls = syscalls.Prepared()
+        self._worker_calls = syscalls.CallList()
         for _ in range(_REHEARSED_CALLS):
             self._worker_calls.function(syscalls.libc.getppid)
         for _ in range(_REHEARSALS):

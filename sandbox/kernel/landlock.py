@@ -193,6 +193,6 @@ def restrict(ruleset: Ruleset, flags: int) -> None:
     syscalls.call("landlock_restrict_self", ruleset.fd, flags)
 
 
-def restrict_with(calls: syscalls.Prepared, ruleset: Ruleset, flags: int) -> None:
+def restrict_with(calls: syscalls.CallList, ruleset: Ruleset, flags: int) -> None:
     """Have `calls` put a layer of `ruleset` in force; see `restrict`."""
     calls.call("landlock_restrict_self", ruleset.fd, flags)

@@ -94,7 +94,7 @@ def threads_of(uid: int) -> int:
     return count
 
 
-def die_with_parent(calls: syscalls.Prepared) -> None:
+def die_with_parent(calls: syscalls.CallList) -> None:
     """Have SIGKILL sent to the process when its parent's thread ends.
 
     It must then look who its parent is: between fork and prctl that one may have died, and no signal would

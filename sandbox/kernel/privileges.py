@@ -116,7 +116,7 @@ class CapabilitySet:
         """Give up all others. Raises OSError."""
         syscalls.call("capset", *self._addresses)
 
-    def apply_with(self, calls: syscalls.Prepared) -> None:
+    def apply_with(self, calls: syscalls.CallList) -> None:
         """Have `calls` give up all others."""
         calls.call("capset", *self._addresses, keep=self)
 
@@ -151,7 +151,7 @@ def become(uid: int, gid: int, kept: CapabilitySet) -> None:
     kept.apply()
 
 
-def become_with(calls: syscalls.Prepared, uid: ctypes.c_long, gid: int, kept: CapabilitySet) -> None:
+def become_with(calls: syscalls.CallList, uid: ctypes.c_long, gid: int, kept: CapabilitySet) -> None:
     """Have `calls` take the user id that `uid` holds then; see `become`."""
     calls.call("setresgid", gid, gid, gid)
     calls.call("setresuid", uid, uid, uid)

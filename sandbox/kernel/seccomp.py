@@ -541,7 +541,7 @@ class Loaded:
         #: Where the process's own pid belongs.
         self.pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)
 
-    def install_with(self, calls: syscalls.Prepared) -> None:
+    def install_with(self, calls: syscalls.CallList) -> None:
         """Have `calls` put the filter in force, for the calling thread and all that it creates.
 
         Needs ``no_new_privs`` or CAP_SYS_ADMIN. The caller must be the process's only thread: others would
@@ -555,6 +555,6 @@ def install(program: Program) -> None:
     loaded = Loaded(program)
     for place in loaded.pids:
         place.value = os.getpid()
-    calls = syscalls.Prepared()
+    calls = syscalls.CallList()
     loaded.install_with(calls)
     calls.make()

@@ -22,7 +22,7 @@ __all__ = [
     "ARCHES",
     "AUDIT_ARCH",
     "Arch",
-    "Prepared",
+    "CallList",
     "call",
     "libc",
     "machine",
@@ -208,7 +208,7 @@ def prctl(option: int, *args: int) -> int:
     return result
 
 
-class Prepared:
+class CallList:
     """Calls that many children of this process will make in the same order: looked up and laid out once, before
     fork, since every object that a child touches costs it a copied page.
 
