@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import structlog
 import trio
 from rich.console import Console
@@ -21,7 +22,8 @@ from pool.bench import chaos, report
 from pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
 from pool.bench.load import Plan, Round, run_round
 from pool.bench.runners import KNOWN, Site, open_site
-from pool.bench.targets import judge
+from pool.bench.stats import Usage, usage
+from pool.bench.targets import SETTLED, SOAK, judge
 
 #: Tasks in the mix, and tasks of each case that are run before anything is measured.
 _MIX_TASKS, _WARM_UP = 2000, 20
@@ -138,6 +140,12 @@ async def _measure(name: str, arguments: argparse.Namespace, console: Console) -
         for site in sites:
             warm = Plan(tasks=min(_WARM_UP, plan.tasks or _WARM_UP), concurrency=min(plan.concurrency, 4))
             await run_round(site, _chooser(case, arguments.seed), warm)
+        rest: dict[str, list[Usage]] = {label: [] for label in labels}
+        soak = (plan.tasks or 0) * arguments.rounds >= SOAK
+        if soak:
+            for site in sites:
+                await run_round(site, _chooser(case, arguments.seed), msgspec.structs.replace(plan, tasks=SETTLED))
+                rest[site.label].append(await _at_rest(site))
         rounds: dict[str, list[Round]] = {label: [] for label in labels}
         with Progress(
             TextColumn("{task.description}"),
@@ -155,7 +163,17 @@ async def _measure(name: str, arguments: argparse.Namespace, console: Console) -
                     choose = _chooser(case, arguments.seed + number)
                     rounds[site.label].append(await run_round(site, choose, plan, progress=tell))
                     progress.remove_task(bar)
-        return [report.case_result(name, _load_text(plan), site, rounds[site.label]) for site in sites]
+        if soak:
+            for site in sites:
+                rest[site.label].append(await _at_rest(site))
+        return [
+            report.case_result(name, _load_text(plan), site, rounds[site.label], rest[site.label]) for site in sites
+        ]
+
+
+async def _at_rest(site: Site) -> Usage:
+    await trio.sleep(2.0)  # the last workers are replaced
+    return usage(site.processes())
 
 
 def _advance(progress: Progress, bar: object, done: int) -> None:

@@ -44,7 +44,8 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """One runner under one case, over all rounds. Latencies in seconds, sizes in bytes.
 
     ``generator_share`` is the CPU time of broker and load generator over the wall time: near 1 they,
-    and not the runner, are what is measured. ``cpu_per_task`` is the runner's tree, in seconds.
+    and not the runner, are what is measured. ``cpu_per_task`` is the runner's tree, in seconds. ``rest`` is what the
+    idle runner held before and after a long run, empty for others.
     """
 
     case: str
@@ -70,6 +71,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     histogram: list[tuple[float, int]]
     timeline: list[Slot]
     memory: list[Point]
+    rest: list[Usage] = []
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     targets: list[Target]
 
 
-def case_result(case: str, load: str, site: Site, rounds: Sequence[Round]) -> CaseResult:
+def case_result(case: str, load: str, site: Site, rounds: Sequence[Round], rest: Sequence[Usage] = ()) -> CaseResult:
     """Merge the rounds of one runner under one case."""
     latencies = [value for one in rounds for value in one.latencies]
     tasks, wall = len(latencies), sum(one.wall for one in rounds)
@@ -122,6 +124,7 @@ def case_result(case: str, load: str, site: Site, rounds: Sequence[Round]) -> Ca
         generator_share=own / wall if wall else 0.0,
         registered_after=max(runner.registered_after for runner in site.runners),
         histogram=histogram(latencies), timeline=timeline(rounds), memory=memory(rounds),
+        rest=list(rest),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pool.bench import report, targets
 from pool.bench.cases import CASES, Mix
 from pool.bench.chaos import wrong
 from pool.bench.load import Round
-from pool.bench.stats import histogram, percentile, summary
+from pool.bench.stats import Usage, histogram, percentile, summary
 from pool.broker import Outcome, Timings
 from pool.messages import TaskDoneData, TaskErrorData
 
@@ -146,26 +146,30 @@ def test_targets_can_be_missed() -> None:
         assert [(target.name, target.met) for target in found] == [("saturated, trivial tasks", met)]
 
 
-def a_long_run(last: int, descriptors: int) -> report.CaseResult:
-    """20,000 tasks with a supervisor of 40 MB at first and ``last`` MB at the end."""
-    found = result("a", a_round())
-    points = [
-        report.Point(
-            at=float(tasks), tasks=tasks, rss=0, pss=None, processes=12, threads=1,
-            supervisor=45 * 10**6, private=(40 if tasks < 10_000 else last) * 10**6,
-            descriptors=30 if tasks < 10_000 else descriptors,
-        )
-        for tasks in range(0, 20_001, 500)
-    ]  # fmt: skip
-    return msgspec.structs.replace(found, tasks=20_000, memory=points)
+def at_rest(private: int, descriptors: int, processes: int = 12) -> Usage:
+    """An idle runner."""
+    return Usage(
+        at=0.0, cpu=0.0, rss=0, pss=None, supervisor=45 * 10**6, private=private * 10**6, processes=processes,
+        descriptors=descriptors, threads=1,
+    )  # fmt: skip
 
 
-def test_a_long_run_is_judged_by_what_it_leaves_behind() -> None:
-    """A supervisor that grows over 20,000 tasks, in memory or descriptors, misses a target."""
-    for last, descriptors, missed in ((41, 31, []), (43, 30, ["supervisor's memory"]), (40, 90, ["descriptors"])):
-        found = [target for target in targets.judge([a_long_run(last, descriptors)], []) if "20,000" in target.name]
-        assert len(found) == 3
-        assert [target.name.partition(" after")[0] for target in found if not target.met] == missed
+@pytest.mark.parametrize(
+    ("late", "missed"),
+    [
+        (at_rest(41, 30), []),
+        (at_rest(43, 30), ["supervisor's memory"]),
+        (at_rest(40, 31), ["descriptors"]),
+        (at_rest(40, 30, 13), ["processes"]),
+    ],
+    ids=["no more", "memory", "descriptors", "processes"],
+)
+def test_a_long_run_is_judged_by_what_it_leaves_behind(late: Usage, missed: list[str]) -> None:
+    """A supervisor that has grown over 20,000 tasks, in memory or descriptors, misses a target."""
+    long = msgspec.structs.replace(result("a", a_round()), tasks=20_000, rest=[at_rest(40, 30), late])
+    found = [target for target in targets.judge([long], []) if "20,000" in target.name]
+    assert len(found) == 4
+    assert [target.name.partition(" after")[0] for target in found if not target.met] == missed
 
 
 def test_page_loads_nothing_and_escapes() -> None:
