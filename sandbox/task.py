@@ -11,10 +11,8 @@ Errors speak about the person's own code: their line numbers, their frames, thei
 from __future__ import annotations
 
 import gc
-import io
 import json
 import linecache
-import sys
 from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
@@ -312,11 +310,3 @@ def _syntax_failure(error: SyntaxError, source: str) -> Failure:
         line=line,
         stack=_clip(f'  File "{FILENAME}", line {line}\n    {text}\n    {caret}\n{name}: {message}'),
     )
-
-
-def install_stderr() -> StderrTail:
-    """Make ``sys.stderr`` and ``sys.stdout`` of this process a bounded buffer, and ``sys.stdin`` empty."""
-    tail = StderrTail()
-    sys.stderr = sys.stdout = tail
-    sys.stdin = io.StringIO()
-    return tail

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.console import Console
-from sandbox.task import Environment, TaskFailed, TaskInput, execute, install_stderr
+from sandbox.console import Console, StderrTail
+from sandbox.task import Environment, TaskFailed, TaskInput, execute
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {
@@ -182,13 +182,16 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_report_reaches_the_failed_task(name: str) -> None:
+def test_report_reaches_the_failed_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a task wrote to standard error or output goes with its error report."""
     program, expected = REPORTS[name]
     logging.getLogger().handlers[:] = []  # as in a worker: pytest puts its own there
     environment = Environment(OPEN, "rich", 10_000, 2**20)
+    tail = StderrTail()
+    monkeypatch.setattr(sys, "stderr", tail)
+    monkeypatch.setattr(sys, "stdout", tail)
     task = TaskInput(f"{program}\nraise ValueError('end')", False, b"[]", None)
     with pytest.raises(TaskFailed) as caught:
-        execute(task, environment, Console(lambda payload: None, 10_000), install_stderr())
+        execute(task, environment, Console(lambda payload: None, 10_000), tail)
     assert caught.value.failure.message == "end"
     assert caught.value.failure.stderr.startswith(expected)
