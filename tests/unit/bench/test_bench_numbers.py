@@ -158,7 +158,7 @@ def at_rest(private: int, descriptors: int, processes: int = 12) -> Usage:
     ("late", "missed"),
     [
         (at_rest(41, 30), []),
-        (at_rest(43, 30), ["supervisor's memory"]),
+        (at_rest(45, 30), ["supervisor's memory"]),
         (at_rest(40, 31), ["descriptors"]),
         (at_rest(40, 30, 13), ["processes"]),
     ],
