@@ -44,12 +44,13 @@ def _possible() -> bool:
     probe = object()
     count, mark = _count(id(probe)), _count(id(None)).value
     before = count.value
-    held: list[object] = [probe, probe, None]
+    held: list[object] = [probe, probe]
     counted = count.value == before + 2
     count.value = mark
-    held += [probe, probe, probe]
-    held.clear()
+    # looked at while they are held: given up again, they would hide that they were counted
+    held += [probe, probe, probe, None, None, None]
     marked = count.value == mark == _count(id(None)).value
+    held.clear()
     count.value = before
     return counted and marked
 
