@@ -21,10 +21,10 @@
     1. death with the zygote
     2. /dev/null as standard streams
     3. its own user id, when there is a range (resets 1, which is therefore repeated)
-    4. resource limits
-    5. not dumpable
-    6. its own Landlock layer (from here on siblings are out of its reach)
-    7. every descriptor but its own socket is closed
+    4. not dumpable
+    5. its own Landlock layer (from here on siblings are out of its reach)
+    6. every descriptor but its own socket is closed
+    7. resource limits
     8. final seccomp filter with its own pid
     9. a look whether the zygote still lives
 
@@ -410,8 +410,6 @@ class Prepared:
         if self._uid_range is not None:
             privileges.become_with(calls, self._worker_uid, self._gid or NOBODY, self._worker_capabilities)
             limits.die_with_parent(calls)
-        for limit in limits.worker_limits(self._limits):
-            calls.setrlimit(*limit)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self._use_landlock and self._worker_ruleset is not None:
             landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
@@ -420,6 +418,9 @@ class Prepared:
             calls.call("close_range", self._first_above, 2**32 - 1, 0)
         else:
             calls.function(self._close_one_by_one)
+        # After the closing, which must look as far as the zygote's own limit on descriptors
+        for limit in limits.worker_limits(self._limits):
+            calls.setrlimit(*limit)
         if self._use_seccomp and self._loaded is not None:
             self._loaded.install_with(calls)
 

@@ -155,6 +155,27 @@ report(in_worker(action))
         assert (name, status) == ("EMFILE", 0)
         assert count <= 20
 
+    def test_descriptors_without_close_range(self) -> None:
+        """Where there is no close_range(2), all are closed too, those above the worker's own limit included."""
+        code = """
+from sandbox.kernel import syscalls
+real = syscalls.try_call
+syscalls.try_call = lambda name, *args: (-1, errno.ENOSYS) if name == "close_range" else real(name, *args)
+extra = [os.dup(prepared._devnull) for _ in range(30)]
+prepared._plan_worker()
+def action():
+    found = []
+    for fd in range(200):
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        found.append(fd)
+    return len(found)
+report(in_worker(action))
+"""
+        assert sandbox(code, open_files=20) == [4, 0]
+
     def test_dies_with_the_zygote(self) -> None:
         """A worker of a zygote that has gone ends at once, with or without a user id of its own."""
         code = """
