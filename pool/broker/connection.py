@@ -142,9 +142,7 @@ class Connection:
         item: BrokerMessage | bytes | _Close | None
         try:
             with self._queued:
-                while True:
-                    if (item := self._next()) is None:
-                        item = await self._queued.receive()
+                async for item in self._queued:
                     batch = bytearray()
                     while item is not None:
                         if isinstance(item, _Close):

@@ -79,17 +79,11 @@ class Transport(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``, after what others are sending."""
-        if self._lock.locked():
-            await self._lock.acquire()
-        else:
-            self._lock.acquire_nowait()  # no checkpoint: sending is one
-        try:
+        async with self._lock:
             if self._silent:
                 await trio.sleep_forever()
             await self._stream.send_all(data)
             self.sent += len(data)
-        finally:
-            self._lock.release()
 
     async def wait_send_all_might_not_block(self) -> None:
         """As :class:`trio.abc.SendStream` has it."""
