@@ -2,7 +2,7 @@
 
 fork(2) copies a table entry for each page of private memory, and the child's exit takes it back: both together cost
 about 0.1 µs a page, and a zygote has 4,000. Neighbours within one huge page go by in runs, even where children have
-written to some of them (measured: 7 % of a small task's processor time, on Linux 6.18). Two steps lead there:
+written to some of them (measured: 5 % of a small task's processor time, on Linux 6.18). Two steps lead there:
 
 1. Python takes memory for small objects in arenas of 1 MiB, each a mapping of its own between those of the shared
    libraries. :func:`gather`, called before anything is imported, makes them parts of the C library's heap, which

@@ -207,14 +207,14 @@ def warm_up(config: ZygoteConfig) -> None:
     execute(task, environment(config), Console(_ignore, 1 << 16), StderrTail())
 
 
-def rehearse(config: ZygoteConfig) -> None:
+def rehearse(config: ZygoteConfig, times: int = _REHEARSALS) -> None:
     """Serve the dummy task to ourselves, in the zygote: what is made at first use is made before any fork.
 
-    Often enough for the interpreter's adaptive code to settle (it counts in the code's own memory, which
-    each worker would have to copy).
+    By default often enough for the interpreter's adaptive code to settle (it counts in the code's own memory,
+    which each worker would have to copy).
     """
     streams = sys.stdin, sys.stdout, sys.stderr
-    for _ in range(_REHEARSALS):
+    for _ in range(times):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             head = wire.TaskHead(code=DUMMY_CODE, items_size=len(DUMMY_ITEMS))

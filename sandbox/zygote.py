@@ -72,7 +72,7 @@ def main() -> int:
     failed = preload_modules(config)
     fork.settle()
     silence_compiler()
-    worker.rehearse(config)
+    worker.rehearse(config, times=1)
     sealed = seal()
 
     gc.collect()
@@ -84,7 +84,7 @@ def main() -> int:
         control.send(msgspec.json.encode(wire.Refusal(str(error))))
         return 78  # EX_CONFIG
     prepared.rehearse()
-    worker.rehearse(config)  # once more: the interpreter's cache of attributes holds what came in between
+    worker.rehearse(config)  # now, when sealing and restricting have left their own in the interpreter's caches
     worker.set_name(wire.ZYGOTE_NAME)
     zygote = _Zygote(control, config, prepared)
     gc.collect()

@@ -141,18 +141,18 @@ def lock_securebits() -> None:
 
 
 def become(uid: int, gid: int, kept: CapabilitySet) -> None:
-    """Take `uid` and `gid` (real, effective, saved) and only the capabilities `kept`. Raises OSError.
+    """Take `uid` and `gid` (real, effective, saved) and only the capabilities `kept`. Raises OSError."""
+    calls = syscalls.CallList()
+    become_with(calls, ctypes.c_long(uid), gid, kept)
+    calls.make()
+
+
+def become_with(calls: syscalls.CallList, uid: ctypes.c_long, gid: int, kept: CapabilitySet) -> None:
+    """Have `calls` do what `become` does, with the user id that `uid` holds by then.
 
     Group before user: without CAP_SETGID, which goes with the user id, it could not be changed any more.
     Supplementary groups are given up before (`no_groups`).
     """
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    kept.apply()
-
-
-def become_with(calls: syscalls.CallList, uid: ctypes.c_long, gid: int, kept: CapabilitySet) -> None:
-    """Have `calls` take the user id that `uid` holds then; see `become`."""
     calls.call("setresgid", gid, gid, gid)
     calls.call("setresuid", uid, uid, uid)
     kept.apply_with(calls)
