@@ -1,3 +1,1 @@
-"""The trusted side of Reptarium: broker link, session, warm worker pool, commands."""
-
-__version__ = "0.1.0"
+"""The trusted side of Reptarium: links to brokers, session, warm worker pool, commands."""

@@ -1,6 +1,6 @@
 """One broker: connections to it, one after the other, and the tasks that come through them.
 
-The session says what to do (:mod:`pool.session`); this carries it out: messages go to the
+The session says what to do (:mod:`reptarium.pool.session`); this carries it out: messages go to the
 connection, accepted tasks become executions in the connection's nursery, answers go to the call
 router. When the connection is lost, its tasks are killed: the broker has already failed them.
 """
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from pool.execution import Execution, OutcomeKind
-from pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
-from pool.logs import hide_secret, task_context, task_finished_fields
-from pool.messages import (
+from reptarium.pool.execution import Execution, OutcomeKind
+from reptarium.pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
+from reptarium.pool.logs import hide_secret, task_context, task_finished_fields
+from reptarium.pool.messages import (
     BrokerDrain,
     BrokerRunnerRegistered,
     RunnerTaskOffer,
@@ -29,8 +29,8 @@ from pool.messages import (
     TaskErrorData,
     decode_broker_message,
 )
-from pool.rpc import RpcRouter
-from pool.session import (
+from reptarium.pool.rpc import RpcRouter
+from reptarium.pool.session import (
     AT_CAPACITY,
     OFFER_EXPIRED,
     Action,
@@ -48,9 +48,9 @@ from pool.session import (
 )
 
 if TYPE_CHECKING:
-    from pool.runner import Runner
+    from reptarium.pool.runner import Runner
 
-log = structlog.get_logger("pool.broker_link")
+log = structlog.get_logger("reptarium.pool.broker_link")
 
 #: A connection that lasted this long (seconds) starts the backoff anew.
 LASTING = 2.0

@@ -3,7 +3,7 @@
 A worker speaks only for its own task: the task id never comes from it. Names are allowed
 explicitly, calls are counted, bytes in flight are bounded, and each call has a time limit within
 the task's. A task's calls are answered one after the other, so what is in flight is one call's
-parameters and its answer. What may be in them is decided in :mod:`pool.call_rules`.
+parameters and its answer. What may be in them is decided in :mod:`reptarium.pool.call_rules`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 import trio
 
-from pool.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
-from pool.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
-from pool.rpc import Answer, CallEnded, RpcRouter
-from sandbox import wire
+from reptarium.pool.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
+from reptarium.pool.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
+from reptarium.pool.rpc import Answer, CallEnded, RpcRouter
+from reptarium.sandbox import wire
 
 HTTP_METHODS = frozenset({"helpers.httpRequest", "helpers.request"})
 #: Reads of binary data, whose parameters name an item of the task.
@@ -36,7 +36,7 @@ ONLY_BY_NAME = frozenset({"nodeTypes"})
 #: Longest name and error text that are passed on, in characters and bytes.
 MAX_NAME, MAX_ERROR = 100, 16 * 1024
 
-#: Told of each call: its name, one of ``pool.metrics.RPC_RESULTS``, seconds from call to answer.
+#: Told of each call: its name, one of ``reptarium.pool.metrics.RPC_RESULTS``, seconds from call to answer.
 OnCall = Callable[[str, str, float | None], None]
 
 
@@ -73,7 +73,7 @@ class Callbacks:
     async def answer(self, payload: bytes | bytearray) -> list[bytes | memoryview]:
         """The payload of the RPC_ANSWER for an RPC frame's payload.
 
-        Raises :class:`sandbox.wire.ProtocolViolation` for what no honest worker sends; a call
+        Raises :class:`reptarium.sandbox.wire.ProtocolViolation` for what no honest worker sends; a call
         that isn't allowed or fails is answered with the text of an error.
         """
         raw, body = wire.split_head(payload)

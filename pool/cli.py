@@ -17,12 +17,12 @@ import msgspec
 import structlog
 import trio
 
-from pool import __version__
-from pool.config import ConfigError, Settings, describe, load_settings, require_credentials
-from pool.logs import configure_logging
-from pool.workers import PoolRefused
+from reptarium import __version__
+from reptarium.pool.config import ConfigError, Settings, describe, load_settings, require_credentials
+from reptarium.pool.logs import configure_logging
+from reptarium.pool.workers import PoolRefused
 
-log = structlog.get_logger("pool.cli")
+log = structlog.get_logger("reptarium.pool.cli")
 
 #: Exit statuses: a failed task, bad input, a configuration that can't work (sysexits(3) EX_CONFIG).
 FAILED, BAD_INPUT, BAD_CONFIG = 1, 2, 78
@@ -64,7 +64,7 @@ def _find(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -
 
 
 def _find_named(group: BaseExceptionGroup[BaseException], name: str) -> BaseException | None:
-    from pool import endpoint
+    from reptarium.pool import endpoint
 
     return _find(group, getattr(endpoint, name))
 
@@ -121,14 +121,14 @@ def _parser() -> argparse.ArgumentParser:
         "broker",
         help="the embedded broker alone",
         description="Serve the task-broker protocol for runners of any make, without n8n. Tasks can only be requested "
-        "through the Python API (pool.broker); this command is for trying out a runner's connection.",
+        "through the Python API (reptarium.pool.broker); this command is for trying out a runner's connection.",
     )
     broker.add_argument("--host", default="127.0.0.1")
     broker.add_argument("--port", type=int, default=5679)
     broker.set_defaults(call=_broker)
 
     demo = commands.add_parser("demo", help="run a handful of example scripts and show what comes out")
-    demo.set_defaults(call=_lazily("pool.demo", "main"))
+    demo.set_defaults(call=_lazily("reptarium.pool.demo", "main"))
     for name, (_, text) in _OWN_PARSERS.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -136,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
 
 #: Commands that parse their own arguments: their module, and a line about them.
 _OWN_PARSERS = {
-    "bench": ("pool.bench.cli", "load a runner of this protocol and measure it"),
-    "doctor": ("pool.doctor", "show each layer of isolation: active, partial or missing, and what to change"),
+    "bench": ("reptarium.pool.bench.cli", "load a runner of this protocol and measure it"),
+    "doctor": ("reptarium.pool.doctor", "show each layer of isolation: active, partial or missing, and what to change"),
 }
 
 
@@ -196,8 +196,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _run_until_stopped(settings: Settings) -> int:
-    from pool.runner import Runner
-    from pool.sentry import open_reporter, own_fault
+    from reptarium.pool.runner import Runner
+    from reptarium.pool.sentry import open_reporter, own_fault
 
     reporter = open_reporter(settings)
     runner = Runner(settings, reporter=reporter)
@@ -302,7 +302,7 @@ def _read_input(arguments: argparse.Namespace) -> tuple[str, list[Any], Any]:
 
 
 async def _exec_one(settings: Settings, task: Mapping[str, Any]) -> int:
-    from pool.embedded import embedded_runner
+    from reptarium.pool.embedded import embedded_runner
 
     configure_logging(settings)
     async with embedded_runner(settings) as broker:
@@ -320,7 +320,7 @@ def _show_print(parts: Sequence[str]) -> None:
 
 
 def failure_text(outcome: Any) -> str:
-    """A failed outcome (:class:`pool.broker.Outcome`) for a person to read."""
+    """A failed outcome (:class:`reptarium.pool.broker.Outcome`) for a person to read."""
     error = outcome.error
     if error is None:
         return f"Task {outcome.status}."
@@ -343,7 +343,7 @@ def _broker(arguments: argparse.Namespace) -> int:
 
 
 async def _serve_broker(settings: Settings, host: str, port: int) -> int:
-    from pool.broker import BrokerConfig, open_broker
+    from reptarium.pool.broker import BrokerConfig, open_broker
 
     config = BrokerConfig(host=host, port=port, max_payload=settings.max_payload)
     if settings.auth_token is not None:

@@ -29,16 +29,16 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from pool.config import load_settings
-from pool.logs import configure_logging
-from pool.runner import zygote_config
-from pool.worker_process import Worker, WorkerGone, describe_status
-from pool.workers import PoolRefused, WorkerPool
-from sandbox import wire
-from sandbox.kernel import LayerStatus
-from sandbox.wire import Kind, ZygoteConfig
+from reptarium.pool.config import load_settings
+from reptarium.pool.logs import configure_logging
+from reptarium.pool.runner import zygote_config
+from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
+from reptarium.pool.workers import PoolRefused, WorkerPool
+from reptarium.sandbox import wire
+from reptarium.sandbox.kernel import LayerStatus
+from reptarium.sandbox.wire import Kind, ZygoteConfig
 
-log = structlog.get_logger("pool.doctor")
+log = structlog.get_logger("reptarium.pool.doctor")
 
 #: Without these there is no sandbox to speak of.
 NEEDED = frozenset({"seccomp", "landlock", "no_new_privs", "rlimits"})
@@ -138,7 +138,7 @@ _ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
 
 _PROGRAM = """
 import ctypes, errno, os, socket, threading, time
-from sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import syscalls
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = [ctypes.c_long] * 7
@@ -163,7 +163,7 @@ except BaseException as error:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the doctor. `argv` are the arguments after ``doctor``. Raises `pool.config.ConfigError`."""
+    """Run the doctor. `argv` are the arguments after ``doctor``. Raises `reptarium.pool.config.ConfigError`."""
     parser = argparse.ArgumentParser(
         prog="reptarium doctor",
         description="Show each layer of isolation, and let a real worker try what no task may do.",

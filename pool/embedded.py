@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
-from pool.broker import Broker, BrokerConfig, open_broker
-from pool.config import Settings
-from pool.runner import Runner
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.config import Settings
+from reptarium.pool.runner import Runner
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def embedded_runner(
     """An embedded broker with a registered, warm runner: submit tasks to what is yielded.
 
     ``settings`` says everything but where the broker is. Raises what :meth:`Runner.run` raises,
-    in an exception group. ``test_hook``: see :class:`sandbox.wire.ZygoteConfig`.
+    in an exception group. ``test_hook``: see :class:`reptarium.sandbox.wire.ZygoteConfig`.
     """
     async with (
         open_broker(config or BrokerConfig(max_payload=settings.max_payload)) as broker,

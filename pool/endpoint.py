@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pool.config import Settings
-from pool.metrics import Metrics
+from reptarium.pool.config import Settings
+from reptarium.pool.metrics import Metrics
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 

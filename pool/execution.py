@@ -17,17 +17,17 @@ import msgspec
 import structlog
 import trio
 
-from pool.callbacks import Callbacks, CallLimits, OnCall
-from pool.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
-from pool.rpc import RpcRouter
-from pool.worker_process import Worker, WorkerGone, describe_status
-from pool.workers import WorkerPool
-from sandbox import wire
-from sandbox.console import truncation_note
-from sandbox.task import MEMORY_REMEDY, memory_message
-from sandbox.wire import Kind
+from reptarium.pool.callbacks import Callbacks, CallLimits, OnCall
+from reptarium.pool.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
+from reptarium.pool.rpc import RpcRouter
+from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
+from reptarium.pool.workers import WorkerPool
+from reptarium.sandbox import wire
+from reptarium.sandbox.console import truncation_note
+from reptarium.sandbox.task import MEMORY_REMEDY, memory_message
+from reptarium.sandbox.wire import Kind
 
-log = structlog.get_logger("pool.execution")
+log = structlog.get_logger("reptarium.pool.execution")
 
 #: Failures and calls are small; a worker that says more is not honest. In bytes.
 MAX_FAILURE = 256 * 1024

@@ -25,9 +25,9 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError,
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from pool.messages import BrokerMessage, RunnerMessage, encode
+from reptarium.pool.messages import BrokerMessage, RunnerMessage, encode
 
-log = structlog.get_logger("pool.link")
+log = structlog.get_logger("reptarium.pool.link")
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024

@@ -19,8 +19,8 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from pool.config import Settings, secret_values
-from pool.messages.broker import TaskSettings
+from reptarium.pool.config import Settings, secret_values
+from reptarium.pool.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
 _UNKNOWN = "Unknown"  # n8n's own word where it has no name

@@ -24,7 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from pool import __version__
+from reptarium import __version__
 
 OUTCOMES = ("done", "error", "timeout", "memory", "cancelled", "lost", "failed")
 """How a task ends: `error` is the user code's own error; `lost` = its worker or zygote died, the broker went

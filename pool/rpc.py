@@ -15,7 +15,7 @@ import msgspec
 import structlog
 import trio
 
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,
@@ -25,7 +25,7 @@ from pool.messages import (
     RunnerTaskDataRequest,
 )
 
-log = structlog.get_logger("pool.rpc")
+log = structlog.get_logger("reptarium.pool.rpc")
 
 Answer = BrokerRpcResponse | BrokerTaskDataResponse | BrokerNodeTypes
 Send = Callable[[RunnerMessage], Awaitable[None]]

@@ -18,20 +18,20 @@ import msgspec
 import structlog
 import trio
 
-from pool.broker_link import BrokerLink, Exit
-from pool.callbacks import CallLimits
-from pool.config import ConfigError, Settings, task_environment
-from pool.endpoint import Check, serve_endpoint
-from pool.execution import Limits
-from pool.metrics import Metrics
-from pool.sentry import Reporter
-from pool.watchdog import Watchdog
-from pool.workers import OPTIONAL_LAYERS, WorkerPool
-from sandbox.kernel import IsolationConfig
-from sandbox.language.policy import LanguagePolicy
-from sandbox.wire import MAX_CONTROL, ZygoteConfig
+from reptarium.pool.broker_link import BrokerLink, Exit
+from reptarium.pool.callbacks import CallLimits
+from reptarium.pool.config import ConfigError, Settings, task_environment
+from reptarium.pool.endpoint import Check, serve_endpoint
+from reptarium.pool.execution import Limits
+from reptarium.pool.metrics import Metrics
+from reptarium.pool.sentry import Reporter
+from reptarium.pool.watchdog import Watchdog
+from reptarium.pool.workers import OPTIONAL_LAYERS, WorkerPool
+from reptarium.sandbox.kernel import IsolationConfig
+from reptarium.sandbox.language.policy import LanguagePolicy
+from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
 
-log = structlog.get_logger("pool.runner")
+log = structlog.get_logger("reptarium.pool.runner")
 
 SHUTTING_DOWN = "Task aborted because the runner is shutting down"
 #: How long a freed slot is kept for the brokers that were turned away, in seconds.
@@ -45,7 +45,7 @@ RESOLVE_INTERVAL = 10.0
 def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
     """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests.
 
-    Raises :class:`pool.config.ConfigError` for an environment that is too much to hand on.
+    Raises :class:`reptarium.pool.config.ConfigError` for an environment that is too much to hand on.
     """
     environ = task_environment(os.environ, settings)
     if (size := len(msgspec.json.encode(environ))) > MAX_ENVIRONMENT:
@@ -137,7 +137,7 @@ class Runner:
         """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
 
         ``task_status.started()``: the pool is warm and the links are being made. Raises
-        :class:`pool.workers.PoolRefused` and :class:`pool.endpoint.EndpointError`.
+        :class:`reptarium.pool.workers.PoolRefused` and :class:`reptarium.pool.endpoint.EndpointError`.
         """
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:

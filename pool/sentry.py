@@ -11,11 +11,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pool import __version__
-from pool.config import ConfigError, Settings, secret_values
-from pool.endpoint import EndpointError
-from pool.logs import redact
-from pool.workers import PoolRefused
+from reptarium import __version__
+from reptarium.pool.config import ConfigError, Settings, secret_values
+from reptarium.pool.endpoint import EndpointError
+from reptarium.pool.logs import redact
+from reptarium.pool.workers import PoolRefused
 
 #: The machine or the configuration is to blame, and whoever started the runner reads why.
 _REFUSALS = (ConfigError, EndpointError, PoolRefused)

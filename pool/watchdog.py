@@ -12,8 +12,8 @@ import contextlib
 import psutil
 import trio
 
-from pool.metrics import Metrics
-from pool.worker_process import Worker
+from reptarium.pool.metrics import Metrics
+from reptarium.pool.worker_process import Worker
 
 INTERVAL = 0.05
 

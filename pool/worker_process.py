@@ -12,8 +12,8 @@ from typing import Any
 
 import trio
 
-from sandbox import wire
-from sandbox.wire import Kind
+from reptarium.sandbox import wire
+from reptarium.sandbox.wire import Kind
 
 _RECEIVE = 256 * 1024
 #: How much is moved between two looks at the event loop, in bytes.
@@ -114,7 +114,7 @@ class Worker:
     async def receive(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes | bytearray]:
         """Read one frame, within ``limits`` (bytes by kind).
 
-        Raises :class:`sandbox.wire.ProtocolViolation` and :class:`WorkerGone`.
+        Raises :class:`reptarium.sandbox.wire.ProtocolViolation` and :class:`WorkerGone`.
         """
         buffer = self._buffer
         while len(buffer) < wire.HEADER.size:

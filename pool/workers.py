@@ -17,6 +17,7 @@ import contextlib
 import errno
 import os
 import select
+import site
 import socket
 import subprocess
 import sys
@@ -29,13 +30,13 @@ import msgspec
 import structlog
 import trio
 
-import sandbox
-from pool.worker_process import Worker, WorkerGone, describe_status
-from sandbox import wire
-from sandbox.kernel import LayerStatus
-from sandbox.wire import Kind
+import reptarium
+from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
+from reptarium.sandbox import wire
+from reptarium.sandbox.kernel import LayerStatus
+from reptarium.sandbox.wire import Kind
 
-log = structlog.get_logger("pool.workers")
+log = structlog.get_logger("reptarium.pool.workers")
 
 #: A forked worker that isn't parked after this many seconds is given up.
 READY_TIMEOUT = 20.0
@@ -59,7 +60,7 @@ class PoolRefused(Exception):
 
 
 class Meter(Protocol):
-    """The metrics that the pool counts (see :mod:`pool.metrics`)."""
+    """The metrics that the pool counts (see :mod:`reptarium.pool.metrics`)."""
 
     def worker_forked(self) -> None: ...
     def fork_failed(self) -> None: ...
@@ -447,7 +448,7 @@ def _spawn_zygote() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlev
             try:
                 # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-B", "-m", "sandbox", str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox", str(theirs.fileno())],
                     env=zygote_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -510,14 +511,8 @@ def zygote_environment() -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "NUMEXPR_NUM_THREADS": "1",
     }
-    # a checkout that isn't installed: the zygote finds the package where we found it
-    root = str(Path(sandbox.__file__).resolve().parent.parent)
-    if not any(root == str(Path(path).resolve()) for path in _installed_paths()):
-        env["PYTHONPATH"] = root
+    # found through PYTHONPATH: the zygote finds the package where we found it
+    top = Path(reptarium.__file__).resolve().parent
+    if (top / "sandbox").is_dir() and str(top.parent) not in site.getsitepackages():
+        env["PYTHONPATH"] = str(top.parent)
     return env
-
-
-def _installed_paths() -> list[str]:
-    import site
-
-    return site.getsitepackages()

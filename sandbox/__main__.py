@@ -1,16 +1,16 @@
-"""``python -m sandbox FD``: the zygote (see :mod:`sandbox.zygote`), on memory that is cheap to fork."""
+"""``python -m reptarium.sandbox FD``: the zygote (``zygote.py``), on memory that is cheap to fork."""
 
 from __future__ import annotations
 
 import sys
 
-from sandbox import heap
+from reptarium.sandbox import heap
 
 
 def main() -> int:
     """Returns an exit status."""
     heap.gather()
-    from sandbox import zygote  # not before: what it imports is what the memory is laid out for
+    from reptarium.sandbox import zygote  # not before: what it imports is what the memory is laid out for
 
     try:
         return zygote.main()

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from sandbox import results
+from reptarium.sandbox import results
 
 #: Bytes are written as numbers in pieces of this size, so that memory holds one piece's list only.
 _PIECE = 1 << 18
@@ -25,7 +25,7 @@ class HelperError(Exception):
 
 
 class CallChannel(Protocol):
-    """What is needed of :class:`sandbox.worker.Channel`."""
+    """What is needed of :class:`reptarium.sandbox.worker.Channel`."""
 
     def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
         """(ok, raw JSON or the text of the error)."""

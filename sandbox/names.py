@@ -16,12 +16,12 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from sandbox.calls import Ask, CallChannel, HelperError, make_ask
-from sandbox.helpers import Helpers, HttpRequestError
-from sandbox.language.hardening import trusted
-from sandbox.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
-from sandbox.taskdata import Saved, TaskData
-from sandbox.views import LazyView
+from reptarium.sandbox.calls import Ask, CallChannel, HelperError, make_ask
+from reptarium.sandbox.helpers import Helpers, HttpRequestError
+from reptarium.sandbox.language.hardening import trusted
+from reptarium.sandbox.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
+from reptarium.sandbox.taskdata import Saved, TaskData
+from reptarium.sandbox.views import LazyView
 
 #: What user code may name. The second spelling is that of n8n's old Pyodide node.
 NAMES = frozenset(

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sandbox import results
-from sandbox.console import Console, StderrTail
-from sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from sandbox.names import CallNames, Supply
-from sandbox.wire import Failure, FailureKind
+from reptarium.sandbox import results
+from reptarium.sandbox.console import Console, StderrTail
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.names import CallNames, Supply
+from reptarium.sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.
 FILENAME = "<task>"

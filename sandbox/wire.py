@@ -20,8 +20,8 @@ from typing import Literal
 
 import msgspec
 
-from sandbox.kernel import IsolationConfig, LayerStatus
-from sandbox.language.policy import LanguagePolicy
+from reptarium.sandbox.kernel import IsolationConfig, LayerStatus
+from reptarium.sandbox.language.policy import LanguagePolicy
 
 HEADER = struct.Struct("<BxxxI")
 _LENGTH = struct.Struct("<I")

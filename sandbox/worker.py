@@ -3,7 +3,7 @@
 Theory of operation. The zygote forks; the child calls :func:`main`, which never returns.
 
 1. ``restrict_worker`` gives up what the zygote still had: fork, clone of processes, signals to
-   others, every descriptor but its own socket. See :mod:`sandbox.kernel` for the order. From
+   others, every descriptor but its own socket. See :mod:`reptarium.sandbox.kernel` for the order. From
    here on the process can compute and speak on that socket, nothing else.
 2. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
    paid before a task comes. An urgent worker goes without: its task is waiting already.
@@ -31,13 +31,13 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from sandbox import wire
-from sandbox.console import Console, StderrTail
-from sandbox.kernel import Prepared
-from sandbox.language import hardening
-from sandbox.names import CallNames
-from sandbox.task import Environment, TaskFailed, TaskInput, execute
-from sandbox.wire import Kind, ZygoteConfig
+from reptarium.sandbox import wire
+from reptarium.sandbox.console import Console, StderrTail
+from reptarium.sandbox.kernel import Prepared
+from reptarium.sandbox.language import hardening
+from reptarium.sandbox.names import CallNames
+from reptarium.sandbox.task import Environment, TaskFailed, TaskInput, execute
+from reptarium.sandbox.wire import Kind, ZygoteConfig
 
 _task_head = msgspec.json.Decoder(wire.TaskHead)
 _answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
@@ -96,8 +96,9 @@ class Channel:
                 buffers[0] = memoryview(buffers[0])[done:]
 
     def receive(self) -> tuple[int, bytearray]:
-        """Read one frame: its :class:`~sandbox.wire.Kind` and payload. Raises :class:`SupervisorGone` at the end of
-        the stream.
+        """Read one frame: its :class:`~reptarium.sandbox.wire.Kind` and payload.
+
+        Raises :class:`SupervisorGone` at the end of the stream.
         """
         kind, length = wire.HEADER.unpack(self._read(wire.HEADER.size))
         return kind, self._read(length)
@@ -227,7 +228,7 @@ def rehearse(config: ZygoteConfig, times: int = _REHEARSALS) -> None:
 
 
 def _seed(code: str) -> None:
-    """Make this process's random numbers its own (see :mod:`sandbox.fork`); code without imports draws none."""
+    """Make this process's random numbers its own (see ``fork.py``); code without imports draws none."""
     if "import" not in code and code.isascii():  # other letters may stand for these in a name (PEP 3131)
         return
     random.seed()

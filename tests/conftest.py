@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pool.cli import embedded_settings
-from pool.config import Settings
+from reptarium.pool.cli import embedded_settings
+from reptarium.pool.config import Settings
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:

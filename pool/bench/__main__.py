@@ -1,7 +1,7 @@
-"""``python -m pool.bench``: the same as ``reptarium bench``."""
+"""``python -m reptarium.pool.bench``: the same as ``reptarium bench``."""
 
 import sys
 
-from pool.bench.cli import main
+from reptarium.pool.bench.cli import main
 
 sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
-"""A runner to compare with: each task forks from a multiprocessing forkserver and imports its needs anew.
+r"""A runner to compare with: each task forks from a multiprocessing forkserver and imports its needs anew.
 
-    N8N_RUNNERS_TASK_BROKER_URI=... N8N_RUNNERS_AUTH_TOKEN=... python -m pool.bench.baseline [--offer-interval S]
+    N8N_RUNNERS_TASK_BROKER_URI=... N8N_RUNNERS_AUTH_TOKEN=... \
+        python -m reptarium.pool.bench.baseline [--offer-interval S]
 
 No sandbox, no helpers, no reconnect: only the way a task gets its process is of interest. By default a
 free slot is offered at once, which flatters it; ``--offer-interval 0.25`` tops offers up every quarter
@@ -20,9 +21,9 @@ from typing import Any
 import msgspec
 import trio
 
-from pool.bench import baseline_task
-from pool.link import Connection, connect, fetch_grant
-from pool.messages import (
+from reptarium.pool.bench import baseline_task
+from reptarium.pool.link import Connection, connect, fetch_grant
+from reptarium.pool.messages import (
     BrokerInfoRequest,
     BrokerRunnerRegistered,
     BrokerTaskOfferAccept,
@@ -123,7 +124,7 @@ async def _main(arguments: argparse.Namespace, environ: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the broker closes the connection."""
-    parser = argparse.ArgumentParser(prog="python -m pool.bench.baseline")
+    parser = argparse.ArgumentParser(prog="python -m reptarium.pool.bench.baseline")
     parser.add_argument("--offer-interval", type=float, default=0.0, help="seconds; 0: offer at once")
     # the forkserver first: it must not inherit the connection, nor import what this process has
     multiprocessing.get_context("forkserver").Process(target=int).start()

@@ -13,9 +13,9 @@ from functools import cache
 
 import msgspec
 
-from pool.broker import Outcome
-from pool.broker.settings import task_settings
-from pool.messages import TaskSettings
+from reptarium.pool.broker import Outcome
+from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.messages import TaskSettings
 
 Check = Callable[[int, Outcome], bool]
 

@@ -1,6 +1,6 @@
 """Faults from a seeded schedule while tasks run, and the invariants that must hold all the same.
 
-Each fault is done to real processes and real connections of runners under load (:mod:`pool.bench.faults`).
+Each fault is done to real processes and real connections of runners under load (:mod:`reptarium.pool.bench.faults`).
 What is checked is seen from the broker and from the operating system, never from inside the runner:
 
 * a task has one outcome; a result is its own task's; a task ends as ``done`` or for a reason that a fault
@@ -23,12 +23,12 @@ import msgspec
 import psutil
 import trio
 
-from pool.bench.cases import CASES, Case
-from pool.bench.faults import Faults, Record, alive
-from pool.bench.runners import RunnerProcess, Site, registered
-from pool.bench.stats import tree
-from pool.broker import BrokerConfig, Outcome, open_broker
-from pool.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError
+from reptarium.pool.bench.cases import CASES, Case
+from reptarium.pool.bench.faults import Faults, Record, alive
+from reptarium.pool.bench.runners import RunnerProcess, Site, registered
+from reptarium.pool.bench.stats import tree
+from reptarium.pool.broker import BrokerConfig, Outcome, open_broker
+from reptarium.pool.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError
 
 Say = Callable[[str], None]
 

@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pool.bench import chaos, report
-from pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
-from pool.bench.load import Plan, Round, run_round
-from pool.bench.runners import KNOWN, Site, open_site
-from pool.bench.stats import Usage, usage
-from pool.bench.targets import SETTLED, SOAK, judge
+from reptarium.pool.bench import chaos, report
+from reptarium.pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
+from reptarium.pool.bench.load import Plan, Round, run_round
+from reptarium.pool.bench.runners import KNOWN, Site, open_site
+from reptarium.pool.bench.stats import Usage, usage
+from reptarium.pool.bench.targets import SETTLED, SOAK, judge
 
 #: Tasks in the mix, and tasks of each case that are run before anything is measured.
 _MIX_TASKS, _WARM_UP = 2000, 20

@@ -1,6 +1,6 @@
 """How long one trivial task takes on an idle pool, and how that splits.
 
-    python -m pool.bench.dispatch [--tasks N] [--concurrency N]
+    python -m reptarium.pool.bench.dispatch [--tasks N] [--concurrency N]
 
 The whole path is real: embedded broker, WebSocket on loopback, zygote, sandboxed workers. Tasks
 go one at a time with a pause in between, so that the worker's replacement is parked again. Then
@@ -19,10 +19,10 @@ from typing import Any
 
 import trio
 
-from pool.cli import embedded_settings
-from pool.embedded import embedded_runner
-from pool.execution import Execution
-from pool.logs import configure_logging
+from reptarium.pool.cli import embedded_settings
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.execution import Execution
+from reptarium.pool.logs import configure_logging
 
 TASK = {"code": "return _items", "items": [{"json": {"n": 1}, "pairedItem": {"item": 0}}]}
 #: Seconds between two tasks of the idle measurement: a replacement is forked and parked in 3-4 ms.
@@ -31,7 +31,7 @@ PAUSE = 0.02
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pool.bench.dispatch", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m reptarium.pool.bench.dispatch", description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", type=int, default=500)
     parser.add_argument("--concurrency", type=int, default=50)
     arguments = parser.parse_args(argv)

@@ -17,10 +17,10 @@ import msgspec
 import psutil
 import trio
 
-from pool.bench.runners import RunnerProcess, Site
-from pool.bench.stats import tree
-from pool.broker import Delayed, Outcome, TaskHandle
-from pool.messages import (
+from reptarium.pool.bench.runners import RunnerProcess, Site
+from reptarium.pool.bench.stats import tree
+from reptarium.pool.broker import Delayed, Outcome, TaskHandle
+from reptarium.pool.messages import (
     BrokerMessage,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
@@ -29,7 +29,7 @@ from pool.messages import (
     RunnerTaskDone,
     RunnerTaskOffer,
 )
-from sandbox.wire import BUSY_NAME, IDLE_NAME
+from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
 #: Workers that stand still at a time: each holds a slot until its task's time limit.
 MAX_STOPPED = 2
@@ -112,7 +112,7 @@ class Record:
 
 
 def by_name(site: Site, *names: str) -> list[psutil.Process]:
-    """The processes below the site's runners that show one of ``names`` (see :mod:`sandbox.wire`)."""
+    """The processes below the site's runners that show one of ``names`` (see :mod:`reptarium.sandbox.wire`)."""
     return [process for root in site.processes() for process in below(root, *names)]
 
 

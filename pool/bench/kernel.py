@@ -1,4 +1,4 @@
-"""What the kernel layer costs: ``python -m pool.bench.kernel``.
+"""What the kernel layer costs: ``python -m reptarium.pool.bench.kernel``.
 
 Forks workers like the zygote does, one after the other, and times ``restrict_worker`` inside each, with a
 monotonic clock, from the fork's return to the last filter in force: page faults of the fresh process are
@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from sandbox.kernel import IsolationConfig, LayerStatus, Prepared, prepare
+from reptarium.sandbox.kernel import IsolationConfig, LayerStatus, Prepared, prepare
 
 #: The budget of a worker's restriction in milliseconds (median).
 BUDGET_MS = 0.5
@@ -148,7 +148,7 @@ def _fork(prepared: Prepared | None) -> _Sample:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the costs; exit status 1 when a median is over the budget."""
-    parser = argparse.ArgumentParser(prog="python -m pool.bench.kernel", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m reptarium.pool.bench.kernel", description=__doc__.split("\n")[0])
     parser.add_argument("--forks", type=int, default=300, help="workers per configuration (300)")
     parser.add_argument("--import", dest="imports", action="append", default=[], help="a module to preload")
     parser.add_argument("--json", action="store_true")

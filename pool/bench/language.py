@@ -1,6 +1,6 @@
 """Speed of the language layer: hot loops in the sandbox against plain CPython in the same run.
 
-``python -m pool.bench.language``. Both sides run the same program as a function; they alternate, and a
+``python -m reptarium.pool.bench.language``. Both sides run the same program as a function; they alternate, and a
 row's ratio is the median of the per-round ratios.
 """
 
@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sandbox.language import LanguagePolicy, compile_task, make_namespace, run
-from sandbox.language.modules import importer
+from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
+from reptarium.sandbox.language.modules import importer
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from pool.bench.cases import Case
-from pool.bench.runners import Site
-from pool.bench.stats import Usage, usage
-from pool.broker import Outcome
+from reptarium.pool.bench.cases import Case
+from reptarium.pool.bench.runners import Site
+from reptarium.pool.bench.stats import Usage, usage
+from reptarium.pool.broker import Outcome
 
 Choose = Callable[[], Case]
 

@@ -1,6 +1,6 @@
 """What a task costs by the size of its items: it must grow in step with the payload, and no faster.
 
-    python -m pool.bench.payload [--rounds N]
+    python -m reptarium.pool.bench.payload [--rounds N]
 
 The same items go in and out, one task at a time, through broker, WebSocket and sandboxed worker. The
 last column is what matters: milliseconds for each MB on top of what an empty task takes.
@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import structlog
 import trio
 
-from pool.bench.cases import bulk_items
-from pool.bench.runners import open_site
-from pool.broker import Broker
-from pool.broker.settings import task_settings
-from pool.messages import TaskSettings
+from reptarium.pool.bench.cases import bulk_items
+from reptarium.pool.bench.runners import open_site
+from reptarium.pool.broker import Broker
+from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.messages import TaskSettings
 
 #: Bytes of JSON in, and out again.
 SIZES = (0, 10_000, 100_000, 1_000_000, 5_000_000, 20_000_000, 50_000_000)
@@ -30,7 +30,7 @@ SIZES = (0, 10_000, 100_000, 1_000_000, 5_000_000, 20_000_000, 50_000_000)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pool.bench.payload", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m reptarium.pool.bench.payload", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9, help="tasks of each size (default: 9)")
     arguments = parser.parse_args(argv)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

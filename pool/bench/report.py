@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pool import __version__
-from pool.bench.load import Round
-from pool.bench.runners import Site
-from pool.bench.stats import Usage, histogram, percentile, summary
+from reptarium import __version__
+from reptarium.pool.bench.load import Round
+from reptarium.pool.bench.runners import Site
+from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The round trip of a call from user code into n8n: ``python -m pool.bench.rpc [--calls N]``.
+"""The round trip of a call from user code into n8n: ``python -m reptarium.pool.bench.rpc [--calls N]``.
 
 One task in a real sandboxed worker makes the calls, one after the other, and times each itself; they go
 through the supervisor and a real WebSocket to the embedded broker, which answers at once. What is measured
@@ -15,9 +15,9 @@ from typing import Any
 
 import trio
 
-from pool.broker import TaskHandle
-from pool.cli import embedded_settings
-from pool.embedded import embedded_runner
+from reptarium.pool.broker import TaskHandle
+from reptarium.pool.cli import embedded_settings
+from reptarium.pool.embedded import embedded_runner
 
 #: The target: median of a small call, in milliseconds.
 TARGET = 2.0

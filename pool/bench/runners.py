@@ -8,25 +8,24 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import psutil
 import trio
 
-from pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
 
 #: How long a runner may take from its start to its registration, and to end after SIGTERM (seconds).
 START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
 
-OWN = shlex.join([sys.executable, "-m", "pool", "run"])
-_BASELINE = shlex.join([sys.executable, "-m", "pool.bench.baseline"])
+OWN = shlex.join([sys.executable, "-m", "reptarium", "run"])
+_BASELINE = shlex.join([sys.executable, "-m", "reptarium.pool.bench.baseline"])
 #: Short names that ``--runner-cmd`` and ``--against`` understand. The baseline's tasks import again what its main
 #: module does (event loop, WebSocket library), as is the way of a forkserver; ``baseline-light`` has a main module
 #: that spares them that, ``baseline-polling`` offers every quarter of a second instead of at once.
 KNOWN = {
     "reptarium": OWN,
     "baseline": _BASELINE,
-    "baseline-light": shlex.join([sys.executable, "-m", "pool.bench.baseline_light"]),
+    "baseline-light": shlex.join([sys.executable, "-m", "reptarium.pool.bench.baseline_light"]),
     "baseline-polling": f"{_BASELINE} --offer-interval 0.25",
 }
 
@@ -52,9 +51,6 @@ class RunnerProcess:
             "N8N_RUNNERS_AUTH_TOKEN": broker.config.auth_token,
             **environ,
         }
-        if "PYTHONPATH" not in self._environ:
-            # a checkout that isn't installed: the child finds the package where we found it
-            self._environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Sequence
 
-from pool.bench.cases import bulk_items
-from pool.bench.report import CaseResult, Ratio, Target
+from reptarium.pool.bench.cases import bulk_items
+from reptarium.pool.bench.report import CaseResult, Ratio, Target
 
 _MB = 1e6
 #: A run of this many tasks tells whether anything is left behind, over what is there after so many.

@@ -4,11 +4,11 @@ For ``reptarium exec`` and ``reptarium broker``, for tests and for load; it serv
 protocol. README.md tells where it differs from n8n's own.
 """
 
-from pool.broker.config import BrokerConfig
-from pool.broker.faults import Faults
-from pool.broker.handle import RpcError, TaskHandle
-from pool.broker.outcome import Counters, Outcome, Status, Timings
-from pool.broker.server import Broker, Delayed, IncomingFilter, OutgoingFilter, RunnerView, open_broker
+from reptarium.pool.broker.config import BrokerConfig
+from reptarium.pool.broker.faults import Faults
+from reptarium.pool.broker.handle import RpcError, TaskHandle
+from reptarium.pool.broker.outcome import Counters, Outcome, Status, Timings
+from reptarium.pool.broker.server import Broker, Delayed, IncomingFilter, OutgoingFilter, RunnerView, open_broker
 
 __all__ = [
     "Broker",

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from pool.broker.handle import NodeTypesHandler, RpcError, RpcHandler, TaskDataHandler, TaskHandle
-from pool.broker.records import Call
-from pool.messages import (
+from reptarium.pool.broker.handle import NodeTypesHandler, RpcError, RpcHandler, TaskDataHandler, TaskHandle
+from reptarium.pool.broker.records import Call
+from reptarium.pool.messages import (
     BrokerMessage,
     BrokerNodeTypes,
     BrokerRpcResponse,
@@ -26,7 +26,7 @@ NOT_ALLOWED = "Method not allowed"
 
 _NULL = msgspec.Raw(b"null")
 
-_log = structlog.get_logger("pool.broker")
+_log = structlog.get_logger("reptarium.pool.broker")
 
 
 async def no_rpc(task: TaskHandle, name: str, params: list[Any]) -> Any:

@@ -9,11 +9,11 @@ import msgspec
 import structlog
 import trio
 
-from pool.broker.outcome import Outcome
-from pool.broker.records import CANCELLED, Task
-from pool.messages import TaskSettings
+from reptarium.pool.broker.outcome import Outcome
+from reptarium.pool.broker.records import CANCELLED, Task
+from reptarium.pool.messages import TaskSettings
 
-_log = structlog.get_logger("pool.broker")
+_log = structlog.get_logger("reptarium.pool.broker")
 
 ConsoleListener = Callable[[list[str]], None]
 

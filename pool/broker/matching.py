@@ -29,9 +29,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pool.broker.outcome import Counters, Outcome, Status
-from pool.broker.queues import Deadlines, OfferBook
-from pool.broker.records import (
+from reptarium.pool.broker.outcome import Counters, Outcome, Status
+from reptarium.pool.broker.queues import Deadlines, OfferBook
+from reptarium.pool.broker.records import (
     CANCELLED,
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,
@@ -52,7 +52,7 @@ from pool.broker.records import (
     Serve,
     Task,
 )
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerRunnerRegistered,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from pool.broker.outcome import Outcome, Timings
-from pool.messages import (
+from reptarium.pool.broker.outcome import Outcome, Timings
+from reptarium.pool.messages import (
     BrokerMessage,
     RunnerNodeTypesRequest,
     RunnerRpcCall,

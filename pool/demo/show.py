@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import trio
 
-from pool.cli import embedded_settings, failure_text
-from pool.embedded import embedded_runner
-from pool.logs import configure_logging
+from reptarium.pool.cli import embedded_settings, failure_text
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.logs import configure_logging
 
 ORDERS = [
     {
@@ -82,7 +82,7 @@ async def _demo(settings: Any) -> int:
 
 
 async def _show(broker: Any, name: str, per_item: bool, succeeds: bool) -> int:
-    code = resources.files("pool.demo").joinpath("scripts", name).read_text("utf-8")
+    code = resources.files("reptarium.pool.demo").joinpath("scripts", name).read_text("utf-8")
     print(f"── {name} " + "─" * (60 - len(name)))
     print("\n".join("  │ " + line for line in code.rstrip().splitlines()))
     started = time.perf_counter()

@@ -4,7 +4,7 @@
 the broker, ``codec`` turns text frames into these values and back.
 """
 
-from pool.messages.broker import (
+from reptarium.pool.messages.broker import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerMessage,
@@ -17,7 +17,7 @@ from pool.messages.broker import (
     BrokerTaskSettings,
     TaskSettings,
 )
-from pool.messages.codec import (
+from reptarium.pool.messages.codec import (
     Malformed,
     Unknown,
     decode_broker_message,
@@ -25,7 +25,7 @@ from pool.messages.codec import (
     encode,
     is_json_value,
 )
-from pool.messages.runner import (
+from reptarium.pool.messages.runner import (
     RunnerInfo,
     RunnerMessage,
     RunnerNodeTypesRequest,

@@ -11,6 +11,6 @@
 `syscalls.py`     their numbers
 """
 
-from sandbox.kernel.isolation import IsolationConfig, IsolationUnavailable, LayerStatus, Prepared, prepare
+from reptarium.sandbox.kernel.isolation import IsolationConfig, IsolationUnavailable, LayerStatus, Prepared, prepare
 
 __all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]

@@ -47,7 +47,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from sandbox.kernel import cgroups, landlock, limits, namespaces, paths, privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import cgroups, landlock, limits, namespaces, paths, privileges, seccomp, syscalls
 
 __all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]
 

@@ -47,8 +47,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from sandbox.kernel import syscalls
-from sandbox.kernel.paths import Grant
+from reptarium.sandbox.kernel import syscalls
+from reptarium.sandbox.kernel.paths import Grant
 
 __all__ = ["NEWEST_ABI", "UNAVAILABLE", "Features", "Ruleset", "abi", "build", "features", "restrict", "restrict_with"]
 

@@ -32,7 +32,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import syscalls
 
 __all__ = [
     "WorkerLimits",

@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sandbox.kernel import privileges, syscalls
-from sandbox.kernel.paths import Readable
+from reptarium.sandbox.kernel import privileges, syscalls
+from reptarium.sandbox.kernel.paths import Readable
 
 __all__ = ["Entered", "enter"]
 

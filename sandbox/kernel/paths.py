@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import reptarium
+
 __all__ = ["Grant", "Readable", "grants", "own_paths", "readable"]
 
 # Data files that libraries read on demand: loader cache, local time, random bytes, the null device, locales.
@@ -31,7 +33,6 @@ _DATA = (
     "/usr/lib/locale",
 )
 _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-_SITE_NAMES = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,16 @@ class Readable:
     links: tuple[tuple[str, str], ...] = ()
 
 
-def _own_top() -> Path:
-    """The directory that holds the packages ``sandbox`` and ``pool``."""
-    return Path(__file__).resolve().parent.parent.parent
+#: The folder of ``reptarium.sandbox``, and what it stands in: ``reptarium`` when installed, else the checkout.
+_SANDBOX = Path(__file__).resolve().parent.parent
+_TOP = _SANDBOX.parent
 
 
 def own_paths() -> frozenset[str]:
     """Real paths of the runner's own code and metadata, which workers must not read."""
-    top = _own_top()
-    own = {str(top / "sandbox"), str(top / "pool")}
-    own.update(str(found) for found in top.glob("*reptarium*"))
+    own = {str(_SANDBOX), str(_TOP / "pool"), str(Path(reptarium.__file__).resolve().parent)}
+    for entry in {os.path.realpath(entry) for entry in sys.path if entry}:
+        own.update(str(found) for found in Path(entry).glob("*reptarium*"))
     return frozenset(own)
 
 
@@ -88,7 +89,6 @@ def readable(extra: Iterable[str] = ()) -> Readable:
 
     `extra` are paths that the admin added; they are taken as they are. What doesn't exist is left out.
     """
-    top = _own_top()
     wanted: list[str] = list(_DATA)
     wanted += [
         value for key, value in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -96,7 +96,7 @@ def readable(extra: Iterable[str] = ()) -> Readable:
     for entry in sys.path:
         # A checkout that runs from its own directory would otherwise grant its configuration, tests and
         # history.
-        if entry and not (os.path.realpath(entry) == str(top) and top.name not in _SITE_NAMES):
+        if entry and os.path.realpath(entry) != str(_TOP):
             wanted.append(entry)
     try:
         import zoneinfo

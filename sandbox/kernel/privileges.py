@@ -31,7 +31,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import syscalls
 
 __all__ = [
     "CAP_DAC_READ_SEARCH",

@@ -38,8 +38,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sandbox.kernel import syscalls
-from sandbox.kernel.syscalls import AUDIT_ARCH, Arch
+from reptarium.sandbox.kernel import syscalls
+from reptarium.sandbox.kernel.syscalls import AUDIT_ARCH, Arch
 
 __all__ = [
     "ALLOW",

@@ -3,9 +3,9 @@
 See README.md beside this file for what is accepted, refused and guarded.
 """
 
-from sandbox.language.compile import compile_task, make_namespace, run, silence_compiler
-from sandbox.language.modules import preload
-from sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
+from reptarium.sandbox.language.compile import compile_task, make_namespace, run, silence_compiler
+from reptarium.sandbox.language.modules import preload
+from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 
 __all__ = [
     "Finding",

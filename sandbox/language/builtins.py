@@ -8,9 +8,9 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from sandbox.language import guards, hardening, sealing, walk
-from sandbox.language.modules import importer, unbound
-from sandbox.language.policy import LanguagePolicy
+from reptarium.sandbox.language import guards, hardening, sealing, walk
+from reptarium.sandbox.language.modules import importer, unbound
+from reptarium.sandbox.language.policy import LanguagePolicy
 
 _NATIVE = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate

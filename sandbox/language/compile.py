@@ -11,12 +11,12 @@ import warnings
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from sandbox.language import hardening
-from sandbox.language.builtins import task_builtins
-from sandbox.language.modules import import_refusal
-from sandbox.language.policy import LanguagePolicy, PolicyViolation
-from sandbox.language.transformer import Transformer
-from sandbox.language.walk import TASK
+from reptarium.sandbox.language import hardening
+from reptarium.sandbox.language.builtins import task_builtins
+from reptarium.sandbox.language.modules import import_refusal
+from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
+from reptarium.sandbox.language.transformer import Transformer
+from reptarium.sandbox.language.walk import TASK
 
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.

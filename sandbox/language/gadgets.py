@@ -20,7 +20,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox.language import (
+from reptarium.sandbox.language import (
     guards,
     hardening,
     jinja_gadgets,
@@ -30,8 +30,8 @@ from sandbox.language import (
     sealing,
     workbook_gadgets,
 )
-from sandbox.language.guards import refusing
-from sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
+from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
 
 WITHHELD = object()
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from sandbox.language import formats
-from sandbox.language import policy as rules
-from sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language import formats
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.policy import RefusedAttribute
 
 _MISSING = object()
 _HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS

@@ -32,11 +32,11 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from sandbox.language import formats, jinja_gadgets
-from sandbox.language.annotations import annotation_refusal
-from sandbox.language.guards import TypeFacade, guarded_getattr
-from sandbox.language.policy import RefusedAttribute, is_field_name, may_read
-from sandbox.language.walk import GETATTR
+from reptarium.sandbox.language import formats, jinja_gadgets
+from reptarium.sandbox.language.annotations import annotation_refusal
+from reptarium.sandbox.language.guards import TypeFacade, guarded_getattr
+from reptarium.sandbox.language.policy import RefusedAttribute, is_field_name, may_read
+from reptarium.sandbox.language.walk import GETATTR
 
 
 class RefusedOperation(PermissionError):
@@ -91,7 +91,8 @@ _REPORTED_ATTRIBUTES = frozenset(
 #: Modules that make code from text by design, with text that they check or that is not the user's.
 _CODE_MAKERS = frozenset(
     "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
-    "_frozen_importlib _frozen_importlib_external sandbox.language.compile sandbox.language.hardening "
+    "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile "
+    "reptarium.sandbox.language.hardening "
     "attr._make jinja2.environment jinja2.debug pydantic._internal._typing_extra typing_inspection.introspection "
     "typing_extensions".split()
 )

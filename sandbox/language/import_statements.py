@@ -5,8 +5,8 @@ import __future__
 
 import ast
 
-from sandbox.language import policy as rules
-from sandbox.language.walk import IMPORT, IMPORT_FROM, LOAD, STORE, Walk, attribute_advice
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.walk import IMPORT, IMPORT_FROM, LOAD, STORE, Walk, attribute_advice
 
 
 class ImportStatements(Walk):

@@ -15,9 +15,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import guards
-from sandbox.language import policy as rules
-from sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language import guards
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.policy import RefusedAttribute
 
 #: Private attributes and builtins that the generated text uses.
 _PRIVATE = frozenset({"_get_default_module", "_get_default_module_async", "__name__"})

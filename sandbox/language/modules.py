@@ -19,8 +19,8 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from sandbox.language import gadgets, guards, hardening, sealing, stdlib
-from sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
+from reptarium.sandbox.language import gadgets, guards, hardening, sealing, stdlib
+from reptarium.sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
 COMMON = """

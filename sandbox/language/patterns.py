@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from sandbox.language import policy as rules
-from sandbox.language.walk import LOAD, MATCH_CLASS, STORE, Walk, attribute_advice
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.walk import LOAD, MATCH_CLASS, STORE, Walk, attribute_advice
 
 #: Classes with one positional capture of the whole subject: no attribute is read.
 _SELF_MATCHING = frozenset("bool bytearray bytes dict float frozenset int list set str tuple".split())

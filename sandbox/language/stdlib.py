@@ -152,7 +152,7 @@ REFUSED.pop("string.templatelib")
 
 #: Packages outside the standard library that no allowlist opens.
 REFUSED_EXTERNAL: dict[str, str] = {
-    **dict.fromkeys(("sandbox", "pool", "RestrictedPython"), "it is the sandbox's own"),
+    **dict.fromkeys(("reptarium", "RestrictedPython"), "it is the sandbox's own"),
     **dict.fromkeys(("pip", "setuptools", "pkg_resources", "_distutils_hack", "ensurepip", "wheel"), _TOOLS),
     **dict.fromkeys(
         ("cffi", "psutil", "py", "pytest", "_pytest", "IPython", "dill", "cloudpickle", "jsonpickle"),

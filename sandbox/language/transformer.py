@@ -1,7 +1,7 @@
 """The walk over a program's syntax tree: refuses, and puts guards where a name cannot decide.
 
 A subclass of RestrictedPython's transformer that leaves most nodes as they are. Every node class of
-the running Python must be decided on in :data:`sandbox.language.nodes.DECISIONS`; an unknown one is refused.
+the running Python must be decided on in :data:`reptarium.sandbox.language.nodes.DECISIONS`; an unknown one is refused.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import ast
 from collections.abc import Callable
 from typing import Any, cast
 
-from sandbox.language import policy as rules
-from sandbox.language.formats import format_refusal
-from sandbox.language.import_statements import ImportStatements
-from sandbox.language.nodes import PLAIN
-from sandbox.language.patterns import Patterns
-from sandbox.language.walk import DUNDER_IMPORT, GETATTR, GETATTR_HOOK, LOAD, attribute_advice, located
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.formats import format_refusal
+from reptarium.sandbox.language.import_statements import ImportStatements
+from reptarium.sandbox.language.nodes import PLAIN
+from reptarium.sandbox.language.patterns import Patterns
+from reptarium.sandbox.language.walk import DUNDER_IMPORT, GETATTR, GETATTR_HOOK, LOAD, attribute_advice, located
 
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from sandbox.language import policy as rules
-from sandbox.language.nodes import LABELS, LEAVES, REFUSED
-from sandbox.language.policy import Finding, LanguagePolicy
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.nodes import LABELS, LEAVES, REFUSED
+from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 
 #: The guards' names in the compiled program.
 GETATTR = "guard getattr"

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.language import hardening, sealing
+from reptarium.sandbox.language import hardening, sealing
 
 
 def _archive(zip_file: Any) -> Any:

@@ -11,7 +11,7 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from pool.broker import Broker
+from reptarium.pool.broker import Broker
 
 _ids = count(1)
 

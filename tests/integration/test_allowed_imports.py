@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import open_broker
-from pool.embedded import embedded_runner
-from pool.workers import WorkerPool
-from sandbox import wire
-from sandbox.language import LanguagePolicy
-from sandbox.wire import IsolationConfig, Kind
+from reptarium.pool.broker import open_broker
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.workers import WorkerPool
+from reptarium.sandbox import wire
+from reptarium.sandbox.language import LanguagePolicy
+from reptarium.sandbox.wire import IsolationConfig, Kind
 from tests.conftest import make_settings
 from tests.integration.test_runner_command import start
 from tests.unit.language import test_packages

@@ -19,9 +19,9 @@ from trio_websocket import ConnectionClosed
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 
-from pool.broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
-from pool.broker.connection import MAX_QUEUED
-from pool.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
+from reptarium.pool.broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
+from reptarium.pool.broker.connection import MAX_QUEUED
+from reptarium.pool.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
 from tests.integration.broker_runner import FakeRunner, fake_runner
 
 CODE = {"code": "return []", "items": [{"json": {"n": 1}}]}

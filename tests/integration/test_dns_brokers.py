@@ -15,10 +15,10 @@ import msgspec
 import pytest
 import trio
 
-import pool.runner
-from pool.broker import Broker, BrokerConfig, open_broker
-from pool.metrics import Metrics
-from pool.runner import Runner
+from reptarium.pool import runner as runner_module
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.metrics import Metrics
+from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -104,7 +104,7 @@ async def name() -> AsyncIterator[Fleet]:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is looked up many times a second."""
-    monkeypatch.setattr(pool.runner, "RESOLVE_INTERVAL", 0.05)
+    monkeypatch.setattr(runner_module, "RESOLVE_INTERVAL", 0.05)
 
 
 async def test_every_address_of_a_name_is_served() -> None:

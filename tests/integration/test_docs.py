@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from pool.broker import BrokerConfig, open_broker
-from pool.config_table import VARIABLES
-from pool.metrics import Metrics
+from reptarium.pool.broker import BrokerConfig, open_broker
+from reptarium.pool.config_table import VARIABLES
+from reptarium.pool.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -28,13 +28,13 @@ EXAMPLES = EXAMPLE.findall(USER_CODE)
 def reptarium(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """The command, as a person would run it, with a clean environment."""
     return subprocess.run(
-        [sys.executable, "-m", "pool", *arguments],
+        [sys.executable, "-m", "reptarium", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
+        env={"PATH": os.environ["PATH"], **environ},
     )
 
 
@@ -90,10 +90,10 @@ FROM_STDIN = """echo '[{"n": 1}, {"n": 2}]' | reptarium exec script.py --items -
 WITH_ITEMS = "reptarium exec script.py --items items.json"
 #: The benchmarks measure for a while; here they do as little as shows that the command works.
 BRIEFLY = {
-    "python -m pool.bench.dispatch": "--tasks 3 --concurrency 3",
-    "python -m pool.bench.kernel": "--forks 3",
-    "python -m pool.bench.language": "",
-    "python -m pool.bench.rpc": "--calls 3",
+    "python -m reptarium.pool.bench.dispatch": "--tasks 3 --concurrency 3",
+    "python -m reptarium.pool.bench.kernel": "--forks 3",
+    "python -m reptarium.pool.bench.language": "",
+    "python -m reptarium.pool.bench.rpc": "--calls 3",
     "reptarium bench --case idle": "--tasks 3 --rounds 1",
     "reptarium bench --case pandas": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial": "--tasks 3 --rounds 1",
@@ -108,8 +108,8 @@ def test_every_command_is_run_below() -> None:
         "make demo",
         "make e2e N8N_DIR=/path/to/n8n",
         "make test",
-        "python -m pool.config_docs",  # tests/unit/config/test_config_docs.py, and so the next one
-        "python -m pool.config_docs > docs/configuration.md",
+        "python -m reptarium.pool.config_docs",  # tests/unit/config/test_config_docs.py, and so the next one
+        "python -m reptarium.pool.config_docs > docs/configuration.md",
         "reptarium doctor",
         "reptarium doctor --json",
         "reptarium exec",  # the command itself, as in the next ones

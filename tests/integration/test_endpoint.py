@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from pool.config import load_settings
-from pool.endpoint import Check, EndpointError, serve_endpoint
-from pool.metrics import Metrics
+from reptarium.pool.config import load_settings
+from reptarium.pool.endpoint import Check, EndpointError, serve_endpoint
+from reptarium.pool.metrics import Metrics
 from tests.integration.plain_http import get
 
 

@@ -12,11 +12,11 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from pool.broker import Broker, BrokerConfig, open_broker
-from pool.execution import Execution
-from pool.metrics import Metrics
-from pool.runner import Runner
-from pool.sentry import Reporter
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.execution import Execution
+from reptarium.pool.metrics import Metrics
+from reptarium.pool.runner import Runner
+from reptarium.pool.sentry import Reporter
 from tests.conftest import make_settings
 from tests.integration.plain_http import get
 

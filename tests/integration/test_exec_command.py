@@ -17,12 +17,12 @@ ITEMS = '[{"n": 1}, {"json": {"n": 2}}]'
 def reptarium(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     """One command, bounded."""
     return subprocess.run(
-        [sys.executable, "-m", "pool", *arguments],
+        [sys.executable, "-m", "reptarium", *arguments],
         input=stdin,
         text=True,
         capture_output=True,
         timeout=60,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
+        env={"PATH": os.environ["PATH"], **environ},
     )
 
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import trio
 
-from pool.broker import Broker, Outcome
-from pool.embedded import embedded_runner
+from reptarium.pool.broker import Broker, Outcome
+from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -200,7 +200,7 @@ async def test_lone_surrogates_travel(broker: Broker) -> None:
     with trio.fail_after(20):
         # as JSON.stringify writes it: msgspec alone could not carry it
         raw = msgspec.Raw(json.dumps(items).encode())
-        from pool.messages import TaskSettings
+        from reptarium.pool.messages import TaskSettings
 
         outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
     assert value(outcome) == items

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import Broker, BrokerConfig, open_broker
-from pool.link import fetch_grant
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.link import fetch_grant
 from tests.integration.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -226,7 +226,7 @@ async def test_started_by_n8n_itself(tmp_path: Path) -> None:
                 "N8N_RUNNERS_TASK_TIMEOUT": "300",
                 "N8N_RUNNERS_HEARTBEAT_INTERVAL": "30",
             }
-            process = spawn(["-I", "-m", "pool", "run"], tmp_path, environ)
+            process = spawn(["-I", "-m", "reptarium", "run"], tmp_path, environ)
             runner = await broker.wait_for_runner()
             assert runner.id == "V1StGXR8_Z5jdHi6B-myT"
             status, said = await stop(process)

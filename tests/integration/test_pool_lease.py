@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from pool.runner import zygote_config
-from pool.workers import WorkerPool
+from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers import WorkerPool
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

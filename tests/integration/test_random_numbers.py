@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from pool.embedded import embedded_runner
+from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import trio
 
-from pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.broker import Broker, BrokerConfig, open_broker
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
     """`python -m pool run`, with nothing in its environment but what is given."""
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+    env = {"PATH": os.environ["PATH"], **environ}
     return subprocess.Popen(
-        [sys.executable, "-m", "pool", "run", *arguments],
+        [sys.executable, "-m", "reptarium", "run", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

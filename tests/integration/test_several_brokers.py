@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import trio
 
-from pool.broker import Broker, BrokerConfig, Delayed, open_broker
-from pool.runner import Runner
+from reptarium.pool.broker import Broker, BrokerConfig, Delayed, open_broker
+from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

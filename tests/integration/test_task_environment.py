@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from pool.config import ConfigError
-from pool.embedded import embedded_runner
-from pool.runner import zygote_config
+from reptarium.pool.config import ConfigError
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.runner import zygote_config
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     Malformed,
@@ -33,7 +33,18 @@ from pool.messages import (
     decode_runner_message,
     encode,
 )
-from pool.session import Action, Kill, Lapsed, Release, Reserve, RunnerSession, Send, Start, TaskState, cancelled
+from reptarium.pool.session import (
+    Action,
+    Kill,
+    Lapsed,
+    Release,
+    Reserve,
+    RunnerSession,
+    Send,
+    Start,
+    TaskState,
+    cancelled,
+)
 
 TRANSCRIPT = Path(__file__).parents[3] / "shared" / "n8n" / "transcript.jsonl"
 pytestmark = pytest.mark.skipif(not TRANSCRIPT.exists(), reason="the recorded transcript is not beside the checkout")

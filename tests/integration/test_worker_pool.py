@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import trio
 
-from pool.runner import zygote_config
-from pool.workers import WorkerPool
-from sandbox import wire
+from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers import WorkerPool
+from reptarium.sandbox import wire
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -6,8 +6,8 @@ import psutil
 import pytest
 import trio
 
-from pool.runner import zygote_config
-from pool.workers import FIRST_STARTS, PoolRefused, WorkerPool
+from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers import FIRST_STARTS, PoolRefused, WorkerPool
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import trio
 
-from pool.bench.faults import by_name
-from pool.bench.runners import Site, open_site
-from pool.bench.stats import tree
-from pool.broker import BrokerConfig, RunnerView, TaskHandle
-from sandbox.wire import BUSY_NAME, IDLE_NAME
+from reptarium.pool.bench.faults import by_name
+from reptarium.pool.bench.runners import Site, open_site
+from reptarium.pool.bench.stats import tree
+from reptarium.pool.broker import BrokerConfig, RunnerView, TaskHandle
+from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
 #: How long a slow machine under load may take for what an idle one does at once (seconds).
 PATIENCE = 30.0

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 import trio
 
-from pool.bench import chaos
-from pool.bench.cases import CASES, Mix
-from pool.bench.load import Plan, run_round
-from pool.bench.runners import open_site
+from reptarium.pool.bench import chaos
+from reptarium.pool.bench.cases import CASES, Mix
+from reptarium.pool.bench.load import Plan, run_round
+from reptarium.pool.bench.runners import open_site
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import trio
 
-from pool.broker import TaskHandle
-from pool.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
+from reptarium.pool.broker import TaskHandle
+from reptarium.pool.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
 from tests.load.support import WORKERS, Whole, limited, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

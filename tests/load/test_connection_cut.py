@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import Broker
-from pool.messages import (
+from reptarium.pool.broker import Broker
+from reptarium.pool.messages import (
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     RunnerRpcCall,
@@ -21,7 +21,7 @@ from pool.messages import (
     RunnerTaskDone,
     RunnerTaskOffer,
 )
-from sandbox.wire import IDLE_NAME
+from reptarium.sandbox.wire import IDLE_NAME
 from tests.load.support import WORKERS, Whole, busy, one_runner, printed, runner_of, serves, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import Broker, TaskHandle
-from pool.messages import (
+from reptarium.pool.broker import Broker, TaskHandle
+from reptarium.pool.messages import (
     BrokerRpcResponse,
     BrokerTaskCancel,
     BrokerTaskOfferAccept,

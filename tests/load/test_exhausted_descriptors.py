@@ -10,8 +10,8 @@ import resource
 import pytest
 import trio
 
-from pool.broker import TaskHandle
-from sandbox.wire import BUSY_NAME, IDLE_NAME
+from reptarium.pool.broker import TaskHandle
+from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 from tests.load.support import WORKERS, Whole, descriptors, limited, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -10,7 +10,7 @@ import resource
 import pytest
 import trio
 
-from sandbox.wire import BUSY_NAME, IDLE_NAME
+from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 from tests.load.support import WORKERS, limited, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

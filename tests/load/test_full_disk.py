@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from pool.bench.runners import OWN
+from reptarium.pool.bench.runners import OWN
 from tests.load.support import one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from pool.embedded import embedded_runner
+from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

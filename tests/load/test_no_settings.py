@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import Delayed
-from pool.messages import BrokerTaskSettings
+from reptarium.pool.broker import Delayed
+from reptarium.pool.messages import BrokerTaskSettings
 from tests.load.support import WORKERS, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

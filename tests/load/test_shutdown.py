@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker import TaskHandle
-from pool.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
+from reptarium.pool.broker import TaskHandle
+from reptarium.pool.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
 from tests.load.support import Whole, one_runner, printed, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import trio
 
-from pool.broker.settings import task_settings
-from pool.callbacks import CallLimits
-from pool.execution import Execution, Limits
-from pool.messages import TaskErrorData
-from pool.rpc import RpcRouter
+from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.callbacks import CallLimits
+from reptarium.pool.execution import Execution, Limits
+from reptarium.pool.messages import TaskErrorData
+from reptarium.pool.rpc import RpcRouter
 
 
 class EmptyPool:

@@ -11,7 +11,7 @@ import pytest
 
 PRELUDE = """
 import json, logging, os, random, sys, threading
-from sandbox import fork
+from reptarium.sandbox import fork
 
 told = []
 real_fork = os.fork

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from pool.link import Connection, LinkError
+from reptarium.pool.link import Connection, LinkError
 
 INTERVAL = 30.0
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from pool import logs
-from pool.config import load_settings
-from pool.logs import configure_logging, hide_secret, task_context, task_finished_fields
-from pool.messages.broker import TaskSettings
+from reptarium.pool import logs
+from reptarium.pool.config import load_settings
+from reptarium.pool.logs import configure_logging, hide_secret, task_context, task_finished_fields
+from reptarium.pool.messages.broker import TaskSettings
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ import pytest
 import trio
 import trio.testing
 
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,
     RunnerMessage,
     RunnerRpcCall,
 )
-from pool.rpc import CallEnded, RpcRouter
+from reptarium.pool.rpc import CallEnded, RpcRouter
 
 NO_PARAMS = msgspec.Raw(b"[]")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pool.config import ConfigError, load_settings
-from pool.endpoint import EndpointError
-from pool.sentry import open_reporter, own_fault
-from pool.workers import PoolRefused
+from reptarium.pool.config import ConfigError, load_settings
+from reptarium.pool.endpoint import EndpointError
+from reptarium.pool.sentry import open_reporter, own_fault
+from reptarium.pool.workers import PoolRefused
 
 DSN = "https://public@sentry.example/1"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import wire
-from sandbox.wire import FrameTooLarge, Kind, ProtocolViolation
+from reptarium.sandbox import wire
+from reptarium.sandbox.wire import FrameTooLarge, Kind, ProtocolViolation
 
 LIMITS = {Kind.READY: 0, Kind.RESULT: 1000}
 

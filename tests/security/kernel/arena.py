@@ -25,11 +25,11 @@ from typing import Any
 
 import trio
 
-from pool.workers import WorkerGone, WorkerPool
-from sandbox import wire
-from sandbox.kernel import IsolationConfig
-from sandbox.language.policy import LanguagePolicy
-from sandbox.wire import Kind
+from reptarium.pool.workers import WorkerGone, WorkerPool
+from reptarium.sandbox import wire
+from reptarium.sandbox.kernel import IsolationConfig
+from reptarium.sandbox.language.policy import LanguagePolicy
+from reptarium.sandbox.wire import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 AS_ROOT = os.geteuid() == 0
@@ -37,7 +37,7 @@ NOBODY = 65534
 
 PRELUDE = """
 import ctypes, errno, json, os, signal, socket, struct, sys, threading, time
-from sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import syscalls
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = [ctypes.c_long] * 7

@@ -18,9 +18,9 @@ import pytest
 import trio
 from arena import PRELUDE
 
-from pool.broker import Broker, Outcome
-from pool.embedded import embedded_runner
-from sandbox.kernel import landlock, seccomp
+from reptarium.pool.broker import Broker, Outcome
+from reptarium.pool.embedded import embedded_runner
+from reptarium.sandbox.kernel import landlock, seccomp
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.skipif(

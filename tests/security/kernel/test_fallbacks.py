@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arena import AS_ROOT, ROOT
+from arena import AS_ROOT
 
-from sandbox.kernel import landlock, privileges, seccomp
+from reptarium.sandbox.kernel import landlock, privileges, seccomp
 
 pytestmark = pytest.mark.skipif(
     seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock anyway"
@@ -31,7 +31,7 @@ DOCKER_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 
 FILTER = """
 import json, sys
-from sandbox.kernel import privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import privileges, seccomp, syscalls
 answers, profile, capabilities = json.loads(sys.argv[1])
 if profile:
     clauses, plain = {}, {}
@@ -57,21 +57,21 @@ else:
     plain = {name: seccomp.errno_action(number) for name, number in answers.items()}
     rules = seccomp.Rules(plain, default=seccomp.ALLOW)
 program = seccomp.assemble(rules, syscalls.machine())
-import pool.doctor
+from reptarium.pool import doctor
 if capabilities is not None:
     have = privileges.effective()
     privileges.CapabilitySet(c for c in capabilities if have >> c & 1).apply()
 privileges.no_new_privs()
 seccomp.install(program)
 """
-DOCTOR = 'sys.exit(pool.doctor.main(["--json"]))'
+DOCTOR = 'sys.exit(doctor.main(["--json"]))'
 
 
 def run(code: str, what: list[Any], **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a program whose first argument is `what` as JSON."""
     return subprocess.run(
         [sys.executable, "-P", "-c", code, json.dumps(what)],
-        env={"PYTHONPATH": str(ROOT), "PATH": os.defpath, **environ},
+        env={"PATH": os.defpath, **environ},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -113,11 +113,11 @@ def test_this_machine() -> None:
 
 def test_tables() -> None:
     """For people the doctor prints each layer, each attempt, and one sentence that sums it up."""
-    done = run(FILTER + "sys.exit(pool.doctor.main([]))", [{}, "", None])
+    done = run(FILTER + "sys.exit(doctor.main([]))", [{}, "", None])
     assert done.returncode == 0, done.stderr
     for text in ("seccomp", "landlock", "open a TCP socket", "EPERM", "Tasks are isolated."):
         assert text in done.stdout
-    done = run(FILTER + "sys.exit(pool.doctor.main([]))", [{"seccomp": 1}, "", None])
+    done = run(FILTER + "sys.exit(doctor.main([]))", [{"seccomp": 1}, "", None])
     assert done.returncode == 1
     assert "refuses to start" in done.stdout
     assert "Tasks are NOT isolated" in done.stdout
@@ -243,9 +243,9 @@ def test_best_effort_shows_everywhere() -> None:
         FILTER
         + """
 import trio
-from pool.config import load_settings
-from pool.logs import configure_logging
-from pool.runner import Runner
+from reptarium.pool.config import load_settings
+from reptarium.pool.logs import configure_logging
+from reptarium.pool.runner import Runner
 environ = {"REPTARIUM_ISOLATION": "best-effort", "N8N_RUNNERS_GRANT_TOKEN": "not-a-real-grant"}
 settings = load_settings(environ)
 configure_logging(settings)

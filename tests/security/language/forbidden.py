@@ -18,9 +18,9 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sandbox.language import guards, hardening, modules, stdlib
-from sandbox.language import policy as rules
-from sandbox.language.walk import GETATTR
+from reptarium.sandbox.language import guards, hardening, modules, stdlib
+from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.walk import GETATTR
 
 #: Builtins that user code never has, or only in guarded form.
 _BUILTINS = (

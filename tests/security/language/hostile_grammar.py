@@ -20,9 +20,9 @@ from typing import Any
 from forbidden import why_forbidden
 from hypothesis import strategies as st
 
-from sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from sandbox.language.modules import importer
-from sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.language.modules import importer
+from reptarium.sandbox.language.policy import DENIED_BUILTINS
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 #: Attacks in one program.

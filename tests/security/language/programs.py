@@ -13,7 +13,14 @@ from typing import NamedTuple
 
 import pytest
 
-from sandbox.language import LanguagePolicy, PolicyViolation, RefusedAttribute, compile_task, make_namespace, run
+from reptarium.sandbox.language import (
+    LanguagePolicy,
+    PolicyViolation,
+    RefusedAttribute,
+    compile_task,
+    make_namespace,
+    run,
+)
 
 #: Everything that an allowlist can open is open: what is refused here is refused to everyone.
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))

@@ -14,16 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sandbox import wire
-from sandbox.kernel.isolation import IsolationConfig
-from sandbox.language import LanguagePolicy
-from sandbox.wire import Kind
+from reptarium.sandbox import wire
+from reptarium.sandbox.kernel.isolation import IsolationConfig
+from reptarium.sandbox.language import LanguagePolicy
+from reptarium.sandbox.wire import Kind
 
 #: Serves one task as a worker does, but its tasks find ``leaked_open`` among their names.
 LEAKY_WORKER = """
 import os, sys
 import msgspec
-from sandbox import wire, worker
+from reptarium.sandbox import wire, worker
 config = msgspec.json.decode(sys.argv[2], type=wire.ZygoteConfig)
 class Supply:
     def __call__(self, index): return {"leaked_open": open, "leaked_exec": exec, "leaked_system": os.system}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from programs import OPEN, Attack, at_compile, check, check_nothing_reached
 
-from sandbox.language import PolicyViolation, compile_task
-from sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language import PolicyViolation, compile_task
+from reptarium.sandbox.language.policy import DENIED_BUILTINS
 
 PLACES = {
     "call": "reached.append(NAME('1'))",

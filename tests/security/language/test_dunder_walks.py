@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
-from sandbox.language import compile_task, make_namespace, run
-from sandbox.language.policy import DENIED_ATTRIBUTES
+from reptarium.sandbox.language import compile_task, make_namespace, run
+from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """

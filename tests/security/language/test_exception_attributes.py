@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 OBJ = f"the attribute 'obj' of an exception is not allowed: it betrays what the code failed on. {NO_SETTING}"
 PATTERN_OBJ = f"this class pattern is not allowed: it would read the attribute 'obj'. {NO_SETTING}"

@@ -7,8 +7,8 @@ import gc
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
-from sandbox.language.hardening import RefusedOperation
+from reptarium.sandbox.language import RefusedImport
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 ATTACKS = {
     "module": at_compile("import gc\nreached.append(gc.get_objects())", "import of 'gc' is not allowed"),

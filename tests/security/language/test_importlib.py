@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 NAMES = "util machinery abc resources metadata _bootstrap _bootstrap_external reload invalidate_caches find_loader sys types _imp"
 ATTACKS = {

@@ -7,7 +7,7 @@ import inspect
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 MODULES = ["inspect", "dis", "opcode", "symtable", "linecache", "tokenize", "code", "codeop", "bdb", "pdb", "trace"]
 ATTACKS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 #: Agrees with every comparison, has every hash, holds nothing that is looked for, and prints as something else.
 LIAR = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 NONE = "metaclasses are not available in a task"
 BASES = {

@@ -7,7 +7,7 @@ import keyword
 import pytest
 from programs import Attack, by_id, check, check_nothing_reached
 
-from sandbox.language.policy import DENIED_ATTRIBUTES
+from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES
 
 IDENTIFIERS = "Type names and field names must be valid identifiers: {!r}"
 UNDERSCORE = "Field names cannot start with an underscore: {!r}"
@@ -66,7 +66,7 @@ def test_class_is_the_tasks() -> None:
     """Whatever module it is said to be from."""
     check_nothing_reached(
         "from collections import namedtuple\n"
-        "for options in ({}, {'module': 'sys'}, {'module': 'sandbox.language.guards'}):\n"
+        "for options in ({}, {'module': 'sys'}, {'module': 'reptarium.sandbox.language.guards'}):\n"
         "    n = namedtuple('N', 'a', **options)\n    if n.__module__ != '__main__': reached.append(n.__module__)"
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 numpy = pytest.importorskip("numpy")
 

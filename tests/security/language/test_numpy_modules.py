@@ -8,7 +8,7 @@ import sys
 import pytest
 from programs import NO_SETTING, Attack, at_compile, check
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 pytest.importorskip("numpy")
 
@@ -82,7 +82,7 @@ def test_private_module(name: str) -> None:
 def test_withheld_modules_are_not_even_imported() -> None:
     """Asking for one doesn't import it: numpy imports some of them on demand."""
     program = (
-        "import sys\nfrom sandbox.language import *\n"
+        "import sys\nfrom reptarium.sandbox.language import *\n"
         "policy = LanguagePolicy(('*',), ('*',))\n"
         "for name in sys.argv[1:]:\n"
         "    code = compile_task(f'import numpy\\ntry: numpy.{name}\\nexcept AttributeError: pass\\ndir(numpy)', policy)\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check
 
-from sandbox.language import RefusedImport
-from sandbox.language.hardening import RefusedOperation
+from reptarium.sandbox.language import RefusedImport
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 pytest.importorskip("pandas")
 

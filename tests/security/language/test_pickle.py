@@ -9,8 +9,8 @@ import textwrap
 import pytest
 from programs import OPEN, Attack, at_compile, attribute, by_id, check
 
-from sandbox.language import RefusedImport, compile_task, make_namespace, run
-from sandbox.language.hardening import RefusedOperation
+from reptarium.sandbox.language import RefusedImport, compile_task, make_namespace, run
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 #: Calls ``print`` when it is read.
 PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
-from sandbox.language import LanguagePolicy, PolicyViolation, compile_task
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
 
 CONSTRUCTS = {
     "async_def": at_compile("async def f(): reached.append(1)", "async def is not allowed"),

@@ -7,16 +7,16 @@ import sys
 import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
-from sandbox.language import LanguagePolicy, RefusedImport
-from sandbox.language.modules import import_refusal
-from sandbox.language.stdlib import REFUSED, REFUSED_EXTERNAL
+from reptarium.sandbox.language import LanguagePolicy, RefusedImport
+from reptarium.sandbox.language.modules import import_refusal
+from reptarium.sandbox.language.stdlib import REFUSED, REFUSED_EXTERNAL
 
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
 MODULES = [
     *sorted(name for name in REFUSED if name in sys.stdlib_module_names or "." in name),
     *sorted(REFUSED_EXTERNAL),
     "_thread", "_ctypes", "posix", "_io", "_imp", "_socket", "_posixsubprocess", "_pickle", "_testcapi", "_sitebuiltins",
-    "sandbox.language", "sandbox.wire", "pool.runner", "RestrictedPython.Guards", "_pytest.monkeypatch",
+    "reptarium.sandbox.language", "reptarium.sandbox.wire", "reptarium.pool.runner", "RestrictedPython.Guards", "_pytest.monkeypatch",
     "importlib.util", "importlib.machinery", "importlib.abc", "importlib.resources", "importlib._bootstrap",
     "os.nothing", "logging.handlers", "logging.config", "json.tool", "json.scanner", "collections._x", "email._policybase",
     "unittest.mock", "concurrent.futures", "multiprocessing.connection", "ctypes.util", "xml.dom.minidom", "xml.sax.expatreader",
@@ -65,7 +65,7 @@ def test_computed_name(name: str, way: str) -> None:
     check(Attack(COMPUTED[way], message, RefusedImport), name=name)
 
 
-@pytest.mark.parametrize("name", ["subprocess", "ctypes", "builtins", "sandbox", "importlib.util"])
+@pytest.mark.parametrize("name", ["subprocess", "ctypes", "builtins", "reptarium.sandbox", "importlib.util"])
 def test_naming_it_in_an_allowlist_opens_nothing(name: str) -> None:
     """A refused module stays refused when the administrator lists it."""
     policy = LanguagePolicy(stdlib_allow=(name, "importlib"), external_allow=(name,))

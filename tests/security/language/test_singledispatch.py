@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 MAKE = "from functools import singledispatch\n@singledispatch\ndef f(x): return 'other'\n"
 #: An object that has a class's special attributes, as a SimpleNamespace or by ``__getattr__``; its parts watch comparisons.

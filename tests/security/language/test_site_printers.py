@@ -7,7 +7,7 @@ import re
 import pytest
 from programs import Attack, at_compile, by_id, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 PRINTERS = ["license", "credits", "copyright", "help", "exit", "quit"]
 USES = {

@@ -10,9 +10,9 @@ import warnings
 import pytest
 from ast_nodes import BASES, NODES
 
-from sandbox.language import LanguagePolicy, PolicyViolation, compile_task
-from sandbox.language.nodes import DECISIONS
-from sandbox.language.transformer import Transformer
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
+from reptarium.sandbox.language.nodes import DECISIONS
+from reptarium.sandbox.language.transformer import Transformer
 
 OPEN = LanguagePolicy(stdlib_allow=("*",))
 RUNNING = sys.version_info[:2]

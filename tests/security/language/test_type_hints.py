@@ -7,7 +7,7 @@ import sys
 import pytest
 from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached
 
-from sandbox.language import RefusedImport
+from reptarium.sandbox.language import RefusedImport
 
 #: Texts that are more than a type's name. ``reached`` and ``gen`` are given to the task, so they are globals.
 TEXTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import NO_SETTING, OPEN, Attack, by_id, check, outcome
 
-from sandbox.language import RefusedImport, compile_task, make_namespace, run
+from reptarium.sandbox.language import RefusedImport, compile_task, make_namespace, run
 
 yaml = pytest.importorskip("yaml")
 

@@ -10,13 +10,13 @@ import re
 import msgspec
 import pytest
 
-from pool.bench import report, targets
-from pool.bench.cases import CASES, Mix
-from pool.bench.chaos import wrong
-from pool.bench.load import Round
-from pool.bench.stats import Usage, histogram, percentile, summary
-from pool.broker import Outcome, Timings
-from pool.messages import TaskDoneData, TaskErrorData
+from reptarium.pool.bench import report, targets
+from reptarium.pool.bench.cases import CASES, Mix
+from reptarium.pool.bench.chaos import wrong
+from reptarium.pool.bench.load import Round
+from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
+from reptarium.pool.broker import Outcome, Timings
+from reptarium.pool.messages import TaskDoneData, TaskErrorData
 
 
 def outcome(status: str, result: bytes | None = None, error: str | None = None) -> Outcome:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pool.broker.matching import MAX_OFFERS, Matchmaker
-from pool.messages import RunnerInfo, RunnerTaskOffer, TaskSettings
+from reptarium.pool.broker.matching import MAX_OFFERS, Matchmaker
+from reptarium.pool.messages import RunnerInfo, RunnerTaskOffer, TaskSettings
 
 SETTINGS = TaskSettings(code="return []")
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pool.broker.matching import Matchmaker, new_task_id
-from pool.broker.outcome import Outcome
-from pool.broker.records import (
+from reptarium.pool.broker.matching import Matchmaker, new_task_id
+from reptarium.pool.broker.outcome import Outcome
+from reptarium.pool.broker.records import (
     CANCELLED,
     NOT_ACKNOWLEDGED,
     SHUTTING_DOWN,
@@ -25,7 +25,7 @@ from pool.broker.records import (
     Serve,
     Task,
 )
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerRunnerRegistered,

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pool.broker.matching import Matchmaker
-from pool.broker.outcome import Outcome
-from pool.broker.records import Action, Close, Finish, Send, Task
-from pool.messages import (
+from reptarium.pool.broker.matching import Matchmaker
+from reptarium.pool.broker.outcome import Outcome
+from reptarium.pool.broker.records import Action, Close, Finish, Send, Task
+from reptarium.pool.messages import (
     BrokerTaskCancel,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pool.callbacks import error_text
-from sandbox.names import CallNames, Supply
+from reptarium.pool.callbacks import error_text
+from reptarium.sandbox.names import CallNames, Supply
 
 NODES = ("Webhook", "Split", "Fields", "Lookup", "Merge", "Python", "Unrun")
 

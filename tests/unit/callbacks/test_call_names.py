@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from sandbox.calls import HelperError
-from sandbox.language import LanguagePolicy, compile_task
-from sandbox.names import CallNames, mentioned
-from sandbox.views import View
+from reptarium.sandbox.calls import HelperError
+from reptarium.sandbox.language import LanguagePolicy, compile_task
+from reptarium.sandbox.names import CallNames, mentioned
+from reptarium.sandbox.views import View
 from tests.unit.callbacks.scripted import Channel, ScriptedN8n, source, supply, value
 
 EVERYTHING = "_helpers, _node, _input, _json, _workflow, _execution, _vars, _env, _prev_node, _getWorkflowStaticData"
@@ -395,7 +395,7 @@ def test_nothing_private_is_within_reach(n8n: ScriptedN8n) -> None:
         module = type(one).__module__
         assert type(one).__name__ not in ("Channel", "TaskData", "Saved", "Cursor", "Supply", "CallNames"), one
         for name in dir(one):
-            if name[:2] != "__" and (module.startswith("sandbox") or callable(one)):
+            if name[:2] != "__" and (module.startswith("reptarium.sandbox") or callable(one)):
                 try:
                     todo.append(getattr(one, name))
                 except (HelperError, AttributeError):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mypy import api
 
-import sandbox
-from sandbox import helpers, nodes, views
-from sandbox.names import NAMES
+from reptarium import sandbox
+from reptarium.sandbox import helpers, nodes, views
+from reptarium.sandbox.names import NAMES
 from tests.unit.callbacks.scripted import ScriptedN8n, supply
 
 STUBS = Path(sandbox.__file__).parent / "reptarium-stubs"

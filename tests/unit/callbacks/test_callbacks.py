@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from pool.callbacks import Callbacks, CallLimits, error_text
-from pool.messages import (
+from reptarium.pool.callbacks import Callbacks, CallLimits, error_text
+from reptarium.pool.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,
@@ -21,8 +21,8 @@ from pool.messages import (
     RunnerRpcCall,
     RunnerTaskDataRequest,
 )
-from pool.rpc import Answer, RpcRouter
-from sandbox import wire
+from reptarium.pool.rpc import Answer, RpcRouter
+from reptarium.sandbox import wire
 
 DATA_REQUEST = {"dataOfNodes": [], "prevNode": False, "input": {"include": False}, "env": True}
 Reply = Callable[[RunnerMessage], Answer | None]

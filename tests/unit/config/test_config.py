@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.config import (
+from reptarium.pool.config import (
     ConfigError,
     Settings,
     describe,
@@ -17,7 +17,7 @@ from pool.config import (
     secret_values,
     task_environment,
 )
-from pool.config_table import VARIABLES
+from reptarium.pool.config_table import VARIABLES
 
 GIB = 2**30
 MIB = 2**20

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pool.config import load_settings
-from pool.config_table import VARIABLES
+from reptarium.pool.config import load_settings
+from reptarium.pool.config_table import VARIABLES
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 DOCKERFILES = sorted(DEPLOY.glob("*/Dockerfile"))
@@ -166,7 +166,7 @@ def test_launcher_starts_us_with_the_originals_flags() -> None:
     """Isolated, without byte code, without remote debugging, as the original; then our command."""
     python = launcher_python()
     assert python["command"] == "/opt/reptarium/bin/python"
-    assert python["args"] == ["-I", "-B", "-X", "disable_remote_debug", "-m", "pool", "run"]
+    assert python["args"] == ["-I", "-B", "-X", "disable_remote_debug", "-m", "reptarium", "run"]
 
 
 def test_launcher_hands_on_every_setting() -> None:

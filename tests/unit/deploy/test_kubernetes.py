@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pool.config import load_settings
+from reptarium.pool.config import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in DEPLOY.glob("overlays/*/kustomization.yaml"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pool.config import load_settings
+from reptarium.pool.config import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
 UNIT = DEPLOY / "reptarium.service"

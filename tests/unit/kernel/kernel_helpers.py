@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from sandbox.kernel import seccomp, syscalls
+from reptarium.sandbox.kernel import seccomp, syscalls
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -87,7 +87,7 @@ def outcome(action, *args):
 """
     done = subprocess.run(
         [sys.executable, "-P", "-c", prelude + textwrap.dedent(code)],
-        env={"PYTHONPATH": str(ROOT), "PATH": os.defpath},
+        env={"PATH": os.defpath},
         cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,

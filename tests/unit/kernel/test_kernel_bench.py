@@ -7,16 +7,16 @@ import json
 import pytest
 from kernel_helpers import child
 
-from pool.bench import kernel
-from sandbox.kernel import landlock, seccomp
+from reptarium.pool.bench import kernel
+from reptarium.sandbox.kernel import landlock, seccomp
 
 
 @pytest.mark.skipif(seccomp.available() != 0 or landlock.abi()[0] == 0, reason="no seccomp or Landlock here")
 def test_measures() -> None:
     """A measurement has every part, its workers were restricted, and its caller is not."""
     code = """
-from pool.bench import kernel
-from sandbox.kernel import IsolationConfig
+from reptarium.pool.bench import kernel
+from reptarium.sandbox.kernel import IsolationConfig
 import msgspec
 cost = kernel.measure("x", IsolationConfig(policy="best-effort", namespaces="off"), 5)
 os.close(os.open("/proc/self/status", os.O_RDONLY))
@@ -40,8 +40,8 @@ report(msgspec.to_builtins(cost))
 def test_tells_what_failed() -> None:
     """When the zygote can't be made the child's words are the error."""
     code = """
-from pool.bench import kernel
-from sandbox.kernel import IsolationConfig
+from reptarium.pool.bench import kernel
+from reptarium.sandbox.kernel import IsolationConfig
 try:
     kernel.measure("x", IsolationConfig(memory=0), 5)
 except RuntimeError as error:

@@ -12,16 +12,7 @@ from typing import Any
 import pytest
 from kernel_helpers import child
 
-from sandbox.kernel import (
-    IsolationConfig,
-    cgroups,
-    isolation,
-    landlock,
-    limits,
-    prepare,
-    privileges,
-    seccomp,
-)
+from reptarium.sandbox.kernel import IsolationConfig, cgroups, isolation, landlock, limits, prepare, privileges, seccomp
 
 ROOT = os.geteuid() == 0
 root = pytest.mark.skipif(not ROOT, reason="needs root")
@@ -31,12 +22,12 @@ kernel = pytest.mark.skipif(
 
 SANDBOX = """
 import msgspec
-from sandbox.kernel import IsolationConfig, IsolationUnavailable, prepare
+from reptarium.sandbox.kernel import IsolationConfig, IsolationUnavailable, prepare
 import codecs, sysconfig, threading, time, zoneinfo
 sysconfig.get_paths()  # imports lazily, like codecs; the user below may not reach this interpreter any more
 codecs.lookup("ascii")
 if user:
-    from sandbox.kernel import syscalls
+    from reptarium.sandbox.kernel import syscalls
     os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
     syscalls.prctl(4, 1)  # as a program started by that user would be
 prepared = prepare(IsolationConfig(**config))
@@ -158,7 +149,7 @@ report(in_worker(action))
     def test_descriptors_without_close_range(self) -> None:
         """Where there is no close_range(2), all are closed too, those above the worker's own limit included."""
         code = """
-from sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import syscalls
 real = syscalls.try_call
 syscalls.try_call = lambda name, *args: (-1, errno.ENOSYS) if name == "close_range" else real(name, *args)
 extra = [os.dup(prepared._devnull) for _ in range(30)]
@@ -243,7 +234,7 @@ report([layers["uid"], in_worker(who)[0], in_worker(who)[0], outcome(os.setresui
         necessary.
         """
         code = """
-from sandbox.kernel import privileges
+from reptarium.sandbox.kernel import privileges
 report([privileges.effective(), in_worker(lambda: outcome(os.setresuid, 70001, 70001, 70001))])
 """
         reachable = privileges.unreachable([os.path.realpath(os.__file__)], 65534, 65534) is None
@@ -314,7 +305,7 @@ class TestConfiguration:
     def test_standard_stream(self) -> None:
         """A worker's socket can't be one of the standard streams."""
         code = """
-from sandbox.kernel import IsolationConfig, prepare
+from reptarium.sandbox.kernel import IsolationConfig, prepare
 prepared = prepare(IsolationConfig())
 try:
     prepared.restrict_worker(2, os.getppid(), 0)
@@ -361,7 +352,7 @@ class TestLimits:
     def test_close_all_but(self) -> None:
         """All descriptors close but the standard streams and those that are kept."""
         code = """
-from sandbox.kernel import limits
+from reptarium.sandbox.kernel import limits
 opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
 limits.close_all_but({opened[3], opened[7], 1})
 alive = [fd for fd in [0, 1, 2, *opened] if outcome(os.fstat, fd) == "done"]

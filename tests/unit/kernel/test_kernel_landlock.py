@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from kernel_helpers import child
 
-from sandbox.kernel import landlock, paths
-from sandbox.kernel.paths import Grant, grants
+from reptarium.sandbox.kernel import landlock, paths
+from reptarium.sandbox.kernel.paths import Grant, grants
 
 READ = (1 << 2) | (1 << 3)
 needs_landlock = pytest.mark.skipif(landlock.abi()[0] == 0, reason="no Landlock here")
@@ -118,8 +118,8 @@ class TestPaths:
 
 
 PREPARED = """
-from sandbox.kernel import landlock, privileges
-from sandbox.kernel.paths import Grant
+from reptarium.sandbox.kernel import landlock, privileges
+from reptarium.sandbox.kernel.paths import Grant
 def layer(path, flags=0):
     ruleset = landlock.build([Grant(path, "tree"), Grant("/gone", "tree")], landlock.features(abi))
     landlock.restrict(ruleset, flags)

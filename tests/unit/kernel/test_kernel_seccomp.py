@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_helpers import child, interpret, reference
 
-from sandbox.kernel import seccomp, syscalls
-from sandbox.kernel.seccomp import ALLOW, DENY, KILL, Check, Clause, Rules
-from sandbox.kernel.syscalls import AUDIT_ARCH, Arch
+from reptarium.sandbox.kernel import seccomp, syscalls
+from reptarium.sandbox.kernel.seccomp import ALLOW, DENY, KILL, Check, Clause, Rules
+from reptarium.sandbox.kernel.syscalls import AUDIT_ARCH, Arch
 
 PID = 4711
 WORKER = {arch: seccomp.worker_filter(arch).for_pid(PID) for arch in syscalls.ARCHES}
@@ -404,7 +404,7 @@ class TestZygoteRules:
 
 
 FILTERED = """
-from sandbox.kernel import privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import privileges, seccomp, syscalls
 import threading
 privileges.no_new_privs()
 seccomp.install(seccomp.zygote_filter(syscalls.machine()))
@@ -482,7 +482,7 @@ report([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), outcome(os.execv, "/bi
         names the call.
         """
         code = """
-from sandbox.kernel import privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import privileges, seccomp, syscalls
 privileges.CapabilitySet().apply()
 try:
     seccomp.install(seccomp.worker_filter(syscalls.machine()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.language import LanguagePolicy, compile_task, make_namespace, run
+from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
 from tests.unit.language import plain
 
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.language import (
+from reptarium.sandbox.language import (
     LanguagePolicy,
     PolicyViolation,
     RefusedImport,
@@ -175,7 +175,7 @@ _NOT_EXTERNAL = f"it is not on the list of allowed packages. {EXTERNAL} decides 
         (LanguagePolicy(external_allow=("a.b",)), "import a.c", f"Line 1: import of 'a.c' is not allowed: {_NOT_EXTERNAL}"),
         (LanguagePolicy(external_allow=("a",)), "import ab", f"Line 1: import of 'ab' is not allowed: {_NOT_EXTERNAL}"),
         (LanguagePolicy(external_allow=("*",)), "import a._b", "Line 1: import of 'a._b' is not allowed: it is a private module. No setting allows it."),
-        (LanguagePolicy(external_allow=("*",)), "import sandbox.language", "Line 1: import of 'sandbox.language' is not allowed: it is the sandbox's own. No setting allows it."),
+        (LanguagePolicy(external_allow=("*",)), "import reptarium.sandbox.language", "Line 1: import of 'reptarium.sandbox.language' is not allowed: it is the sandbox's own. No setting allows it."),
         (LanguagePolicy(("*",), ("*",)), "import _socket", "Line 1: import of '_socket' is not allowed: it is not among the modules for tasks. No setting allows it."),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from sandbox.language import PolicyViolation, compile_task
+from reptarium.sandbox.language import PolicyViolation, compile_task
 from tests.unit.language.support import OPEN, execute
 
 #: A refused statement → what the person reads, but for the line and the setting.

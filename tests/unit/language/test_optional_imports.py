@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
 
 POLICY = LanguagePolicy(stdlib_allow=("json",), external_allow=())
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pool.messages import BrokerRunnerRegistered, BrokerTaskOfferAccept, RunnerTaskOffer, RunnerTaskRejected
-from pool.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, Send
+from reptarium.pool.messages import BrokerRunnerRegistered, BrokerTaskOfferAccept, RunnerTaskOffer, RunnerTaskRejected
+from reptarium.pool.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, Send
 
 
 def offers(actions: list[object]) -> list[str]:

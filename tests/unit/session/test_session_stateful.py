@@ -11,15 +11,9 @@ import random
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerRpcResponse,
@@ -39,7 +33,19 @@ from pool.messages import (
     TaskSettings,
     Unknown,
 )
-from pool.session import Action, Deliver, Drained, Kill, Lapsed, Log, Release, Reserve, RunnerSession, Send, Start
+from reptarium.pool.session import (
+    Action,
+    Deliver,
+    Drained,
+    Kill,
+    Lapsed,
+    Log,
+    Release,
+    Reserve,
+    RunnerSession,
+    Send,
+    Start,
+)
 
 DONE = TaskDoneData(msgspec.Raw(b"null"))
 FAILED = TaskErrorData(message="boom")

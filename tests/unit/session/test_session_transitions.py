@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pool.messages import (
+from reptarium.pool.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerNodeTypes,
@@ -34,7 +34,7 @@ from pool.messages import (
     TaskSettings,
     Unknown,
 )
-from pool.session import (
+from reptarium.pool.session import (
     IN_TRANSIT,
     JITTER,
     REMEMBERED,
@@ -51,7 +51,7 @@ from pool.session import (
     Start,
     TaskState,
 )
-from pool.transitions import TRANSITIONS, Event
+from reptarium.pool.transitions import TRANSITIONS, Event
 
 SETTINGS = TaskSettings(code="return _items")
 DONE = TaskDoneData(msgspec.Raw(b"[]"))

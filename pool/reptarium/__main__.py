@@ -1,0 +1,8 @@
+"""``python -m reptarium`` is ``reptarium``."""
+
+import sys
+
+from reptarium.pool.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
