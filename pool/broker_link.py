@@ -1,6 +1,6 @@
 """One broker: connections to it, one after the other, and the tasks that come through them.
 
-The session says what to do (:mod:`reptarium.pool.session`); this carries it out: messages go to the
+The session says what to do (``session.py``); this carries it out: messages go to the
 connection, accepted tasks become executions in the connection's nursery, answers go to the call
 router. When the connection is lost, its tasks are killed: the broker has already failed them.
 """
@@ -20,7 +20,7 @@ import trio
 from reptarium.pool.execution import Execution, OutcomeKind
 from reptarium.pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
 from reptarium.pool.logs import hide_secret, task_context, task_finished_fields
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerRunnerRegistered,
     RunnerTaskOffer,
@@ -29,8 +29,7 @@ from reptarium.pool.messages import (
     TaskErrorData,
     decode_broker_message,
 )
-from reptarium.pool.rpc import RpcRouter
-from reptarium.pool.session import (
+from reptarium.pool.protocol.session import (
     AT_CAPACITY,
     OFFER_EXPIRED,
     Action,
@@ -46,6 +45,7 @@ from reptarium.pool.session import (
     Start,
     cancelled,
 )
+from reptarium.pool.rpc import RpcRouter
 
 if TYPE_CHECKING:
     from reptarium.pool.runner import Runner

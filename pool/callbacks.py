@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from reptarium.pool.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
-from reptarium.pool.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
+from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
 from reptarium.pool.rpc import Answer, CallEnded, RpcRouter
 from reptarium.sandbox import wire
 

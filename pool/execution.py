@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from reptarium.pool.callbacks import Callbacks, CallLimits, OnCall
-from reptarium.pool.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
+from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
 from reptarium.pool.rpc import RpcRouter
 from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
 from reptarium.pool.workers import WorkerPool

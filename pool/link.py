@@ -25,7 +25,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError,
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from reptarium.pool.messages import BrokerMessage, RunnerMessage, encode
+from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, encode
 
 log = structlog.get_logger("reptarium.pool.link")
 

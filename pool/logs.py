@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from reptarium.pool.config import Settings, secret_values
-from reptarium.pool.messages.broker import TaskSettings
+from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
 _UNKNOWN = "Unknown"  # n8n's own word where it has no name

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 import trio
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,

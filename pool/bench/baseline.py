@@ -23,7 +23,7 @@ import trio
 
 from reptarium.pool.bench import baseline_task
 from reptarium.pool.link import Connection, connect, fetch_grant
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerInfoRequest,
     BrokerRunnerRegistered,
     BrokerTaskOfferAccept,

@@ -15,7 +15,7 @@ import msgspec
 
 from reptarium.pool.broker import Outcome
 from reptarium.pool.broker.settings import task_settings
-from reptarium.pool.messages import TaskSettings
+from reptarium.pool.protocol.messages import TaskSettings
 
 Check = Callable[[int, Outcome], bool]
 

@@ -20,7 +20,7 @@ import trio
 from reptarium.pool.bench.runners import RunnerProcess, Site
 from reptarium.pool.bench.stats import tree
 from reptarium.pool.broker import Delayed, Outcome, TaskHandle
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,

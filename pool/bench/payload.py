@@ -22,7 +22,7 @@ from reptarium.pool.bench.cases import bulk_items
 from reptarium.pool.bench.runners import open_site
 from reptarium.pool.broker import Broker
 from reptarium.pool.broker.settings import task_settings
-from reptarium.pool.messages import TaskSettings
+from reptarium.pool.protocol.messages import TaskSettings
 
 #: Bytes of JSON in, and out again.
 SIZES = (0, 10_000, 100_000, 1_000_000, 5_000_000, 20_000_000, 50_000_000)

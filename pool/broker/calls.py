@@ -9,7 +9,7 @@ import structlog
 
 from reptarium.pool.broker.handle import NodeTypesHandler, RpcError, RpcHandler, TaskDataHandler, TaskHandle
 from reptarium.pool.broker.records import Call
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerNodeTypes,
     BrokerRpcResponse,

@@ -9,7 +9,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from reptarium.pool.broker.transport import FRAGMENT, Transport, text_fragments, text_frame
-from reptarium.pool.messages import BrokerMessage, BrokerTaskSettings, encode
+from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskSettings, encode
 
 #: Messages that may wait for a connection's writer; a runner that lets more pile up is cut off.
 MAX_QUEUED = 16 * 1024

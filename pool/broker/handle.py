@@ -11,7 +11,7 @@ import trio
 
 from reptarium.pool.broker.outcome import Outcome
 from reptarium.pool.broker.records import CANCELLED, Task
-from reptarium.pool.messages import TaskSettings
+from reptarium.pool.protocol.messages import TaskSettings
 
 _log = structlog.get_logger("reptarium.pool.broker")
 

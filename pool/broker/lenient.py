@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reptarium.pool.messages import RunnerTaskError, TaskErrorData
+from reptarium.pool.protocol.messages import RunnerTaskError, TaskErrorData
 
 #: What n8n shows for an error without a message.
 UNKNOWN_ERROR = "Unknown error"

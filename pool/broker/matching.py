@@ -52,7 +52,7 @@ from reptarium.pool.broker.records import (
     Serve,
     Task,
 )
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerRunnerRegistered,

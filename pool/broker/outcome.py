@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from reptarium.pool.messages import TaskDoneData, TaskErrorData
+from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 Status = Literal["done", "error", "cancelled", "timeout", "rejected", "no-runner", "disconnected"]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from reptarium.pool.broker.outcome import Outcome, Timings
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerMessage,
     RunnerNodeTypesRequest,
     RunnerRpcCall,

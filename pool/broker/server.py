@@ -39,7 +39,7 @@ from reptarium.pool.broker.records import (
 )
 from reptarium.pool.broker.settings import task_settings
 from reptarium.pool.broker.transport import Transport
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerRpcResponse,
     Malformed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from reptarium.pool.messages import TaskSettings
+from reptarium.pool.protocol.messages import TaskSettings
 
 #: Settings by the names of the protocol and by those of Python.
 _SETTINGS = {

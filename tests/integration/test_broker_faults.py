@@ -14,7 +14,7 @@ import trio.testing
 
 from reptarium.pool.broker import Broker, BrokerConfig, TaskHandle, open_broker
 from reptarium.pool.broker.transport import Transport
-from reptarium.pool.messages import RunnerTaskAccepted
+from reptarium.pool.protocol.messages import RunnerTaskAccepted
 from tests.integration.broker_runner import FakeRunner, fake_runner, http
 from tests.integration.test_broker_http import upgrade
 

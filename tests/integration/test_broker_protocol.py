@@ -21,7 +21,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, Tex
 
 from reptarium.pool.broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
 from reptarium.pool.broker.connection import MAX_QUEUED
-from reptarium.pool.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
+from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
 from tests.integration.broker_runner import FakeRunner, fake_runner
 
 CODE = {"code": "return []", "items": [{"json": {"n": 1}}]}

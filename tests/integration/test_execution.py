@@ -200,7 +200,7 @@ async def test_lone_surrogates_travel(broker: Broker) -> None:
     with trio.fail_after(20):
         # as JSON.stringify writes it: msgspec alone could not carry it
         raw = msgspec.Raw(json.dumps(items).encode())
-        from reptarium.pool.messages import TaskSettings
+        from reptarium.pool.protocol.messages import TaskSettings
 
         outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
     assert value(outcome) == items

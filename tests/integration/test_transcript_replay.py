@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     Malformed,
@@ -33,7 +33,7 @@ from reptarium.pool.messages import (
     decode_runner_message,
     encode,
 )
-from reptarium.pool.session import (
+from reptarium.pool.protocol.session import (
     Action,
     Kill,
     Lapsed,

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import TaskHandle
-from reptarium.pool.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
+from reptarium.pool.protocol.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
 from tests.load.support import WORKERS, Whole, limited, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

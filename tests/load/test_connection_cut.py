@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import Broker
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     RunnerRpcCall,

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import Broker, TaskHandle
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerRpcResponse,
     BrokerTaskCancel,
     BrokerTaskOfferAccept,

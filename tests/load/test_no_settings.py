@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import Delayed
-from reptarium.pool.messages import BrokerTaskSettings
+from reptarium.pool.protocol.messages import BrokerTaskSettings
 from tests.load.support import WORKERS, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import TaskHandle
-from reptarium.pool.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
+from reptarium.pool.protocol.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
 from tests.load.support import Whole, one_runner, printed, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

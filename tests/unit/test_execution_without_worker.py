@@ -10,7 +10,7 @@ import trio
 from reptarium.pool.broker.settings import task_settings
 from reptarium.pool.callbacks import CallLimits
 from reptarium.pool.execution import Execution, Limits
-from reptarium.pool.messages import TaskErrorData
+from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.rpc import RpcRouter
 
 

@@ -13,7 +13,7 @@ import structlog
 from reptarium.pool import logs
 from reptarium.pool.config import load_settings
 from reptarium.pool.logs import configure_logging, hide_secret, task_context, task_finished_fields
-from reptarium.pool.messages.broker import TaskSettings
+from reptarium.pool.protocol.messages.broker import TaskSettings
 
 
 @pytest.fixture(autouse=True)

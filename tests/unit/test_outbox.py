@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from reptarium.pool.link import BACKLOG, BULK, BULK_BYTES, OUTBOX, LinkError, Outbox
-from reptarium.pool.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
+from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
 
 WORD = RunnerTaskAccepted("t")
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,

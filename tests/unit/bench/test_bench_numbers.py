@@ -16,7 +16,7 @@ from reptarium.pool.bench.chaos import wrong
 from reptarium.pool.bench.load import Round
 from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
 from reptarium.pool.broker import Outcome, Timings
-from reptarium.pool.messages import TaskDoneData, TaskErrorData
+from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 
 def outcome(status: str, result: bytes | None = None, error: str | None = None) -> Outcome:

@@ -10,7 +10,13 @@ from reptarium.pool.bench.cases import CASES
 from reptarium.pool.bench.chaos import Ledger, wrong
 from reptarium.pool.bench.faults import Record
 from reptarium.pool.broker import Outcome, Timings
-from reptarium.pool.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError, TaskDoneData, TaskErrorData
+from reptarium.pool.protocol.messages import (
+    RunnerTaskAccepted,
+    RunnerTaskDone,
+    RunnerTaskError,
+    TaskDoneData,
+    TaskErrorData,
+)
 
 KILLED = "The task's worker ended without a result: it was killed from outside (perhaps by the kernel)"
 RESTARTED = "The sandbox was restarted while the task ran"

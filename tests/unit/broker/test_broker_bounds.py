@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reptarium.pool.broker.matching import MAX_OFFERS, Matchmaker
-from reptarium.pool.messages import RunnerInfo, RunnerTaskOffer, TaskSettings
+from reptarium.pool.protocol.messages import RunnerInfo, RunnerTaskOffer, TaskSettings
 
 SETTINGS = TaskSettings(code="return []")
 

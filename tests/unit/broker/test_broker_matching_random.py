@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from reptarium.pool.broker.matching import Matchmaker
 from reptarium.pool.broker.outcome import Outcome
 from reptarium.pool.broker.records import Action, Close, Finish, Send, Task
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerTaskCancel,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,

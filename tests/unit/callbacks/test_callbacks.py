@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from reptarium.pool.callbacks import Callbacks, CallLimits, error_text
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,

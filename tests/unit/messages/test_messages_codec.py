@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.pool import messages as m
-from reptarium.pool.messages import (
+from reptarium.pool.protocol import messages as m
+from reptarium.pool.protocol.messages import (
     Malformed,
     Unknown,
     decode_broker_message,

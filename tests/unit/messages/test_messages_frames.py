@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerRpcResponse,
     BrokerTaskDataResponse,
     BrokerTaskSettings,
@@ -31,7 +31,7 @@ from reptarium.pool.messages import (
     decode_runner_message,
     encode,
 )
-from reptarium.pool.session import Action, Deliver, Drained, Kill, Release, Reserve, RunnerSession, Send, Start
+from reptarium.pool.protocol.session import Action, Deliver, Drained, Kill, Release, Reserve, RunnerSession, Send, Start
 
 FRAMES = Path(__file__).parents[2] / "data" / "frames.jsonl"
 LINES = [json.loads(line) for line in FRAMES.read_text(encoding="utf-8").splitlines()]

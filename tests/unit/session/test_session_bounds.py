@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from reptarium.pool.messages import BrokerRunnerRegistered, BrokerTaskOfferAccept, RunnerTaskOffer, RunnerTaskRejected
-from reptarium.pool.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, Send
+from reptarium.pool.protocol.messages import (
+    BrokerRunnerRegistered,
+    BrokerTaskOfferAccept,
+    RunnerTaskOffer,
+    RunnerTaskRejected,
+)
+from reptarium.pool.protocol.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, Send
 
 
 def offers(actions: list[object]) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerRpcResponse,
@@ -33,7 +33,7 @@ from reptarium.pool.messages import (
     TaskSettings,
     Unknown,
 )
-from reptarium.pool.session import (
+from reptarium.pool.protocol.session import (
     Action,
     Deliver,
     Drained,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerNodeTypes,
@@ -34,7 +34,7 @@ from reptarium.pool.messages import (
     TaskSettings,
     Unknown,
 )
-from reptarium.pool.session import (
+from reptarium.pool.protocol.session import (
     IN_TRANSIT,
     JITTER,
     REMEMBERED,
@@ -51,7 +51,7 @@ from reptarium.pool.session import (
     Start,
     TaskState,
 )
-from reptarium.pool.transitions import TRANSITIONS, Event
+from reptarium.pool.protocol.transitions import TRANSITIONS, Event
 
 SETTINGS = TaskSettings(code="return _items")
 DONE = TaskDoneData(msgspec.Raw(b"[]"))

@@ -1,6 +1,6 @@
 """What can happen to a task, what the session does about it, and the table of both.
 
-The theory of operation is told in :mod:`reptarium.pool.session`, which walks this table. Nothing here has state or I/O:
+The theory of operation is told in ``session.py``, which walks this table. Nothing here has state or I/O:
 what is done about an event is a function from the task and the event's fact to *actions* for the
 owner of the connection.
 """
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,

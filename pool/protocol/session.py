@@ -18,7 +18,7 @@ long as one connection. Everything that n8n knows about a runner dies with the c
 reconnect starts a fresh session.
 
 **A task** is unknown, then waiting (accepted, its settings are still to come), running, perhaps
-cancelling (its worker is being killed), and ended. ``reptarium.pool.transitions.TRANSITIONS`` is the table: a cell
+cancelling (its worker is being killed), and ended. ``transitions.TRANSITIONS`` is the table: a cell
 says the next state and what is done about it; a pair without a cell cannot happen. Ended tasks are
 remembered for a while (``REMEMBERED`` of them) so that a late or repeated message about one is met with
 silence and not with a second verdict. An accepted task ends in exactly one ``taskdone`` or ``taskerror``,
@@ -57,7 +57,7 @@ import random
 from collections.abc import Callable
 from typing import Literal, assert_never
 
-from reptarium.pool.messages import (
+from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerMessage,
@@ -75,7 +75,7 @@ from reptarium.pool.messages import (
     TaskErrorData,
     Unknown,
 )
-from reptarium.pool.transitions import (
+from reptarium.pool.protocol.transitions import (
     TRANSITIONS,
     Action,
     Deliver,

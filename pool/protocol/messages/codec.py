@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reptarium.pool.messages.broker import BrokerMessage
-from reptarium.pool.messages.runner import RunnerMessage
+from reptarium.pool.protocol.messages.broker import BrokerMessage
+from reptarium.pool.protocol.messages.runner import RunnerMessage
 
 
 class Unknown(msgspec.Struct, frozen=True):

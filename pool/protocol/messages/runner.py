@@ -1,4 +1,4 @@
-"""What a runner sends to the broker. Same conventions as :mod:`reptarium.pool.messages.broker`."""
+"""What a runner sends to the broker. Same conventions as ``broker.py``."""
 
 from __future__ import annotations
 

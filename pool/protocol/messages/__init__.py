@@ -4,7 +4,7 @@
 the broker, ``codec`` turns text frames into these values and back.
 """
 
-from reptarium.pool.messages.broker import (
+from reptarium.pool.protocol.messages.broker import (
     BrokerDrain,
     BrokerInfoRequest,
     BrokerMessage,
@@ -17,7 +17,7 @@ from reptarium.pool.messages.broker import (
     BrokerTaskSettings,
     TaskSettings,
 )
-from reptarium.pool.messages.codec import (
+from reptarium.pool.protocol.messages.codec import (
     Malformed,
     Unknown,
     decode_broker_message,
@@ -25,7 +25,7 @@ from reptarium.pool.messages.codec import (
     encode,
     is_json_value,
 )
-from reptarium.pool.messages.runner import (
+from reptarium.pool.protocol.messages.runner import (
     RunnerInfo,
     RunnerMessage,
     RunnerNodeTypesRequest,
