@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import BrokerConfig, open_broker
-from reptarium.pool.config_table import VARIABLES
+from reptarium.pool.config.table import VARIABLES
 from reptarium.pool.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,8 +108,8 @@ def test_every_command_is_run_below() -> None:
         "make demo",
         "make e2e N8N_DIR=/path/to/n8n",
         "make test",
-        "python -m reptarium.pool.config_docs",  # tests/unit/config/test_config_docs.py, and so the next one
-        "python -m reptarium.pool.config_docs > docs/configuration.md",
+        "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
+        "python -m reptarium.pool.config.docs > docs/configuration.md",
         "reptarium doctor",
         "reptarium doctor --json",
         "reptarium exec",  # the command itself, as in the next ones

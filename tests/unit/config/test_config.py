@@ -17,7 +17,7 @@ from reptarium.pool.config import (
     secret_values,
     task_environment,
 )
-from reptarium.pool.config_table import VARIABLES
+from reptarium.pool.config.table import VARIABLES
 
 GIB = 2**30
 MIB = 2**20

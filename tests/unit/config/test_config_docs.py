@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reptarium.pool.config_docs import render
-from reptarium.pool.config_table import VARIABLES
+from reptarium.pool.config.docs import render
+from reptarium.pool.config.table import VARIABLES
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def test_page_is_in_step_with_the_table() -> None:
-    """Run `python -m reptarium.pool.config_docs > docs/configuration.md` after a change of the table."""
+    """Run `python -m reptarium.pool.config.docs > docs/configuration.md` after a change of the table."""
     assert (DOCS / "configuration.md").read_text() == render()
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from reptarium.pool.config import load_settings
-from reptarium.pool.config_table import VARIABLES
+from reptarium.pool.config.table import VARIABLES
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 DOCKERFILES = sorted(DEPLOY.glob("*/Dockerfile"))

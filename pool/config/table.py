@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from reptarium.pool import config_values as kinds
-from reptarium.pool.config_values import GIB, KIB, MIB, TIB, Kind
+from reptarium.pool.config import values as kinds
+from reptarium.pool.config.values import GIB, KIB, MIB, TIB, Kind
 
 _DAY = 86_400.0
 

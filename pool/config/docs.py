@@ -1,13 +1,13 @@
-"""Prints the page on settings from their table: `python -m reptarium.pool.config_docs > docs/configuration.md`."""
+"""Prints the page on settings from their table: `python -m reptarium.pool.config.docs > docs/configuration.md`."""
 
 from __future__ import annotations
 
-from reptarium.pool.config_table import VARIABLES, Variable
+from reptarium.pool.config.table import VARIABLES, Variable
 
 _HEAD = """\
 # Configuration
 
-<!-- Printed by `python -m reptarium.pool.config_docs` from pool/config_table.py; a test keeps the two in step. -->
+<!-- Printed by `python -m reptarium.pool.config.docs` from pool/config/table.py; a test keeps the two in step. -->
 
 Everything is set by environment variables. Those that begin with `N8N_` (and `ENVIRONMENT`,
 `DEPLOYMENT_NAME`) are n8n's: its own Python runner reads the same names with the same meaning. Those that

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from reptarium.pool.config_table import BY_FIELD, VARIABLES, Variable
-from reptarium.pool.config_values import KIB
+from reptarium.pool.config.table import BY_FIELD, VARIABLES, Variable
+from reptarium.pool.config.values import KIB
 
 Source = Literal["default", "environment", "file"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]

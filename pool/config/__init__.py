@@ -1,0 +1,23 @@
+"""Settings from the environment: the table of variables, what values they take, loading, the page about them."""
+
+from reptarium.pool.config.loading import (
+    ConfigError,
+    Row,
+    Settings,
+    describe,
+    load_settings,
+    require_credentials,
+    secret_values,
+    task_environment,
+)
+
+__all__ = [
+    "ConfigError",
+    "Row",
+    "Settings",
+    "describe",
+    "load_settings",
+    "require_credentials",
+    "secret_values",
+    "task_environment",
+]
