@@ -18,7 +18,7 @@ import msgspec
 import structlog
 import trio
 
-from reptarium.pool.broker_link import BrokerLink, Exit
+from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.callbacks import CallLimits
 from reptarium.pool.config import ConfigError, Settings, task_environment
 from reptarium.pool.endpoint import Check, serve_endpoint

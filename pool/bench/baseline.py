@@ -22,7 +22,7 @@ import msgspec
 import trio
 
 from reptarium.pool.bench import baseline_task
-from reptarium.pool.link import Connection, connect, fetch_grant
+from reptarium.pool.brokers.connection import Connection, connect, fetch_grant
 from reptarium.pool.protocol.messages import (
     BrokerInfoRequest,
     BrokerRunnerRegistered,

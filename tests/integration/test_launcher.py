@@ -22,7 +22,7 @@ import pytest
 import trio
 
 from reptarium.pool.broker import Broker, BrokerConfig, open_broker
-from reptarium.pool.link import fetch_grant
+from reptarium.pool.brokers.connection import fetch_grant
 from tests.integration.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

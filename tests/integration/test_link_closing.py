@@ -13,7 +13,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
-from reptarium.pool.link import LinkError, connect
+from reptarium.pool.brokers.connection import LinkError, connect
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

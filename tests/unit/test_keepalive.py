@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.link import Connection, LinkError
+from reptarium.pool.brokers.connection import Connection, LinkError
 
 INTERVAL = 30.0
 

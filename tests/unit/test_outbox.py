@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.link import BACKLOG, BULK, BULK_BYTES, OUTBOX, LinkError, Outbox
+from reptarium.pool.brokers.connection import BACKLOG, BULK, BULK_BYTES, OUTBOX, LinkError, Outbox
 from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
 
 WORD = RunnerTaskAccepted("t")

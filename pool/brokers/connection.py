@@ -27,7 +27,7 @@ from wsproto.utilities import LocalProtocolError
 
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, encode
 
-log = structlog.get_logger("reptarium.pool.link")
+log = structlog.get_logger("reptarium.pool.brokers.connection")
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from reptarium.pool.brokers.connection import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
 from reptarium.pool.execution import Execution, OutcomeKind
-from reptarium.pool.link import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
 from reptarium.pool.logs import hide_secret, task_context, task_finished_fields
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
@@ -50,7 +50,7 @@ from reptarium.pool.rpc import RpcRouter
 if TYPE_CHECKING:
     from reptarium.pool.runner import Runner
 
-log = structlog.get_logger("reptarium.pool.broker_link")
+log = structlog.get_logger("reptarium.pool.brokers.link")
 
 #: A connection that lasted this long (seconds) starts the backoff anew.
 LASTING = 2.0
