@@ -19,12 +19,12 @@ import structlog
 import trio
 
 from reptarium.pool.brokers.link import BrokerLink, Exit
-from reptarium.pool.callbacks import CallLimits
 from reptarium.pool.config import ConfigError, Settings, task_environment
 from reptarium.pool.endpoint import Check, serve_endpoint
-from reptarium.pool.execution import Limits
 from reptarium.pool.metrics import Metrics
 from reptarium.pool.sentry import Reporter
+from reptarium.pool.tasks.callbacks import CallLimits
+from reptarium.pool.tasks.execution import Limits
 from reptarium.pool.watchdog import Watchdog
 from reptarium.pool.workers import OPTIONAL_LAYERS, WorkerPool
 from reptarium.sandbox.kernel import IsolationConfig

@@ -21,8 +21,8 @@ import trio
 
 from reptarium.pool.cli import embedded_settings
 from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.execution import Execution
 from reptarium.pool.logs import configure_logging
+from reptarium.pool.tasks.execution import Execution
 
 TASK = {"code": "return _items", "items": [{"json": {"n": 1}, "pairedItem": {"item": 0}}]}
 #: Seconds between two tasks of the idle measurement: a replacement is forked and parked in 3-4 ms.

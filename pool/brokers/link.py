@@ -18,7 +18,6 @@ import structlog
 import trio
 
 from reptarium.pool.brokers.connection import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
-from reptarium.pool.execution import Execution, OutcomeKind
 from reptarium.pool.logs import hide_secret, task_context, task_finished_fields
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
@@ -45,7 +44,8 @@ from reptarium.pool.protocol.session import (
     Start,
     cancelled,
 )
-from reptarium.pool.rpc import RpcRouter
+from reptarium.pool.tasks.execution import Execution, OutcomeKind
+from reptarium.pool.tasks.router import RpcRouter
 
 if TYPE_CHECKING:
     from reptarium.pool.runner import Runner

@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from reptarium.pool.broker.settings import task_settings
-from reptarium.pool.callbacks import CallLimits
-from reptarium.pool.execution import Execution, Limits
 from reptarium.pool.protocol.messages import TaskErrorData
-from reptarium.pool.rpc import RpcRouter
+from reptarium.pool.tasks.callbacks import CallLimits
+from reptarium.pool.tasks.execution import Execution, Limits
+from reptarium.pool.tasks.router import RpcRouter
 
 
 class EmptyPool:

@@ -14,7 +14,7 @@ from reptarium.pool.protocol.messages import (
     RunnerMessage,
     RunnerRpcCall,
 )
-from reptarium.pool.rpc import CallEnded, RpcRouter
+from reptarium.pool.tasks.router import CallEnded, RpcRouter
 
 NO_PARAMS = msgspec.Raw(b"[]")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reptarium.pool.callbacks import error_text
+from reptarium.pool.tasks.callbacks import error_text
 from reptarium.sandbox.names import CallNames, Supply
 
 NODES = ("Webhook", "Split", "Fields", "Lookup", "Merge", "Python", "Unrun")

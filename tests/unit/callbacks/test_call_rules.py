@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reptarium.pool.call_rules import (
+from reptarium.pool.tasks.call_rules import (
     Refused,
     check_data_request,
     check_place,

@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.callbacks import Callbacks, CallLimits, error_text
 from reptarium.pool.protocol.messages import (
     BrokerNodeTypes,
     BrokerRpcResponse,
@@ -21,7 +20,8 @@ from reptarium.pool.protocol.messages import (
     RunnerRpcCall,
     RunnerTaskDataRequest,
 )
-from reptarium.pool.rpc import Answer, RpcRouter
+from reptarium.pool.tasks.callbacks import Callbacks, CallLimits, error_text
+from reptarium.pool.tasks.router import Answer, RpcRouter
 from reptarium.sandbox import wire
 
 DATA_REQUEST = {"dataOfNodes": [], "prevNode": False, "input": {"include": False}, "env": True}

@@ -25,7 +25,7 @@ from reptarium.pool.protocol.messages import (
     RunnerTaskDataRequest,
 )
 
-log = structlog.get_logger("reptarium.pool.rpc")
+log = structlog.get_logger("reptarium.pool.tasks.router")
 
 Answer = BrokerRpcResponse | BrokerTaskDataResponse | BrokerNodeTypes
 Send = Callable[[RunnerMessage], Awaitable[None]]

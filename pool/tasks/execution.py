@@ -17,9 +17,9 @@ import msgspec
 import structlog
 import trio
 
-from reptarium.pool.callbacks import Callbacks, CallLimits, OnCall
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
-from reptarium.pool.rpc import RpcRouter
+from reptarium.pool.tasks.callbacks import Callbacks, CallLimits, OnCall
+from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
 from reptarium.pool.workers import WorkerPool
 from reptarium.sandbox import wire
@@ -27,7 +27,7 @@ from reptarium.sandbox.console import truncation_note
 from reptarium.sandbox.task import MEMORY_REMEDY, memory_message
 from reptarium.sandbox.wire import Kind
 
-log = structlog.get_logger("reptarium.pool.execution")
+log = structlog.get_logger("reptarium.pool.tasks.execution")
 
 #: Failures and calls are small; a worker that says more is not honest. In bytes.
 MAX_FAILURE = 256 * 1024

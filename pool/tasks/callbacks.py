@@ -3,7 +3,7 @@
 A worker speaks only for its own task: the task id never comes from it. Names are allowed
 explicitly, calls are counted, bytes in flight are bounded, and each call has a time limit within
 the task's. A task's calls are answered one after the other, so what is in flight is one call's
-parameters and its answer. What may be in them is decided in :mod:`reptarium.pool.call_rules`.
+parameters and its answer. What may be in them is decided in :mod:`reptarium.pool.tasks.call_rules`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 import trio
 
-from reptarium.pool.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
 from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
-from reptarium.pool.rpc import Answer, CallEnded, RpcRouter
+from reptarium.pool.tasks.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
+from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
 from reptarium.sandbox import wire
 
 HTTP_METHODS = frozenset({"helpers.httpRequest", "helpers.request"})
