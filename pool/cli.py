@@ -20,7 +20,7 @@ import trio
 from reptarium import __version__
 from reptarium.pool.config import ConfigError, Settings, describe, load_settings, require_credentials
 from reptarium.pool.logs import configure_logging
-from reptarium.pool.workers import PoolRefused
+from reptarium.pool.workers.pool import PoolRefused
 
 log = structlog.get_logger("reptarium.pool.cli")
 

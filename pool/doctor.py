@@ -32,8 +32,8 @@ from rich.table import Table
 from reptarium.pool.config import load_settings
 from reptarium.pool.logs import configure_logging
 from reptarium.pool.runner import zygote_config
-from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
-from reptarium.pool.workers import PoolRefused, WorkerPool
+from reptarium.pool.workers.pool import PoolRefused, WorkerPool
+from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind, ZygoteConfig

@@ -25,8 +25,8 @@ from reptarium.pool.metrics import Metrics
 from reptarium.pool.sentry import Reporter
 from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Limits
-from reptarium.pool.watchdog import Watchdog
-from reptarium.pool.workers import OPTIONAL_LAYERS, WorkerPool
+from reptarium.pool.workers.pool import OPTIONAL_LAYERS, WorkerPool
+from reptarium.pool.workers.watchdog import Watchdog
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
@@ -137,7 +137,7 @@ class Runner:
         """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
 
         ``task_status.started()``: the pool is warm and the links are being made. Raises
-        :class:`reptarium.pool.workers.PoolRefused` and :class:`reptarium.pool.endpoint.EndpointError`.
+        :class:`reptarium.pool.workers.pool.PoolRefused` and :class:`reptarium.pool.endpoint.EndpointError`.
         """
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:

@@ -20,8 +20,8 @@ import trio
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
 from reptarium.pool.tasks.callbacks import Callbacks, CallLimits, OnCall
 from reptarium.pool.tasks.router import RpcRouter
-from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
-from reptarium.pool.workers import WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
 from reptarium.sandbox.console import truncation_note
 from reptarium.sandbox.task import MEMORY_REMEDY, memory_message

@@ -17,7 +17,7 @@ import trio
 
 from reptarium.pool.broker import open_broker
 from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.workers import WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from reptarium.sandbox import wire
 from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.wire import IsolationConfig, Kind

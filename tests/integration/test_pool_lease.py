@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from reptarium.pool.runner import zygote_config
-from reptarium.pool.workers import WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

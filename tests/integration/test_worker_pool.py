@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from reptarium.pool.runner import zygote_config
-from reptarium.pool.workers import WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from reptarium.sandbox import wire
 from tests.conftest import make_settings
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from reptarium.pool.runner import zygote_config
-from reptarium.pool.workers import FIRST_STARTS, PoolRefused, WorkerPool
+from reptarium.pool.workers.pool import FIRST_STARTS, PoolRefused, WorkerPool
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -10,7 +10,7 @@ import pytest
 from reptarium.pool.config import ConfigError, load_settings
 from reptarium.pool.endpoint import EndpointError
 from reptarium.pool.sentry import open_reporter, own_fault
-from reptarium.pool.workers import PoolRefused
+from reptarium.pool.workers.pool import PoolRefused
 
 DSN = "https://public@sentry.example/1"
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.workers import WorkerGone, WorkerPool
+from reptarium.pool.workers.pool import WorkerGone, WorkerPool
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy

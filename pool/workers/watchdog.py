@@ -13,7 +13,7 @@ import psutil
 import trio
 
 from reptarium.pool.metrics import Metrics
-from reptarium.pool.worker_process import Worker
+from reptarium.pool.workers.worker import Worker
 
 INTERVAL = 0.05
 

@@ -31,12 +31,12 @@ import structlog
 import trio
 
 import reptarium
-from reptarium.pool.worker_process import Worker, WorkerGone, describe_status
+from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind
 
-log = structlog.get_logger("reptarium.pool.workers")
+log = structlog.get_logger("reptarium.pool.workers.pool")
 
 #: A forked worker that isn't parked after this many seconds is given up.
 READY_TIMEOUT = 20.0
