@@ -19,7 +19,7 @@ import trio
 
 from reptarium import __version__
 from reptarium.pool.config import ConfigError, Settings, describe, load_settings, require_credentials
-from reptarium.pool.logs import configure_logging
+from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.pool import PoolRefused
 
 log = structlog.get_logger("reptarium.pool.cli")
@@ -64,7 +64,7 @@ def _find(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -
 
 
 def _find_named(group: BaseExceptionGroup[BaseException], name: str) -> BaseException | None:
-    from reptarium.pool import endpoint
+    from reptarium.pool.ops import endpoint
 
     return _find(group, getattr(endpoint, name))
 
@@ -196,8 +196,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _run_until_stopped(settings: Settings) -> int:
+    from reptarium.pool.ops.sentry import open_reporter, own_fault
     from reptarium.pool.runner import Runner
-    from reptarium.pool.sentry import open_reporter, own_fault
 
     reporter = open_reporter(settings)
     runner = Runner(settings, reporter=reporter)

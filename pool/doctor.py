@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reptarium.pool.config import load_settings
-from reptarium.pool.logs import configure_logging
+from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.runner import zygote_config
 from reptarium.pool.workers.pool import PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status

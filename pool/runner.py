@@ -20,9 +20,9 @@ import trio
 
 from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.config import ConfigError, Settings, task_environment
-from reptarium.pool.endpoint import Check, serve_endpoint
-from reptarium.pool.metrics import Metrics
-from reptarium.pool.sentry import Reporter
+from reptarium.pool.ops.endpoint import Check, serve_endpoint
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Limits
 from reptarium.pool.workers.pool import OPTIONAL_LAYERS, WorkerPool
@@ -137,7 +137,7 @@ class Runner:
         """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
 
         ``task_status.started()``: the pool is warm and the links are being made. Raises
-        :class:`reptarium.pool.workers.pool.PoolRefused` and :class:`reptarium.pool.endpoint.EndpointError`.
+        :class:`reptarium.pool.workers.pool.PoolRefused` and :class:`reptarium.pool.ops.endpoint.EndpointError`.
         """
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:

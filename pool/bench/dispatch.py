@@ -21,7 +21,7 @@ import trio
 
 from reptarium.pool.cli import embedded_settings
 from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.logs import configure_logging
+from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.tasks.execution import Execution
 
 TASK = {"code": "return _items", "items": [{"json": {"n": 1}, "pairedItem": {"item": 0}}]}

@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from reptarium.pool.brokers.connection import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
-from reptarium.pool.logs import hide_secret, task_context, task_finished_fields
+from reptarium.pool.ops.logs import hide_secret, task_context, task_finished_fields
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerRunnerRegistered,

@@ -14,7 +14,7 @@ import trio
 
 from reptarium.pool.cli import embedded_settings, failure_text
 from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.logs import configure_logging
+from reptarium.pool.ops.logs import configure_logging
 
 ORDERS = [
     {

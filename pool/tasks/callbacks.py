@@ -36,7 +36,7 @@ ONLY_BY_NAME = frozenset({"nodeTypes"})
 #: Longest name and error text that are passed on, in characters and bytes.
 MAX_NAME, MAX_ERROR = 100, 16 * 1024
 
-#: Told of each call: its name, one of ``reptarium.pool.metrics.RPC_RESULTS``, seconds from call to answer.
+#: Told of each call: its name, one of ``reptarium.pool.ops.metrics.RPC_RESULTS``, seconds from call to answer.
 OnCall = Callable[[str, str, float | None], None]
 
 

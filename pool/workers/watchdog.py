@@ -12,7 +12,7 @@ import contextlib
 import psutil
 import trio
 
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers.worker import Worker
 
 INTERVAL = 0.05

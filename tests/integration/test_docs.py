@@ -15,7 +15,7 @@ import trio
 
 from reptarium.pool.broker import BrokerConfig, open_broker
 from reptarium.pool.config.table import VARIABLES
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from reptarium.pool.config import load_settings
-from reptarium.pool.endpoint import Check, EndpointError, serve_endpoint
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.endpoint import Check, EndpointError, serve_endpoint
+from reptarium.pool.ops.metrics import Metrics
 from tests.integration.plain_http import get
 
 

@@ -13,9 +13,9 @@ import trio
 from structlog.testing import capture_logs
 
 from reptarium.pool.broker import Broker, BrokerConfig, open_broker
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.runner import Runner
-from reptarium.pool.sentry import Reporter
 from reptarium.pool.tasks.execution import Execution
 from tests.conftest import make_settings
 from tests.integration.plain_http import get

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from reptarium.pool import logs
 from reptarium.pool.config import load_settings
-from reptarium.pool.logs import configure_logging, hide_secret, task_context, task_finished_fields
+from reptarium.pool.ops import logs
+from reptarium.pool.ops.logs import configure_logging, hide_secret, task_context, task_finished_fields
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reptarium import __version__
-from reptarium.pool.metrics import KILL_REASONS, OUTCOMES, RPC_NAMES, WORKER_STATES, Metrics
+from reptarium.pool.ops.metrics import KILL_REASONS, OUTCOMES, RPC_NAMES, WORKER_STATES, Metrics
 
 
 def sample(metrics: Metrics, name: str, /, **labels: str) -> float | None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reptarium.pool.config import ConfigError, load_settings
-from reptarium.pool.endpoint import EndpointError
-from reptarium.pool.sentry import open_reporter, own_fault
+from reptarium.pool.ops.endpoint import EndpointError
+from reptarium.pool.ops.sentry import open_reporter, own_fault
 from reptarium.pool.workers.pool import PoolRefused
 
 DSN = "https://public@sentry.example/1"

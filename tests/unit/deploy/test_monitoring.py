@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 # `up` is Prometheus' own.

@@ -13,8 +13,8 @@ from typing import Any
 
 from reptarium import __version__
 from reptarium.pool.config import ConfigError, Settings, secret_values
-from reptarium.pool.endpoint import EndpointError
-from reptarium.pool.logs import redact
+from reptarium.pool.ops.endpoint import EndpointError
+from reptarium.pool.ops.logs import redact
 from reptarium.pool.workers.pool import PoolRefused
 
 #: The machine or the configuration is to blame, and whoever started the runner reads why.

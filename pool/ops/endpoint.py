@@ -27,7 +27,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from reptarium.pool.config import Settings
-from reptarium.pool.metrics import Metrics
+from reptarium.pool.ops.metrics import Metrics
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
