@@ -320,7 +320,7 @@ def _show_print(parts: Sequence[str]) -> None:
 
 
 def failure_text(outcome: Any) -> str:
-    """A failed outcome (:class:`reptarium.pool.broker.Outcome`) for a person to read."""
+    """A failed outcome (:class:`reptarium.pool.embedded_broker.Outcome`) for a person to read."""
     error = outcome.error
     if error is None:
         return f"Task {outcome.status}."
@@ -343,7 +343,7 @@ def _broker(arguments: argparse.Namespace) -> int:
 
 
 async def _serve_broker(settings: Settings, host: str, port: int) -> int:
-    from reptarium.pool.broker import BrokerConfig, open_broker
+    from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 
     config = BrokerConfig(host=host, port=port, max_payload=settings.max_payload)
     if settings.auth_token is not None:

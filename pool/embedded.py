@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.config import Settings
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.runner import Runner
 
 

@@ -13,8 +13,8 @@ from functools import cache
 
 import msgspec
 
-from reptarium.pool.broker import Outcome
-from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.embedded_broker import Outcome
+from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.protocol.messages import TaskSettings
 
 Check = Callable[[int, Outcome], bool]

@@ -27,7 +27,7 @@ from reptarium.pool.bench.cases import CASES, Case
 from reptarium.pool.bench.faults import Faults, Record, alive
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.bench.stats import tree
-from reptarium.pool.broker import BrokerConfig, Outcome, open_broker
+from reptarium.pool.embedded_broker import BrokerConfig, Outcome, open_broker
 from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError
 
 Say = Callable[[str], None]

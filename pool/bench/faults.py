@@ -19,7 +19,7 @@ import trio
 
 from reptarium.pool.bench.runners import RunnerProcess, Site
 from reptarium.pool.bench.stats import tree
-from reptarium.pool.broker import Delayed, Outcome, TaskHandle
+from reptarium.pool.embedded_broker import Delayed, Outcome, TaskHandle
 from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerTaskOfferAccept,

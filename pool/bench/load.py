@@ -20,7 +20,7 @@ import trio
 from reptarium.pool.bench.cases import Case
 from reptarium.pool.bench.runners import Site
 from reptarium.pool.bench.stats import Usage, usage
-from reptarium.pool.broker import Outcome
+from reptarium.pool.embedded_broker import Outcome
 
 Choose = Callable[[], Case]
 

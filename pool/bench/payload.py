@@ -20,8 +20,8 @@ import trio
 
 from reptarium.pool.bench.cases import bulk_items
 from reptarium.pool.bench.runners import open_site
-from reptarium.pool.broker import Broker
-from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.embedded_broker import Broker
+from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.protocol.messages import TaskSettings
 
 #: Bytes of JSON in, and out again.

@@ -15,9 +15,9 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.broker import TaskHandle
 from reptarium.pool.cli import embedded_settings
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import TaskHandle
 
 #: The target: median of a small call, in milliseconds.
 TARGET = 2.0

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import psutil
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 
 #: How long a runner may take from its start to its registration, and to end after SIGTERM (seconds).
 START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0

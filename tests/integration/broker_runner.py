@@ -11,7 +11,7 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from reptarium.pool.broker import Broker
+from reptarium.pool.embedded_broker import Broker
 
 _ids = count(1)
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import open_broker
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import open_broker
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.sandbox import wire
 from reptarium.sandbox.language import LanguagePolicy

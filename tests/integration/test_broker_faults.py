@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.broker import Broker, BrokerConfig, TaskHandle, open_broker
-from reptarium.pool.broker.transport import Transport
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
+from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import RunnerTaskAccepted
 from tests.integration.broker_runner import FakeRunner, fake_runner, http
 from tests.integration.test_broker_http import upgrade

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from tests.integration.broker_runner import fake_runner, http
 
 

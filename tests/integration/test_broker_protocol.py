@@ -19,8 +19,8 @@ from trio_websocket import ConnectionClosed
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 
-from reptarium.pool.broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
-from reptarium.pool.broker.connection import MAX_QUEUED
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
+from reptarium.pool.embedded_broker.connection import MAX_QUEUED
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
 from tests.integration.broker_runner import FakeRunner, fake_runner
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
 from tests.conftest import make_settings
 from tests.unit.callbacks.scripted import CallError, ScriptedN8n, buffer
 

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from reptarium.pool import runner as runner_module
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from reptarium.pool.broker import BrokerConfig, open_broker
 from reptarium.pool.config.table import VARIABLES
+from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.runner import Runner

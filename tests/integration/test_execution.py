@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, Outcome
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import Broker, Outcome
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.brokers.connection import fetch_grant
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from tests.integration.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 ROOT = Path(__file__).resolve().parents[2]

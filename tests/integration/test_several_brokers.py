@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, BrokerConfig, Delayed, open_broker
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, open_broker
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
 

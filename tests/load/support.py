@@ -17,7 +17,7 @@ import trio
 from reptarium.pool.bench.faults import by_name
 from reptarium.pool.bench.runners import Site, open_site
 from reptarium.pool.bench.stats import tree
-from reptarium.pool.broker import BrokerConfig, RunnerView, TaskHandle
+from reptarium.pool.embedded_broker import BrokerConfig, RunnerView, TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
 #: How long a slow machine under load may take for what an idle one does at once (seconds).

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
-from reptarium.pool.broker import BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.load.support import WORKERS, Whole, busy, idle, one_runner, printed, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

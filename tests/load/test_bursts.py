@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from reptarium.pool.broker import TaskHandle
+from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.pool.protocol.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
 from tests.load.support import WORKERS, Whole, limited, one_runner, runner_of, until
 

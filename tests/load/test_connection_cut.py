@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker
+from reptarium.pool.embedded_broker import Broker
 from reptarium.pool.protocol.messages import (
     BrokerTaskOfferAccept,
     BrokerTaskSettings,

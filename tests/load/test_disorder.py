@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import Broker, TaskHandle
+from reptarium.pool.embedded_broker import Broker, TaskHandle
 from reptarium.pool.protocol.messages import (
     BrokerRpcResponse,
     BrokerTaskCancel,

@@ -10,7 +10,7 @@ import resource
 import pytest
 import trio
 
-from reptarium.pool.broker import TaskHandle
+from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 from tests.load.support import WORKERS, Whole, descriptors, limited, one_runner, runner_of, until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from reptarium.pool.broker import BrokerConfig
+from reptarium.pool.embedded_broker import BrokerConfig
 from tests.load.support import PATIENCE, one_runner
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

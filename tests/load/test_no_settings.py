@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import Delayed
+from reptarium.pool.embedded_broker import Delayed
 from reptarium.pool.protocol.messages import BrokerTaskSettings
 from tests.load.support import WORKERS, one_runner, until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker import TaskHandle
+from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.pool.protocol.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
 from tests.load.support import Whole, one_runner, printed, runner_of, until
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.broker.settings import task_settings
+from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Execution, Limits

@@ -18,8 +18,8 @@ import pytest
 import trio
 from arena import PRELUDE
 
-from reptarium.pool.broker import Broker, Outcome
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.sandbox.kernel import landlock, seccomp
 from tests.conftest import make_settings
 

@@ -15,7 +15,7 @@ from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.chaos import wrong
 from reptarium.pool.bench.load import Round
 from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
-from reptarium.pool.broker import Outcome, Timings
+from reptarium.pool.embedded_broker import Outcome, Timings
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 

@@ -9,7 +9,7 @@ import pytest
 from reptarium.pool.bench.cases import CASES
 from reptarium.pool.bench.chaos import Ledger, wrong
 from reptarium.pool.bench.faults import Record
-from reptarium.pool.broker import Outcome, Timings
+from reptarium.pool.embedded_broker import Outcome, Timings
 from reptarium.pool.protocol.messages import (
     RunnerTaskAccepted,
     RunnerTaskDone,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reptarium.pool.broker.matching import MAX_OFFERS, Matchmaker
+from reptarium.pool.embedded_broker.matching import MAX_OFFERS, Matchmaker
 from reptarium.pool.protocol.messages import RunnerInfo, RunnerTaskOffer, TaskSettings
 
 SETTINGS = TaskSettings(code="return []")

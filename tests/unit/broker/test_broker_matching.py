@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from reptarium.pool.broker.matching import Matchmaker, new_task_id
-from reptarium.pool.broker.outcome import Outcome
-from reptarium.pool.broker.records import (
+from reptarium.pool.embedded_broker.matching import Matchmaker, new_task_id
+from reptarium.pool.embedded_broker.outcome import Outcome
+from reptarium.pool.embedded_broker.records import (
     CANCELLED,
     NOT_ACKNOWLEDGED,
     SHUTTING_DOWN,

@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from reptarium.pool.broker.matching import Matchmaker
-from reptarium.pool.broker.outcome import Outcome
-from reptarium.pool.broker.records import Action, Close, Finish, Send, Task
+from reptarium.pool.embedded_broker.matching import Matchmaker
+from reptarium.pool.embedded_broker.outcome import Outcome
+from reptarium.pool.embedded_broker.records import Action, Close, Finish, Send, Task
 from reptarium.pool.protocol.messages import (
     BrokerTaskCancel,
     BrokerTaskOfferAccept,

@@ -13,11 +13,11 @@ import trio.testing
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from reptarium.pool.broker import BrokerConfig
-from reptarium.pool.broker.grants import Grants, RateLimit
-from reptarium.pool.broker.lenient import UNKNOWN_ERROR, task_error
-from reptarium.pool.broker.settings import task_settings
-from reptarium.pool.broker.transport import MAX_HEAD, Transport, is_upgrade, text_fragments, text_frame
+from reptarium.pool.embedded_broker import BrokerConfig
+from reptarium.pool.embedded_broker.grants import Grants, RateLimit
+from reptarium.pool.embedded_broker.lenient import UNKNOWN_ERROR, task_error
+from reptarium.pool.embedded_broker.settings import task_settings
+from reptarium.pool.embedded_broker.transport import MAX_HEAD, Transport, is_upgrade, text_fragments, text_frame
 
 
 def received(data: bytes) -> list[str]:

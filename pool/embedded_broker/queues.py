@@ -10,7 +10,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from reptarium.pool.broker.records import Offer, Peer, Task
+from reptarium.pool.embedded_broker.records import Offer, Peer, Task
 
 #: A heap may hold this many times more dead entries than live ones, and this many on top.
 _SLACK = 4

@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reptarium.pool.broker.grants import RateLimit
-from reptarium.pool.broker.transport import Transport
+from reptarium.pool.embedded_broker.grants import RateLimit
+from reptarium.pool.embedded_broker.transport import Transport
 
 #: An auth request is a token in braces.
 _MAX_BODY = 64 * 1024

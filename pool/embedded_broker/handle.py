@@ -9,11 +9,11 @@ import msgspec
 import structlog
 import trio
 
-from reptarium.pool.broker.outcome import Outcome
-from reptarium.pool.broker.records import CANCELLED, Task
+from reptarium.pool.embedded_broker.outcome import Outcome
+from reptarium.pool.embedded_broker.records import CANCELLED, Task
 from reptarium.pool.protocol.messages import TaskSettings
 
-_log = structlog.get_logger("reptarium.pool.broker")
+_log = structlog.get_logger("reptarium.pool.embedded_broker")
 
 ConsoleListener = Callable[[list[str]], None]
 

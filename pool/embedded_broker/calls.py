@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from reptarium.pool.broker.handle import NodeTypesHandler, RpcError, RpcHandler, TaskDataHandler, TaskHandle
-from reptarium.pool.broker.records import Call
+from reptarium.pool.embedded_broker.handle import NodeTypesHandler, RpcError, RpcHandler, TaskDataHandler, TaskHandle
+from reptarium.pool.embedded_broker.records import Call
 from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerNodeTypes,
@@ -26,7 +26,7 @@ NOT_ALLOWED = "Method not allowed"
 
 _NULL = msgspec.Raw(b"null")
 
-_log = structlog.get_logger("reptarium.pool.broker")
+_log = structlog.get_logger("reptarium.pool.embedded_broker")
 
 
 async def no_rpc(task: TaskHandle, name: str, params: list[Any]) -> Any:

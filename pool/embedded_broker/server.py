@@ -1,6 +1,6 @@
 """The embedded broker: n8n's side of the task runner protocol, on one port, with a Python API.
 
-:class:`Broker` is the shell around :class:`~reptarium.pool.broker.matching.Matchmaker`, which decides
+:class:`Broker` is the shell around :class:`~reptarium.pool.embedded_broker.matching.Matchmaker`, which decides
 everything: the shell carries out its actions, feeds it what connections say and lets time pass for it.
 """
 
@@ -16,16 +16,22 @@ import structlog
 import trio
 from trio_websocket import WebSocketRequest
 
-from reptarium.pool.broker import calls
-from reptarium.pool.broker.config import BrokerConfig
-from reptarium.pool.broker.connection import Connection
-from reptarium.pool.broker.door import Door
-from reptarium.pool.broker.faults import Faults
-from reptarium.pool.broker.handle import ConsoleListener, NodeTypesHandler, RpcHandler, TaskDataHandler, TaskHandle
-from reptarium.pool.broker.lenient import task_error
-from reptarium.pool.broker.matching import Matchmaker
-from reptarium.pool.broker.outcome import Counters
-from reptarium.pool.broker.records import (
+from reptarium.pool.embedded_broker import calls
+from reptarium.pool.embedded_broker.config import BrokerConfig
+from reptarium.pool.embedded_broker.connection import Connection
+from reptarium.pool.embedded_broker.door import Door
+from reptarium.pool.embedded_broker.faults import Faults
+from reptarium.pool.embedded_broker.handle import (
+    ConsoleListener,
+    NodeTypesHandler,
+    RpcHandler,
+    TaskDataHandler,
+    TaskHandle,
+)
+from reptarium.pool.embedded_broker.lenient import task_error
+from reptarium.pool.embedded_broker.matching import Matchmaker
+from reptarium.pool.embedded_broker.outcome import Counters
+from reptarium.pool.embedded_broker.records import (
     CLOSE_NORMAL,
     CLOSE_UNRESPONSIVE,
     Action,
@@ -37,8 +43,8 @@ from reptarium.pool.broker.records import (
     Serve,
     Task,
 )
-from reptarium.pool.broker.settings import task_settings
-from reptarium.pool.broker.transport import Transport
+from reptarium.pool.embedded_broker.settings import task_settings
+from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import (
     BrokerMessage,
     BrokerRpcResponse,
@@ -100,7 +106,7 @@ class Broker:
         self.incoming_filter: IncomingFilter | None = None
         self.faults = Faults(self)
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
-        self._log = structlog.get_logger("reptarium.pool.broker")
+        self._log = structlog.get_logger("reptarium.pool.embedded_broker")
         self._core = Matchmaker(
             accept_timeout=config.accept_timeout,
             request_timeout=config.request_timeout,

@@ -29,9 +29,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.pool.broker.outcome import Counters, Outcome, Status
-from reptarium.pool.broker.queues import Deadlines, OfferBook
-from reptarium.pool.broker.records import (
+from reptarium.pool.embedded_broker.outcome import Counters, Outcome, Status
+from reptarium.pool.embedded_broker.queues import Deadlines, OfferBook
+from reptarium.pool.embedded_broker.records import (
     CANCELLED,
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,

@@ -8,7 +8,7 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from reptarium.pool.broker.transport import FRAGMENT, Transport, text_fragments, text_frame
+from reptarium.pool.embedded_broker.transport import FRAGMENT, Transport, text_fragments, text_frame
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskSettings, encode
 
 #: Messages that may wait for a connection's writer; a runner that lets more pile up is cut off.

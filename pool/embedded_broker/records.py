@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from reptarium.pool.broker.outcome import Outcome, Timings
+from reptarium.pool.embedded_broker.outcome import Outcome, Timings
 from reptarium.pool.protocol.messages import (
     BrokerMessage,
     RunnerNodeTypesRequest,

@@ -4,11 +4,18 @@ For ``reptarium exec`` and ``reptarium broker``, for tests and for load; it serv
 protocol. README.md tells where it differs from n8n's own.
 """
 
-from reptarium.pool.broker.config import BrokerConfig
-from reptarium.pool.broker.faults import Faults
-from reptarium.pool.broker.handle import RpcError, TaskHandle
-from reptarium.pool.broker.outcome import Counters, Outcome, Status, Timings
-from reptarium.pool.broker.server import Broker, Delayed, IncomingFilter, OutgoingFilter, RunnerView, open_broker
+from reptarium.pool.embedded_broker.config import BrokerConfig
+from reptarium.pool.embedded_broker.faults import Faults
+from reptarium.pool.embedded_broker.handle import RpcError, TaskHandle
+from reptarium.pool.embedded_broker.outcome import Counters, Outcome, Status, Timings
+from reptarium.pool.embedded_broker.server import (
+    Broker,
+    Delayed,
+    IncomingFilter,
+    OutgoingFilter,
+    RunnerView,
+    open_broker,
+)
 
 __all__ = [
     "Broker",

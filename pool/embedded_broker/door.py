@@ -10,10 +10,10 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
-from reptarium.pool.broker.config import BrokerConfig
-from reptarium.pool.broker.grants import Grants, RateLimit
-from reptarium.pool.broker.transport import Transport, is_upgrade
-from reptarium.pool.broker.web import WebSide
+from reptarium.pool.embedded_broker.config import BrokerConfig
+from reptarium.pool.embedded_broker.grants import Grants, RateLimit
+from reptarium.pool.embedded_broker.transport import Transport, is_upgrade
+from reptarium.pool.embedded_broker.web import WebSide
 
 _RECEIVE_BUFFER = 256 * 1024
 _MESSAGE_QUEUE = 64
@@ -21,7 +21,7 @@ _MESSAGE_QUEUE = 64
 #: How long a client may take from its connection to the end of its request's head (seconds).
 _HEAD_TIMEOUT = 10.0
 
-_log = structlog.get_logger("reptarium.pool.broker")
+_log = structlog.get_logger("reptarium.pool.embedded_broker")
 
 RunnerServer = Callable[[str, WebSocketRequest, Transport], Awaitable[None]]
 
