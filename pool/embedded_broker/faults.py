@@ -1,6 +1,6 @@
 """What networks and machines do wrong, done on purpose: for tests and ``reptarium bench --chaos``.
 
-A connection that breaks off is :meth:`reptarium.pool.embedded_broker.Broker.disconnect` with ``abrupt``; messages that are lost,
+A connection that breaks off is ``Broker.disconnect`` with ``abrupt``; messages that are lost,
 repeated or late are made by the broker's filters. Here is the rest. Runners are named by their id; where a
 method returns a bool, False says that no such runner is connected.
 """

@@ -7,7 +7,7 @@ write to a WebSocket: trio-websocket (handshake, pongs, pings, close) and the co
 bytes as they are: many small messages go out in one system call, and a large one goes out in fragments,
 between which pings and pongs find their place and the event loop its turn.
 
-A bad network is made here too (see :mod:`reptarium.pool.embedded_broker.faults`): a side that reads slowly, one that has
+A bad network is made here too (see ``faults.py``): a side that reads slowly, one that has
 fallen silent, one that breaks off.
 """
 
