@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from reptarium.sandbox import heap
+from reptarium.sandbox.process import heap
 
 
 def main() -> int:
     """Returns an exit status."""
     heap.gather()
-    from reptarium.sandbox import zygote  # not before: what it imports is what the memory is laid out for
+    from reptarium.sandbox.process import zygote  # not before: what it imports is what the memory is laid out for
 
     try:
         return zygote.main()

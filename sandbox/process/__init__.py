@@ -1,0 +1,1 @@
+"""The zygote and the worker: their lives, memory that is cheap to fork."""
