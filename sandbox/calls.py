@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from reptarium.sandbox import results
+from reptarium.sandbox.task import results
 
 #: Bytes are written as numbers in pieces of this size, so that memory holds one piece's list only.
 _PIECE = 1 << 18

@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
-from reptarium.sandbox import results
 from reptarium.sandbox.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
 from reptarium.sandbox.language.hardening import trusted
+from reptarium.sandbox.task import results
 from reptarium.sandbox.views import View
 
 MAX_REDIRECTS = 10

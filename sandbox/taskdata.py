@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from reptarium.sandbox import results
 from reptarium.sandbox.calls import Ask, HelperError, decode_as
+from reptarium.sandbox.task import results
 
 
 class Source(msgspec.Struct, rename="camel"):
@@ -310,7 +310,7 @@ class Saved:
     def outcome(self) -> tuple[bytes, bytes]:
         """(custom data, static data) as raw JSON; empty where nothing has changed.
 
-        Raises :class:`reptarium.sandbox.results.ResultError` when the static data has no JSON form.
+        Raises :class:`reptarium.sandbox.task.results.ResultError` when the static data has no JSON form.
         """
         custom = static = b""
         if self._custom_changed:

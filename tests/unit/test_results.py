@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.sandbox import results
 from reptarium.sandbox.language import hardening
-from reptarium.sandbox.results import Conversion, ResultError, encode
+from reptarium.sandbox.task import results
+from reptarium.sandbox.task.results import Conversion, ResultError, encode
 
 
 def decoded(value: object, conversion: Conversion = "rich") -> Any:

@@ -24,10 +24,10 @@ from typing import Any
 import pytest
 from forbidden import read, walk, why_forbidden
 
-from reptarium.sandbox.console import StderrTail
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
 from reptarium.sandbox.language.modules import importer
 from reptarium.sandbox.language.stdlib import OPEN, SUBMODULES
+from reptarium.sandbox.task.console import StderrTail
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 DEPTH = 4

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reptarium.sandbox.console import Console, StderrTail
-from reptarium.sandbox.task import Environment, TaskFailed, TaskInput, execute
+from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.task.execute import Environment, TaskFailed, TaskInput, execute
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {

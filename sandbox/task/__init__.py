@@ -1,0 +1,1 @@
+"""One task inside a worker: running it, its failures, its result, what it prints."""
