@@ -34,9 +34,9 @@ import msgspec
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared
 from reptarium.sandbox.language import hardening
-from reptarium.sandbox.names import CallNames
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.execute import Environment, TaskFailed, TaskInput, execute
+from reptarium.sandbox.userspace.names import CallNames
 from reptarium.sandbox.wire import Kind, ZygoteConfig
 
 _task_head = msgspec.json.Decoder(wire.TaskHead)

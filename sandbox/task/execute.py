@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from reptarium.sandbox.names import CallNames, Supply
 from reptarium.sandbox.task import results
 from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.userspace.names import CallNames, Supply
 from reptarium.sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.

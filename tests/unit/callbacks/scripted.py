@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from reptarium.pool.tasks.callbacks import error_text
-from reptarium.sandbox.names import CallNames, Supply
+from reptarium.sandbox.userspace.names import CallNames, Supply
 
 NODES = ("Webhook", "Split", "Fields", "Lookup", "Merge", "Python", "Unrun")
 

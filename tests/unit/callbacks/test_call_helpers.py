@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reptarium.sandbox.calls import HelperError
-from reptarium.sandbox.helpers import Helpers, HttpRequestError
-from reptarium.sandbox.views import View
+from reptarium.sandbox.userspace.calls import HelperError
+from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
+from reptarium.sandbox.userspace.views import View
 from tests.unit.callbacks.scripted import CallError, ScriptedN8n, buffer, supply
 
 URL = "http://api.example/x"

@@ -11,8 +11,8 @@ import pytest
 from mypy import api
 
 from reptarium import sandbox
-from reptarium.sandbox import helpers, nodes, views
-from reptarium.sandbox.names import NAMES
+from reptarium.sandbox.userspace import helpers, nodes, views
+from reptarium.sandbox.userspace.names import NAMES
 from tests.unit.callbacks.scripted import ScriptedN8n, supply
 
 STUBS = Path(sandbox.__file__).parent / "reptarium-stubs"

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.sandbox.calls import HelperError, decode, decode_as, decode_buffer, encode, encode_buffer, make_ask
+from reptarium.sandbox.userspace.calls import (
+    HelperError,
+    decode,
+    decode_as,
+    decode_buffer,
+    encode,
+    encode_buffer,
+    make_ask,
+)
 
 
 @given(st.binary(max_size=2000))

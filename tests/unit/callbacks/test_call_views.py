@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from reptarium.sandbox.views import LazyView, PairedItem, Unpaired, View
+from reptarium.sandbox.userspace.views import LazyView, PairedItem, Unpaired, View
 
 
 def test_keys_are_attributes() -> None:

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from reptarium.sandbox.calls import Ask, CallChannel, HelperError, make_ask
-from reptarium.sandbox.helpers import Helpers, HttpRequestError
 from reptarium.sandbox.language.hardening import trusted
-from reptarium.sandbox.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
-from reptarium.sandbox.taskdata import Saved, TaskData
-from reptarium.sandbox.views import LazyView
+from reptarium.sandbox.userspace.calls import Ask, CallChannel, HelperError, make_ask
+from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
+from reptarium.sandbox.userspace.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
+from reptarium.sandbox.userspace.taskdata import Saved, TaskData
+from reptarium.sandbox.userspace.views import LazyView
 
 #: What user code may name. The second spelling is that of n8n's old Pyodide node.
 NAMES = frozenset(

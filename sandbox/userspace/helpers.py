@@ -14,10 +14,10 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
-from reptarium.sandbox.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.task import results
-from reptarium.sandbox.views import View
+from reptarium.sandbox.userspace.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
+from reptarium.sandbox.userspace.views import View
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

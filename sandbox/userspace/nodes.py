@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.calls import HelperError
-from reptarium.sandbox.taskdata import Saved, TaskData
-from reptarium.sandbox.views import PairedItem, Unpaired, View
+from reptarium.sandbox.userspace.calls import HelperError
+from reptarium.sandbox.userspace.taskdata import Saved, TaskData
+from reptarium.sandbox.userspace.views import PairedItem, Unpaired, View
 
 #: n8n's own limits of the execution's custom data.
 MAX_CUSTOM_KEY, MAX_CUSTOM_VALUE, MAX_CUSTOM_ENTRIES = 50, 512, 10

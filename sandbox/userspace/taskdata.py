@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from reptarium.sandbox.calls import Ask, HelperError, decode_as
 from reptarium.sandbox.task import results
+from reptarium.sandbox.userspace.calls import Ask, HelperError, decode_as
 
 
 class Source(msgspec.Struct, rename="camel"):
