@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "broker",
         help="the embedded broker alone",
         description="Serve the task-broker protocol for runners of any make, without n8n. Tasks can only be requested "
-        "through the Python API (reptarium.pool.embedded_broker); this command is for trying out a runner's connection.",
+        "through the Python API (reptarium.pool.embedded_broker); it is for trying out a runner's connection.",
     )
     broker.add_argument("--host", default="127.0.0.1")
     broker.add_argument("--port", type=int, default=5679)
@@ -320,7 +320,7 @@ def _show_print(parts: Sequence[str]) -> None:
 
 
 def failure_text(outcome: Any) -> str:
-    """A failed outcome (:class:`reptarium.pool.embedded_broker.Outcome`) for a person to read."""
+    """A failed outcome (``embedded_broker.Outcome``) for a person to read."""
     error = outcome.error
     if error is None:
         return f"Task {outcome.status}."

@@ -20,7 +20,7 @@ async def embedded_runner(
     """An embedded broker with a registered, warm runner: submit tasks to what is yielded.
 
     ``settings`` says everything but where the broker is. Raises what :meth:`Runner.run` raises,
-    in an exception group. ``test_hook``: see :class:`reptarium.sandbox.wire.ZygoteConfig`.
+    in an exception group. ``test_hook``: see ``wire.ZygoteConfig``.
     """
     async with (
         open_broker(config or BrokerConfig(max_payload=settings.max_payload)) as broker,

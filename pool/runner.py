@@ -45,7 +45,7 @@ RESOLVE_INTERVAL = 10.0
 def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
     """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests.
 
-    Raises :class:`reptarium.pool.config.ConfigError` for an environment that is too much to hand on.
+    Raises ``config.ConfigError`` for an environment that is too much to hand on.
     """
     environ = task_environment(os.environ, settings)
     if (size := len(msgspec.json.encode(environ))) > MAX_ENVIRONMENT:
@@ -137,7 +137,7 @@ class Runner:
         """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
 
         ``task_status.started()``: the pool is warm and the links are being made. Raises
-        :class:`reptarium.pool.workers.pool.PoolRefused` and :class:`reptarium.pool.ops.endpoint.EndpointError`.
+        ``pool.PoolRefused`` and ``endpoint.EndpointError``.
         """
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:

@@ -1,6 +1,6 @@
 """``python -m reptarium.pool.bench.baseline_light``: the baseline with a main module that costs its children nothing.
 
-A forkserver's child imports the parent's main module again. With :mod:`reptarium.pool.bench.baseline` as main that
+A forkserver's child imports the parent's main module again. With ``baseline.py`` as main that
 is the event loop and the WebSocket library, in each task; with this one it is only what a task needs.
 """
 

@@ -1,4 +1,4 @@
-"""The child's side of :mod:`reptarium.pool.bench.baseline`: imported anew in every task's process, as its point is.
+"""The child's side of ``baseline.py``: imported anew in every task's process, as its point is.
 
 The imports are those that a runner's task module typically has: nothing here is shared with the parent.
 """

@@ -1,6 +1,6 @@
 """Faults from a seeded schedule while tasks run, and the invariants that must hold all the same.
 
-Each fault is done to real processes and real connections of runners under load (:mod:`reptarium.pool.bench.faults`).
+Each fault is done to real processes and real connections of runners under load (``faults.py``).
 What is checked is seen from the broker and from the operating system, never from inside the runner:
 
 * a task has one outcome; a result is its own task's; a task ends as ``done`` or for a reason that a fault

@@ -3,7 +3,7 @@
 A worker speaks only for its own task: the task id never comes from it. Names are allowed
 explicitly, calls are counted, bytes in flight are bounded, and each call has a time limit within
 the task's. A task's calls are answered one after the other, so what is in flight is one call's
-parameters and its answer. What may be in them is decided in :mod:`reptarium.pool.tasks.call_rules`.
+parameters and its answer. What may be in them is decided in ``call_rules.py``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Callbacks:
     async def answer(self, payload: bytes | bytearray) -> list[bytes | memoryview]:
         """The payload of the RPC_ANSWER for an RPC frame's payload.
 
-        Raises :class:`reptarium.sandbox.wire.ProtocolViolation` for what no honest worker sends; a call
+        Raises ``wire.ProtocolViolation`` for what no honest worker sends; a call
         that isn't allowed or fails is answered with the text of an error.
         """
         raw, body = wire.split_head(payload)

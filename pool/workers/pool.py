@@ -60,7 +60,7 @@ class PoolRefused(Exception):
 
 
 class Meter(Protocol):
-    """The metrics that the pool counts (see :mod:`reptarium.pool.ops.metrics`)."""
+    """The metrics that the pool counts (see ``metrics.py``)."""
 
     def worker_forked(self) -> None: ...
     def fork_failed(self) -> None: ...

@@ -114,7 +114,7 @@ class Worker:
     async def receive(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes | bytearray]:
         """Read one frame, within ``limits`` (bytes by kind).
 
-        Raises :class:`reptarium.sandbox.wire.ProtocolViolation` and :class:`WorkerGone`.
+        Raises ``wire.ProtocolViolation`` and :class:`WorkerGone`.
         """
         buffer = self._buffer
         while len(buffer) < wire.HEADER.size:

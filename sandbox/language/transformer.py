@@ -1,7 +1,7 @@
 """The walk over a program's syntax tree: refuses, and puts guards where a name cannot decide.
 
 A subclass of RestrictedPython's transformer that leaves most nodes as they are. Every node class of
-the running Python must be decided on in :data:`reptarium.sandbox.language.nodes.DECISIONS`; an unknown one is refused.
+the running Python must be decided on in ``nodes.DECISIONS``; an unknown one is refused.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ library's fork is called directly, with the interpreter's lock held and nobody t
 Nobody but the standard library, that is: when an imported package has registered with
 ``os.register_at_fork``, or has started a thread, forks are CPython's own.
 
-The child sees to its seeds (:mod:`reptarium.sandbox.process.worker`).
+The child sees to its seeds (``worker.py``).
 """
 
 from __future__ import annotations

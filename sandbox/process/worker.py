@@ -3,7 +3,7 @@
 Theory of operation. The zygote forks; the child calls :func:`main`, which never returns.
 
 1. ``restrict_worker`` gives up what the zygote still had: fork, clone of processes, signals to
-   others, every descriptor but its own socket. See :mod:`reptarium.sandbox.kernel` for the order. From
+   others, every descriptor but its own socket. See ``kernel/`` for the order. From
    here on the process can compute and speak on that socket, nothing else.
 2. A dummy task runs the whole path once, so that the copy-on-write faults of a first run are
    paid before a task comes. An urgent worker goes without: its task is waiting already.

@@ -5,13 +5,13 @@ environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loo
 
 1. Read the configuration (first packet). Unset every environment variable.
 2. Import what tasks will want (the allowlists' names), serve a task to itself so that what is made
-   at first use is made, seal the classes (see :mod:`reptarium.sandbox.language.sealing`), and lay memory out
-   for being forked (see :mod:`reptarium.sandbox.process.heap`).
-3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see :mod:`reptarium.sandbox.kernel`. When
+   at first use is made, seal the classes (see ``sealing.py``), and lay memory out
+   for being forked (see ``heap.py``).
+3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see ``kernel/``. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
 4. Go through a worker's whole life a few times, for warmth: the interpreter adapts its code and fills
    its caches before fork, once for all workers. ``gc.freeze()``, so that collections in workers don't
-   touch, and copy, the shared pages; from Python 3.12 on the same for references (:mod:`reptarium.sandbox.process.immortal`).
+   touch, and copy, the shared pages; from Python 3.12 on the same for references (``immortal.py``).
 5. Say Hello and serve: a Fork packet makes workers; each goes to the supervisor as its socket
    and its pidfd; children that have ended are reaped and reported.
 6. The supervisor's end closes: end. Workers die with the zygote (``PR_SET_PDEATHSIG``).

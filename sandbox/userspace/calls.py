@@ -25,7 +25,7 @@ class HelperError(Exception):
 
 
 class CallChannel(Protocol):
-    """What is needed of :class:`reptarium.sandbox.process.worker.Channel`."""
+    """What is needed of ``worker.Channel``."""
 
     def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
         """(ok, raw JSON or the text of the error)."""

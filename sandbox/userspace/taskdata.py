@@ -310,7 +310,7 @@ class Saved:
     def outcome(self) -> tuple[bytes, bytes]:
         """(custom data, static data) as raw JSON; empty where nothing has changed.
 
-        Raises :class:`reptarium.sandbox.task.results.ResultError` when the static data has no JSON form.
+        Raises ``results.ResultError`` when the static data has no JSON form.
         """
         custom = static = b""
         if self._custom_changed:

@@ -37,8 +37,8 @@ NO_CALL = {"ENOSYS"}
 READS = {
     "passwd": 'attempt(open, "/etc/passwd")',
     "shadow": 'attempt(open, "/etc/shadow")',
-    "own source": 'attempt(open, root + "/sandbox/worker.py")',
-    "supervisor's source": 'attempt(open, root + "/pool/workers.py")',
+    "own source": 'attempt(open, root + "/sandbox/process/worker.py")',
+    "supervisor's source": 'attempt(open, root + "/pool/workers/pool.py")',
     "configuration": 'attempt(open, root + "/pyproject.toml")',
     "history": 'attempt(open, root + "/.git/HEAD")',
     "a file that all may read": 'attempt(open, directory + "/target")',

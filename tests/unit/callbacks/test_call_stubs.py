@@ -15,7 +15,7 @@ from reptarium.sandbox.userspace import helpers, nodes, views
 from reptarium.sandbox.userspace.names import NAMES
 from tests.unit.callbacks.scripted import ScriptedN8n, supply
 
-STUBS = Path(sandbox.__file__).parent / "reptarium-stubs"
+STUBS = Path(sandbox.__file__).parent / "userspace/reptarium-stubs"
 TREE = ast.parse((STUBS / "reptarium" / "__init__.pyi").read_text("utf-8"))
 
 USES = """
