@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from reptarium.pool.cli import embedded_settings
+from reptarium.pool.cli.main import embedded_settings
 from reptarium.pool.config import Settings
 
 

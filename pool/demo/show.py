@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import trio
 
-from reptarium.pool.cli import embedded_settings, failure_text
+from reptarium.pool.cli.main import embedded_settings, failure_text
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.ops.logs import configure_logging
 

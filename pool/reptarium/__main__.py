@@ -2,7 +2,7 @@
 
 import sys
 
-from reptarium.pool.cli import main
+from reptarium.pool.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

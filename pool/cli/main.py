@@ -22,7 +22,7 @@ from reptarium.pool.config import ConfigError, Settings, describe, load_settings
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.pool import PoolRefused
 
-log = structlog.get_logger("reptarium.pool.cli")
+log = structlog.get_logger("reptarium.pool.cli.main")
 
 #: Exit statuses: a failed task, bad input, a configuration that can't work (sysexits(3) EX_CONFIG).
 FAILED, BAD_INPUT, BAD_CONFIG = 1, 2, 78
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
 
 #: Commands that parse their own arguments: their module, and a line about them.
 _OWN_PARSERS = {
-    "bench": ("reptarium.pool.bench.cli", "load a runner of this protocol and measure it"),
+    "bench": ("reptarium.pool.cli.bench", "load a runner of this protocol and measure it"),
     "doctor": ("reptarium.pool.doctor", "show each layer of isolation: active, partial or missing, and what to change"),
 }
 

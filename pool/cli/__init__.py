@@ -1,0 +1,1 @@
+"""The ``reptarium`` command: one file a command."""
