@@ -12,26 +12,16 @@ usage.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import platform
 import secrets
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
 import trio
-from rich.console import Console
-from rich.table import Table
 
-from reptarium.pool.config import load_settings
-from reptarium.pool.ops.logs import configure_logging
-from reptarium.pool.runner import zygote_config
 from reptarium.pool.workers.pool import PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
@@ -160,23 +150,6 @@ except MemoryError:
 except BaseException as error:
     result = type(error).__name__
 """
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the doctor. `argv` are the arguments after ``doctor``. Raises `reptarium.pool.config.ConfigError`."""
-    parser = argparse.ArgumentParser(
-        prog="reptarium doctor",
-        description="Show each layer of isolation, and let a real worker try what no task may do.",
-    )
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
-    arguments = parser.parse_args(argv)
-    # Everything that the pool would log is in the tables; standard output is the tables' alone.
-    configure = {**os.environ, "REPTARIUM_LOG_LEVEL": "error"}
-    settings = load_settings(configure)
-    configure_logging(settings)
-    found = trio.run(examine, zygote_config(settings, test_hook=True))
-    print(_as_json(found)) if arguments.json else _show(found)
-    return 0 if found.healthy else 1
 
 
 async def examine(config: ZygoteConfig) -> Finding:
@@ -308,50 +281,3 @@ def _outside(worker: Worker) -> dict[str, str]:
         return {}
     fields = {key: " ".join(value.split()) for key, _, value in (line.partition(":") for line in lines)}
     return {key: fields[key] for key in wanted if key in fields}
-
-
-def _as_json(found: Finding) -> str:
-    data: dict[str, Any] = msgspec.to_builtins(found)
-    data["healthy"] = found.healthy
-    for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
-        shown["ok"] = attempt.ok
-    return json.dumps(data, indent=2, ensure_ascii=False)
-
-
-_COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}
-
-
-def _show(found: Finding) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}")
-    if found.refusal:
-        console.print(f"\n[red]The sandbox refuses to start:[/red] {found.refusal}")
-    if found.layers:
-        table = Table(title="Layers", title_justify="left", pad_edge=False)
-        for column in ("layer", "state", "what holds, and why not more", "what to change"):
-            table.add_column(column)
-        for layer in found.layers:
-            colour = _COLOURS[layer.state]
-            table.add_row(layer.name, f"[{colour}]{layer.state}[/{colour}]", layer.detail, layer.remedy)
-        console.print(table)
-    if found.attempts:
-        table = Table(title="What a worker tried", title_justify="left", pad_edge=False)
-        for column in ("attempt", "layer", "must be", "came of it", ""):
-            table.add_column(column)
-        for one in found.attempts:
-            verdict = "[green]ok[/green]" if one.ok else "[red]WRONG[/red]"
-            table.add_row(one.name, one.layer, one.wanted, one.got, verdict)
-        console.print(table)
-    if found.worker:
-        console.print(
-            "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
-        )
-    console.print(
-        "[green]Tasks are isolated.[/green]"
-        if found.healthy
-        else "[red]Tasks are NOT isolated as they should be.[/red]"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

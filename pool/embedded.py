@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import trio
 
-from reptarium.pool.config import Settings
+from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.runner import Runner
+
+
+def embedded_settings(environ: Mapping[str, str], **changes: Any) -> Settings:
+    """Settings for a runner beside an embedded broker: quiet, one task at a time, no health server."""
+    settings = load_settings({"REPTARIUM_LOG_LEVEL": "error", **environ})
+    settings = msgspec.structs.replace(
+        settings, max_concurrency=1, warm_workers=1, health_enabled=False, auto_shutdown_timeout=0.0
+    )
+    return msgspec.structs.replace(settings, **changes)
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from reptarium.pool.cli.main import embedded_settings
 from reptarium.pool.config import Settings
+from reptarium.pool.embedded import embedded_settings
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:

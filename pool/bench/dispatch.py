@@ -19,8 +19,7 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.cli.main import embedded_settings
-from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.tasks.execution import Execution
 

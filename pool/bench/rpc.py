@@ -15,8 +15,7 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.cli.main import embedded_settings
-from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker import TaskHandle
 
 #: The target: median of a small call, in milliseconds.

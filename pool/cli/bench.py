@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from reptarium.pool.bench.load import Plan, Round, run_round
 from reptarium.pool.bench.runners import KNOWN, Site, open_site
 from reptarium.pool.bench.stats import Usage, usage
 from reptarium.pool.bench.targets import SETTLED, SOAK, judge
+from reptarium.pool.cli.status import BAD_INPUT
 
 #: Tasks in the mix, and tasks of each case that are run before anything is measured.
 _MIX_TASKS, _WARM_UP = 2000, 20
@@ -31,43 +31,42 @@ _MIX_TASKS, _WARM_UP = 2000, 20
 _TURN = 5.0
 
 
-def main(argv: Sequence[str]) -> int:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Load a runner through the embedded broker and measure it. The runner is started as a child "
+        "process and told the broker in N8N_RUNNERS_TASK_BROKER_URI and N8N_RUNNERS_AUTH_TOKEN. Without --case, all."
+    )
+    parser.epilog = (
+        "Cases: " + "; ".join(f"{case.name} ({case.about})" for case in CASES.values()) + "; mix (by weight)."
+    )
+    known = ", ".join(KNOWN)
+    parser.add_argument("--runner-cmd", default="reptarium", metavar="CMD", help=f"the runner: a command, or {known}")
+    parser.add_argument("--against", metavar="CMD", help="a second runner, in turns with the first; prints ratios")
+    parser.add_argument("--case", action="append", choices=DEFAULT_CASES, metavar="NAME", help="may be repeated")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--tasks", type=_count, metavar="N", help="tasks in a round (default: the case's)")
+    amount.add_argument("--duration", type=_positive, metavar="S", help="seconds of a round")
+    parser.add_argument("--concurrency", type=_count, metavar="N", help="tasks in flight (default: the case's)")
+    parser.add_argument("--rate", type=_positive, metavar="R", help="open loop: tasks that arrive per second")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each case (default: 3)")
+    parser.add_argument("--runners", type=_count, default=1, metavar="N", help="runners on the broker (default: 1)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write FILE.html or FILE.json")
+    parser.add_argument("--seed", type=int, default=1, help="of the mix, of arrivals, of faults (default: 1)")
+    parser.add_argument("--chaos", action="store_true", help="inject faults and check that nothing is lost")
+
+
+def call(arguments: argparse.Namespace) -> int:
     """Run the load. Returns 0; 1 when a task ended as it must not, 2 for a runner that couldn't be started."""
-    arguments = parser().parse_args(argv)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
     try:
         if arguments.chaos:
             return trio.run(_chaos, arguments, console)
-        return trio.run(_bench, arguments, list(argv), console)
+        return trio.run(_bench, arguments, console)
     except (RuntimeError, OSError) as error:
         print(f"reptarium bench: {error}", file=sys.stderr)
-        return 2
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    found = argparse.ArgumentParser(
-        prog="reptarium bench",
-        description="Load a runner through the embedded broker and measure it. The runner is started as a child "
-        "process and told the broker in N8N_RUNNERS_TASK_BROKER_URI and N8N_RUNNERS_AUTH_TOKEN. Without --case, all.",
-        epilog="Cases: " + "; ".join(f"{case.name} ({case.about})" for case in CASES.values()) + "; mix (by weight).",
-    )
-    known = ", ".join(KNOWN)
-    found.add_argument("--runner-cmd", default="reptarium", metavar="CMD", help=f"the runner: a command, or {known}")
-    found.add_argument("--against", metavar="CMD", help="a second runner, in turns with the first; prints ratios")
-    found.add_argument("--case", action="append", choices=DEFAULT_CASES, metavar="NAME", help="may be repeated")
-    amount = found.add_mutually_exclusive_group()
-    amount.add_argument("--tasks", type=_count, metavar="N", help="tasks in a round (default: the case's)")
-    amount.add_argument("--duration", type=_positive, metavar="S", help="seconds of a round")
-    found.add_argument("--concurrency", type=_count, metavar="N", help="tasks in flight (default: the case's)")
-    found.add_argument("--rate", type=_positive, metavar="R", help="open loop: tasks that arrive per second")
-    found.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each case (default: 3)")
-    found.add_argument("--runners", type=_count, default=1, metavar="N", help="runners on the broker (default: 1)")
-    found.add_argument("--report", type=Path, metavar="FILE", help="write FILE.html or FILE.json")
-    found.add_argument("--seed", type=int, default=1, help="of the mix, of arrivals, of faults (default: 1)")
-    found.add_argument("--chaos", action="store_true", help="inject faults and check that nothing is lost")
-    return found
+        return BAD_INPUT
 
 
 def _count(text: str) -> int:
@@ -84,7 +83,7 @@ def _positive(text: str) -> float:
     return value
 
 
-async def _bench(arguments: argparse.Namespace, argv: list[str], console: Console) -> int:
+async def _bench(arguments: argparse.Namespace, console: Console) -> int:
     results: list[report.CaseResult] = []
     ratios: list[report.Ratio] = []
     for name in dict.fromkeys(arguments.case or DEFAULT_CASES):
@@ -92,7 +91,7 @@ async def _bench(arguments: argparse.Namespace, argv: list[str], console: Consol
         results += found
         if len(found) == 2:
             ratios.append(report.ratio(*found))
-    whole = report.build(argv, results, ratios, judge(results, ratios))
+    whole = report.build(arguments.argv, results, ratios, judge(results, ratios))
     if arguments.report is not None:
         data = report.to_json(whole) if arguments.report.suffix == ".json" else report.to_html(whole).encode()
         arguments.report.write_bytes(data)

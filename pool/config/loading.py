@@ -18,6 +18,7 @@ import msgspec
 
 from reptarium.pool.config.table import BY_FIELD, VARIABLES, Variable
 from reptarium.pool.config.values import KIB
+from reptarium.pool.refusal import StartRefused
 
 Source = Literal["default", "environment", "file"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -138,7 +139,7 @@ _SECRET_WORDS = (
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
-class ConfigError(Exception):
+class ConfigError(StartRefused):
     """One or more variables are wrong. `problems` has a line for each; the text has them all."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:

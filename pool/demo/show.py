@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import trio
 
-from reptarium.pool.cli.main import embedded_settings, failure_text
-from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded import embedded_runner, embedded_settings
+from reptarium.pool.embedded_broker.outcome import failure_text
 from reptarium.pool.ops.logs import configure_logging
 
 ORDERS = [

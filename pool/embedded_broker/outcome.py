@@ -82,3 +82,17 @@ class Counters(msgspec.Struct):
     """Messages that make no sense at this point: before ``runner:info``, or about an unknown task."""
     unknown: int = 0
     malformed: int = 0
+
+
+def failure_text(outcome: Outcome) -> str:
+    """A failed outcome for a person to read."""
+    error = outcome.error
+    if error is None:
+        return f"Task {outcome.status}."
+    lines = [f"Error: {error.message}"]
+    for extra in (error.description, error.stack, error.stderr):
+        if extra is not msgspec.UNSET and extra:
+            lines.append(str(extra))
+    if error.item_index is not msgspec.UNSET:
+        lines.insert(1, f"Item {error.item_index}")
+    return "\n".join(lines)

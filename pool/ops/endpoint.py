@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.refusal import StartRefused
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,7 +50,7 @@ class HealthSource(Protocol):
         """Every condition, those that hold too. Must not block or raise."""
 
 
-class EndpointError(Exception):
+class EndpointError(StartRefused):
     """The endpoint can't listen. The text names address, reason and setting."""
 
 

@@ -13,12 +13,8 @@ from typing import Any
 
 from reptarium import __version__
 from reptarium.pool.config import ConfigError, Settings, secret_values
-from reptarium.pool.ops.endpoint import EndpointError
 from reptarium.pool.ops.logs import redact
-from reptarium.pool.workers.pool import PoolRefused
-
-#: The machine or the configuration is to blame, and whoever started the runner reads why.
-_REFUSALS = (ConfigError, EndpointError, PoolRefused)
+from reptarium.pool.refusal import StartRefused
 
 
 class Reporter:
@@ -55,11 +51,12 @@ class Reporter:
 def own_fault(error: BaseException) -> BaseException | None:
     """What is our own fault in an error that ends the runner (perhaps a group); None: nothing.
 
-    A start that is refused isn't, nor is somebody's wish to end (Ctrl-C, a cancellation).
+    A start that is refused isn't (the machine or the configuration is to blame, and whoever started the runner reads
+    why), nor is somebody's wish to end (Ctrl-C, a cancellation).
     """
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(lambda inner: not isinstance(inner, BaseExceptionGroup) and own_fault(inner) is not None)
-    return error if isinstance(error, Exception) and not isinstance(error, _REFUSALS) else None
+    return error if isinstance(error, Exception) and not isinstance(error, StartRefused) else None
 
 
 def open_reporter(settings: Settings) -> Reporter:

@@ -31,6 +31,7 @@ import structlog
 import trio
 
 import reptarium
+from reptarium.pool.refusal import StartRefused
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
@@ -55,7 +56,7 @@ ENDED = frozenset({"done", "error", "refused", "crash", "died parked"})
 HEALTHY = 3.0
 
 
-class PoolRefused(Exception):
+class PoolRefused(StartRefused):
     """The sandbox cannot be had as configured. The text says what is missing and what to change."""
 
 

@@ -57,14 +57,14 @@ else:
     plain = {name: seccomp.errno_action(number) for name, number in answers.items()}
     rules = seccomp.Rules(plain, default=seccomp.ALLOW)
 program = seccomp.assemble(rules, syscalls.machine())
-from reptarium.pool import doctor
+from reptarium.pool.cli.main import main
 if capabilities is not None:
     have = privileges.effective()
     privileges.CapabilitySet(c for c in capabilities if have >> c & 1).apply()
 privileges.no_new_privs()
 seccomp.install(program)
 """
-DOCTOR = 'sys.exit(doctor.main(["--json"]))'
+DOCTOR = 'sys.exit(main(["doctor", "--json"]))'
 
 
 def run(code: str, what: list[Any], **environ: str) -> subprocess.CompletedProcess[str]:
@@ -113,11 +113,11 @@ def test_this_machine() -> None:
 
 def test_tables() -> None:
     """For people the doctor prints each layer, each attempt, and one sentence that sums it up."""
-    done = run(FILTER + "sys.exit(doctor.main([]))", [{}, "", None])
+    done = run(FILTER + "sys.exit(main(['doctor']))", [{}, "", None])
     assert done.returncode == 0, done.stderr
     for text in ("seccomp", "landlock", "open a TCP socket", "EPERM", "Tasks are isolated."):
         assert text in done.stdout
-    done = run(FILTER + "sys.exit(doctor.main([]))", [{"seccomp": 1}, "", None])
+    done = run(FILTER + "sys.exit(main(['doctor']))", [{"seccomp": 1}, "", None])
     assert done.returncode == 1
     assert "refuses to start" in done.stdout
     assert "Tasks are NOT isolated" in done.stdout

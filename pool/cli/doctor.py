@@ -1,0 +1,78 @@
+"""``reptarium doctor``: what ``doctor.py`` found, as tables or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+import msgspec
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from reptarium.pool.config import load_settings
+from reptarium.pool.doctor import Finding, examine
+from reptarium.pool.ops.logs import configure_logging
+from reptarium.pool.runner import zygote_config
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = "Show each layer of isolation, and let a real worker try what no task may do."
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Examine this machine. Returns 0 when tasks are isolated as they should be, 1 otherwise."""
+    # Everything that the pool would log is in the tables; standard output is the tables' alone.
+    settings = load_settings({**os.environ, "REPTARIUM_LOG_LEVEL": "error"})
+    configure_logging(settings)
+    found = trio.run(examine, zygote_config(settings, test_hook=True))
+    print(_as_json(found)) if arguments.json else _show(found)
+    return 0 if found.healthy else 1
+
+
+def _as_json(found: Finding) -> str:
+    data: dict[str, Any] = msgspec.to_builtins(found)
+    data["healthy"] = found.healthy
+    for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
+        shown["ok"] = attempt.ok
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+_COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}
+
+
+def _show(found: Finding) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}")
+    if found.refusal:
+        console.print(f"\n[red]The sandbox refuses to start:[/red] {found.refusal}")
+    if found.layers:
+        table = Table(title="Layers", title_justify="left", pad_edge=False)
+        for column in ("layer", "state", "what holds, and why not more", "what to change"):
+            table.add_column(column)
+        for layer in found.layers:
+            colour = _COLOURS[layer.state]
+            table.add_row(layer.name, f"[{colour}]{layer.state}[/{colour}]", layer.detail, layer.remedy)
+        console.print(table)
+    if found.attempts:
+        table = Table(title="What a worker tried", title_justify="left", pad_edge=False)
+        for column in ("attempt", "layer", "must be", "came of it", ""):
+            table.add_column(column)
+        for one in found.attempts:
+            verdict = "[green]ok[/green]" if one.ok else "[red]WRONG[/red]"
+            table.add_row(one.name, one.layer, one.wanted, one.got, verdict)
+        console.print(table)
+    if found.worker:
+        console.print(
+            "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
+        )
+    console.print(
+        "[green]Tasks are isolated.[/green]"
+        if found.healthy
+        else "[red]Tasks are NOT isolated as they should be.[/red]"
+    )

@@ -1,0 +1,90 @@
+"""``reptarium run``: the runner, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import sys
+
+import structlog
+import trio
+
+from reptarium.pool.config import Settings, describe, load_settings, require_credentials
+from reptarium.pool.ops.logs import configure_logging
+from reptarium.pool.ops.sentry import open_reporter, own_fault
+from reptarium.pool.runner import Runner
+
+log = structlog.get_logger("reptarium.pool.cli.run")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Connect to the task broker and run its Python tasks. All settings come from the environment: "
+        "at least N8N_RUNNERS_AUTH_TOKEN (or N8N_RUNNERS_GRANT_TOKEN), and N8N_RUNNERS_TASK_BROKER_URI when the "
+        "broker isn't at http://127.0.0.1:5679. See docs/configuration.md."
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the effective settings and where each came from, and end"
+    )
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Serve the brokers. Returns the runner's exit status."""
+    settings = load_settings(os.environ)
+    if arguments.print_config:
+        rows = describe(settings)
+        width = max(len(row.variable) for row in rows)
+        for row in rows:
+            print(f"{row.variable:<{width}}  {row.value}  ({row.source})")
+        for warning in settings.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        return 0
+    require_credentials(settings)
+    configure_logging(settings)
+    for warning in settings.warnings:
+        log.warning(warning)
+    for variable, value in (
+        ("N8N_RUNNERS_STDLIB_ALLOW", settings.stdlib_allow),
+        ("N8N_RUNNERS_EXTERNAL_ALLOW", settings.external_allow),
+    ):
+        log.info(
+            "imports allowed",
+            names=",".join(value) or "none",
+            setting=variable,
+            source=settings.sources[variable],
+        )
+    return trio.run(_run_until_stopped, settings)
+
+
+async def _run_until_stopped(settings: Settings) -> int:
+    reporter = open_reporter(settings)
+    runner = Runner(settings, reporter=reporter)
+    # What is there by now stays. Out of the collector's sight it doesn't put off full collections, which come when
+    # a quarter has been added: what cycles hold would grow to that.
+    gc.collect()
+    gc.freeze()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, runner)
+        try:
+            status = await runner.run()
+        except BaseException as error:
+            if (fault := own_fault(error)) is not None:
+                reporter.report(fault, part="runner")
+            raise
+        finally:
+            reporter.close()
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _stop_on_signal(runner: Runner) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if runner.stopping:
+                log.warning("second signal: ending at once")
+                raise KeyboardInterrupt
+            log.info("shutting down", signal=signal.Signals(number).name)
+            runner.shutdown()
