@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = """
 import gc, json, sys
-from reptarium.sandbox.immortal import immortalize
+from reptarium.sandbox.process.immortal import immortalize
 
 class Thing:
     def method(self):

@@ -244,7 +244,7 @@ def test_best_effort_shows_everywhere() -> None:
         + """
 import trio
 from reptarium.pool.config import load_settings
-from reptarium.pool.logs import configure_logging
+from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.runner import Runner
 environ = {"REPTARIUM_ISOLATION": "best-effort", "N8N_RUNNERS_GRANT_TOKEN": "not-a-real-grant"}
 settings = load_settings(environ)
