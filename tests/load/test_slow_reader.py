@@ -8,7 +8,7 @@ import socket
 import pytest
 import trio
 
-from tests.integration.test_endpoint import get
+from tests.integration.ops.test_endpoint import get
 from tests.load.support import one_runner, printed, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

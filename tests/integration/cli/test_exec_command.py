@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 ITEMS = '[{"n": 1}, {"json": {"n": 2}}]'
 
 

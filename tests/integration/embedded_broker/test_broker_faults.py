@@ -15,8 +15,8 @@ import trio.testing
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import RunnerTaskAccepted
-from tests.integration.broker_runner import FakeRunner, fake_runner, http
-from tests.integration.test_broker_http import upgrade
+from tests.integration.embedded_broker.broker_runner import FakeRunner, fake_runner, http
+from tests.integration.embedded_broker.test_broker_http import upgrade
 
 CODE = {"code": "return []", "items": []}
 

@@ -1,7 +1,7 @@
 """The embedded broker against a scripted runner: each row of the protocol's life and death.
 
 Loopback only, dynamic ports only, every test bounded. The rules themselves are tested without I/O in
-``tests/unit/broker``; here it is that they hold over real WebSockets. Time limits are set short where a test
+``tests/unit/embedded_broker``; here it is that they hold over real WebSockets. Time limits are set short where a test
 waits for one to pass, and no test asserts how long anything took.
 """
 
@@ -22,7 +22,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, Tex
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
 from reptarium.pool.embedded_broker.connection import MAX_QUEUED
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
-from tests.integration.broker_runner import FakeRunner, fake_runner
+from tests.integration.embedded_broker.broker_runner import FakeRunner, fake_runner
 
 CODE = {"code": "return []", "items": [{"json": {"n": 1}}]}
 

@@ -14,7 +14,7 @@ import trio
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
 from tests.conftest import make_settings
-from tests.unit.callbacks.scripted import CallError, ScriptedN8n, buffer
+from tests.unit.userspace.scripted import CallError, ScriptedN8n, buffer
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -10,7 +10,7 @@ import pytest
 from reptarium.sandbox.userspace.calls import HelperError
 from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
 from reptarium.sandbox.userspace.views import View
-from tests.unit.callbacks.scripted import CallError, ScriptedN8n, buffer, supply
+from tests.unit.userspace.scripted import CallError, ScriptedN8n, buffer, supply
 
 URL = "http://api.example/x"
 

@@ -13,7 +13,7 @@ from mypy import api
 from reptarium import sandbox
 from reptarium.sandbox.userspace import helpers, nodes, views
 from reptarium.sandbox.userspace.names import NAMES
-from tests.unit.callbacks.scripted import ScriptedN8n, supply
+from tests.unit.userspace.scripted import ScriptedN8n, supply
 
 STUBS = Path(sandbox.__file__).parent / "userspace/reptarium-stubs"
 TREE = ast.parse((STUBS / "reptarium" / "__init__.pyi").read_text("utf-8"))

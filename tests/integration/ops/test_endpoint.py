@@ -15,7 +15,7 @@ import trio
 from reptarium.pool.config import load_settings
 from reptarium.pool.ops.endpoint import Check, EndpointError, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
-from tests.integration.plain_http import get
+from tests.integration.ops.plain_http import get
 
 
 class Health:

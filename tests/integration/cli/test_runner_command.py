@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -17,7 +16,6 @@ import trio
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:

@@ -11,7 +11,7 @@ from reptarium.sandbox.language import LanguagePolicy, compile_task
 from reptarium.sandbox.userspace.calls import HelperError
 from reptarium.sandbox.userspace.names import CallNames, mentioned
 from reptarium.sandbox.userspace.views import View
-from tests.unit.callbacks.scripted import Channel, ScriptedN8n, source, supply, value
+from tests.unit.userspace.scripted import Channel, ScriptedN8n, source, supply, value
 
 EVERYTHING = "_helpers, _node, _input, _json, _workflow, _execution, _vars, _env, _prev_node, _getWorkflowStaticData"
 

@@ -18,7 +18,7 @@ from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.runner import Runner
 from reptarium.pool.tasks.execution import Execution
 from tests.conftest import make_settings
-from tests.integration.plain_http import get
+from tests.integration.ops.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "hush-hush"

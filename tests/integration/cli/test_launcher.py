@@ -23,10 +23,10 @@ import trio
 
 from reptarium.pool.brokers.connection import fetch_grant
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
-from tests.integration.plain_http import get
+from tests.integration.ops.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-FILE = Path(__file__).resolve().parents[2] / "deploy" / "launcher" / "n8n-task-runners.json"
+FILE = Path(__file__).resolve().parents[3] / "deploy" / "launcher" / "n8n-task-runners.json"
 SECRET = "shared-secret-of-n8n-and-launcher"
 ALWAYS = ("LANG", "PATH", "TZ", "TERM")
 

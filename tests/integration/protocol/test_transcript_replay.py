@@ -46,7 +46,7 @@ from reptarium.pool.protocol.session import (
     cancelled,
 )
 
-TRANSCRIPT = Path(__file__).parents[3] / "shared" / "n8n" / "transcript.jsonl"
+TRANSCRIPT = Path(__file__).parents[4] / "shared" / "n8n" / "transcript.jsonl"
 pytestmark = pytest.mark.skipif(not TRANSCRIPT.exists(), reason="the recorded transcript is not beside the checkout")
 
 #: The original runner's concurrency in the recording: it offers five slots on registration.

@@ -22,7 +22,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.wire import IsolationConfig, Kind
 from tests.conftest import make_settings
-from tests.integration.test_runner_command import start
+from tests.integration.cli.test_runner_command import start
 from tests.unit.language import test_packages
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

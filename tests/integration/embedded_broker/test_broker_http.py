@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
-from tests.integration.broker_runner import fake_runner, http
+from tests.integration.embedded_broker.broker_runner import fake_runner, http
 
 
 async def upgrade(broker: Broker, path: str, token: str | None) -> tuple[int, Any]:

@@ -17,7 +17,7 @@ from reptarium.pool.config.table import VARIABLES
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = re.compile(r"<!-- example( each-item)? -->\n```python\n(.*?)```\n```json\n(.*?)```", re.DOTALL)
