@@ -11,6 +11,7 @@ each other entry by itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -64,7 +65,8 @@ def own_paths() -> frozenset[str]:
     """Real paths of the runner's own code and metadata, which workers must not read."""
     own = {str(_SANDBOX), str(_TOP / "pool"), str(Path(reptarium.__file__).resolve().parent)}
     for entry in {os.path.realpath(entry) for entry in sys.path if entry}:
-        own.update(str(found) for found in Path(entry).glob("*reptarium*"))
+        with contextlib.suppress(OSError):  # not a directory, or not for us to read: nothing to bar there
+            own.update(os.path.join(entry, name) for name in os.listdir(entry) if "reptarium" in name)
     return frozenset(own)
 
 
