@@ -1,11 +1,14 @@
 """The warm pool: one zygote, parked single-use workers, lease, kill, respawn.
 
-Theory of operation. :meth:`WorkerPool.run` executes the zygote and keeps ``size`` workers
-parked. A task leases one (:meth:`WorkerPool.lease`), speaks with it over its socket, and
-discards it (:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. A
-replacement is asked for when the task has ended (a fork beside it would cost it a third of its
-latency on two processors), or at its start where less than half of the pool is still warm. A
-worker that has been leased and not used may be parked again.
+Theory of operation. :meth:`WorkerPool.run` starts a zygote (``zygote.py``) and keeps ``size`` workers
+parked: what the zygote tells of births, deaths and failed forks becomes states of workers here. A task leases
+one (:meth:`WorkerPool.lease`), speaks with it over its socket, and discards it (:meth:`WorkerPool.discard`):
+SIGKILL on its pidfd, whatever it was doing. A replacement is asked for when the task has ended (a fork beside
+it would cost it a third of its latency on two processors), or at its start where less than half of the pool is
+still warm. A worker that has been leased and not used may be parked again.
+
+A worker's ``state`` goes from ``starting`` (forked, its first word is awaited) to ``parked``, ``leased`` and
+``discarded`` (killed, its zygote has still to reap it), and from anywhere to ``dead``.
 
 When the zygote dies its workers die with it (``PR_SET_PDEATHSIG``); the pool starts another,
 with backoff. Who waits for a lease keeps waiting.
@@ -17,22 +20,16 @@ import contextlib
 import errno
 import os
 import select
-import site
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import structlog
 import trio
 
-import reptarium
 from reptarium.pool.refusal import StartRefused
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
+from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteProcess
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind
@@ -41,8 +38,6 @@ log = structlog.get_logger("reptarium.pool.workers.pool")
 
 #: A forked worker that isn't parked after this many seconds is given up.
 READY_TIMEOUT = 20.0
-#: A zygote may take its time to import (pandas: about 1 s on a slow disk).
-START_TIMEOUT = 120.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 #: A first zygote that is killed while it starts (not one that ends by itself) is tried so many times in all.
 FIRST_STARTS = 3
@@ -77,16 +72,16 @@ class WorkerPool:
     def __init__(self, config: wire.ZygoteConfig, *, size: int, meter: Meter | None = None) -> None:
         self.config = config
         self.size = size
+        self.processors = len(os.sched_getaffinity(0))
         self.layers: tuple[LayerStatus, ...] = ()
         self.workers: dict[int, Worker] = {}
         self._meter = meter
         self._starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self._parked: deque[Worker] = deque()
         self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
-        self._processors = len(os.sched_getaffinity(0))
         self._requested = 0
         self._numbers = 0
-        self._control: socket.socket | None = None
+        self._zygote: ZygoteProcess | None = None
         self._closing = False
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -193,117 +188,76 @@ class WorkerPool:
             backoff = min(backoff * 2, BACKOFF_LAST)
 
     async def _one_zygote(self, ready: Callable[[], None]) -> None:
-        ours, process, stderr = _spawn_zygote()
+        zygote = ZygoteProcess()
         try:
             with select.epoll() as first_words:  # of workers that are starting
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_log_lines, stderr)
-                    with contextlib.suppress(BrokenPipeError):  # it may be dead already: greeting it tells
-                        ours.send(msgspec.json.encode(self.config))
-                    if await self._greet(ours, process, ready):
-                        self._control, self._nursery = ours, nursery
+                    nursery.start_soon(zygote.log_stderr)
+                    if await self._greet(zygote):
+                        ready()
+                        self._zygote, self._nursery = zygote, nursery
                         self._requested, self._pausing = 0, False
                         nursery.start_soon(self._await_ready, first_words)
                         nursery.start_soon(self._give_up_late_ones)
                         self._refill()
-                        await self._listen(ours, first_words)
+                        await self._listen(zygote, first_words)
                     self._nursery = None
                     nursery.cancel_scope.cancel()
         finally:
-            self._control = self._nursery = None
+            self._zygote = self._nursery = None
             with trio.CancelScope(shield=True):
-                await self._bury(ours, process)
-                await stderr.aclose()
+                await self._bury(zygote)
 
-    async def _bury(self, ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        """End a zygote and every worker of it; leave no process and no descriptor."""
+    async def _bury(self, zygote: ZygoteProcess) -> None:
+        """End a zygote and every worker of it."""
         for worker in list(self.workers.values()):
             worker.kill("shutdown" if self._closing else "zygote")
             worker.close_socket()
-        # a living zygote reaps its children and says so; then it may go
-        with trio.move_on_after(1.0):
-            while self.workers and process.poll() is None:
-                packet, fds = await _receive_packet(ours)
-                for fd in fds:
-                    os.close(fd)
-                if not packet:
-                    break
-                self._packet_while_closing(packet)
-        trio.lowlevel.notify_closing(ours)
-        ours.close()
-        await _exit_status(process)
+        await zygote.bury(self.workers, self._exited)
         for worker in list(self.workers.values()):
             self._forget(worker, None)
         self._starting.clear()
         self._parked.clear()
         self._requested = 0
 
-    def _packet_while_closing(self, packet: bytes) -> None:
-        with contextlib.suppress(msgspec.MsgspecError):
-            message = _control_decoder.decode(packet)
-            if isinstance(message, wire.Exited):
-                self._exited(message)
-
-    async def _greet(self, control: socket.socket, process: subprocess.Popen[bytes], ready: Callable[[], None]) -> bool:
-        """Wait for the zygote's Hello. False when it died before that and is to be tried again."""
+    async def _greet(self, zygote: ZygoteProcess) -> bool:
+        """Wait until the zygote is ready. False when it died before that and is to be tried again."""
         self._starts += 1
-        with trio.move_on_after(START_TIMEOUT):
-            packet, _ = await _receive_packet(control)
-            if not packet:
-                if self.layers:  # it can start: one did
-                    return False
-                if await _exit_status(process) < 0 and self._starts < FIRST_STARTS:
-                    return False  # killed: that says nothing about whether it can
-                raise PoolRefused("the zygote ended while it started; the log lines above tell why")
-            hello = _control_decoder.decode(packet)
-            if isinstance(hello, wire.Refusal):
-                raise PoolRefused(hello.message)
-            assert isinstance(hello, wire.Hello)
-            self.layers = hello.layers
-            if self._meter is not None:
-                self._meter.isolation(hello.layers)
-            for layer in hello.layers:
-                if layer.state in ("missing", "partial"):
-                    say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
-                    say(
-                        f"isolation layer {layer.name} is {layer.state}",
-                        detail=layer.detail,
-                        remedy=layer.remedy,
-                    )
-            for name, reason in hello.failed.items():
-                log.warning("a module could not be preloaded", module=name, reason=reason)
-            if not hello.sealed:
-                log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
-            log.info("zygote ready", python=hello.python, modules=hello.preloaded)
-            ready()
-            return True
-        raise PoolRefused(f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)")
+        try:
+            hello = await zygote.greet(self.config)
+        except trio.TooSlowError:
+            raise PoolRefused(
+                f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
+            ) from None
+        if hello is None:
+            if self.layers:  # it can start: one did
+                return False
+            if await zygote.exit_status() < 0 and self._starts < FIRST_STARTS:
+                return False  # killed: that says nothing about whether it can
+            raise PoolRefused("the zygote ended while it started; the log lines above tell why")
+        if isinstance(hello, wire.Refusal):
+            raise PoolRefused(hello.message)
+        self.layers = hello.layers
+        if self._meter is not None:
+            self._meter.isolation(hello.layers)
+        _log_hello(hello)
+        return True
 
-    async def _listen(self, control: socket.socket, first_words: select.epoll) -> None:
-        while True:
-            packet, fds = await _receive_packet(control)
-            if not packet:
-                return
-            message = _control_decoder.decode(packet)
-            if isinstance(message, wire.Forked):
-                self._requested = max(self._requested - 1, 0)
-                if len(fds) < 2:
-                    # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
-                    for fd in fds:
-                        os.close(fd)
-                    self._fork_failed(errno.EMFILE)
-                    continue
+    async def _listen(self, zygote: ZygoteProcess, first_words: select.epoll) -> None:
+        while (news := await zygote.receive()) is not None:
+            if isinstance(news, wire.Exited):
+                self._exited(news)
+                continue
+            self._requested = max(self._requested - 1, 0)
+            if isinstance(news, Newborn):
                 self._numbers += 1
-                worker = Worker(self._numbers, message.pid, *fds)
-                self.workers[message.pid] = self._starting[worker.fd] = worker
+                worker = Worker(self._numbers, news.pid, news.fd, news.pidfd)
+                self.workers[news.pid] = self._starting[worker.fd] = worker
                 if self._meter is not None:
                     self._meter.worker_forked()
                 first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
-            elif isinstance(message, wire.Exited):
-                self._exited(message)
-            elif isinstance(message, wire.ForkFailed):
-                self._requested = max(self._requested - 1, 0)
-                self._fork_failed(message.errno)
+            else:
+                self._fork_failed(news.errno)
 
     def _fork_failed(self, number: int) -> None:
         if self._meter is not None:
@@ -413,7 +367,7 @@ class WorkerPool:
         worker.gone(status)
 
     def _refill(self) -> None:
-        if self._control is None or self._closing or self._pausing:
+        if self._zygote is None or self._closing or self._pausing:
             return
         starting = len(self._starting)
         wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
@@ -422,98 +376,23 @@ class WorkerPool:
         busy = len(self.workers) - starting - len(self._parked)
         # A dummy task is for processors with nothing to do: more tasks run than there are processors, or none is
         # warm though tasks are running, and the next lease will wait for this one
-        order = wire.Fork(wanted, urgent=busy > self._processors or (busy > 0 and not self._parked))
-        try:
-            self._control.send(msgspec.json.encode(order))
-        except OSError:
-            return  # full or gone: the next change asks again, or the zygote is replaced
-        self._requested += wanted
+        urgent = busy > self.processors or (busy > 0 and not self._parked)
+        if self._zygote.order(wanted, urgent=urgent):  # otherwise the next change asks again, or the zygote is replaced
+            self._requested += wanted
 
     def close(self) -> None:
         """No more refills: what follows is shutdown."""
         self._closing = True
 
 
-_control_decoder: msgspec.json.Decoder[wire.ZygoteMessage] = msgspec.json.Decoder(wire.ZygoteMessage)
-
-
-def _spawn_zygote() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdStream]:
-    """A new zygote: our end of its control socket, the process, what it says on standard error. Raises OSError."""
-    with contextlib.ExitStack() as undo:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        undo.callback(ours.close)
-        ours.setblocking(False)
-        with theirs:
-            read, write = os.pipe()
-            undo.callback(os.close, read)
-            try:
-                # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox", str(theirs.fileno())],
-                    env=zygote_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=write,
-                    pass_fds=[theirs.fileno()],
-                    cwd="/",
-                )
-            finally:
-                os.close(write)
-        undo.pop_all()
-        return ours, process, trio.lowlevel.FdStream(read)
-
-
-async def _exit_status(process: subprocess.Popen[bytes]) -> int:
-    """How a zygote has ended that ends now (negative: by that signal); one that doesn't is killed after a second."""
-    with trio.move_on_after(1.0):
-        while process.poll() is None:
-            await trio.sleep(0.005)
-    if process.poll() is None:
-        process.kill()
-    return process.wait()
-
-
-async def _receive_packet(control: socket.socket) -> tuple[bytes, list[int]]:
-    """One control packet and its descriptors; empty at the end."""
-    while True:
-        try:
-            packet, fds, _, _ = socket.recv_fds(control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            await trio.lowlevel.wait_readable(control)
-            continue
-        except ConnectionResetError:
-            return b"", []
-        return packet, fds
-
-
-async def _log_lines(stream: trio.lowlevel.FdStream) -> None:
-    """What a zygote says on standard error (a Python traceback, usually)."""
-    rest = b""
-    with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-        async for data in stream:
-            *lines, rest = (rest + data)[-64 * 1024 :].split(b"\n")
-            for line in lines:
-                log.warning("zygote: " + line.decode("utf-8", "replace"))
-
-
-def zygote_environment() -> dict[str, str]:
-    """The few variables that an interpreter needs at its start; the zygote unsets them again.
-
-    One thread per numeric library: a forked child has none of its parent's threads, and a
-    worker's share of the machine is one core anyway. Symbols are bound at the start: otherwise each child
-    binds, in pages of its own, what its parent has never called.
-    """
-    env = {
-        "LD_BIND_NOW": "1",
-        "LANG": "C.UTF-8",
-        "PYTHONUTF8": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "NUMEXPR_NUM_THREADS": "1",
-    }
-    # found through PYTHONPATH: the zygote finds the package where we found it
-    top = Path(reptarium.__file__).resolve().parent
-    if (top / "sandbox").is_dir() and str(top.parent) not in site.getsitepackages():
-        env["PYTHONPATH"] = str(top.parent)
-    return env
+def _log_hello(hello: wire.Hello) -> None:
+    """What a new zygote has and hasn't got."""
+    for layer in hello.layers:
+        if layer.state in ("missing", "partial"):
+            say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
+            say(f"isolation layer {layer.name} is {layer.state}", detail=layer.detail, remedy=layer.remedy)
+    for name, reason in hello.failed.items():
+        log.warning("a module could not be preloaded", module=name, reason=reason)
+    if not hello.sealed:
+        log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
+    log.info("zygote ready", python=hello.python, modules=hello.preloaded)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
-from typing import Any
 
-import msgspec
 import pytest
 import trio
 
 from reptarium.pool.runner import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
-from reptarium.sandbox import wire
+from reptarium.pool.workers.zygote import ZygoteProcess
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -57,22 +55,6 @@ async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool
     assert pool.parked == 3
 
 
-class Orders:
-    """The control socket to the zygote; writes down what is asked of it."""
-
-    def __init__(self, control: Any) -> None:
-        self._control = control
-        self.urgent: list[bool] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._control, name)
-
-    def send(self, data: bytes) -> int:
-        self.urgent.append(msgspec.json.decode(data, type=wire.Fork).urgent)
-        sent: int = self._control.send(data)
-        return sent
-
-
 @pytest.mark.parametrize(("processors", "leased", "urgent"), [(2, 1, False), (2, 2, False), (1, 2, True), (8, 3, True)])
 async def test_no_dummy_task_where_processors_are_wanted(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, processors: int, leased: int, urgent: bool
@@ -80,15 +62,19 @@ async def test_no_dummy_task_where_processors_are_wanted(
     """A replacement runs its dummy task when there is time for it: not with more tasks than processors, nor when the
     next task will find no warm worker.
     """
-    orders = Orders(pool._control)
-    monkeypatch.setattr(pool, "_processors", processors)
-    monkeypatch.setattr(pool, "_control", orders)
+    orders: list[bool] = []
+    order = ZygoteProcess.order
+
+    def written_down(zygote: ZygoteProcess, workers: int, *, urgent: bool) -> bool:
+        orders.append(urgent)
+        return order(zygote, workers, urgent=urgent)
+
+    monkeypatch.setattr(ZygoteProcess, "order", written_down)
+    pool.processors = processors
     workers = [await pool.lease() for _ in range(leased)]
-    orders.urgent.clear()
+    orders.clear()
+    pool.size += 1  # there may be no room for more: as many as there was room for were asked for at the leases
     pool.discard(workers[0])
-    if not orders.urgent:  # as many as there is room for were asked for when they were leased
-        monkeypatch.setattr(pool, "size", pool.size + 1)
-        pool._refill()
-    assert orders.urgent == [urgent]
+    assert orders == [urgent]
     for worker in workers[1:]:
         pool.discard(worker)

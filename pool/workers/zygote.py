@@ -1,0 +1,208 @@
+"""One zygote's process: started, greeted, given orders, listened to and buried.
+
+Theory of operation. :class:`ZygoteProcess` executes ``python -m reptarium.sandbox`` and owns what there is of it
+here: the process, our end of its control socket, the pipe of its standard error. Nothing of it is in the
+supervisor but these. It lives through four steps, in this order, each taken by its owner:
+
+1. Made: it is forked and executed, with an environment of a few variables.
+2. :meth:`~ZygoteProcess.greet`: it is told what it needs to know, imports, restricts itself, and says
+   that it is ready (``Hello``), that it can't be (``Refusal``), or nothing, because it has died.
+3. :meth:`~ZygoteProcess.order` asks for workers, :meth:`~ZygoteProcess.receive` tells what has become of that and who
+   has exited. Packets and descriptors are turned into values here; what they mean for the pool is the
+   pool's business (``pool.py``), and so is everything about a worker once it is born.
+4. :meth:`~ZygoteProcess.bury`: its workers, which the pool has killed, are reaped and reported by it as long as it
+   lives; then its socket is closed, which ends it, and it is reaped itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import site
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sized
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+import reptarium
+from reptarium.sandbox import wire
+
+log = structlog.get_logger("reptarium.pool.workers.zygote")
+
+#: A zygote may take its time to import (pandas: about 1 s on a slow disk).
+START_TIMEOUT = 120.0
+#: Seconds for a dying zygote to reap its workers, and again to end by itself.
+_END_TIMEOUT = 1.0
+#: Bytes of an unfinished line on standard error that are kept.
+_MAX_LINE = 64 * 1024
+
+
+class Newborn(msgspec.Struct, frozen=True):
+    """A worker was forked. Its socket and its pidfd are the receiver's to close."""
+
+    pid: int
+    fd: int
+    pidfd: int
+
+
+#: What a zygote tells while it serves.
+News = Newborn | wire.Exited | wire.ForkFailed
+
+_decoder: msgspec.json.Decoder[wire.ZygoteMessage] = msgspec.json.Decoder(wire.ZygoteMessage)
+
+
+class ZygoteProcess:
+    """A zygote, from its start to its end.
+
+    Making one starts it, which raises OSError (out of processes, descriptors, memory).
+    """
+
+    def __init__(self) -> None:
+        self._control, self._process, self._stderr = _spawn()
+
+    async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
+        """Tell it ``config`` and wait for its first word; None when it ended before that.
+
+        Raises trio.TooSlowError after :data:`START_TIMEOUT` seconds.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it may be dead already: the end of the socket tells
+            self._control.send(msgspec.json.encode(config))
+        with trio.fail_after(START_TIMEOUT):
+            packet, _ = await self._receive_packet()
+        if not packet:
+            return None
+        word = _decoder.decode(packet)
+        assert isinstance(word, wire.Hello | wire.Refusal)
+        return word
+
+    def order(self, workers: int, *, urgent: bool) -> bool:
+        """Ask for so many workers (``urgent``: see ``wire.Fork``). False when its socket is full, or it is gone."""
+        try:
+            self._control.send(msgspec.json.encode(wire.Fork(workers, urgent=urgent)))
+        except OSError:
+            return False
+        return True
+
+    async def receive(self) -> News | None:
+        """What it tells next; None when it has ended."""
+        while True:
+            packet, fds = await self._receive_packet()
+            if not packet:
+                return None
+            message = _decoder.decode(packet)
+            if isinstance(message, wire.Forked):
+                if len(fds) == 2:
+                    return Newborn(message.pid, *fds)
+                # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
+                for fd in fds:
+                    os.close(fd)
+                return wire.ForkFailed(errno.EMFILE)
+            if isinstance(message, wire.Exited | wire.ForkFailed):
+                return message
+
+    async def exit_status(self) -> int:
+        """How it has ended, when it ends now (negative: by that signal); if it doesn't, it is killed after a second."""
+        with trio.move_on_after(_END_TIMEOUT):
+            while self._process.poll() is None:
+                await trio.sleep(0.005)
+        if self._process.poll() is None:
+            self._process.kill()
+        return self._process.wait()
+
+    async def bury(self, left: Sized, exited: Callable[[wire.Exited], None]) -> None:
+        """End it; leave no process and no descriptor.
+
+        ``left`` are its workers that were killed and not reaped yet. A living zygote reaps them and says so, and
+        ``exited``, which gets that, takes them out of ``left``. What it forks meanwhile meets the end of its socket.
+        """
+        with trio.move_on_after(_END_TIMEOUT):
+            while left and self._process.poll() is None:
+                packet, fds = await self._receive_packet()
+                for fd in fds:
+                    os.close(fd)
+                if not packet:
+                    break
+                with contextlib.suppress(msgspec.MsgspecError):
+                    message = _decoder.decode(packet)
+                    if isinstance(message, wire.Exited):
+                        exited(message)
+        trio.lowlevel.notify_closing(self._control)
+        self._control.close()
+        await self.exit_status()
+        await self._stderr.aclose()
+
+    async def log_stderr(self) -> None:
+        """Log what it says on standard error (a Python traceback, usually), to the end."""
+        rest = b""
+        with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            async for data in self._stderr:
+                *lines, rest = (rest + data)[-_MAX_LINE:].split(b"\n")
+                for line in lines:
+                    log.warning("zygote: " + line.decode("utf-8", "replace"))
+
+    async def _receive_packet(self) -> tuple[bytes, list[int]]:
+        """One control packet and its descriptors; empty at the end."""
+        while True:
+            try:
+                packet, fds, _, _ = socket.recv_fds(self._control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._control)
+                continue
+            except ConnectionResetError:
+                return b"", []
+            return packet, fds
+
+
+def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+    """A new zygote: our end of its control socket, the process, what it says on standard error. Raises OSError."""
+    with contextlib.ExitStack() as undo:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(ours.close)
+        ours.setblocking(False)
+        with theirs:
+            read, write = os.pipe()
+            undo.callback(os.close, read)
+            try:
+                # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox", str(theirs.fileno())],
+                    env=zygote_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=write,
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                )
+            finally:
+                os.close(write)
+        undo.pop_all()
+        return ours, process, trio.lowlevel.FdStream(read)
+
+
+def zygote_environment() -> dict[str, str]:
+    """The few variables that an interpreter needs at its start; the zygote unsets them again.
+
+    One thread per numeric library: a forked child has none of its parent's threads, and a
+    worker's share of the machine is one core anyway. Symbols are bound at the start: otherwise each child
+    binds, in pages of its own, what its parent has never called.
+    """
+    env = {
+        "LD_BIND_NOW": "1",
+        "LANG": "C.UTF-8",
+        "PYTHONUTF8": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "NUMEXPR_NUM_THREADS": "1",
+    }
+    # found through PYTHONPATH: the zygote finds the package where we found it
+    top = Path(reptarium.__file__).resolve().parent
+    if (top / "sandbox").is_dir() and str(top.parent) not in site.getsitepackages():
+        env["PYTHONPATH"] = str(top.parent)
+    return env
