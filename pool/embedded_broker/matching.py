@@ -1,8 +1,8 @@
-"""Which request goes to which offer: the broker's side of the protocol, without I/O.
+"""Which request goes to which offer, and how each task ends: without I/O.
 
-Theory of operation. A *peer* is one connection of a runner. It says who it is, then makes *offers*,
-one per free slot. A *task* begins as a request that waits; when a request and an offer of the same
-type are both there, the oldest of each are matched and the offer is gone, whatever becomes of it::
+Theory of operation. A *peer* is one connection of a runner. It makes *offers*, one per free slot. A *task*
+begins as a request that waits; when a request and an offer of the same type are both there, the oldest of
+each are matched and the offer is gone, whatever becomes of it::
 
       submit          offer accepted           taskaccepted
     ─────────► waiting ───────────► offered ─────────────────► running ──► ended
@@ -13,8 +13,8 @@ type are both there, the oldest of each are matched and the offer is gone, whate
 
 Matching happens when a request or an offer arrives or a request is put back, never on a timer. A
 deferred request alone waits for the next arrival: the launcher that deferred it is still starting
-the runner it is meant for. Each attempt has its own task id, as with n8n, so that a late answer to an
-attempt that was given up can't be mistaken for one to the next.
+the runner it is meant for. What peers say is taken apart in ``conversation.py``, which calls here
+for what it means: ``offer``, ``start``, ``refuse``, ``answer``.
 
 Every method takes ``now`` (seconds, any monotonic clock) and returns the actions that it causes, in
 order. ``next_deadline`` says when ``tick`` is due.
@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import heapq
 import math
-import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
+from reptarium.pool.embedded_broker.attempts import Attempts, new_task_id
 from reptarium.pool.embedded_broker.outcome import Counters, Outcome, Status
 from reptarium.pool.embedded_broker.queues import Deadlines, OfferBook
 from reptarium.pool.embedded_broker.records import (
@@ -41,55 +40,31 @@ from reptarium.pool.embedded_broker.records import (
     SHUTTING_DOWN,
     TIMED_OUT,
     Action,
-    Call,
     Close,
     Finish,
-    Log,
     Offer,
     Peer,
-    Registered,
     Send,
-    Serve,
     Task,
+    note,
 )
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerInfoRequest,
-    BrokerRunnerRegistered,
     BrokerTaskCancel,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
-    Malformed,
-    RunnerInfo,
-    RunnerMessage,
-    RunnerNodeTypesRequest,
-    RunnerRpcCall,
-    RunnerTaskAccepted,
-    RunnerTaskDataRequest,
-    RunnerTaskDeferred,
-    RunnerTaskDone,
-    RunnerTaskError,
     RunnerTaskOffer,
-    RunnerTaskRejected,
     TaskDoneData,
     TaskErrorData,
     TaskSettings,
-    Unknown,
 )
-
-#: How many ended task ids are remembered, to tell a second answer from an invented one.
-_REMEMBERED = 8192
 
 #: Open offers of one runner: more are ignored (n8n's runners have as many as slots).
 MAX_OFFERS = 10_000
 
 #: A queue of requests may hold this many times more entries than there are unfinished tasks.
 _SLACK = 4
-
-
-def new_task_id() -> str:
-    """Eight characters of ``A-Za-z0-9_-``: what n8n's task ids look like."""
-    return secrets.token_urlsafe(6)
 
 
 class Matchmaker:
@@ -111,18 +86,16 @@ class Matchmaker:
         self.counters = Counters()
         self.draining = False
         self.peers: dict[int, Peer] = {}
+        self.attempts = Attempts(new_id)
         self._accept_timeout = accept_timeout
         self._request_timeout = request_timeout
         self._task_timeout = task_timeout
-        self._new_id = new_id
         self._stamp = stamp
         self._numbers = 0
         self._tasks: dict[int, Task] = {}
-        self._attempts: dict[str, Task] = {}
         self._waiting: dict[str, list[int]] = {}
         self._offers = OfferBook()
         self._deadlines = Deadlines(self._tasks)
-        self._ended: dict[str, Status] = {}
 
     # --- what the outside asks -------------------------------------------------------------
 
@@ -159,7 +132,7 @@ class Matchmaker:
         self._numbers += 1
         task = Task(
             self._numbers,
-            self._fresh_id(),
+            self.attempts.fresh_id(),
             settings,
             task_type,
             self._task_timeout if timeout is None else timeout,
@@ -215,31 +188,9 @@ class Matchmaker:
             self._cut_off(peer, code, reason, fault, now, actions)
         return actions
 
-    def receive(self, key: int, message: RunnerMessage | Unknown | Malformed, now: float) -> list[Action]:
-        """One message from a peer. Messages of a forgotten peer are dropped silently."""
-        actions: list[Action] = []
-        peer = self.peers.get(key)
-        if peer is None:
-            return actions
-        if not peer.registered:
-            self._introduce(peer, message, actions)
-        elif isinstance(message, RunnerTaskOffer):
-            self._offer(peer, message, now, actions)
-        elif isinstance(message, RunnerTaskAccepted):
-            self._accepted(peer, message, now, actions)
-        elif isinstance(message, RunnerTaskDone | RunnerTaskError):
-            self._answered(peer, message, actions)
-        elif isinstance(message, RunnerRpcCall | RunnerTaskDataRequest | RunnerNodeTypesRequest):
-            self._called(peer, message, actions)
-        elif isinstance(message, RunnerTaskRejected | RunnerTaskDeferred):
-            self._refused(peer, message, now, actions)
-        else:
-            self._odd(peer, message, actions)
-        return actions
-
     def sending(self, message: BrokerTaskSettings) -> None:
         """The connection's writer begins to send a task's settings: for the timings."""
-        task = self._attempts.get(message.task_id)
+        task = self.attempts.held(message.task_id)
         if task is not None:
             task.timings.settings_sent = self._stamp()
 
@@ -284,122 +235,49 @@ class Matchmaker:
             self._cut_off(peer, CLOSE_GOING_AWAY, "Broker is shutting down", SHUTTING_DOWN, now, actions)
         return actions
 
-    # --- messages --------------------------------------------------------------------------
+    # --- what a peer's messages mean -------------------------------------------------------
 
-    def _introduce(self, peer: Peer, message: RunnerMessage | Unknown | Malformed, actions: list[Action]) -> None:
-        if not isinstance(message, RunnerInfo):
-            self.counters.unexpected += 1
-            actions.append(_log("warning", "broker.message_before_info", peer, kind=type(message).__name__))
-            return
-        peer.name = message.name
-        peer.types = message.types
-        peer.registered = True
-        actions.append(Send(peer.key, BrokerRunnerRegistered()))
-        actions.append(Registered(peer.key))
-        actions.append(_log("info", "broker.runner_registered", peer, name=peer.name, types=list(peer.types)))
-
-    def _offer(self, peer: Peer, message: RunnerTaskOffer, now: float, actions: list[Action]) -> None:
+    def offer(self, peer: Peer, offer: RunnerTaskOffer, now: float) -> list[Action]:
+        """A peer has a free slot."""
+        actions: list[Action] = []
         self.counters.offers += 1
         if self.draining:
-            return
-        if len(peer.offers) >= MAX_OFFERS and message.offer_id not in peer.offers:
+            return actions
+        if len(peer.offers) >= MAX_OFFERS and offer.offer_id not in peer.offers:
             self.counters.unexpected += 1
-            return
-        expires = math.inf if message.valid_for < 0 else now + message.valid_for / 1000
-        self._offers.add(peer, message.offer_id, message.task_type, expires)
+            return actions
+        expires = math.inf if offer.valid_for < 0 else now + offer.valid_for / 1000
+        self._offers.add(peer, offer.offer_id, offer.task_type, expires)
         self._match(now, actions)
+        return actions
 
-    def _accepted(self, peer: Peer, message: RunnerTaskAccepted, now: float, actions: list[Action]) -> None:
-        task = self._own(peer, message, actions)
-        if task is None:
-            return
-        if task.state != "offered":
-            self.counters.unexpected += 1
-            return
+    def start(self, peer: Peer, task: Task, now: float) -> list[Action]:
+        """A peer has acknowledged a task that it was offered: it gets the settings."""
         self.counters.accepts += 1
         peer.unacknowledged = 0
         task.state = "running"
         task.timings.accepted = self._stamp()
         self._deadlines.set(task, now + task.timeout)
-        actions.append(Send(peer.key, BrokerTaskSettings(task.task_id, task.settings)))
+        return [Send(peer.key, BrokerTaskSettings(task.task_id, task.settings))]
 
-    def _refused(
-        self,
-        peer: Peer,
-        message: RunnerTaskRejected | RunnerTaskDeferred,
-        now: float,
-        actions: list[Action],
-    ) -> None:
-        task = self._own(peer, message, actions)
-        if task is None:
-            return
-        if task.state != "offered":
-            self.counters.unexpected += 1
-            actions.append(_log("warning", "broker.refused_after_accepting", peer, task_id=task.task_id))
-            return
+    def refuse(self, peer: Peer, task: Task, fault: str, now: float, *, deferred: bool) -> list[Action]:
+        """A peer doesn't take a task that it was offered."""
+        actions: list[Action] = []
         peer.unacknowledged = 0
-        if isinstance(message, RunnerTaskDeferred):
+        if deferred:
             self.counters.deferrals += 1
-            self._put_back(task, "deferred by the runner", now, actions)
-            return
-        self.counters.rejects += 1
-        self._put_back(task, f"rejected by the runner: {message.reason}", now, actions, refused=True)
-        self._match(now, actions)
-
-    def _answered(self, peer: Peer, message: RunnerTaskDone | RunnerTaskError, actions: list[Action]) -> None:
-        task = self._own(peer, message, actions)
-        if task is None:
-            return
-        if task.state != "running":
-            self.counters.unexpected += 1
-            actions.append(_log("warning", "broker.answer_before_accepting", peer, task_id=task.task_id))
-        elif isinstance(message, RunnerTaskDone):
-            self._end(task, "done", message.data, actions)
+            self._put_back(task, fault, now, actions)
         else:
-            self._end(task, "error", message.error, actions)
+            self.counters.rejects += 1
+            self._put_back(task, fault, now, actions, refused=True)
+            self._match(now, actions)
+        return actions
 
-    def _called(self, peer: Peer, message: Call, actions: list[Action]) -> None:
-        task = self._own(peer, message, actions)
-        if task is None:
-            return
-        if task.state != "running":
-            self.counters.unexpected += 1
-            return
-        self.counters.rpc_calls += 1
-        actions.append(Serve(peer.key, task, message))
-
-    def _odd(self, peer: Peer, message: RunnerInfo | Unknown | Malformed, actions: list[Action]) -> None:
-        if isinstance(message, Malformed):
-            self.counters.malformed += 1
-            fields = {"kind": message.type, "task_id": message.task_id, "fault": message.fault}
-            actions.append(_log("warning", "broker.malformed_message", peer, **fields))
-        elif isinstance(message, Unknown):
-            self.counters.unknown += 1
-            actions.append(_log("info", "broker.unknown_message", peer, kind=message.type))
-        else:
-            self.counters.unexpected += 1
-            actions.append(_log("info", "broker.second_info", peer))
-
-    def _own(self, peer: Peer, message: Any, actions: list[Action]) -> Task | None:
-        """The task that the message is about, if it is this peer's to talk about."""
-        task_id: str = message.task_id
-        task = peer.tasks.get(task_id)
-        if task is not None:
-            return task
-        ended = self._ended.get(task_id)
-        kind = message.__struct_config__.tag
-        if task_id in self._attempts:
-            self.counters.foreign += 1
-            actions.append(_log("warning", "broker.foreign_task", peer, kind=kind, task_id=task_id))
-        elif ended in ("done", "error") and isinstance(message, RunnerTaskDone | RunnerTaskError):
-            self.counters.duplicates += 1
-            actions.append(_log("warning", "broker.second_answer", peer, kind=kind, task_id=task_id))
-        elif ended is not None:
-            self.counters.late += 1
-        else:
-            self.counters.unexpected += 1
-            actions.append(_log("warning", "broker.unknown_task", peer, kind=kind, task_id=task_id))
-        return None
+    def answer(self, task: Task, answer: TaskDoneData | TaskErrorData) -> list[Action]:
+        """A running task has come to its end."""
+        actions: list[Action] = []
+        self._end(task, "done" if isinstance(answer, TaskDoneData) else "error", answer, actions)
+        return actions
 
     # --- offers and requests ---------------------------------------------------------------
 
@@ -414,14 +292,9 @@ class Matchmaker:
 
     def _pair(self, task: Task, offer: Offer, now: float, actions: list[Action]) -> None:
         peer = offer.peer
-        if task.attempts or task.task_id in self._attempts:
-            task.task_id = self._fresh_id()
         self.counters.matches += 1
-        task.attempts += 1
         task.state = "offered"
-        task.peer = peer
-        task.runner_id = peer.runner_id
-        self._attempts[task.task_id] = peer.tasks[task.task_id] = task
+        self.attempts.begin(task, peer)
         self._deadlines.set(task, now + self._accept_timeout)
         actions.append(Send(peer.key, BrokerTaskOfferAccept(task.task_id, offer.offer_id)))
 
@@ -436,8 +309,7 @@ class Matchmaker:
 
     def _put_back(self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False) -> None:
         """The attempt has come to nothing: the request takes its old place in the queue again."""
-        self._release(task)
-        self._remember(task.task_id, "rejected")
+        self.attempts.end(task, "rejected")
         task.fault = fault
         task.refused = refused
         if task.request_deadline <= now:
@@ -451,7 +323,7 @@ class Matchmaker:
         self.counters.ack_timeouts += 1
         peer.unacknowledged += 1
         actions.append(Send(peer.key, BrokerTaskCancel(task.task_id, NOT_ACKNOWLEDGED)))
-        actions.append(_log("warning", "broker.not_acknowledged", peer, task_id=task.task_id))
+        actions.append(note("warning", "broker.not_acknowledged", peer, task_id=task.task_id))
         self._put_back(task, "not acknowledged by the runner in time", now, actions)
         if peer.unacknowledged >= MAX_UNACKNOWLEDGED:
             fault = f"The runner left {peer.unacknowledged} tasks in a row unacknowledged"
@@ -467,7 +339,7 @@ class Matchmaker:
         del self.peers[peer.key]
         self.counters.disconnects += 1
         self._offers.drop(peer)
-        actions.append(_log("info", "broker.runner_gone", peer, tasks=len(peer.tasks), why=fault))
+        actions.append(note("info", "broker.runner_gone", peer, tasks=len(peer.tasks), why=fault))
         put_back = False
         for task in list(peer.tasks.values()):
             if task.state == "running":
@@ -490,59 +362,21 @@ class Matchmaker:
         if task.peer is not None:
             actions.append(Send(task.peer.key, BrokerTaskCancel(task.task_id, reason)))
 
-    def _release(self, task: Task) -> None:
-        if task.peer is not None:
-            del task.peer.tasks[task.task_id]
-            del self._attempts[task.task_id]
-            task.peer = None
-
     def _end(self, task: Task, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[Action]) -> None:
-        self._release(task)
+        self.attempts.end(task, status)
         del self._tasks[task.number]
         task.state = "ended"
         task.timings.finished = self._stamp()
-        self._remember(task.task_id, status)
-        counter = _COUNTER[status]
-        setattr(self.counters, counter, getattr(self.counters, counter) + 1)
+        self.counters.count(status)
+        if isinstance(what, str):
+            what = TaskErrorData(message=what)
         outcome = Outcome(
             task_id=task.task_id,
             status=status,
             timings=task.timings,
             data=what if isinstance(what, TaskDoneData) else None,
-            error=TaskErrorData(message=what) if isinstance(what, str) else _error(what),
+            error=what if isinstance(what, TaskErrorData) else None,
             runner_id=task.runner_id,
             attempts=task.attempts,
         )
         actions.append(Finish(task, outcome))
-
-    # --- small things ----------------------------------------------------------------------
-
-    def _fresh_id(self) -> str:
-        while True:
-            task_id = self._new_id()
-            if task_id not in self._attempts and task_id not in self._ended:
-                return task_id
-
-    def _remember(self, task_id: str, status: Status) -> None:
-        self._ended[task_id] = status
-        if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
-
-
-_COUNTER: dict[Status, str] = {
-    "done": "done",
-    "error": "errors",
-    "cancelled": "cancelled",
-    "timeout": "timeouts",
-    "rejected": "rejected",
-    "no-runner": "no_runner",
-    "disconnected": "disconnected",
-}
-
-
-def _error(what: TaskDoneData | TaskErrorData) -> TaskErrorData | None:
-    return what if isinstance(what, TaskErrorData) else None
-
-
-def _log(level: str, event: str, peer: Peer, **fields: Any) -> Log:
-    return Log(level, event, {"runner_id": peer.runner_id, **fields})

@@ -50,6 +50,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.data.result)
 
 
+def failure_text(outcome: Outcome) -> str:
+    """A failed outcome for a person to read."""
+    error = outcome.error
+    if error is None:
+        return f"Task {outcome.status}."
+    lines = [f"Error: {error.message}"]
+    for extra in (error.description, error.stack, error.stderr):
+        if extra is not msgspec.UNSET and extra:
+            lines.append(str(extra))
+    if error.item_index is not msgspec.UNSET:
+        lines.insert(1, f"Item {error.item_index}")
+    return "\n".join(lines)
+
+
 class Counters(msgspec.Struct):
     """What has happened since the broker started. Every number only grows."""
 
@@ -83,16 +97,18 @@ class Counters(msgspec.Struct):
     unknown: int = 0
     malformed: int = 0
 
+    def count(self, status: Status) -> None:
+        """A task has ended so."""
+        name = _COUNTER[status]
+        setattr(self, name, getattr(self, name) + 1)
 
-def failure_text(outcome: Outcome) -> str:
-    """A failed outcome for a person to read."""
-    error = outcome.error
-    if error is None:
-        return f"Task {outcome.status}."
-    lines = [f"Error: {error.message}"]
-    for extra in (error.description, error.stack, error.stderr):
-        if extra is not msgspec.UNSET and extra:
-            lines.append(str(extra))
-    if error.item_index is not msgspec.UNSET:
-        lines.insert(1, f"Item {error.item_index}")
-    return "\n".join(lines)
+
+_COUNTER: dict[Status, str] = {
+    "done": "done",
+    "error": "errors",
+    "cancelled": "cancelled",
+    "timeout": "timeouts",
+    "rejected": "rejected",
+    "no-runner": "no_runner",
+    "disconnected": "disconnected",
+}

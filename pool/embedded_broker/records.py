@@ -146,3 +146,8 @@ class Offer:
         self.peer = peer
         self.task_type = task_type
         self.expires = expires
+
+
+def note(level: str, event: str, peer: Peer, **fields: Any) -> Log:
+    """A line about a peer."""
+    return Log(level, event, {"runner_id": peer.runner_id, **fields})

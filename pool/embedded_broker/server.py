@@ -19,6 +19,7 @@ from trio_websocket import WebSocketRequest
 from reptarium.pool.embedded_broker import calls
 from reptarium.pool.embedded_broker.config import BrokerConfig
 from reptarium.pool.embedded_broker.connection import Connection
+from reptarium.pool.embedded_broker.conversation import Conversation
 from reptarium.pool.embedded_broker.door import Door
 from reptarium.pool.embedded_broker.faults import Faults
 from reptarium.pool.embedded_broker.handle import (
@@ -112,6 +113,7 @@ class Broker:
             request_timeout=config.request_timeout,
             task_timeout=config.task_timeout,
         )
+        self._conversation = Conversation(self._core)
         self._door = Door(config, draining=lambda: self._core.draining, serve_runner=self._serve_runner)
         self._keys = count(1)
         self._connections: dict[int, Connection] = {}
@@ -408,7 +410,7 @@ class Broker:
             message = task_error(frame) or message
         messages = [message] if self.incoming_filter is None else self.incoming_filter(connection.runner_id, message)
         for one in messages:
-            self._do(self._core.receive(connection.key, one, trio.current_time()))
+            self._do(self._conversation.receive(connection.key, one, trio.current_time()))
 
     def _unresponsive(self, connection: Connection) -> None:
         self._do(

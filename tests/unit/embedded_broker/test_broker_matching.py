@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from reptarium.pool.embedded_broker.matching import Matchmaker, new_task_id
+from reptarium.pool.embedded_broker.attempts import new_task_id
+from reptarium.pool.embedded_broker.conversation import Conversation
+from reptarium.pool.embedded_broker.matching import Matchmaker
 from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.embedded_broker.records import (
     CANCELLED,
@@ -58,6 +60,7 @@ class Table:
         numbers = count(1)
         ticks = count(100)
         self.core = Matchmaker(new_id=lambda: f"task-{next(numbers)}", stamp=lambda: float(next(ticks)))
+        self.conversation = Conversation(self.core)
         self.outcomes: dict[int, Outcome] = {}
 
     def note(self, actions: Sequence[Action]) -> list[Action]:
@@ -73,7 +76,7 @@ class Table:
         return actions
 
     def tell(self, key: int, message: Any, now: float = 0.0) -> list[Action]:
-        return self.note(self.core.receive(key, message, now))
+        return self.note(self.conversation.receive(key, message, now))
 
     def offer(self, key: int, offer_id: str, now: float = 0.0, valid_for: int = -1) -> list[Action]:
         return self.tell(key, RunnerTaskOffer(offer_id, valid_for), now)

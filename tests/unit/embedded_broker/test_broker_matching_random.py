@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from reptarium.pool.embedded_broker.conversation import Conversation
 from reptarium.pool.embedded_broker.matching import Matchmaker
 from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.embedded_broker.records import Action, Close, Finish, Send, Task
@@ -39,6 +40,7 @@ class Runners(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.core = Matchmaker()
+        self.conversation = Conversation(self.core)
         self.now = 0.0
         self.offers = 0
         self.connected: set[int] = set()
@@ -77,7 +79,7 @@ class Runners(RuleBasedStateMachine):
             assert message.task_id in self.ids, "only what a runner was asked for is cancelled"
 
     def tell(self, peer: int, message: RunnerMessage) -> None:
-        self.note(self.core.receive(peer, message, self.now))
+        self.note(self.conversation.receive(peer, message, self.now))
 
     @rule(runner=PEERS)
     def connect(self, runner: int) -> None:
