@@ -5,17 +5,10 @@ protocol. README.md tells where it differs from n8n's own.
 """
 
 from reptarium.pool.embedded_broker.config import BrokerConfig
-from reptarium.pool.embedded_broker.faults import Faults
+from reptarium.pool.embedded_broker.faults import Delayed, Faults, IncomingFilter, OutgoingFilter
 from reptarium.pool.embedded_broker.handle import RpcError, TaskHandle
-from reptarium.pool.embedded_broker.outcome import Counters, Outcome, Status, Timings
-from reptarium.pool.embedded_broker.server import (
-    Broker,
-    Delayed,
-    IncomingFilter,
-    OutgoingFilter,
-    RunnerView,
-    open_broker,
-)
+from reptarium.pool.embedded_broker.outcome import Counters, Outcome, RunnerView, Status, Timings
+from reptarium.pool.embedded_broker.server import Broker, open_broker
 
 __all__ = [
     "Broker",

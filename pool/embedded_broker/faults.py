@@ -1,25 +1,50 @@
 """What networks and machines do wrong, done on purpose: for tests and ``reptarium bench --chaos``.
 
 A connection that breaks off is ``Broker.disconnect`` with ``abrupt``; messages that are lost,
-repeated or late are made by the broker's filters. Here is the rest. Runners are named by their id; where a
-method returns a bool, False says that no such runner is connected.
+repeated or late are made by the broker's filters, whose types are here. :class:`Faults` has the rest. Runners
+are named by their id; where a method returns a bool, False says that no such runner is connected.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import trio
 
-if TYPE_CHECKING:
-    from reptarium.pool.embedded_broker.server import Broker
+from reptarium.pool.embedded_broker.connection import Connection
+from reptarium.pool.protocol.messages import BrokerMessage, Malformed, RunnerMessage, Unknown
+
+
+class Delayed(msgspec.Struct, frozen=True):
+    """From an outgoing filter: send ``message`` after ``seconds``."""
+
+    message: BrokerMessage | bytes
+    seconds: float
+
+
+OutgoingFilter = Callable[[str, BrokerMessage], Iterable[BrokerMessage | bytes | Delayed]]
+IncomingFilter = Callable[[str, RunnerMessage | Unknown | Malformed], Iterable[RunnerMessage | Unknown | Malformed]]
 
 
 class Faults:
-    """The faults that can be done to one broker: ``broker.faults``."""
+    """The faults that can be done to one broker: ``broker.faults``.
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    ``find`` gives the connection of a runner's id, ``lost`` is told which is gone; the broker is down while a block
+    of ``outage`` runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[str], Connection | None],
+        lost: Callable[[Connection], None],
+        outage: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._find = find
+        self._lost = lost
+        self._outage = outage
 
     def throttle(self, runner_id: str, rate: float | None) -> bool:
         """Read at most ``rate`` bytes a second from a runner (0: nothing; None: as fast as they come).
@@ -27,7 +52,7 @@ class Faults:
         What the kernel's buffers hold is not slowed down. The heartbeat goes on: a pong that comes too
         slowly ends the connection, as with any broker. Lasts as long as the connection.
         """
-        connection = self._broker._connection(runner_id)
+        connection = self._find(runner_id)
         if connection is not None:
             connection.throttle(rate)
         return connection is not None
@@ -38,10 +63,10 @@ class Faults:
         Nothing more is read, sent or answered, no end and no reset is sent; the broker takes the runner for
         gone. The socket is closed with the broker.
         """
-        connection = self._broker._connection(runner_id)
+        connection = self._find(runner_id)
         if connection is not None:
             connection.silence()
-            self._broker._forget(connection)
+            self._lost(connection)
         return connection is not None
 
     async def outage(self, seconds: float) -> None:
@@ -51,8 +76,5 @@ class Faults:
         refused by the kernel; grants of before are worth nothing. Requests keep waiting, as requesters
         would ask again. Raises OSError when somebody has taken the port.
         """
-        await self._broker._stop_listening()
-        for runner in self._broker.runners:
-            self._broker.disconnect(runner.id, abrupt=True)
-        await trio.sleep(seconds)
-        await self._broker._listen_again()
+        async with self._outage():
+            await trio.sleep(seconds)

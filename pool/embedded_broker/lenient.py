@@ -1,4 +1,4 @@
-"""What other runners send as a task's error.
+"""Messages of runners, of other makes too: what they send as a task's error.
 
 n8n takes nearly anything there: a text or null shows as an unknown error, and fields of the wrong kind
 are ignored. A task must not hang over that, so a ``runner:taskerror`` that isn't in the protocol's form is
@@ -10,10 +10,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reptarium.pool.protocol.messages import RunnerTaskError, TaskErrorData
+from reptarium.pool.protocol.messages import (
+    Malformed,
+    RunnerMessage,
+    RunnerTaskError,
+    TaskErrorData,
+    Unknown,
+    decode_runner_message,
+)
 
 #: What n8n shows for an error without a message.
 UNKNOWN_ERROR = "Unknown error"
+
+
+def runner_message(frame: str | bytes) -> RunnerMessage | Unknown | Malformed:
+    """What a runner has sent, a task's error read as n8n reads it."""
+    message = decode_runner_message(frame)
+    if isinstance(message, Malformed) and message.type == "runner:taskerror":
+        return task_error(frame) or message
+    return message
 
 
 def task_error(frame: str | bytes) -> RunnerTaskError | None:

@@ -1,4 +1,4 @@
-"""How a task ended, and what the broker counts."""
+"""What the broker tells: how a task ended, who is connected, what it has counted."""
 
 from __future__ import annotations
 
@@ -62,6 +62,22 @@ def failure_text(outcome: Outcome) -> str:
     if error.item_index is not msgspec.UNSET:
         lines.insert(1, f"Item {error.item_index}")
     return "\n".join(lines)
+
+
+class RunnerView(msgspec.Struct, frozen=True):
+    """A connected runner at one moment. ``offers`` are those still good, ``tasks`` those it holds.
+
+    ``received`` and ``sent`` are the bytes of its connection so far.
+    """
+
+    id: str
+    name: str
+    types: tuple[str, ...]
+    registered: bool
+    offers: int
+    tasks: int
+    received: int
+    sent: int
 
 
 class Counters(msgspec.Struct):

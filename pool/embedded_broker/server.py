@@ -1,17 +1,17 @@
 """The embedded broker: n8n's side of the task runner protocol, on one port, with a Python API.
 
-:class:`Broker` is the shell around :class:`~reptarium.pool.embedded_broker.matching.Matchmaker`, which decides
-everything: the shell carries out its actions, feeds it what connections say and lets time pass for it.
+:class:`Broker` is the shell around two that do no I/O: ``matching.py``, which
+decides everything, and ``conversation.py``, which judges what runners
+say. The shell carries out their actions, feeds them what connections say and lets time pass for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
-import msgspec
 import structlog
 import trio
 from trio_websocket import WebSocketRequest
@@ -21,7 +21,7 @@ from reptarium.pool.embedded_broker.config import BrokerConfig
 from reptarium.pool.embedded_broker.connection import Connection
 from reptarium.pool.embedded_broker.conversation import Conversation
 from reptarium.pool.embedded_broker.door import Door
-from reptarium.pool.embedded_broker.faults import Faults
+from reptarium.pool.embedded_broker.faults import Delayed, Faults, IncomingFilter, OutgoingFilter
 from reptarium.pool.embedded_broker.handle import (
     ConsoleListener,
     NodeTypesHandler,
@@ -29,9 +29,10 @@ from reptarium.pool.embedded_broker.handle import (
     TaskDataHandler,
     TaskHandle,
 )
-from reptarium.pool.embedded_broker.lenient import task_error
+from reptarium.pool.embedded_broker.lenient import runner_message
 from reptarium.pool.embedded_broker.matching import Matchmaker
-from reptarium.pool.embedded_broker.outcome import Counters
+from reptarium.pool.embedded_broker.outcome import Counters, RunnerView
+from reptarium.pool.embedded_broker.port import Port
 from reptarium.pool.embedded_broker.records import (
     CLOSE_NORMAL,
     CLOSE_UNRESPONSIVE,
@@ -46,43 +47,7 @@ from reptarium.pool.embedded_broker.records import (
 )
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.embedded_broker.transport import Transport
-from reptarium.pool.protocol.messages import (
-    BrokerMessage,
-    BrokerRpcResponse,
-    Malformed,
-    RunnerMessage,
-    RunnerRpcCall,
-    TaskSettings,
-    Unknown,
-    decode_runner_message,
-)
-
-
-class Delayed(msgspec.Struct, frozen=True):
-    """From an outgoing filter: send ``message`` after ``seconds``."""
-
-    message: BrokerMessage | bytes
-    seconds: float
-
-
-OutgoingFilter = Callable[[str, BrokerMessage], Iterable[BrokerMessage | bytes | Delayed]]
-IncomingFilter = Callable[[str, RunnerMessage | Unknown | Malformed], Iterable[RunnerMessage | Unknown | Malformed]]
-
-
-class RunnerView(msgspec.Struct, frozen=True):
-    """A connected runner at one moment. ``offers`` are those still good, ``tasks`` those it holds.
-
-    ``received`` and ``sent`` are the bytes of its connection so far.
-    """
-
-    id: str
-    name: str
-    types: tuple[str, ...]
-    registered: bool
-    offers: int
-    tasks: int
-    received: int
-    sent: int
+from reptarium.pool.protocol.messages import BrokerMessage, BrokerRpcResponse, RunnerRpcCall, TaskSettings
 
 
 class Broker:
@@ -105,7 +70,7 @@ class Broker:
         self.node_types_handler: NodeTypesHandler = calls.no_node_types
         self.outgoing_filter: OutgoingFilter | None = None
         self.incoming_filter: IncomingFilter | None = None
-        self.faults = Faults(self)
+        self.faults = Faults(find=self._connection, lost=self._lost, outage=self._outage)
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
         self._log = structlog.get_logger("reptarium.pool.embedded_broker")
         self._core = Matchmaker(
@@ -121,8 +86,7 @@ class Broker:
         self._timer = trio.CancelScope()
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._port = config.port
-        self._listening, self._stopped = trio.CancelScope(), trio.Event()
+        self._port = Port(config.host, config.port, self._door.serve)
         self._open = 0
 
     # --- looking at it ---------------------------------------------------------------------
@@ -130,13 +94,12 @@ class Broker:
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return self._port
+        return self._port.number
 
     @property
     def uri(self) -> str:
         """Where runners find the broker: ``http://host:port``."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.config.host, self.config.host)
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return self._port.uri
 
     @property
     def counters(self) -> Counters:
@@ -219,7 +182,7 @@ class Broker:
             return False
         if abrupt:
             connection.abort()
-            self._forget(connection)
+            self._lost(connection)
         else:
             self._do(self._core.close(connection.key, code, reason, trio.current_time()))
         return True
@@ -227,9 +190,10 @@ class Broker:
     def _connection(self, runner_id: str) -> Connection | None:
         return next((one for one in self._connections.values() if one.runner_id == runner_id), None)
 
-    def _forget(self, connection: Connection) -> None:
-        del self._connections[connection.key]
-        self._do(self._core.disconnect(connection.key, trio.current_time()))
+    def _lost(self, connection: Connection, fault: str = "The runner's connection was lost") -> None:
+        """A connection is gone, whoever has ended it."""
+        if self._connections.pop(connection.key, None) is not None:
+            self._do(self._core.disconnect(connection.key, trio.current_time(), fault))
 
     async def drain(self, grace: float | None = None) -> None:
         """Shut down as n8n does: no new tasks, runners told to drain, up to ``grace`` seconds for what runs.
@@ -251,43 +215,23 @@ class Broker:
 
     # --- the loop --------------------------------------------------------------------------
 
-    async def _listen(self) -> list[trio.SocketListener]:
-        listeners = await trio.open_tcp_listeners(self._port, host=self.config.host)
-        for extra in listeners[1:] if self._port == 0 else ():
-            # a name with several addresses and no port of its own: one address is enough
-            await extra.aclose()
-            listeners.remove(extra)
-        self._port = listeners[0].socket.getsockname()[1]
-        return listeners
-
-    async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+    async def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         nursery.start_soon(self._keep_time)
-        await nursery.start(self._serve, listeners)
+        await self._port.serve(nursery)
         self._log.debug("broker.listening", uri=self.uri)
 
-    async def _serve(
-        self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[list[trio.SocketListener]]
-    ) -> None:
-        self._listening, stopped = trio.CancelScope(), trio.Event()
-        self._stopped = stopped
-        with self._listening:
-            try:
-                # runners stay when the listening ends
-                await trio.serve_listeners(
-                    self._door.serve, listeners, handler_nursery=self._nursery, task_status=task_status
-                )
-            finally:
-                stopped.set()
-
-    async def _stop_listening(self) -> None:
-        self._listening.cancel()
-        await self._stopped.wait()
-        self._door.forget_grants()
-
-    async def _listen_again(self) -> None:
+    @asynccontextmanager
+    async def _outage(self) -> AsyncIterator[None]:
+        """Be as a killed broker is while the block runs, and back on the same port after it."""
         assert self._nursery is not None
-        await self._nursery.start(self._serve, await self._listen())
+        await self._port.close()
+        self._door.forget_grants()
+        for runner in self.runners:
+            self.disconnect(runner.id, abrupt=True)
+        yield
+        await self._port.open()
+        await self._port.serve(self._nursery)
 
     async def _keep_time(self) -> None:
         while True:
@@ -398,30 +342,19 @@ class Broker:
         finally:
             self._open -= 1
             self._notify()
-            if self._connections.pop(connection.key, None) is not None:
-                fault = f"The runner's connection was lost ({why})"
-                self._do(self._core.disconnect(connection.key, trio.current_time(), fault))
+            self._lost(connection, f"The runner's connection was lost ({why})")
         if connection.silent:
             await trio.sleep_forever()  # with the socket open, until the broker ends
 
     def _receive(self, connection: Connection, frame: str | bytes) -> None:
-        message = decode_runner_message(frame)
-        if isinstance(message, Malformed) and message.type == "runner:taskerror":
-            message = task_error(frame) or message
+        message = runner_message(frame)
         messages = [message] if self.incoming_filter is None else self.incoming_filter(connection.runner_id, message)
         for one in messages:
             self._do(self._conversation.receive(connection.key, one, trio.current_time()))
 
     def _unresponsive(self, connection: Connection) -> None:
-        self._do(
-            self._core.close(
-                connection.key,
-                CLOSE_UNRESPONSIVE,
-                "unresponsive",
-                trio.current_time(),
-                "The runner became unresponsive and was cut off",
-            )
-        )
+        fault = "The runner became unresponsive and was cut off"
+        self._do(self._core.close(connection.key, CLOSE_UNRESPONSIVE, "unresponsive", trio.current_time(), fault))
 
 
 @asynccontextmanager
@@ -435,9 +368,9 @@ async def open_broker(config: BrokerConfig | None = None) -> AsyncIterator[Broke
     """
     broker = Broker(config or BrokerConfig())
     failure: Exception | None = None
-    listeners = await broker._listen()
+    await broker._port.open()  # not in the nursery, which would make a group of its error
     async with trio.open_nursery() as nursery:
-        await broker._start(nursery, listeners)
+        await broker._start(nursery)
         grace: float | None = 0.0
         try:
             yield broker
