@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 
 from reptarium.pool.embedded_broker.outcome import Status
-from reptarium.pool.embedded_broker.records import Peer, Task
+from reptarium.pool.embedded_broker.records import BrokerTask, Peer
 
 #: How many ended task ids are remembered, to tell a second answer from an invented one.
 _REMEMBERED = 8192
@@ -26,7 +26,7 @@ class Attempts:
 
     def __init__(self, new_id: Callable[[], str] = new_task_id) -> None:
         self._new_id = new_id
-        self._held: dict[str, Task] = {}
+        self._held: dict[str, BrokerTask] = {}
         self._ended: dict[str, Status] = {}
 
     def fresh_id(self) -> str:
@@ -36,7 +36,7 @@ class Attempts:
             if task_id not in self._held and task_id not in self._ended:
                 return task_id
 
-    def begin(self, task: Task, peer: Peer) -> None:
+    def begin(self, task: BrokerTask, peer: Peer) -> None:
         """The task is ``peer``'s, under its own first id or a new one."""
         if task.attempts or task.task_id in self._held:
             task.task_id = self.fresh_id()
@@ -45,7 +45,7 @@ class Attempts:
         task.runner_id = peer.runner_id
         self._held[task.task_id] = peer.tasks[task.task_id] = task
 
-    def end(self, task: Task, status: Status) -> None:
+    def end(self, task: BrokerTask, status: Status) -> None:
         """The task's id is used up, and the task nobody's."""
         if task.peer is not None:
             del task.peer.tasks[task.task_id]
@@ -55,7 +55,7 @@ class Attempts:
         if len(self._ended) > _REMEMBERED:
             del self._ended[next(iter(self._ended))]
 
-    def held(self, task_id: str) -> Task | None:
+    def held(self, task_id: str) -> BrokerTask | None:
         """The task that a runner has under this id."""
         return self._held.get(task_id)
 

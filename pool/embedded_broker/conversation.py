@@ -10,7 +10,7 @@ nothing, because runners of any make, old answers and lost connections are all n
 from __future__ import annotations
 
 from reptarium.pool.embedded_broker.matching import Matchmaker
-from reptarium.pool.embedded_broker.records import Action, Call, Peer, Registered, Send, Serve, Task, note
+from reptarium.pool.embedded_broker.records import BrokerAction, BrokerTask, Call, Peer, Registered, Serve, Tell, note
 from reptarium.pool.protocol.messages import (
     BrokerRunnerRegistered,
     Malformed,
@@ -36,7 +36,7 @@ class Conversation:
         self._core = core
         self._counters = core.counters
 
-    def receive(self, key: int, message: RunnerMessage | Unknown | Malformed, now: float) -> list[Action]:
+    def receive(self, key: int, message: RunnerMessage | Unknown | Malformed, now: float) -> list[BrokerAction]:
         """One message from a peer. Messages of a forgotten peer are dropped silently."""
         peer = self._core.peers.get(key)
         if peer is None:
@@ -58,7 +58,7 @@ class Conversation:
             return self._refused(peer, task, message, now)
         return self._called(peer, task, message)
 
-    def _introduce(self, peer: Peer, message: RunnerMessage | Unknown | Malformed) -> list[Action]:
+    def _introduce(self, peer: Peer, message: RunnerMessage | Unknown | Malformed) -> list[BrokerAction]:
         if not isinstance(message, RunnerInfo):
             self._counters.unexpected += 1
             return [note("warning", "broker.message_before_info", peer, kind=type(message).__name__)]
@@ -66,12 +66,12 @@ class Conversation:
         peer.types = message.types
         peer.registered = True
         return [
-            Send(peer.key, BrokerRunnerRegistered()),
+            Tell(peer.key, BrokerRunnerRegistered()),
             Registered(peer.key),
             note("info", "broker.runner_registered", peer, name=peer.name, types=list(peer.types)),
         ]
 
-    def _odd(self, peer: Peer, message: RunnerInfo | Unknown | Malformed) -> list[Action]:
+    def _odd(self, peer: Peer, message: RunnerInfo | Unknown | Malformed) -> list[BrokerAction]:
         if isinstance(message, Malformed):
             self._counters.malformed += 1
             fields = {"kind": message.type, "task_id": message.task_id, "fault": message.fault}
@@ -82,7 +82,7 @@ class Conversation:
         self._counters.unexpected += 1
         return [note("info", "broker.second_info", peer)]
 
-    def _not_its_own(self, peer: Peer, message: _AboutTask) -> list[Action]:
+    def _not_its_own(self, peer: Peer, message: _AboutTask) -> list[BrokerAction]:
         """The task is not this peer's to talk about: another's, one that has ended, or none that there was."""
         task_id = message.task_id
         kind = message.__struct_config__.tag
@@ -101,15 +101,15 @@ class Conversation:
 
     # --- about a task of its own -----------------------------------------------------------
 
-    def _accepted(self, peer: Peer, task: Task, now: float) -> list[Action]:
+    def _accepted(self, peer: Peer, task: BrokerTask, now: float) -> list[BrokerAction]:
         if task.state != "offered":
             self._counters.unexpected += 1
             return []
         return self._core.start(peer, task, now)
 
     def _refused(
-        self, peer: Peer, task: Task, message: RunnerTaskRejected | RunnerTaskDeferred, now: float
-    ) -> list[Action]:
+        self, peer: Peer, task: BrokerTask, message: RunnerTaskRejected | RunnerTaskDeferred, now: float
+    ) -> list[BrokerAction]:
         if task.state != "offered":
             self._counters.unexpected += 1
             return [note("warning", "broker.refused_after_accepting", peer, task_id=task.task_id)]
@@ -117,13 +117,13 @@ class Conversation:
             return self._core.refuse(peer, task, "deferred by the runner", now, deferred=True)
         return self._core.refuse(peer, task, f"rejected by the runner: {message.reason}", now, deferred=False)
 
-    def _answered(self, peer: Peer, task: Task, message: RunnerTaskDone | RunnerTaskError) -> list[Action]:
+    def _answered(self, peer: Peer, task: BrokerTask, message: RunnerTaskDone | RunnerTaskError) -> list[BrokerAction]:
         if task.state != "running":
             self._counters.unexpected += 1
             return [note("warning", "broker.answer_before_accepting", peer, task_id=task.task_id)]
         return self._core.answer(task, message.data if isinstance(message, RunnerTaskDone) else message.error)
 
-    def _called(self, peer: Peer, task: Task, call: Call) -> list[Action]:
+    def _called(self, peer: Peer, task: BrokerTask, call: Call) -> list[BrokerAction]:
         if task.state != "running":
             self._counters.unexpected += 1
             return []

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 import trio
 
-from reptarium.pool.embedded_broker.connection import Connection
+from reptarium.pool.embedded_broker.runner_connection import RunnerConnection
 from reptarium.pool.protocol.messages import BrokerMessage, Malformed, RunnerMessage, Unknown
 
 
@@ -38,8 +38,8 @@ class Faults:
     def __init__(
         self,
         *,
-        find: Callable[[str], Connection | None],
-        lost: Callable[[Connection], None],
+        find: Callable[[str], RunnerConnection | None],
+        lost: Callable[[RunnerConnection], None],
         outage: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self._find = find

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from reptarium.pool.embedded_broker.outcome import Outcome
-from reptarium.pool.embedded_broker.records import CANCELLED, Task
+from reptarium.pool.embedded_broker.records import CANCELLED, BrokerTask
 from reptarium.pool.protocol.messages import TaskSettings
 
 _log = structlog.get_logger("reptarium.pool.embedded_broker")
@@ -38,8 +38,8 @@ class TaskHandle:
 
     def __init__(
         self,
-        task: Task,
-        cancel: Callable[[Task, str], None],
+        task: BrokerTask,
+        cancel: Callable[[BrokerTask, str], None],
         on_console: ConsoleListener | None,
         on_rpc: RpcHandler | None,
     ) -> None:

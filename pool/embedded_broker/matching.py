@@ -39,13 +39,13 @@ from reptarium.pool.embedded_broker.records import (
     NOT_ACKNOWLEDGED,
     SHUTTING_DOWN,
     TIMED_OUT,
-    Action,
+    BrokerAction,
+    BrokerTask,
     Close,
     Finish,
     Offer,
     Peer,
-    Send,
-    Task,
+    Tell,
     note,
 )
 from reptarium.pool.protocol.messages import (
@@ -92,7 +92,7 @@ class Matchmaker:
         self._task_timeout = task_timeout
         self._stamp = stamp
         self._numbers = 0
-        self._tasks: dict[int, Task] = {}
+        self._tasks: dict[int, BrokerTask] = {}
         self._waiting: dict[str, list[int]] = {}
         self._offers = OfferBook()
         self._deadlines = Deadlines(self._tasks)
@@ -127,10 +127,10 @@ class Matchmaker:
         task_type: str = "python",
         timeout: float | None = None,
         request_timeout: float | None = None,
-    ) -> tuple[Task, list[Action]]:
+    ) -> tuple[BrokerTask, list[BrokerAction]]:
         """Queue a request. While draining it ends at once."""
         self._numbers += 1
-        task = Task(
+        task = BrokerTask(
             self._numbers,
             self.attempts.fresh_id(),
             settings,
@@ -140,7 +140,7 @@ class Matchmaker:
         )
         self.counters.requests += 1
         self._tasks[task.number] = task
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         if self.draining:
             self._end(task, "cancelled", SHUTTING_DOWN, actions)
             return task, actions
@@ -149,9 +149,9 @@ class Matchmaker:
         self._match(now, actions)
         return task, actions
 
-    def cancel(self, task: Task, reason: str = CANCELLED) -> list[Action]:
+    def cancel(self, task: BrokerTask, reason: str = CANCELLED) -> list[BrokerAction]:
         """End a task that its requester no longer wants. Nothing happens when it has already ended."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         if task.state != "ended":
             self._withdraw(task, reason, actions)
             self._end(task, "cancelled", reason, actions)
@@ -159,20 +159,20 @@ class Matchmaker:
 
     # --- peers -----------------------------------------------------------------------------
 
-    def connect(self, key: int, runner_id: str, now: float) -> list[Action]:
+    def connect(self, key: int, runner_id: str, now: float) -> list[BrokerAction]:
         """A runner's connection is open. An older one with the same id is closed with 1000."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         for peer in [peer for peer in self.peers.values() if peer.runner_id == runner_id]:
             actions.append(Close(peer.key, CLOSE_NORMAL, "Runner connected again"))
             self._forget(peer, "The runner connected again and gave up its tasks", now, actions)
         self.peers[key] = Peer(key, runner_id)
         self.counters.connects += 1
-        actions.append(Send(key, BrokerInfoRequest()))
+        actions.append(Tell(key, BrokerInfoRequest()))
         return actions
 
-    def disconnect(self, key: int, now: float, fault: str = "The runner's connection was lost") -> list[Action]:
+    def disconnect(self, key: int, now: float, fault: str = "The runner's connection was lost") -> list[BrokerAction]:
         """A peer's connection is gone: its running tasks fail, what it hadn't acknowledged is asked again."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         peer = self.peers.get(key)
         if peer is not None:
             self._forget(peer, fault, now, actions)
@@ -180,9 +180,9 @@ class Matchmaker:
 
     def close(
         self, key: int, code: int, reason: str, now: float, fault: str = "The runner's connection was closed"
-    ) -> list[Action]:
+    ) -> list[BrokerAction]:
         """Close a peer's connection from our side."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         peer = self.peers.get(key)
         if peer is not None:
             self._cut_off(peer, code, reason, fault, now, actions)
@@ -194,9 +194,9 @@ class Matchmaker:
         if task is not None:
             task.timings.settings_sent = self._stamp()
 
-    def tick(self, now: float) -> list[Action]:
+    def tick(self, now: float) -> list[BrokerAction]:
         """Let time pass: requests, acknowledgements and tasks that are overdue."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         put_back = False
         while (task := self._deadlines.pop(now)) is not None:
             if task.state == "waiting":
@@ -211,9 +211,9 @@ class Matchmaker:
             self._match(now, actions)
         return actions
 
-    def drain(self) -> list[Action]:
+    def drain(self) -> list[BrokerAction]:
         """Stop: what hasn't started ends as cancelled, runners are told to finish what runs."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         if self.draining:
             return actions
         self.draining = True
@@ -223,12 +223,12 @@ class Matchmaker:
                 self._end(task, "cancelled", SHUTTING_DOWN, actions)
         for peer in self.peers.values():
             self._offers.drop(peer)
-            actions.append(Send(peer.key, BrokerDrain()))
+            actions.append(Tell(peer.key, BrokerDrain()))
         return actions
 
-    def abort(self, now: float) -> list[Action]:
+    def abort(self, now: float) -> list[BrokerAction]:
         """After :meth:`drain` and its grace: cancel what still runs, close every connection."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         for task in list(self._tasks.values()):
             actions += self.cancel(task, SHUTTING_DOWN)
         for peer in list(self.peers.values()):
@@ -237,9 +237,9 @@ class Matchmaker:
 
     # --- what a peer's messages mean -------------------------------------------------------
 
-    def offer(self, peer: Peer, offer: RunnerTaskOffer, now: float) -> list[Action]:
+    def offer(self, peer: Peer, offer: RunnerTaskOffer, now: float) -> list[BrokerAction]:
         """A peer has a free slot."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         self.counters.offers += 1
         if self.draining:
             return actions
@@ -251,18 +251,18 @@ class Matchmaker:
         self._match(now, actions)
         return actions
 
-    def start(self, peer: Peer, task: Task, now: float) -> list[Action]:
+    def start(self, peer: Peer, task: BrokerTask, now: float) -> list[BrokerAction]:
         """A peer has acknowledged a task that it was offered: it gets the settings."""
         self.counters.accepts += 1
         peer.unacknowledged = 0
         task.state = "running"
         task.timings.accepted = self._stamp()
         self._deadlines.set(task, now + task.timeout)
-        return [Send(peer.key, BrokerTaskSettings(task.task_id, task.settings))]
+        return [Tell(peer.key, BrokerTaskSettings(task.task_id, task.settings))]
 
-    def refuse(self, peer: Peer, task: Task, fault: str, now: float, *, deferred: bool) -> list[Action]:
+    def refuse(self, peer: Peer, task: BrokerTask, fault: str, now: float, *, deferred: bool) -> list[BrokerAction]:
         """A peer doesn't take a task that it was offered."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         peer.unacknowledged = 0
         if deferred:
             self.counters.deferrals += 1
@@ -273,15 +273,15 @@ class Matchmaker:
             self._match(now, actions)
         return actions
 
-    def answer(self, task: Task, answer: TaskDoneData | TaskErrorData) -> list[Action]:
+    def answer(self, task: BrokerTask, answer: TaskDoneData | TaskErrorData) -> list[BrokerAction]:
         """A running task has come to its end."""
-        actions: list[Action] = []
+        actions: list[BrokerAction] = []
         self._end(task, "done" if isinstance(answer, TaskDoneData) else "error", answer, actions)
         return actions
 
     # --- offers and requests ---------------------------------------------------------------
 
-    def _match(self, now: float, actions: list[Action]) -> None:
+    def _match(self, now: float, actions: list[BrokerAction]) -> None:
         self.counters.offers_expired += self._offers.expire(now)
         for task_type, waiting in self._waiting.items():
             while waiting and (offer := self._offers.oldest(task_type)) is not None:
@@ -290,15 +290,15 @@ class Matchmaker:
                     self._offers.take(offer)
                     self._pair(task, offer, now, actions)
 
-    def _pair(self, task: Task, offer: Offer, now: float, actions: list[Action]) -> None:
+    def _pair(self, task: BrokerTask, offer: Offer, now: float, actions: list[BrokerAction]) -> None:
         peer = offer.peer
         self.counters.matches += 1
         task.state = "offered"
         self.attempts.begin(task, peer)
         self._deadlines.set(task, now + self._accept_timeout)
-        actions.append(Send(peer.key, BrokerTaskOfferAccept(task.task_id, offer.offer_id)))
+        actions.append(Tell(peer.key, BrokerTaskOfferAccept(task.task_id, offer.offer_id)))
 
-    def _enqueue(self, task: Task) -> None:
+    def _enqueue(self, task: BrokerTask) -> None:
         task.state = "waiting"
         waiting = self._waiting.setdefault(task.task_type, [])
         heapq.heappush(waiting, task.number)
@@ -307,7 +307,9 @@ class Matchmaker:
             waiting[:] = sorted({number for number in waiting if number in self._tasks})
         self._deadlines.set(task, task.request_deadline)
 
-    def _put_back(self, task: Task, fault: str, now: float, actions: list[Action], *, refused: bool = False) -> None:
+    def _put_back(
+        self, task: BrokerTask, fault: str, now: float, actions: list[BrokerAction], *, refused: bool = False
+    ) -> None:
         """The attempt has come to nothing: the request takes its old place in the queue again."""
         self.attempts.end(task, "rejected")
         task.fault = fault
@@ -317,12 +319,12 @@ class Matchmaker:
         else:
             self._enqueue(task)
 
-    def _unacknowledged(self, task: Task, now: float, actions: list[Action]) -> None:
+    def _unacknowledged(self, task: BrokerTask, now: float, actions: list[BrokerAction]) -> None:
         peer = task.peer
         assert peer is not None
         self.counters.ack_timeouts += 1
         peer.unacknowledged += 1
-        actions.append(Send(peer.key, BrokerTaskCancel(task.task_id, NOT_ACKNOWLEDGED)))
+        actions.append(Tell(peer.key, BrokerTaskCancel(task.task_id, NOT_ACKNOWLEDGED)))
         actions.append(note("warning", "broker.not_acknowledged", peer, task_id=task.task_id))
         self._put_back(task, "not acknowledged by the runner in time", now, actions)
         if peer.unacknowledged >= MAX_UNACKNOWLEDGED:
@@ -331,11 +333,11 @@ class Matchmaker:
 
     # --- ends ------------------------------------------------------------------------------
 
-    def _cut_off(self, peer: Peer, code: int, reason: str, fault: str, now: float, actions: list[Action]) -> None:
+    def _cut_off(self, peer: Peer, code: int, reason: str, fault: str, now: float, actions: list[BrokerAction]) -> None:
         actions.append(Close(peer.key, code, reason))
         self._forget(peer, fault, now, actions)
 
-    def _forget(self, peer: Peer, fault: str, now: float, actions: list[Action]) -> None:
+    def _forget(self, peer: Peer, fault: str, now: float, actions: list[BrokerAction]) -> None:
         del self.peers[peer.key]
         self.counters.disconnects += 1
         self._offers.drop(peer)
@@ -350,7 +352,7 @@ class Matchmaker:
         if put_back:
             self._match(now, actions)
 
-    def _give_up(self, task: Task, actions: list[Action]) -> None:
+    def _give_up(self, task: BrokerTask, actions: list[BrokerAction]) -> None:
         """No runner has taken the task in time."""
         if task.refused:
             self._end(task, "rejected", f"Task request timed out: {task.fault}", actions)
@@ -358,11 +360,13 @@ class Matchmaker:
             why = task.fault or "no runner had a free slot"
             self._end(task, "no-runner", f"Task request timed out: {why}", actions)
 
-    def _withdraw(self, task: Task, reason: str, actions: list[Action]) -> None:
+    def _withdraw(self, task: BrokerTask, reason: str, actions: list[BrokerAction]) -> None:
         if task.peer is not None:
-            actions.append(Send(task.peer.key, BrokerTaskCancel(task.task_id, reason)))
+            actions.append(Tell(task.peer.key, BrokerTaskCancel(task.task_id, reason)))
 
-    def _end(self, task: Task, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[Action]) -> None:
+    def _end(
+        self, task: BrokerTask, status: Status, what: TaskDoneData | TaskErrorData | str, actions: list[BrokerAction]
+    ) -> None:
         self.attempts.end(task, status)
         del self._tasks[task.number]
         task.state = "ended"

@@ -10,7 +10,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from reptarium.pool.embedded_broker.records import Offer, Peer, Task
+from reptarium.pool.embedded_broker.records import BrokerTask, Offer, Peer
 
 #: A heap may hold this many times more dead entries than live ones, and this many on top.
 _SLACK = 4
@@ -70,11 +70,11 @@ class OfferBook:
 class Deadlines:
     """When which unfinished task is overdue: each has one deadline at a time, in ``task.deadline``."""
 
-    def __init__(self, tasks: Mapping[int, Task]) -> None:
+    def __init__(self, tasks: Mapping[int, BrokerTask]) -> None:
         self._tasks = tasks
         self._heap: list[tuple[float, int]] = []
 
-    def set(self, task: Task, deadline: float) -> None:
+    def set(self, task: BrokerTask, deadline: float) -> None:
         """Replace the task's deadline."""
         task.deadline = deadline
         heapq.heappush(self._heap, (deadline, task.number))
@@ -92,7 +92,7 @@ class Deadlines:
             heapq.heappop(self._heap)
         return None
 
-    def pop(self, now: float) -> Task | None:
+    def pop(self, now: float) -> BrokerTask | None:
         """The task that has been overdue longest, once."""
         deadline = self.next()
         if deadline is None or deadline > now:

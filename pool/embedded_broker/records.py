@@ -31,8 +31,8 @@ CLOSE_UNRESPONSIVE = 1002
 Call = RunnerRpcCall | RunnerTaskDataRequest | RunnerNodeTypesRequest
 
 
-class Send(msgspec.Struct, frozen=True):
-    """Send ``message`` to the peer."""
+class Tell(msgspec.Struct, frozen=True):
+    """Send the peer ``message``."""
 
     peer: int
     message: BrokerMessage
@@ -56,18 +56,18 @@ class Serve(msgspec.Struct, frozen=True):
     """A running task wants an answer; forget it when the task ends."""
 
     peer: int
-    task: Task
+    task: BrokerTask
     call: Call
 
 
 class Finish(msgspec.Struct, frozen=True):
     """The task's only outcome."""
 
-    task: Task
+    task: BrokerTask
     outcome: Outcome
 
 
-class Log(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True):
     """A line for the log; ``level`` as in :mod:`logging`, in small letters."""
 
     level: str
@@ -75,12 +75,12 @@ class Log(msgspec.Struct, frozen=True):
     fields: dict[str, Any]
 
 
-Action = Send | Close | Registered | Serve | Finish | Log
+BrokerAction = Tell | Close | Registered | Serve | Finish | Note
 
 TaskState = Literal["waiting", "offered", "running", "ended"]
 
 
-class Task:
+class BrokerTask:
     """One request on its way. ``number`` is stable and orders the queue; ``task_id`` is the attempt's."""
 
     __slots__ = (
@@ -131,7 +131,7 @@ class Peer:
         self.types: tuple[str, ...] = ()
         self.registered = False
         self.offers: dict[str, Offer] = {}
-        self.tasks: dict[str, Task] = {}
+        self.tasks: dict[str, BrokerTask] = {}
         self.unacknowledged = 0
 
 
@@ -148,6 +148,6 @@ class Offer:
         self.expires = expires
 
 
-def note(level: str, event: str, peer: Peer, **fields: Any) -> Log:
+def note(level: str, event: str, peer: Peer, **fields: Any) -> Note:
     """A line about a peer."""
-    return Log(level, event, {"runner_id": peer.runner_id, **fields})
+    return Note(level, event, {"runner_id": peer.runner_id, **fields})

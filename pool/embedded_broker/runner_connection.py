@@ -27,7 +27,7 @@ class _Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Connection:
+class RunnerConnection:
     """A WebSocket with its tasks. :meth:`run` lasts as long as the connection.
 
     ``on_frame`` gets each message as it came, ``on_sending`` each task's settings when their turn has
@@ -40,9 +40,9 @@ class Connection:
         runner_id: str,
         *,
         heartbeat_interval: float,
-        on_frame: Callable[[Connection, str | bytes], None],
+        on_frame: Callable[[RunnerConnection, str | bytes], None],
         on_sending: Callable[[BrokerTaskSettings], None],
-        on_unresponsive: Callable[[Connection], None],
+        on_unresponsive: Callable[[RunnerConnection], None],
     ) -> None:
         self.key = key
         self.runner_id = runner_id

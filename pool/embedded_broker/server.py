@@ -18,7 +18,6 @@ from trio_websocket import WebSocketRequest
 
 from reptarium.pool.embedded_broker import calls
 from reptarium.pool.embedded_broker.config import BrokerConfig
-from reptarium.pool.embedded_broker.connection import Connection
 from reptarium.pool.embedded_broker.conversation import Conversation
 from reptarium.pool.embedded_broker.door import Door
 from reptarium.pool.embedded_broker.faults import Delayed, Faults, IncomingFilter, OutgoingFilter
@@ -36,15 +35,16 @@ from reptarium.pool.embedded_broker.port import Port
 from reptarium.pool.embedded_broker.records import (
     CLOSE_NORMAL,
     CLOSE_UNRESPONSIVE,
-    Action,
+    BrokerAction,
+    BrokerTask,
     Close,
     Finish,
-    Log,
+    Note,
     Registered,
-    Send,
     Serve,
-    Task,
+    Tell,
 )
+from reptarium.pool.embedded_broker.runner_connection import RunnerConnection
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerRpcResponse, RunnerRpcCall, TaskSettings
@@ -81,7 +81,7 @@ class Broker:
         self._conversation = Conversation(self._core)
         self._door = Door(config, draining=lambda: self._core.draining, serve_runner=self._serve_runner)
         self._keys = count(1)
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, RunnerConnection] = {}
         self._handles: dict[int, TaskHandle] = {}
         self._timer = trio.CancelScope()
         self._changed = trio.Event()
@@ -172,7 +172,7 @@ class Broker:
         self._do(actions)
         return handle
 
-    def _cancel(self, task: Task, reason: str) -> None:
+    def _cancel(self, task: BrokerTask, reason: str) -> None:
         self._do(self._core.cancel(task, reason))
 
     def disconnect(self, runner_id: str, *, abrupt: bool = False, code: int = CLOSE_NORMAL, reason: str = "") -> bool:
@@ -187,10 +187,10 @@ class Broker:
             self._do(self._core.close(connection.key, code, reason, trio.current_time()))
         return True
 
-    def _connection(self, runner_id: str) -> Connection | None:
+    def _connection(self, runner_id: str) -> RunnerConnection | None:
         return next((one for one in self._connections.values() if one.runner_id == runner_id), None)
 
-    def _lost(self, connection: Connection, fault: str = "The runner's connection was lost") -> None:
+    def _lost(self, connection: RunnerConnection, fault: str = "The runner's connection was lost") -> None:
         """A connection is gone, whoever has ended it."""
         if self._connections.pop(connection.key, None) is not None:
             self._do(self._core.disconnect(connection.key, trio.current_time(), fault))
@@ -240,10 +240,10 @@ class Broker:
                 await trio.sleep_forever()
             self._do(self._core.tick(trio.current_time()))
 
-    def _do(self, actions: list[Action]) -> None:
+    def _do(self, actions: list[BrokerAction]) -> None:
         """Carry out what the matchmaker decided."""
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, Tell):
                 self._send(action.peer, action.message)
             elif isinstance(action, Finish):
                 self._handles.pop(action.task.number)._finish(action.outcome)
@@ -255,7 +255,7 @@ class Broker:
             elif isinstance(action, Registered):
                 self._notify()
             else:
-                self._tell(action)
+                self._note(action)
         deadline = self._core.next_deadline()
         if deadline is not None and deadline < self._timer.deadline:
             self._timer.deadline = deadline
@@ -265,7 +265,7 @@ class Broker:
             self._changed.set()
             self._changed = trio.Event()
 
-    def _tell(self, line: Log) -> None:
+    def _note(self, line: Note) -> None:
         getattr(self._log, line.level)(line.event, **line.fields)
         if self.on_event is not None:
             self.on_event(line.event, line.fields)
@@ -285,7 +285,7 @@ class Broker:
                 connection.send(item)
 
     @staticmethod
-    async def _send_later(connection: Connection, item: Delayed) -> None:
+    async def _send_later(connection: RunnerConnection, item: Delayed) -> None:
         await trio.sleep(item.seconds)
         connection.send(item.message)
 
@@ -325,7 +325,7 @@ class Broker:
     async def _serve_runner(self, runner_id: str, request: WebSocketRequest, transport: Transport) -> None:
         """A runner that was let in, until its connection ends."""
         socket = await request.accept()
-        connection = Connection(
+        connection = RunnerConnection(
             next(self._keys),
             runner_id,
             heartbeat_interval=self.config.heartbeat_interval,
@@ -346,13 +346,13 @@ class Broker:
         if connection.silent:
             await trio.sleep_forever()  # with the socket open, until the broker ends
 
-    def _receive(self, connection: Connection, frame: str | bytes) -> None:
+    def _receive(self, connection: RunnerConnection, frame: str | bytes) -> None:
         message = runner_message(frame)
         messages = [message] if self.incoming_filter is None else self.incoming_filter(connection.runner_id, message)
         for one in messages:
             self._do(self._conversation.receive(connection.key, one, trio.current_time()))
 
-    def _unresponsive(self, connection: Connection) -> None:
+    def _unresponsive(self, connection: RunnerConnection) -> None:
         fault = "The runner became unresponsive and was cut off"
         self._do(self._core.close(connection.key, CLOSE_UNRESPONSIVE, "unresponsive", trio.current_time(), fault))
 

@@ -20,7 +20,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, RpcError, TaskHandle, open_broker
-from reptarium.pool.embedded_broker.connection import MAX_QUEUED
+from reptarium.pool.embedded_broker.runner_connection import MAX_QUEUED
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
 from tests.integration.embedded_broker.broker_runner import FakeRunner, fake_runner
 

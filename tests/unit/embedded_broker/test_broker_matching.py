@@ -19,13 +19,13 @@ from reptarium.pool.embedded_broker.records import (
     NOT_ACKNOWLEDGED,
     SHUTTING_DOWN,
     TIMED_OUT,
-    Action,
+    BrokerAction,
+    BrokerTask,
     Close,
     Finish,
-    Log,
-    Send,
+    Note,
     Serve,
-    Task,
+    Tell,
 )
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
@@ -63,32 +63,32 @@ class Table:
         self.conversation = Conversation(self.core)
         self.outcomes: dict[int, Outcome] = {}
 
-    def note(self, actions: Sequence[Action]) -> list[Action]:
+    def note(self, actions: Sequence[BrokerAction]) -> list[BrokerAction]:
         for action in actions:
             if isinstance(action, Finish):
                 assert action.task.number not in self.outcomes, "a task has one outcome"
                 self.outcomes[action.task.number] = action.outcome
         return list(actions)
 
-    def runner(self, key: int, runner_id: str | None = None, now: float = 0.0) -> list[Action]:
+    def runner(self, key: int, runner_id: str | None = None, now: float = 0.0) -> list[BrokerAction]:
         actions = self.note(self.core.connect(key, runner_id or f"runner-{key}", now))
         self.tell(key, RunnerInfo("fake"), now)
         return actions
 
-    def tell(self, key: int, message: Any, now: float = 0.0) -> list[Action]:
+    def tell(self, key: int, message: Any, now: float = 0.0) -> list[BrokerAction]:
         return self.note(self.conversation.receive(key, message, now))
 
-    def offer(self, key: int, offer_id: str, now: float = 0.0, valid_for: int = -1) -> list[Action]:
+    def offer(self, key: int, offer_id: str, now: float = 0.0, valid_for: int = -1) -> list[BrokerAction]:
         return self.tell(key, RunnerTaskOffer(offer_id, valid_for), now)
 
-    def submit(self, now: float = 0.0, **options: Any) -> tuple[Task, list[Action]]:
+    def submit(self, now: float = 0.0, **options: Any) -> tuple[BrokerTask, list[BrokerAction]]:
         task, actions = self.core.submit(SETTINGS, now, **options)
         return task, self.note(actions)
 
-    def tick(self, now: float) -> list[Action]:
+    def tick(self, now: float) -> list[BrokerAction]:
         return self.note(self.core.tick(now))
 
-    def running(self, key: int = 1, now: float = 0.0) -> Task:
+    def running(self, key: int = 1, now: float = 0.0) -> BrokerTask:
         """A task that runs on ``key``."""
         task, _ = self.submit(now)
         self.offer(key, f"offer-{task.number}", now)
@@ -105,17 +105,17 @@ def table() -> Table:
     return table
 
 
-def sent(actions: Sequence[Action]) -> list[tuple[int, Any]]:
-    return [(action.peer, action.message) for action in actions if isinstance(action, Send)]
+def sent(actions: Sequence[BrokerAction]) -> list[tuple[int, Any]]:
+    return [(action.peer, action.message) for action in actions if isinstance(action, Tell)]
 
 
-def accepted(actions: Sequence[Action]) -> list[tuple[int, str]]:
+def accepted(actions: Sequence[BrokerAction]) -> list[tuple[int, str]]:
     """Which peers were asked, by which offer."""
     return [(peer, m.offer_id) for peer, m in sent(actions) if isinstance(m, BrokerTaskOfferAccept)]
 
 
-def logged(actions: Sequence[Action]) -> list[str]:
-    return [action.event for action in actions if isinstance(action, Log)]
+def logged(actions: Sequence[BrokerAction]) -> list[str]:
+    return [action.event for action in actions if isinstance(action, Note)]
 
 
 # --- introduction --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from reptarium.pool.embedded_broker.conversation import Conversation
 from reptarium.pool.embedded_broker.matching import Matchmaker
 from reptarium.pool.embedded_broker.outcome import Outcome
-from reptarium.pool.embedded_broker.records import Action, Close, Finish, Send, Task
+from reptarium.pool.embedded_broker.records import BrokerAction, BrokerTask, Close, Finish, Tell
 from reptarium.pool.protocol.messages import (
     BrokerTaskCancel,
     BrokerTaskOfferAccept,
@@ -49,17 +49,17 @@ class Runners(RuleBasedStateMachine):
         self.used: set[tuple[int, str]] = set()
         self.ids: list[str] = ["never"]
         self.started: set[str] = set()
-        self.tasks: list[Task] = []
+        self.tasks: list[BrokerTask] = []
         self.outcomes: dict[int, Outcome] = {}
 
-    def note(self, actions: Sequence[Action]) -> None:
+    def note(self, actions: Sequence[BrokerAction]) -> None:
         for action in actions:
             if isinstance(action, Finish):
                 assert action.task.number not in self.outcomes
                 self.outcomes[action.task.number] = action.outcome
             elif isinstance(action, Close):
                 self.connected.discard(action.peer)
-            elif isinstance(action, Send):
+            elif isinstance(action, Tell):
                 assert action.peer in self.connected
                 self.seen(action.peer, action.message)
 
