@@ -24,7 +24,7 @@ import psutil
 import trio
 
 from reptarium.pool.bench.cases import CASES, Case
-from reptarium.pool.bench.faults import Faults, Record, alive
+from reptarium.pool.bench.faults import FaultMaker, Record, alive
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.bench.stats import tree
 from reptarium.pool.embedded_broker import BrokerConfig, Outcome, open_broker
@@ -151,7 +151,7 @@ async def run(
     """Load ``runners`` runners and do a fault about each ``every`` seconds until the load ends.
 
     ``tasks`` ends it, or ``duration`` (seconds) when each fault has been done once; ``faults`` names the methods
-    of :class:`Faults` to draw from. Raises RuntimeError when a runner can't be started, trio.TooSlowError when
+    of :class:`FaultMaker` to draw from. Raises RuntimeError when a runner can't be started, trio.TooSlowError when
     the load hangs.
     """
     names = [f"runner-{number}" for number in range(1, runners + 1)]
@@ -167,7 +167,7 @@ class _Run:
         self._record, self._ledger = Record(), Ledger()
         self._ledger.names.update((view.id, view.name) for view in site.broker.runners)
         self._ledger.owed.update((view.id, set()) for view in site.broker.runners)
-        self._faults = Faults(site, names, self._rng, self._record)
+        self._faults = FaultMaker(site, names, self._rng, self._record)
         self._given = 0
         site.broker.incoming_filter = self._incoming
         site.broker.on_event = self._ledger.event

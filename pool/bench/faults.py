@@ -133,7 +133,7 @@ def alive(process: psutil.Process) -> bool:
     return False
 
 
-class Faults:
+class FaultMaker:
     """The faults that can be done to a site, each a method that does it once.
 
     ``runner_names`` are the runners' own names, in the order of the site's; ``cancel`` names the tasks that

@@ -39,7 +39,7 @@ SCRIPT = (
 )
 
 
-class Row(NamedTuple):
+class Measurement(NamedTuple):
     """``value`` is a ratio sandbox/plain, or microseconds for the costs at the end."""
 
     name: str
@@ -54,7 +54,7 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(rounds: int = 15) -> list[Row]:
+def measure(rounds: int = 15) -> list[Measurement]:
     """A row per hot loop, then the warm façade import and the compilation of a 56-line script."""
     rows = []
     for name, source in CASES.items():
@@ -66,13 +66,13 @@ def measure(rounds: int = 15) -> list[Row]:
         for _ in range(rounds):
             expected = _timed(plain)
             ratios.append(_timed(lambda code=code, namespace=namespace: run(code, namespace)) / expected)  # type: ignore[misc]
-        rows.append(Row(name, statistics.median(ratios), "ratio"))
+        rows.append(Measurement(name, statistics.median(ratios), "ratio"))
     imports = importer(POLICY)
     imports.import_("json", True)
-    rows.append(Row("façade import, warm", _cost(lambda: imports.import_("json", True), rounds), "µs"))
-    rows.append(Row("make_namespace", _cost(lambda: make_namespace(POLICY, {"_items": []}), rounds), "µs"))
+    rows.append(Measurement("façade import, warm", _cost(lambda: imports.import_("json", True), rounds), "µs"))
+    rows.append(Measurement("make_namespace", _cost(lambda: make_namespace(POLICY, {"_items": []}), rounds), "µs"))
     rows.append(
-        Row(
+        Measurement(
             f"compile, {len(SCRIPT.splitlines())} lines",
             _cost(lambda: compile_task(SCRIPT, POLICY), rounds),
             "µs",

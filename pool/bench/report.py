@@ -93,7 +93,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one run."""
 
     version: str
@@ -184,16 +184,18 @@ def _over(one: float | None, other: float | None) -> float:
     return one / other if one is not None and other else math.nan
 
 
-def build(arguments: Sequence[str], results: list[CaseResult], ratios: list[Ratio], targets: list[Target]) -> Report:
+def build(
+    arguments: Sequence[str], results: list[CaseResult], ratios: list[Ratio], targets: list[Target]
+) -> BenchReport:
     """The report with what is known of the machine."""
-    return Report(
+    return BenchReport(
         version=__version__, python=platform.python_version(),
         machine=f"{platform.machine()} Linux {platform.release()}",
         cpus=len(os.sched_getaffinity(0)), arguments=list(arguments), results=results, ratios=ratios, targets=targets,
     )  # fmt: skip
 
 
-def to_json(report: Report) -> bytes:
+def to_json(report: BenchReport) -> bytes:
     """The report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(report), indent=1)
 
@@ -217,7 +219,7 @@ svg text{fill:var(--faint);font-size:11px}.axis{stroke:var(--line)}
 """
 
 
-def to_html(report: Report) -> str:
+def to_html(report: BenchReport) -> str:
     """One page that loads nothing from anywhere."""
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>reptarium bench</title>',

@@ -191,7 +191,7 @@ def _label(command: str) -> str:
     return command if command in KNOWN else Path(command.split()[0]).name
 
 
-def _show(whole: report.Report, console: Console) -> None:
+def _show(whole: report.BenchReport, console: Console) -> None:
     if not console.is_terminal:
         console = Console(width=150)
     table = Table("case", "runner", title=None)
