@@ -11,7 +11,7 @@ import pytest
 
 PRELUDE = """
 import json, logging, os, random, sys, threading
-from reptarium.sandbox import fork
+from reptarium.sandbox.process import fork
 
 told = []
 real_fork = os.fork

@@ -11,7 +11,7 @@ import pytest
 
 PRELUDE = """
 import gc, json, os, sys
-from reptarium.sandbox import heap
+from reptarium.sandbox.process import heap
 
 def resident():
     with open("/proc/self/statm") as statm:
