@@ -7,7 +7,7 @@
 `privileges.py`   user ids, capabilities, ``no_new_privs``
 `limits.py`       resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals
-`seccomp.py`      system calls
+`seccomp.py`      system calls; `bpf.py` makes filter programs of its rules
 `syscalls.py`     their numbers
 """
 

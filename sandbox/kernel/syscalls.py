@@ -1,6 +1,6 @@
 """System call numbers of x86-64 and aarch64, and the few calls that this package makes itself.
 
-The filter (`seccomp.py`) is written in names; a name becomes a number for the architecture that it
+The filters (`seccomp.py`) are written in names; a name becomes a number for the architecture that it
 is compiled for, and a name that an architecture has never had (``open`` on aarch64) is left out
 there. The table is the whole list of both kernels, so that a filter can be checked, in a test,
 against *every* call a kernel has and not only against those which somebody thought of.

@@ -31,32 +31,32 @@ DOCKER_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 
 FILTER = """
 import json, sys
-from reptarium.sandbox.kernel import privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import bpf, privileges, seccomp, syscalls
 answers, profile, capabilities = json.loads(sys.argv[1])
 if profile:
     clauses, plain = {}, {}
     for rule in json.load(open(profile))["syscalls"]:
-        action = seccomp.ALLOW
+        action = bpf.ALLOW
         if rule["action"] != "SCMP_ACT_ALLOW":
-            action = seccomp.errno_action(rule["errnoRet"])
+            action = bpf.errno_action(rule["errnoRet"])
         for name in rule["names"]:
             if "args" not in rule:
                 plain[name] = action
                 continue
             [condition] = rule["args"]
             index, value, other = condition["index"], condition["value"], condition.get("valueTwo", 0)
-            equal, masked = seccomp.Check(index, (value,)), seccomp.Check(index, (other,), mask=value)
+            equal, masked = bpf.Check(index, (value,)), bpf.Check(index, (other,), mask=value)
             made = {
-                "SCMP_CMP_EQ": [seccomp.Clause((equal,), action)],
-                "SCMP_CMP_NE": [seccomp.Clause((equal,), seccomp.DENY), seccomp.Clause((), action)],
-                "SCMP_CMP_MASKED_EQ": [seccomp.Clause((masked,), action)],
+                "SCMP_CMP_EQ": [bpf.Clause((equal,), action)],
+                "SCMP_CMP_NE": [bpf.Clause((equal,), bpf.DENY), bpf.Clause((), action)],
+                "SCMP_CMP_MASKED_EQ": [bpf.Clause((masked,), action)],
             }[condition["op"]]
             clauses[name] = (*clauses.get(name, ()), *made)
-    rules = seccomp.Rules(plain, clauses, default=seccomp.errno_action(1))
+    rules = bpf.Rules(plain, clauses, default=bpf.errno_action(1))
 else:
-    plain = {name: seccomp.errno_action(number) for name, number in answers.items()}
-    rules = seccomp.Rules(plain, default=seccomp.ALLOW)
-program = seccomp.assemble(rules, syscalls.machine())
+    plain = {name: bpf.errno_action(number) for name, number in answers.items()}
+    rules = bpf.Rules(plain, default=bpf.ALLOW)
+program = bpf.assemble(rules, syscalls.machine())
 from reptarium.pool.cli.main import main
 if capabilities is not None:
     have = privileges.effective()

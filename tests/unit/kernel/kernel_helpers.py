@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from reptarium.sandbox.kernel import seccomp, syscalls
+from reptarium.sandbox.kernel import bpf, syscalls
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -50,7 +50,7 @@ def interpret(code: bytes, arch: int, nr: int, args: tuple[int, ...] = ()) -> in
         assert pc < len(program), "jump out of the program"
 
 
-def reference(rules: seccomp.Rules, name: str, args: tuple[int, ...], pid: int) -> int:
+def reference(rules: bpf.Rules, name: str, args: tuple[int, ...], pid: int) -> int:
     """What `rules` say about a call, read directly."""
     if name in rules.plain:
         return rules.plain[name]
@@ -58,7 +58,7 @@ def reference(rules: seccomp.Rules, name: str, args: tuple[int, ...], pid: int) 
     for clause in rules.checked.get(name, ()):
         if all(
             ((values[check.arg] >> (32 if check.high else 0)) & 0xFFFFFFFF & check.mask)
-            in {pid if value == seccomp.PID else value for value in check.values}
+            in {pid if value == bpf.PID else value for value in check.values}
             for check in clause.checks
         ):
             return clause.action

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_helpers import child, interpret, reference
 
-from reptarium.sandbox.kernel import seccomp, syscalls
-from reptarium.sandbox.kernel.seccomp import ALLOW, DENY, KILL, Check, Clause, Rules
+from reptarium.sandbox.kernel import bpf, seccomp, syscalls
+from reptarium.sandbox.kernel.bpf import ALLOW, DENY, KILL, Check, Clause, Rules
 from reptarium.sandbox.kernel.syscalls import AUDIT_ARCH, Arch
 
 PID = 4711
@@ -92,22 +92,22 @@ class TestAssembler:
         """A program whose jumps are longer than an instruction can say is still right."""
         names = sorted(syscalls.names(arch))
         clauses = {
-            name: (Clause((Check(0, tuple(range(40 + index))),), seccomp.errno_action(index + 1)),)
+            name: (Clause((Check(0, tuple(range(40 + index))),), bpf.errno_action(index + 1)),)
             for index, name in enumerate(names[:40])
         }
         rules = Rules({}, clauses)
-        program = seccomp.assemble(rules, arch)
+        program = bpf.assemble(rules, arch)
         assert len(program) > 1000
         for index, name in enumerate(names[:40]):
             nr = syscalls.number(name, arch)
             assert nr is not None
-            assert interpret(program.code, AUDIT_ARCH[arch], nr, (39,)) == seccomp.errno_action(index + 1)
+            assert interpret(program.code, AUDIT_ARCH[arch], nr, (39,)) == bpf.errno_action(index + 1)
             assert interpret(program.code, AUDIT_ARCH[arch], nr, (99 + 60,)) == DENY
 
     def test_too_long(self) -> None:
         """A filter that the kernel wouldn't take is refused when it is compiled."""
         with pytest.raises(ValueError, match="4096"):
-            seccomp.assemble(Rules({}, {"read": (Clause((Check(0, tuple(range(5000))),)),)}), "x86_64")
+            bpf.assemble(Rules({}, {"read": (Clause((Check(0, tuple(range(5000))),)),)}), "x86_64")
 
     def test_two_rules(self) -> None:
         """Two rules for one call are an error."""
@@ -118,7 +118,7 @@ class TestAssembler:
     def test_pid_is_patched(self, arch: Arch) -> None:
         """Patching replaces every stand-in for the pid and nothing else."""
         program = seccomp.worker_filter(arch)
-        stand_in = seccomp.PID.to_bytes(4, "little")
+        stand_in = bpf.PID.to_bytes(4, "little")
         assert program.code.count(stand_in) == len(program.pid_offsets) > 0
         patched = program.for_pid(PID)
         assert stand_in not in patched
@@ -300,7 +300,7 @@ class TestWorkerRules:
         assert ask(arch, "clone", 0x7D0F00) == ALLOW
         for flags in (17, 0x1200011, 0, 0x10000, 0x100, 0x3D0F00 | 0x10000000, 0x3D0F00 | 0x4000, 0x3C0F00):
             assert ask(arch, "clone", flags) == DENY, hex(flags)
-        assert ask(arch, "clone3", 0x1000, 88) == seccomp.errno_action(errno.ENOSYS)
+        assert ask(arch, "clone3", 0x1000, 88) == bpf.errno_action(errno.ENOSYS)
 
     @both
     def test_own_process_only(self, arch: Arch) -> None:
@@ -314,7 +314,7 @@ class TestWorkerRules:
         for pointer in (0x1000, 2**32, 2**47):
             assert ask(arch, "prlimit64", 0, 7, pointer, 0) == DENY, hex(pointer)
         assert ask(arch, "sched_getaffinity", 0) == ALLOW
-        assert ask(arch, "sched_getaffinity", 1) == seccomp.errno_action(errno.ENOSYS)
+        assert ask(arch, "sched_getaffinity", 1) == bpf.errno_action(errno.ENOSYS)
 
     @both
     def test_prctl(self, arch: Arch) -> None:
@@ -339,14 +339,14 @@ class TestWorkerRules:
     def test_clocks(self, arch: Arch) -> None:
         """The clocks can be read; processor clocks of other processes (negative ids) can't."""
         assert ask(arch, "clock_gettime", 1) == ALLOW
-        assert ask(arch, "clock_gettime", (~1 << 3) & 2**64 - 1) == seccomp.errno_action(errno.EINVAL)
+        assert ask(arch, "clock_gettime", (~1 << 3) & 2**64 - 1) == bpf.errno_action(errno.EINVAL)
 
     @both
     def test_madvise(self, arch: Arch) -> None:
         """Page merging, which tells by its timing what other processes hold, isn't known."""
         assert ask(arch, "madvise", 0x1000, 4096, 4) == ALLOW
         for advice in (12, 9, 100, 101):
-            assert ask(arch, "madvise", 0x1000, 4096, advice) == seccomp.errno_action(errno.EINVAL)
+            assert ask(arch, "madvise", 0x1000, 4096, advice) == bpf.errno_action(errno.EINVAL)
 
 
 class TestZygoteRules:
