@@ -1,6 +1,7 @@
 """The kernel layer: what a worker can do when the language layer has fallen.
 
 `isolation.py`    the sequence: which process does what, in which order
+`layers.py`       what is asked for, and what each layer turned out to be
 `paths.py`        what may be read
 `namespaces.py`   network, IPC, host name, root directory, where permitted
 `cgroups.py`      a group with a ceiling of threads, where delegated
@@ -11,6 +12,7 @@
 `syscalls.py`     their numbers
 """
 
-from reptarium.sandbox.kernel.isolation import IsolationConfig, IsolationUnavailable, LayerStatus, Prepared, prepare
+from reptarium.sandbox.kernel.isolation import Prepared, prepare
+from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus
 
 __all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]

@@ -41,18 +41,22 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 from collections.abc import Collection
-from typing import Final, Literal
-
-import msgspec
+from typing import Final
 
 from reptarium.sandbox.kernel import cgroups, landlock, limits, namespaces, paths, privileges, seccomp, syscalls
+from reptarium.sandbox.kernel.layers import (
+    IsolationConfig,
+    Layers,
+    LayerStatus,
+    check_config,
+    landlock_expected,
+    landlock_problem,
+    namespaces_outcome,
+    seccomp_problem,
+)
 
-__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]
-
-#: The user and group id "nobody" of nearly all distributions; owns no files.
-NOBODY: Final = 65534
+__all__ = ["Prepared", "prepare"]
 
 # Without one user id per worker: threads that all workers may have together, as a multiple of what one may
 # have.
@@ -61,45 +65,6 @@ _SHARED_THREADS: Final = 32
 # Often enough for CPython to specialize the code (PEP 659: eight runs, then one for each instruction)
 _REHEARSALS: Final = 12
 _REHEARSED_CALLS: Final = 4
-
-
-class IsolationConfig(msgspec.Struct, frozen=True):
-    """How workers are to be isolated. Travels from the supervisor to the zygote as JSON."""
-
-    policy: Literal["enforce", "best-effort"] = "enforce"
-    #: Bytes that a task may use on top of what a fresh worker has.
-    memory: int = 512 * 2**20
-    #: Processor seconds of a worker (all threads); 0: no limit.
-    cpu_seconds: int = 0
-    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together.
-    max_threads: int = 64
-    #: Descriptors of a worker.
-    open_files: int = 64
-    #: User and group to become when started as root; None: 65534.
-    uid: int | None = None
-    gid: int | None = None
-    #: First and last of a range with one user id per worker (taken up by root
-    #: only: others stay who they are). Ids are handed out in turn, so that the range should be several
-    #: times the number of workers.
-    worker_uids: tuple[int, int] | None = None
-    namespaces: Literal["auto", "off"] = "auto"
-    #: Paths that workers may read besides the interpreter, packages, shared libraries and time zones.
-    read_paths: tuple[str, ...] = ()
-
-
-class LayerStatus(msgspec.Struct, frozen=True):
-    """How one layer turned out: what holds (`detail`), and what an admin would change to get more
-    (`remedy`).
-    """
-
-    name: str
-    state: Literal["active", "partial", "missing", "off"]
-    detail: str = ""
-    remedy: str = ""
-
-
-class IsolationUnavailable(Exception):
-    """A required layer can't be had; the text tells which, why, and what to change."""
 
 
 def prepare(config: IsolationConfig) -> Prepared:
@@ -115,9 +80,9 @@ class Prepared:
     """Everything ready to restrict the zygote once and each of its children. Inherited over fork."""
 
     def __init__(self, config: IsolationConfig) -> None:
-        _check(config)
+        check_config(config)
         self.config = config
-        self._layers: dict[str, LayerStatus] = {}
+        self._layers = Layers(config.policy)
         self._root = os.geteuid() == 0
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
@@ -146,8 +111,8 @@ class Prepared:
         self._uid: int | None = None
         self._gid: int | None = None
         if self._root:
-            self._uid = NOBODY if config.uid is None else config.uid
-            self._gid = NOBODY if config.gid is None else config.gid
+            self._uid = privileges.NOBODY if config.uid is None else config.uid
+            self._gid = privileges.NOBODY if config.gid is None else config.gid
         self._worker_capabilities = privileges.CapabilitySet()
         self._uid_range: tuple[int, int] | None = None
         owner = self._uid if self._uid is not None else os.getuid()
@@ -169,7 +134,7 @@ class Prepared:
     @property
     def layers(self) -> tuple[LayerStatus, ...]:
         """The layers as `restrict_zygote` found them; empty before."""
-        return tuple(self._layers.values())
+        return self._layers.found()
 
     # --- zygote -----------------------------------------------------------------------------------
 
@@ -197,32 +162,18 @@ class Prepared:
         self._plan_worker()
         return self.layers
 
-    def _report(
-        self, name: str, state: Literal["active", "partial", "missing", "off"], detail: str, remedy: str = ""
-    ) -> None:
-        self._layers[name] = LayerStatus(name, state, detail, remedy)
-
-    def _require(self, name: str, detail: str, remedy: str) -> None:
-        """A layer that can't be had: an error under ``enforce``, a line in the table otherwise."""
-        if self.config.policy == "enforce":
-            raise IsolationUnavailable(
-                f"{name} is not available: {detail}. {remedy} "
-                "Or set REPTARIUM_ISOLATION=best-effort to run without this layer."
-            )
-        self._report(name, "missing", detail, remedy)
-
     def _refuse_early(self) -> None:
         """Say no before anything has changed, when it is known already that a required layer is missing."""
         if self._seccomp_errno:
-            self._require("seccomp", *_seccomp_problem(self._seccomp_errno, self._arch))
-        if self._ruleset is None and _landlock_expected():
-            self._require("landlock", *_landlock_problem(self._landlock_errno))
+            self._layers.require("seccomp", *seccomp_problem(self._seccomp_errno, self._arch))
+        if self._ruleset is None and landlock_expected():
+            self._layers.require("landlock", *landlock_problem(self._landlock_errno))
 
     def _enter_cgroup(self) -> None:
         ceiling = _SHARED_THREADS * self.config.max_threads
         problem = cgroups.join(ceiling, cgroups.current())
         if problem:
-            self._report(
+            self._layers.report(
                 "cgroup",
                 "missing",
                 problem,
@@ -230,31 +181,14 @@ class Prepared:
                 "In a container, its own limits do this.",
             )
         else:
-            self._report("cgroup", "active", f"at most {ceiling} threads in all workers together")
+            self._layers.report("cgroup", "active", f"at most {ceiling} threads in all workers together")
 
     def _enter_namespaces(self) -> None:
         if self.config.namespaces == "off":
-            self._report("namespaces", "off", "switched off by configuration")
+            self._layers.report("namespaces", "off", "switched off by configuration")
             return
         result = namespaces.enter(self._readable)
-        left_out = "no pid namespace by design: pids stay those that the supervisor knows"
-        if not result.entered:
-            self._report(
-                "namespaces",
-                "missing",
-                f"not permitted ({result.reason}); seccomp and Landlock refuse the same, "
-                "but names and sizes of files stay visible",
-                "Optional. Root with CAP_SYS_ADMIN, or a host that lets ordinary users make user namespaces.",
-            )
-        elif result.refused:
-            self._report(
-                "namespaces",
-                "partial",
-                f"{', '.join(result.entered)}; refused: {', '.join(result.refused)} ({result.reason}); {left_out}",
-                "Optional. See the reason of the refusal.",
-            )
-        else:
-            self._report("namespaces", "active", f"{', '.join(result.entered)}; {left_out}")
+        self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
 
     def _drop_user(self) -> None:
         if self._uid is None or self._gid is None:
@@ -276,9 +210,9 @@ class Prepared:
         except OSError as error:
             remedy = "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID and CAP_SETPCAP."
             if self.config.uid is not None or self.config.gid is not None:
-                self._require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
+                self._layers.require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
             privileges.CapabilitySet().apply()
-            self._report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
+            self._layers.report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
             return
         self._worker_capabilities = privileges.CapabilitySet(worker)
         whom = f"user {self._uid}, group {self._gid}"
@@ -296,26 +230,26 @@ class Prepared:
                 if worker
                 else f"can't get past {barrier}: modules that are not preloaded can't be imported"
             )
-            self._report(
+            self._layers.report(
                 "uid",
                 "partial",
                 f"{whom}; {how}",
                 "Install the interpreter and its packages where every user may read them.",
             )
         else:
-            self._report("uid", "active", f"{whom}; no groups, no capabilities")
+            self._layers.report("uid", "active", f"{whom}; no groups, no capabilities")
 
     def _cannot_choose_user(self) -> None:
         uid, gid = os.getuid(), os.getgid()
         wanted = self.config
         if wanted.uid not in (None, uid) or wanted.gid not in (None, gid):
-            self._require(
+            self._layers.require(
                 "uid",
                 f"only root can change the user; this is user {uid}",
                 "Start as root, or leave the setting out.",
             )
         else:
-            self._report(
+            self._layers.report(
                 "uid",
                 "off",
                 f"not root: tasks run as the supervisor's user {uid}; Landlock and seccomp keep them apart",
@@ -331,22 +265,22 @@ class Prepared:
         try:
             limits.restrict_zygote()
         except (OSError, ValueError) as error:
-            self._require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
+            self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
         own = self._limits
         cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
         detail = f"{own.data // 2**20} MB private memory, {cpu}{own.open_files} descriptors, no files, no core dumps; "
         if os.getuid() == 0:
-            self._report(
+            self._layers.report(
                 "rlimits",
                 "partial",
                 f"{detail}threads unlimited (the kernel exempts root)",
                 "Start as another user, or see the layer uid.",
             )
         elif self._uid_range:
-            self._report("rlimits", "active", f"{detail}{own.processes} threads per worker")
+            self._layers.report("rlimits", "active", f"{detail}{own.processes} threads per worker")
         else:
-            self._report(
+            self._layers.report(
                 "rlimits",
                 "active",
                 f"{detail}{own.processes} threads in all workers together",
@@ -357,34 +291,36 @@ class Prepared:
         try:
             privileges.no_new_privs()
         except OSError as error:
-            self._require("no_new_privs", str(error), "It needs Linux 3.5 and a container that lets prctl through.")
+            self._layers.require(
+                "no_new_privs", str(error), "It needs Linux 3.5 and a container that lets prctl through."
+            )
         else:
-            self._report("no_new_privs", "active", "exec gains nothing; not dumpable, not traceable")
+            self._layers.report("no_new_privs", "active", "exec gains nothing; not dumpable, not traceable")
 
     def _restrict_files(self) -> None:
         if self._ruleset is None or self._worker_ruleset is None:
             if "landlock" not in self._layers:
-                self._report("landlock", "missing", *_landlock_problem(self._landlock_errno))
+                self._layers.report("landlock", "missing", *landlock_problem(self._landlock_errno))
             return
         have = self._ruleset.features
         try:
             landlock.restrict(self._ruleset, have.zygote_flags)
         except OSError as error:
-            self._require("landlock", *_landlock_problem(error.errno or errno.EIO))
+            self._layers.require("landlock", *landlock_problem(error.errno or errno.EIO))
             return
         finally:
             self._ruleset.close()
         self._use_landlock = True
         detail = f"ABI {have.abi}, {self._ruleset.rules} paths readable, nothing writable"
         if have.missing:
-            self._report(
+            self._layers.report(
                 "landlock",
                 "partial",
                 f"{detail}; this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)",
                 "A newer kernel handles more.",
             )
         else:
-            self._report("landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside")
+            self._layers.report("landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside")
 
     def _filter(self) -> None:
         if self._zygote_filter is None or self._worker_filter is None or "seccomp" in self._layers:
@@ -392,10 +328,10 @@ class Prepared:
         try:
             seccomp.install(self._zygote_filter)
         except OSError as error:
-            self._require("seccomp", *_seccomp_problem(error.errno or errno.EIO, self._arch))
+            self._layers.require("seccomp", *seccomp_problem(error.errno or errno.EIO, self._arch))
             return
         self._use_seccomp = True
-        self._report(
+        self._layers.report(
             "seccomp",
             "active",
             f"allowlist for {self._arch}; filter of {len(self._worker_filter)} instructions in each worker",
@@ -408,7 +344,7 @@ class Prepared:
         for stream in (0, 1, 2):
             calls.function(syscalls.libc.dup2, self._devnull, stream)
         if self._uid_range is not None:
-            privileges.become_with(calls, self._worker_uid, self._gid or NOBODY, self._worker_capabilities)
+            privileges.become_with(calls, self._worker_uid, self._gid or privileges.NOBODY, self._worker_capabilities)
             limits.die_with_parent(calls)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self._use_landlock and self._worker_ruleset is not None:
@@ -461,68 +397,3 @@ class Prepared:
         self._worker_calls.make()
         if os.getppid() != zygote_pid:
             os._exit(1)
-
-
-def _check(config: IsolationConfig) -> None:
-    if config.worker_uids is not None:
-        first, last = config.worker_uids
-        if not 0 < first <= last < 2**32 - 1:
-            raise ValueError(f"worker_uids: {first} to {last} is not a range of user ids above 0")
-    for name, value in (("uid", config.uid), ("gid", config.gid)):
-        if value is not None and not 0 < value < 2**32 - 1:
-            raise ValueError(f"{name}: {value} is not the id of an ordinary user")
-    if config.memory <= 0 or config.max_threads <= 0 or config.open_files < 8:
-        raise ValueError("memory and max_threads must be above 0, open_files at least 8")
-    for path in config.read_paths:
-        if not os.path.isabs(path) or os.path.realpath(path) == "/":
-            raise ValueError(f"read_paths: {path!r} must be absolute and not the root directory")
-
-
-def _kernel() -> tuple[int, int]:
-    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _landlock_expected() -> bool:
-    """Landlock came with Linux 5.13."""
-    return _kernel() >= (5, 13)
-
-
-def _landlock_problem(error: int) -> tuple[str, str]:
-    """(detail, remedy) for an errno of a Landlock call."""
-    if error == errno.ENOSYS and not _landlock_expected():
-        return "this kernel is older than Linux 5.13", "Use Linux 5.13 or later."
-    detail, remedy = {
-        errno.ENOSYS: (
-            "the kernel or the container's seccomp profile has no such call (ENOSYS)",
-            "Use a kernel with CONFIG_SECURITY_LANDLOCK, and a profile that lets landlock_* through.",
-        ),
-        errno.EOPNOTSUPP: (
-            "the kernel has it, but it wasn't started (EOPNOTSUPP)",
-            "Add landlock to the kernel's lsm= boot parameter.",
-        ),
-        errno.EPERM: (
-            "the container's seccomp profile refuses landlock_* (EPERM)",
-            "Use Docker 20.10.10 or later, or a profile that lets the three landlock_* calls through.",
-        ),
-    }.get(error, (f"the kernel answered {errno.errorcode.get(error, error)}", "See landlock(7)."))
-    return detail, remedy
-
-
-def _seccomp_problem(error: int, arch: str | None) -> tuple[str, str]:
-    if arch is None:
-        return (
-            "there is no filter for this processor architecture",
-            "Use x86-64 or aarch64 with a 64-bit interpreter.",
-        )
-    if error in (errno.EPERM, errno.EACCES):
-        return (
-            "the container's own profile refuses the call seccomp (EPERM)",
-            "Use a profile that lets seccomp(2) through, like Docker's default one.",
-        )
-    if error in (errno.ENOSYS, errno.EINVAL):
-        return (
-            "the kernel has no seccomp filters",
-            "Use a kernel with CONFIG_SECCOMP_FILTER (Linux 4.14 or later).",
-        )
-    return f"the kernel answered {errno.errorcode.get(error, error)}", "See seccomp(2)."

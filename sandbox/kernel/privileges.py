@@ -40,6 +40,7 @@ __all__ = [
     "CAP_SETPCAP",
     "CAP_SETUID",
     "CAP_SYS_ADMIN",
+    "NOBODY",
     "PR_SET_DUMPABLE",
     "CapabilitySet",
     "become",
@@ -52,6 +53,9 @@ __all__ = [
     "not_dumpable",
     "unreachable",
 ]
+
+#: The user and group id "nobody" of nearly all distributions; owns no files.
+NOBODY: Final = 65534
 
 CAP_DAC_READ_SEARCH: Final = 2
 CAP_KILL: Final = 5

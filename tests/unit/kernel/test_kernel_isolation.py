@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kernel_helpers import child
 
-from reptarium.sandbox.kernel import IsolationConfig, cgroups, isolation, landlock, limits, prepare, privileges, seccomp
+from reptarium.sandbox.kernel import IsolationConfig, cgroups, landlock, layers, limits, prepare, privileges, seccomp
 
 ROOT = os.geteuid() == 0
 root = pytest.mark.skipif(not ROOT, reason="needs root")
@@ -292,15 +292,15 @@ class TestConfiguration:
     )
     def test_landlock_problems(self, error: int, text: str) -> None:
         """Each way of not having Landlock has its own explanation and its own remedy."""
-        detail, remedy = isolation._landlock_problem(error)
+        detail, remedy = layers.landlock_problem(error)
         assert text in detail
         assert remedy
 
     def test_old_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a kernel before 5.13 Landlock isn't expected, so that enforce doesn't insist on it."""
-        monkeypatch.setattr(isolation, "_kernel", lambda: (5, 12))
-        assert not isolation._landlock_expected()
-        assert "5.13" in isolation._landlock_problem(38)[0]
+        monkeypatch.setattr(layers, "_kernel", lambda: (5, 12))
+        assert not layers.landlock_expected()
+        assert "5.13" in layers.landlock_problem(38)[0]
 
     def test_standard_stream(self) -> None:
         """A worker's socket can't be one of the standard streams."""

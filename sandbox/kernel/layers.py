@@ -1,0 +1,182 @@
+"""What the kernel layer is asked for, and what each of its layers turned out to be: in words for an admin.
+
+Under ``enforce`` a layer that is required and can't be had is an error; under ``best-effort`` it is a line in the
+table. Every such word says what to change.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "IsolationConfig",
+    "IsolationUnavailable",
+    "LayerStatus",
+    "Layers",
+    "check_config",
+    "landlock_expected",
+    "landlock_problem",
+    "namespaces_outcome",
+    "seccomp_problem",
+]
+
+State = Literal["active", "partial", "missing", "off"]
+
+
+class IsolationConfig(msgspec.Struct, frozen=True):
+    """How workers are to be isolated. Travels from the supervisor to the zygote as JSON."""
+
+    policy: Literal["enforce", "best-effort"] = "enforce"
+    #: Bytes that a task may use on top of what a fresh worker has.
+    memory: int = 512 * 2**20
+    #: Processor seconds of a worker (all threads); 0: no limit.
+    cpu_seconds: int = 0
+    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together.
+    max_threads: int = 64
+    #: Descriptors of a worker.
+    open_files: int = 64
+    #: User and group to become when started as root; None: 65534.
+    uid: int | None = None
+    gid: int | None = None
+    #: First and last of a range with one user id per worker (taken up by root
+    #: only: others stay who they are). Ids are handed out in turn, so that the range should be several
+    #: times the number of workers.
+    worker_uids: tuple[int, int] | None = None
+    namespaces: Literal["auto", "off"] = "auto"
+    #: Paths that workers may read besides the interpreter, packages, shared libraries and time zones.
+    read_paths: tuple[str, ...] = ()
+
+
+def check_config(config: IsolationConfig) -> None:
+    """Raises ValueError for a configuration that contradicts itself."""
+    if config.worker_uids is not None:
+        first, last = config.worker_uids
+        if not 0 < first <= last < 2**32 - 1:
+            raise ValueError(f"worker_uids: {first} to {last} is not a range of user ids above 0")
+    for name, value in (("uid", config.uid), ("gid", config.gid)):
+        if value is not None and not 0 < value < 2**32 - 1:
+            raise ValueError(f"{name}: {value} is not the id of an ordinary user")
+    if config.memory <= 0 or config.max_threads <= 0 or config.open_files < 8:
+        raise ValueError("memory and max_threads must be above 0, open_files at least 8")
+    for path in config.read_paths:
+        if not os.path.isabs(path) or os.path.realpath(path) == "/":
+            raise ValueError(f"read_paths: {path!r} must be absolute and not the root directory")
+
+
+class LayerStatus(msgspec.Struct, frozen=True):
+    """How one layer turned out: what holds (`detail`), and what an admin would change to get more
+    (`remedy`).
+    """
+
+    name: str
+    state: State
+    detail: str = ""
+    remedy: str = ""
+
+
+class IsolationUnavailable(Exception):
+    """A required layer can't be had; the text tells which, why, and what to change."""
+
+
+class Layers:
+    """The table of layers, as restriction fills it."""
+
+    def __init__(self, policy: Literal["enforce", "best-effort"]) -> None:
+        self._policy = policy
+        self._found: dict[str, LayerStatus] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def found(self) -> tuple[LayerStatus, ...]:
+        """What has been reported so far, in that order."""
+        return tuple(self._found.values())
+
+    def report(self, name: str, state: State, detail: str, remedy: str = "") -> None:
+        """Enter a layer."""
+        self._found[name] = LayerStatus(name, state, detail, remedy)
+
+    def require(self, name: str, detail: str, remedy: str) -> None:
+        """Enter a layer that can't be had. Raises IsolationUnavailable under ``enforce``."""
+        if self._policy == "enforce":
+            raise IsolationUnavailable(
+                f"{name} is not available: {detail}. {remedy} "
+                "Or set REPTARIUM_ISOLATION=best-effort to run without this layer."
+            )
+        self.report(name, "missing", detail, remedy)
+
+
+def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: str) -> tuple[State, str, str]:
+    """(state, detail, remedy) for the namespaces that were entered and refused, and why."""
+    left_out = "no pid namespace by design: pids stay those that the supervisor knows"
+    if not entered:
+        return (
+            "missing",
+            f"not permitted ({reason}); seccomp and Landlock refuse the same, "
+            "but names and sizes of files stay visible",
+            "Optional. Root with CAP_SYS_ADMIN, or a host that lets ordinary users make user namespaces.",
+        )
+    if refused:
+        return (
+            "partial",
+            f"{', '.join(entered)}; refused: {', '.join(refused)} ({reason}); {left_out}",
+            "Optional. See the reason of the refusal.",
+        )
+    return "active", f"{', '.join(entered)}; {left_out}", ""
+
+
+def _kernel() -> tuple[int, int]:
+    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def landlock_expected() -> bool:
+    """Landlock came with Linux 5.13."""
+    return _kernel() >= (5, 13)
+
+
+def landlock_problem(error: int) -> tuple[str, str]:
+    """(detail, remedy) for an errno of a Landlock call."""
+    if error == errno.ENOSYS and not landlock_expected():
+        return "this kernel is older than Linux 5.13", "Use Linux 5.13 or later."
+    detail, remedy = {
+        errno.ENOSYS: (
+            "the kernel or the container's seccomp profile has no such call (ENOSYS)",
+            "Use a kernel with CONFIG_SECURITY_LANDLOCK, and a profile that lets landlock_* through.",
+        ),
+        errno.EOPNOTSUPP: (
+            "the kernel has it, but it wasn't started (EOPNOTSUPP)",
+            "Add landlock to the kernel's lsm= boot parameter.",
+        ),
+        errno.EPERM: (
+            "the container's seccomp profile refuses landlock_* (EPERM)",
+            "Use Docker 20.10.10 or later, or a profile that lets the three landlock_* calls through.",
+        ),
+    }.get(error, (f"the kernel answered {errno.errorcode.get(error, error)}", "See landlock(7)."))
+    return detail, remedy
+
+
+def seccomp_problem(error: int, arch: str | None) -> tuple[str, str]:
+    """(detail, remedy) for an errno of seccomp(2); ``arch`` is None where no filter exists for the machine."""
+    if arch is None:
+        return (
+            "there is no filter for this processor architecture",
+            "Use x86-64 or aarch64 with a 64-bit interpreter.",
+        )
+    if error in (errno.EPERM, errno.EACCES):
+        return (
+            "the container's own profile refuses the call seccomp (EPERM)",
+            "Use a profile that lets seccomp(2) through, like Docker's default one.",
+        )
+    if error in (errno.ENOSYS, errno.EINVAL):
+        return (
+            "the kernel has no seccomp filters",
+            "Use a kernel with CONFIG_SECCOMP_FILTER (Linux 4.14 or later).",
+        )
+    return f"the kernel answered {errno.errorcode.get(error, error)}", "See seccomp(2)."
