@@ -25,7 +25,7 @@ class HelperError(Exception):
 
 
 class CallChannel(Protocol):
-    """What is needed of ``worker.Channel``."""
+    """What is needed of the worker's channel (``process/channel.py``)."""
 
     def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
         """(ok, raw JSON or the text of the error)."""
