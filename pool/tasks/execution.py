@@ -23,8 +23,7 @@ from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
-from reptarium.sandbox.task.console import truncation_note
-from reptarium.sandbox.task.execute import MEMORY_REMEDY, memory_message
+from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message, truncation_note
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.tasks.execution")

@@ -35,7 +35,8 @@ from reptarium.sandbox.kernel import Prepared
 from reptarium.sandbox.language import hardening
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.task.execute import Environment, TaskFailed, TaskInput, execute
+from reptarium.sandbox.task.execute import Environment, TaskInput, execute
+from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
 from reptarium.sandbox.wire import Kind, ZygoteConfig
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from reptarium.sandbox.texts import truncation_note
+
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
 STDERR_TAIL = 16 * 1024
 
@@ -95,11 +97,6 @@ def _printer(console: Console) -> Callable[..., None]:
         console.print(*args, sep=sep, end=end, file=file, flush=flush)
 
     return print
-
-
-def truncation_note(limit: int) -> str:
-    """The line that stands where a task printed more than ``limit`` bytes."""
-    return f"[output truncated: more than {limit} bytes were printed; raise REPTARIUM_MAX_CONSOLE to see more]"
 
 
 class StderrTail(io.TextIOBase):

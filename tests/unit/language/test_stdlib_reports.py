@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.task.execute import Environment, TaskFailed, TaskInput, execute
+from reptarium.sandbox.task.execute import Environment, TaskInput, execute
+from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {

@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail, truncation_note
+from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.texts import truncation_note
 
 
 def printed(*calls: tuple[tuple[object, ...], dict[str, object]], limit: int = 1 << 20) -> list[list[str]]:

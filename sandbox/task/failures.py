@@ -1,0 +1,125 @@
+"""Why a task ended without a result: in the person's own line numbers, their frames, their source."""
+
+from __future__ import annotations
+
+import linecache
+from types import TracebackType
+
+from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
+from reptarium.sandbox.wire import Failure, FailureKind
+
+#: The name that user code has in tracebacks.
+FILENAME = "<task>"
+#: Longest error text, in characters: an exception may carry anything.
+MAX_MESSAGE = 8 * 1024
+MAX_STACK_FRAMES = 50
+
+
+class TaskFailed(Exception):
+    """The task ends without a result; ``failure`` is what to report."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def memory_failure(memory: int, index: int | None = None, line: int | None = None) -> Failure:
+    """The task went over its limit of ``memory`` bytes."""
+    return Failure(
+        kind="memory",
+        message=memory_message(memory),
+        description=("" if line is None else f"Line {line}: MemoryError. ") + MEMORY_REMEDY,
+        item=index,
+        line=line,
+    )
+
+
+def _clip(text: str) -> str:
+    # surrogates have no UTF-8 form, and the report has to travel
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " … (cut)"
+
+
+def _text(error: BaseException) -> str:
+    """``str(error)``, whatever the user's own exception class does in there."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = ""
+    return _clip(text) or type(error).__name__
+
+
+def _user_frames(trace: TracebackType | None) -> list[tuple[int, str]]:
+    """(line, function) of the user's own frames, outermost first."""
+    found = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename == FILENAME:
+            found.append((trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    return found
+
+
+def user_failure(error: BaseException, memory: int, index: int | None) -> Failure:
+    """What the code raised, at item ``index`` where it runs for each; ``memory`` is the limit in bytes."""
+    frames = _user_frames(error.__traceback__)
+    line = frames[-1][0] if frames else None
+    if isinstance(error, MemoryError):
+        error.__traceback__ = None  # the frames hold what filled the memory
+        return memory_failure(memory, index, line)
+    name, message = type(error).__name__, _text(error)
+    if isinstance(error, SystemExit):
+        message = f"the code tried to exit the worker (SystemExit: {message})"
+    kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"
+    return Failure(
+        kind=kind,
+        message=message,
+        description=_description(line, frames, name, message),
+        line=line,
+        item=index,
+        stack=_stack(frames, name, message),
+    )
+
+
+def _description(line: int | None, frames: list[tuple[int, str]], name: str, message: str) -> str:
+    headline = name if message == name else f"{name}: {message}"
+    if line is None:
+        return headline
+    where = frames[-1][1]
+    inside = f" (in {where})" if len(frames) > 1 and where.isidentifier() else ""
+    source = linecache.getline(FILENAME, line).strip()
+    return _clip(f"Line {line}: {headline}{inside}" + (f"\n{source}" if source else ""))
+
+
+def _stack(frames: list[tuple[int, str]], name: str, message: str) -> str:
+    lines = ["Traceback (most recent call last):"]
+    shown = frames[-MAX_STACK_FRAMES:]
+    if len(shown) < len(frames):
+        lines.append(f"  … {len(frames) - len(shown)} more frames")
+    for number, (line, function) in enumerate(shown):
+        place = function if len(shown) < len(frames) or number else "task"
+        lines.append(f'  File "{FILENAME}", line {line}, in {place}')
+        source = linecache.getline(FILENAME, line).strip()
+        if source:
+            lines.append(f"    {source}")
+    lines.append(name if message == name else f"{name}: {message}")
+    return _clip("\n".join(lines))
+
+
+def syntax_failure(error: SyntaxError, source: str) -> Failure:
+    """``source`` is no Python."""
+    name, line = type(error).__name__, error.lineno
+    message = error.msg or "invalid syntax"
+    if line is None:
+        return Failure(kind="syntax", message=message, description=f"{name}: {message}")
+    rows = source.splitlines()
+    text = rows[line - 1] if 0 < line <= len(rows) else (error.text or "").rstrip("\n")
+    column = max((error.offset or 1) - 1, 0)
+    caret = "".join(c if c == "\t" else " " for c in text[:column]) + "^"
+    return Failure(
+        kind="syntax",
+        message=_clip(f"{message} (line {line})"),
+        description=_clip(f"Line {line}: {name}: {message}\n{text}\n{caret}"),
+        line=line,
+        stack=_clip(f'  File "{FILENAME}", line {line}\n    {text}\n    {caret}\n{name}: {message}'),
+    )
