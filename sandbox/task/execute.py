@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from reptarium.sandbox.task import results
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.failures import FILENAME, TaskFailed, memory_failure, syntax_failure, user_failure
+from reptarium.sandbox.userspace.json_form import Conversion, ResultError, to_json
 from reptarium.sandbox.userspace.names import CallNames, Supply
 from reptarium.sandbox.wire import Failure
 
@@ -43,7 +43,7 @@ class Environment(NamedTuple):
     """
 
     policy: LanguagePolicy
-    conversion: results.Conversion
+    conversion: Conversion
     max_result: int
     memory: int
     callbacks: CallNames | None = None
@@ -169,8 +169,8 @@ def _call(code: CodeType, names: dict[str, object], env: Environment, index: int
 def _encode(value: object, env: Environment) -> bytes:
     gc.disable()
     try:
-        raw = results.encode(value, env.conversion)
-    except results.ResultError as error:
+        raw = to_json(value, env.conversion)
+    except ResultError as error:
         raise TaskFailed(Failure(kind="result", message=str(error))) from None
     except MemoryError:
         raise TaskFailed(memory_failure(env.memory)) from None

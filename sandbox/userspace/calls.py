@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from reptarium.sandbox.task import results
+from reptarium.sandbox.userspace.json_form import to_json
 
 #: Bytes are written as numbers in pieces of this size, so that memory holds one piece's list only.
 _PIECE = 1 << 18
@@ -59,17 +59,17 @@ def encode(value: object) -> bytes:
         return encode_buffer(bytes(value))
     if _holds_bytes(value):
         if isinstance(value, dict):
-            pairs = (b"%b:%b" % (results.encode(str(key)), encode(inner)) for key, inner in value.items())
+            pairs = (b"%b:%b" % (to_json(str(key)), encode(inner)) for key, inner in value.items())
             return b"{%b}" % b",".join(pairs)
         assert isinstance(value, list | tuple)
         return b"[%b]" % b",".join(map(encode, value))
-    return results.encode(value)
+    return to_json(value)
 
 
 def _holds_bytes(value: object, depth: int = 0) -> bool:
     if isinstance(value, bytes | bytearray | memoryview):
         return True
-    if depth > 20:  # results.encode has something to say about such a tree
+    if depth > 20:  # to_json has something to say about such a tree
         return False
     if isinstance(value, dict):
         return any(_holds_bytes(inner, depth + 1) for inner in value.values())

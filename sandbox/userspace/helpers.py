@@ -15,8 +15,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import msgspec
 
 from reptarium.sandbox.language.hardening import trusted
-from reptarium.sandbox.task import results
 from reptarium.sandbox.userspace.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
+from reptarium.sandbox.userspace.json_form import to_json
 from reptarium.sandbox.userspace.views import View
 
 MAX_REDIRECTS = 10
@@ -152,7 +152,7 @@ def _http_functions(ask: Ask) -> dict[str, Callable[..., Any]]:
         if json is not None and data is not None:
             raise ValueError("give either json or data")
         if json is not None:
-            options["body"] = results.encode(json).decode()
+            options["body"] = to_json(json).decode()
             _default(sent, "content-type", "application/json")
         elif data is not None:
             options["body"] = _body(data, sent)

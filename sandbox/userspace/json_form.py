@@ -1,4 +1,4 @@
-"""What user code returned, as JSON bytes.
+"""A value of user code's as JSON bytes: its result, what it saves, what it sends with a call.
 
 Values that JSON can't hold become strings, as in n8n's own runner, but for those that have an
 obvious JSON form: datetimes become ISO 8601, sets lists, dataclasses objects, Decimals numbers,
@@ -43,7 +43,7 @@ class ResultError(Exception):
     """The result has no JSON form: circular, too deep, or too large. The text is for the user."""
 
 
-def encode(value: object, conversion: Conversion = "rich") -> bytes:
+def to_json(value: object, conversion: Conversion = "rich") -> bytes:
     """``value`` as one JSON value in UTF-8. Raises :class:`ResultError`."""
     with trusted():  # C calls only
         plain = _is_plain(value)

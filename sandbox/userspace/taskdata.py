@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from reptarium.sandbox.task import results
 from reptarium.sandbox.userspace.calls import Ask, HelperError, decode_as
+from reptarium.sandbox.userspace.json_form import to_json
 
 
 class Source(msgspec.Struct, rename="camel"):
@@ -281,7 +281,7 @@ class Saved:
         """The workflow's static data under ``key``: ``global`` or ``node:NAME``."""
         if self._static is None:
             self._static = self._data.general.workflow.static_data or {}
-            self._before = results.encode(self._static)
+            self._before = to_json(self._static)
         kept = self._static.get(key)
         if not isinstance(kept, dict):
             kept = {}
@@ -310,14 +310,14 @@ class Saved:
     def outcome(self) -> tuple[bytes, bytes]:
         """(custom data, static data) as raw JSON; empty where nothing has changed.
 
-        Raises ``results.ResultError`` when the static data has no JSON form.
+        Raises ``ResultError`` when the static data has no JSON form.
         """
         custom = static = b""
         if self._custom_changed:
-            custom = results.encode(self._custom)
+            custom = to_json(self._custom)
         if self._static is not None:
             pruned = {key: value for key, value in self._static.items() if value or key in self._known()}
-            after = results.encode(pruned)
+            after = to_json(pruned)
             if after != self._before:
                 static = after
         return custom, static

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reptarium.sandbox.language import hardening
-from reptarium.sandbox.task import results
-from reptarium.sandbox.task.results import Conversion, ResultError, encode
+from reptarium.sandbox.userspace import json_form
+from reptarium.sandbox.userspace.json_form import Conversion, ResultError, to_json
 
 
 def decoded(value: object, conversion: Conversion = "rich") -> Any:
@@ -26,7 +26,7 @@ def decoded(value: object, conversion: Conversion = "rich") -> Any:
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(encode(value, conversion), parse_constant=refuse)
+    return json.loads(to_json(value, conversion), parse_constant=refuse)
 
 
 class Colour(enum.Enum):
@@ -134,7 +134,7 @@ def test_circular_result_is_refused() -> None:
     value: list[object] = []
     value.append(value)
     with pytest.raises(ResultError, match="contains itself"):
-        encode(value)
+        to_json(value)
 
 
 def test_endless_nesting_is_refused() -> None:
@@ -143,7 +143,7 @@ def test_endless_nesting_is_refused() -> None:
     for _ in range(200_000):
         value = [value]
     with pytest.raises(ResultError, match="nested too deeply"):
-        encode(value)
+        to_json(value)
 
 
 def test_shared_but_not_circular_is_fine() -> None:
@@ -169,9 +169,9 @@ def test_plain_results_are_written_the_fast_way_while_the_audit_hook_is_armed(mo
     def slow(*args: object, **kwargs: object) -> bytes:
         raise AssertionError("a plain result took the slow way")
 
-    monkeypatch.setattr(results, "_dumps", slow)
+    monkeypatch.setattr(json_form, "_dumps", slow)
     previous = hardening.arm({})
     try:
-        assert encode([{"json": {"a": [1, None, "x"]}}]) == b'[{"json":{"a":[1,null,"x"]}}]'
+        assert to_json([{"json": {"a": [1, None, "x"]}}]) == b'[{"json":{"a":[1,null,"x"]}}]'
     finally:
         hardening.disarm(previous)
