@@ -6,7 +6,7 @@
 `namespaces.py`   network, IPC, host name, root directory, where permitted
 `cgroups.py`      a group with a ceiling of threads, where delegated
 `privileges.py`   user ids, capabilities, ``no_new_privs``
-`limits.py`       resource limits, descriptors, death with the parent
+`rlimits.py`      resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals
 `seccomp.py`      system calls; `bpf.py` makes filter programs of its rules
 `syscalls.py`     their numbers

@@ -44,7 +44,7 @@ import os
 from collections.abc import Collection
 from typing import Final
 
-from reptarium.sandbox.kernel import cgroups, landlock, limits, namespaces, paths, privileges, seccomp, syscalls
+from reptarium.sandbox.kernel import cgroups, landlock, namespaces, paths, privileges, rlimits, seccomp, syscalls
 from reptarium.sandbox.kernel.layers import (
     IsolationConfig,
     Layers,
@@ -116,11 +116,11 @@ class Prepared:
         self._worker_capabilities = privileges.CapabilitySet()
         self._uid_range: tuple[int, int] | None = None
         owner = self._uid if self._uid is not None else os.getuid()
-        self._limits = limits.WorkerLimits(
-            data=limits.data_in_use() + config.memory,
+        self._limits = rlimits.WorkerLimits(
+            data=rlimits.data_in_use() + config.memory,
             cpu_seconds=config.cpu_seconds or None,
             open_files=config.open_files,
-            processes=limits.threads_of(owner) + _SHARED_THREADS * config.max_threads,
+            processes=rlimits.threads_of(owner) + _SHARED_THREADS * config.max_threads,
         )
         self._use_landlock = False
         self._use_seccomp = False
@@ -148,7 +148,7 @@ class Prepared:
         self._refuse_early()
         keep = {*keep_fds, self._devnull}
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
-        limits.close_all_but(keep)
+        rlimits.close_all_but(keep)
         os.chdir("/")
         os.umask(0o077)
         self._enter_cgroup()
@@ -221,7 +221,7 @@ class Prepared:
             first, last = self._uid_range
             self._first_uid, self._uids = first, last - first + 1
             whom = f"zygote user {self._uid}, workers one each of {first}–{last}"
-            self._limits = limits.WorkerLimits(
+            self._limits = rlimits.WorkerLimits(
                 self._limits.data, self._limits.cpu_seconds, self._limits.open_files, self.config.max_threads
             )
         if barrier:
@@ -263,7 +263,7 @@ class Prepared:
 
     def _limit(self) -> None:
         try:
-            limits.restrict_zygote()
+            rlimits.restrict_zygote()
         except (OSError, ValueError) as error:
             self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
@@ -340,28 +340,28 @@ class Prepared:
     def _plan_worker(self) -> None:
         """Lay out what every worker does, now that it is known which layers there are; see the module's sequence."""
         calls = self._worker_calls = syscalls.CallList()
-        limits.die_with_parent(calls)
+        rlimits.die_with_parent(calls)
         for stream in (0, 1, 2):
             calls.function(syscalls.libc.dup2, self._devnull, stream)
         if self._uid_range is not None:
             privileges.become_with(calls, self._worker_uid, self._gid or privileges.NOBODY, self._worker_capabilities)
-            limits.die_with_parent(calls)
+            rlimits.die_with_parent(calls)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self._use_landlock and self._worker_ruleset is not None:
             landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
-        if limits.close_range_works():
+        if rlimits.close_range_works():
             calls.call("close_range", 3, self._last_below, 0)
             calls.call("close_range", self._first_above, 2**32 - 1, 0)
         else:
             calls.function(self._close_one_by_one)
         # After the closing, which must look as far as the zygote's own limit on descriptors
-        for limit in limits.worker_limits(self._limits):
+        for limit in rlimits.worker_limits(self._limits):
             calls.setrlimit(*limit)
         if self._use_seccomp and self._loaded is not None:
             self._loaded.install_with(calls)
 
     def _close_one_by_one(self) -> int:
-        limits.close_all_but((self._last_below.value + 1,))
+        rlimits.close_all_but((self._last_below.value + 1,))
         return 0
 
     def rehearse(self) -> None:

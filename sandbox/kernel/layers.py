@@ -26,7 +26,7 @@ __all__ = [
     "seccomp_problem",
 ]
 
-State = Literal["active", "partial", "missing", "off"]
+LayerState = Literal["active", "partial", "missing", "off"]
 
 
 class IsolationConfig(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class LayerStatus(msgspec.Struct, frozen=True):
     """
 
     name: str
-    state: State
+    state: LayerState
     detail: str = ""
     remedy: str = ""
 
@@ -98,7 +98,7 @@ class Layers:
         """What has been reported so far, in that order."""
         return tuple(self._found.values())
 
-    def report(self, name: str, state: State, detail: str, remedy: str = "") -> None:
+    def report(self, name: str, state: LayerState, detail: str, remedy: str = "") -> None:
         """Enter a layer."""
         self._found[name] = LayerStatus(name, state, detail, remedy)
 
@@ -112,7 +112,7 @@ class Layers:
         self.report(name, "missing", detail, remedy)
 
 
-def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: str) -> tuple[State, str, str]:
+def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: str) -> tuple[LayerState, str, str]:
     """(state, detail, remedy) for the namespaces that were entered and refused, and why."""
     left_out = "no pid namespace by design: pids stay those that the supervisor knows"
     if not entered:

@@ -35,7 +35,7 @@ from reptarium.sandbox.kernel import Prepared
 from reptarium.sandbox.language import hardening
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.task.execute import Environment, TaskInput, execute
+from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
 from reptarium.sandbox.wire import Kind, ZygoteConfig
@@ -69,9 +69,9 @@ def _ignore(payload: bytes) -> None:
     """A console that nobody reads (the dummy task's)."""
 
 
-def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environment:
+def terms(config: ZygoteConfig, channel: Channel | None = None) -> Terms:
     """What the tasks of this configuration share."""
-    return Environment(
+    return Terms(
         policy=config.language,
         conversion=config.conversion,
         max_result=config.max_result,
@@ -80,13 +80,13 @@ def environment(config: ZygoteConfig, channel: Channel | None = None) -> Environ
     )
 
 
-class Worker:
+class WorkerLife:
     """What a worker needs for its one task, made before fork: each object that a child makes may cost it a page."""
 
     def __init__(self, config: ZygoteConfig) -> None:
         self._config = config
         self._channel = Channel(-1)
-        self._environment = environment(config, self._channel)
+        self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
 
@@ -112,7 +112,7 @@ class Worker:
 
     def _perform(self, task: TaskInput) -> None:
         try:
-            outcome = execute(task, self._environment, self._console, self._stderr)
+            outcome = execute(task, self._terms, self._console, self._stderr)
         except TaskFailed as failed:
             self._channel.send(_FAILED, msgspec.json.encode(failed.failure))
         else:
@@ -124,7 +124,7 @@ class Worker:
 def warm_up(config: ZygoteConfig) -> None:
     """Run the whole path of a task once, without a channel."""
     task = TaskInput(DUMMY_CODE, False, DUMMY_ITEMS, None)
-    execute(task, environment(config), Console(_ignore, 1 << 16), StderrTail())
+    execute(task, terms(config), Console(_ignore, 1 << 16), StderrTail())
 
 
 def rehearse(config: ZygoteConfig, times: int = _REHEARSALS) -> None:
@@ -141,7 +141,7 @@ def rehearse(config: ZygoteConfig, times: int = _REHEARSALS) -> None:
             Channel(ours.fileno()).send(_TASK, *wire.with_head(head, DUMMY_ITEMS))
             ours.shutdown(socket.SHUT_WR)
             try:
-                Worker(config).live(theirs.fileno(), urgent=True, rehearsal=True)
+                WorkerLife(config).live(theirs.fileno(), urgent=True, rehearsal=True)
             finally:
                 sys.stdin, sys.stdout, sys.stderr = streams
 
@@ -156,13 +156,13 @@ def _seed(code: str) -> None:
         numpy.random.seed()
 
 
-def main(worker: Worker, fd: int, prepared: Prepared, zygote_pid: int, *, number: int, urgent: bool) -> NoReturn:
+def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, number: int, urgent: bool) -> NoReturn:
     """The child's whole life, right after fork(2). Never returns. ``number`` counts the zygote's forks."""
     status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
     try:
         set_name(wire.IDLE_NAME)
         prepared.restrict_worker(fd, zygote_pid, number)
-        worker.live(fd, urgent=urgent)
+        life.live(fd, urgent=urgent)
         status = 0
     except SupervisorGone:
         status = 0

@@ -1,6 +1,6 @@
 """The zygote: one process that imports everything, restricts itself, and then only forks.
 
-Theory of operation. The supervisor executes ``python -m sandbox FD`` with an empty
+Theory of operation. The supervisor executes ``python -m reptarium.sandbox FD`` with an empty
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
@@ -115,7 +115,7 @@ def preload_modules(config: wire.ZygoteConfig) -> dict[str, str]:
 class _Zygote:
     def __init__(self, control: socket.socket, config: wire.ZygoteConfig, prepared: Prepared) -> None:
         self._control = control
-        self._worker = worker.Worker(config)
+        self._life = worker.WorkerLife(config)
         self._prepared = prepared
         self._pid = os.getpid()
         self._forks = 0
@@ -179,7 +179,7 @@ class _Zygote:
 
     def _child(self, fd: int, urgent: bool) -> NoReturn:
         signal.set_wakeup_fd(-1)
-        worker.main(self._worker, fd, self._prepared, self._pid, number=self._forks, urgent=urgent)
+        worker.main(self._life, fd, self._prepared, self._pid, number=self._forks, urgent=urgent)
 
     def _reap(self) -> None:
         while True:

@@ -36,7 +36,7 @@ class TaskInput(msgspec.Struct, frozen=True):
     query: bytes | memoryview | None
 
 
-class Environment(NamedTuple):
+class Terms(NamedTuple):
     """What a worker's tasks share: the policy and the limits of the zygote's configuration.
 
     ``callbacks`` makes the names that call back into n8n; None where there are none.
@@ -49,7 +49,7 @@ class Environment(NamedTuple):
     callbacks: CallNames | None = None
 
 
-class Outcome(NamedTuple):
+class TaskResult(NamedTuple):
     """What a task brought, as raw JSON. The last two are empty where there is nothing to save."""
 
     result: bytes
@@ -57,10 +57,10 @@ class Outcome(NamedTuple):
     static_data: bytes = b""
 
 
-def execute(task: TaskInput, env: Environment, console: Console, stderr: StderrTail) -> Outcome:
+def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail) -> TaskResult:
     """Run the task. Raises :class:`TaskFailed`."""
     try:
-        return _execute(task, env, console)
+        return _execute(task, terms, console)
     except TaskFailed as failed:
         tail = stderr.tail()
         if not tail:
@@ -70,10 +70,10 @@ def execute(task: TaskInput, env: Environment, console: Console, stderr: StderrT
         console.flush()
 
 
-def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
+def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
     linecache.cache[FILENAME] = (len(task.code), None, task.code.splitlines(True), FILENAME)
     try:
-        code = compile_task(task.code, env.policy, filename=FILENAME)
+        code = compile_task(task.code, terms.policy, filename=FILENAME)
     except SyntaxError as error:
         raise TaskFailed(syntax_failure(error, task.code)) from None
     except PolicyViolation as error:
@@ -92,25 +92,25 @@ def _execute(task: TaskInput, env: Environment, console: Console) -> Outcome:
         items = _decode(task.items, "items")
         query = None if task.query is None else _decode(task.query, "query")
     except MemoryError:
-        raise TaskFailed(memory_failure(env.memory)) from None
+        raise TaskFailed(memory_failure(terms.memory)) from None
     finally:
         gc.enable()
     if not isinstance(items, list):
         raise TaskFailed(Failure(kind="input", message="the task's items are not a list"))
 
-    supply = env.callbacks(code, items) if env.callbacks is not None else None
+    supply = terms.callbacks(code, items) if terms.callbacks is not None else None
     if task.per_item:
-        value: object = list(_each_item(code, items, env, console, supply))
+        value: object = list(_each_item(code, items, terms, console, supply))
     else:
         names: dict[str, object] = {"_items": items, "_query": query, "print": console.printer}
         if supply is not None:
-            names = {**_supplied(supply, None, env), **names}
-        value = _call(code, names, env, None)
-    result = _encode(value, env)
+            names = {**_supplied(supply, None, terms), **names}
+        value = _call(code, names, terms, None)
+    result = _encode(value, terms)
     if supply is None:
-        return Outcome(result)
+        return TaskResult(result)
     try:
-        return Outcome(result, *supply.outcome())
+        return TaskResult(result, *supply.outcome())
     except Exception as error:
         raise TaskFailed(Failure(kind="result", message=f"the static data cannot be saved: {error}")) from None
 
@@ -126,23 +126,23 @@ def _decode(raw: bytes | memoryview, what: str) -> Any:
         raise TaskFailed(Failure(kind="input", message=f"the task's {what} cannot be read: {error}")) from None
 
 
-def _supplied(supply: Supply, index: int | None, env: Environment) -> dict[str, object]:
+def _supplied(supply: Supply, index: int | None, terms: Terms) -> dict[str, object]:
     """The names that call back; n8n may have to be asked for some (``_now``)."""
     try:
         return supply(index)
     except Exception as error:
-        raise TaskFailed(user_failure(error, env.memory, index)) from None
+        raise TaskFailed(user_failure(error, terms.memory, index)) from None
 
 
 def _each_item(
-    code: CodeType, items: list[Any], env: Environment, console: Console, supply: Supply | None
+    code: CodeType, items: list[Any], terms: Terms, console: Console, supply: Supply | None
 ) -> Iterator[dict[str, Any]]:
     print_ = console.printer
     for index in range(len(items)):
         names: dict[str, object] = {"_item": items[index], "print": print_}
         if supply is not None:
-            names = {**_supplied(supply, index, env), **names}
-        output = _call(code, names, env, index)
+            names = {**_supplied(supply, index, terms), **names}
+        output = _call(code, names, terms, index)
         if output is None:
             continue
         paired: dict[str, Any] = {"pairedItem": {"item": index}}
@@ -158,31 +158,31 @@ def _each_item(
         yield {"json": content, **paired}
 
 
-def _call(code: CodeType, names: dict[str, object], env: Environment, index: int | None) -> object:
+def _call(code: CodeType, names: dict[str, object], terms: Terms, index: int | None) -> object:
     try:
-        return run(code, make_namespace(env.policy, names))
+        return run(code, make_namespace(terms.policy, names))
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: user code has no say over the worker's life
-        raise TaskFailed(user_failure(error, env.memory, index)) from None
+        raise TaskFailed(user_failure(error, terms.memory, index)) from None
 
 
-def _encode(value: object, env: Environment) -> bytes:
+def _encode(value: object, terms: Terms) -> bytes:
     gc.disable()
     try:
-        raw = to_json(value, env.conversion)
+        raw = to_json(value, terms.conversion)
     except ResultError as error:
         raise TaskFailed(Failure(kind="result", message=str(error))) from None
     except MemoryError:
-        raise TaskFailed(memory_failure(env.memory)) from None
+        raise TaskFailed(memory_failure(terms.memory)) from None
     except BaseException as error:  # a __str__ or a property of the user's own object raised
-        raise TaskFailed(user_failure(error, env.memory, None)) from None
+        raise TaskFailed(user_failure(error, terms.memory, None)) from None
     finally:
         gc.enable()
-    if len(raw) > env.max_result:
+    if len(raw) > terms.max_result:
         raise TaskFailed(
             Failure(
                 kind="result",
-                message=f"the result of {len(raw)} bytes is over the limit of {env.max_result} bytes",
+                message=f"the result of {len(raw)} bytes is over the limit of {terms.max_result} bytes",
                 description="Return less data, or raise REPTARIUM_MAX_RESULT (and N8N_RUNNERS_MAX_PAYLOAD).",
             )
         )

@@ -19,7 +19,7 @@ from typing import Any
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.userspace.calls import Ask, CallChannel, HelperError, make_ask
 from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
-from reptarium.sandbox.userspace.nodes import Cursor, Execution, Input, Nodes, PreviousNode, WorkflowView
+from reptarium.sandbox.userspace.nodes import Cursor, ExecutionView, Input, Nodes, PreviousNode, WorkflowView
 from reptarium.sandbox.userspace.taskdata import Saved, TaskData
 from reptarium.sandbox.userspace.views import LazyView
 
@@ -89,7 +89,7 @@ class Supply:
             "_prev_node": lambda: PreviousNode(self._data),
             "_prevNode": lambda: PreviousNode(self._data),
             "_workflow": lambda: WorkflowView(self._data, self._saved),
-            "_execution": lambda: Execution(self._data, self._saved),
+            "_execution": lambda: ExecutionView(self._data, self._saved),
             "_vars": lambda: LazyView(self._data.variables, MISSING_VARIABLE),
             "_env": lambda: LazyView(self._data.environment, MISSING_ENVIRONMENT),
             "_jmespath": _jmespath,

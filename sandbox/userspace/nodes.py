@@ -332,7 +332,7 @@ class CustomData:
     setAll, getAll = set_all, get_all
 
 
-class Execution:
+class ExecutionView:
     """``_execution``: the execution that runs."""
 
     __slots__ = ("_general", "custom_data")

@@ -28,11 +28,11 @@ config = msgspec.json.decode(sys.argv[2], type=wire.ZygoteConfig)
 class Supply:
     def __call__(self, index): return {"leaked_open": open, "leaked_exec": exec, "leaked_system": os.system}
     def outcome(self): return b"", b""
-clean = worker.environment
-worker.environment = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
+clean = worker.terms
+worker.terms = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
 class Unrestricted:
     def restrict_worker(self, keep_fd, zygote_pid, number): pass
-worker.main(worker.Worker(config), int(sys.argv[1]), Unrestricted(), 0, number=0, urgent=True)
+worker.main(worker.WorkerLife(config), int(sys.argv[1]), Unrestricted(), 0, number=0, urgent=True)
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kernel_helpers import child
 
-from reptarium.sandbox.kernel import IsolationConfig, cgroups, landlock, layers, limits, prepare, privileges, seccomp
+from reptarium.sandbox.kernel import IsolationConfig, cgroups, landlock, layers, prepare, privileges, rlimits, seccomp
 
 ROOT = os.geteuid() == 0
 root = pytest.mark.skipif(not ROOT, reason="needs root")
@@ -342,19 +342,19 @@ except IsolationUnavailable as error:
 class TestLimits:
     def test_data_in_use(self) -> None:
         """The memory that RLIMIT_DATA counts is more than nothing and less than all."""
-        assert 2**20 < limits.data_in_use() < 2**40
+        assert 2**20 < rlimits.data_in_use() < 2**40
 
     def test_threads_of(self) -> None:
         """This process's own threads are among those of its user."""
-        assert limits.threads_of(os.getuid()) >= 1
-        assert limits.threads_of(3_000_000_001) == 0
+        assert rlimits.threads_of(os.getuid()) >= 1
+        assert rlimits.threads_of(3_000_000_001) == 0
 
     def test_close_all_but(self) -> None:
         """All descriptors close but the standard streams and those that are kept."""
         code = """
-from reptarium.sandbox.kernel import limits
+from reptarium.sandbox.kernel import rlimits
 opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
-limits.close_all_but({opened[3], opened[7], 1})
+rlimits.close_all_but({opened[3], opened[7], 1})
 alive = [fd for fd in [0, 1, 2, *opened] if outcome(os.fstat, fd) == "done"]
 report(alive == [0, 1, 2, opened[3], opened[7]])
 """

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.task.execute import Environment, TaskInput, execute
+from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
@@ -187,12 +187,12 @@ def test_report_reaches_the_failed_task(name: str, monkeypatch: pytest.MonkeyPat
     """What a task wrote to standard error or output goes with its error report."""
     program, expected = REPORTS[name]
     logging.getLogger().handlers[:] = []  # as in a worker: pytest puts its own there
-    environment = Environment(OPEN, "rich", 10_000, 2**20)
+    terms = Terms(OPEN, "rich", 10_000, 2**20)
     tail = StderrTail()
     monkeypatch.setattr(sys, "stderr", tail)
     monkeypatch.setattr(sys, "stdout", tail)
     task = TaskInput(f"{program}\nraise ValueError('end')", False, b"[]", None)
     with pytest.raises(TaskFailed) as caught:
-        execute(task, environment, Console(lambda payload: None, 10_000), tail)
+        execute(task, terms, Console(lambda payload: None, 10_000), tail)
     assert caught.value.failure.message == "end"
     assert caught.value.failure.stderr.startswith(expected)
