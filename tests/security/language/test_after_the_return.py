@@ -23,7 +23,8 @@ from reptarium.sandbox.wire import Kind
 LEAKY_WORKER = """
 import os, sys
 import msgspec
-from reptarium.sandbox import wire, worker
+from reptarium.sandbox import wire
+from reptarium.sandbox.process import worker
 config = msgspec.json.decode(sys.argv[2], type=wire.ZygoteConfig)
 class Supply:
     def __call__(self, index): return {"leaked_open": open, "leaked_exec": exec, "leaked_system": os.system}
