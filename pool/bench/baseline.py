@@ -22,7 +22,8 @@ import msgspec
 import trio
 
 from reptarium.pool.bench import baseline_task
-from reptarium.pool.brokers.connection import Connection, connect, fetch_grant
+from reptarium.pool.brokers.connection import Connection, connect
+from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.protocol.messages import (
     BrokerInfoRequest,
     BrokerRunnerRegistered,

@@ -1,7 +1,7 @@
-"""The WebSocket to one broker: grant, connect, reader, writer, reconnect.
+"""The WebSocket to one broker: connect, reader, writer, heartbeat, close.
 
 One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
-passes through one bounded :class:`Outbox` to one writer task, so that frames never interleave
+passes through one bounded outbox to one writer task, so that frames never interleave
 and a broker that doesn't read makes senders wait instead of our memory grow. Large messages
 are sent as fragments (RFC 6455, 5.4) with a look at the event loop between them: heartbeats
 are answered while 100 MB go out.
@@ -9,182 +9,27 @@ are answered while 100 MB go out.
 
 from __future__ import annotations
 
-import json
-import random
 import ssl
-import urllib.error
-import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
-import structlog
 import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, encode
-
-log = structlog.get_logger("reptarium.pool.brokers.connection")
+from reptarium.pool.brokers.errors import GrantRefused, LinkError
+from reptarium.pool.brokers.outbox import Outbox
+from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
-#: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
-#: that floods waits for room, and the session's own words find some beside it: an accept, a verdict and two
-#: offers for each of the 1,000 slots that a runner may have, with a broker that reads nothing meanwhile.
-OUTBOX, BULK = 4352, 256
-#: From so many bytes of waiting prints, calls and results on, the next one waits for room.
-BULK_BYTES = 8 << 20
-#: A broker that lets more messages wait than this is slow: it gets no new offers.
-BACKLOG = 64
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 1 << 20
-#: Seconds for the HTTP request that fetches a grant, and for the WebSocket's handshake.
+#: Seconds to reach the broker, and as many for the WebSocket's handshake.
 CONNECT_TIMEOUT = 15.0
-BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
-
-
-class LinkError(Exception):
-    """No connection, for a reason that may pass."""
-
-
-class GrantRefused(LinkError):
-    """The broker refused the token (403). ``fatal``: only a one-use grant was given, and it is used."""
-
-    def __init__(self, text: str, *, fatal: bool) -> None:
-        super().__init__(text)
-        self.fatal = fatal
-
-
-def backoff(attempt: int, rng: random.Random) -> float:
-    """Seconds to wait before connection attempt ``attempt`` (from 1): capped, exponential, jittered."""
-    ceiling: float = min(BACKOFF_FIRST * 2 ** min(attempt - 1, 16), BACKOFF_LAST)
-    return ceiling * rng.uniform(0.5, 1.0)
-
-
-async def fetch_grant(base: str, path: str, auth_token: str) -> str:
-    """``POST {base}{path}/auth``: a one-use grant token.
-
-    Raises :class:`GrantRefused` on a 403 and :class:`LinkError` for anything else that isn't a grant.
-    """
-    with trio.move_on_after(CONNECT_TIMEOUT):
-        # the broker is a neighbour: a proxy from the environment is not meant for it
-        return await trio.to_thread.run_sync(_post_grant, base + path + "/auth", auth_token, abandon_on_cancel=True)
-    raise LinkError(f"{base} did not answer within {CONNECT_TIMEOUT:.0f} s")
-
-
-def _post_grant(url: str, auth_token: str) -> str:
-    request = urllib.request.Request(
-        url, json.dumps({"token": auth_token}).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=CONNECT_TIMEOUT) as response:
-            body = json.loads(response.read(64 * 1024))
-        grant = body["data"]["token"]
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 403:
-                raise GrantRefused(
-                    f"{url} refused the auth token (403): N8N_RUNNERS_AUTH_TOKEN must be the broker's",
-                    fatal=False,
-                ) from None
-            raise LinkError(f"{url} answered {error.code}") from None
-    except OSError as error:
-        raise LinkError(f"{url}: {error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise LinkError(f"{url} answered something that is not a grant") from None
-    if not isinstance(grant, str) or not grant:
-        raise LinkError(f"{url} answered an empty grant")
-    return grant
-
-
-class Outbox:
-    """What waits to be written to one broker, bounded by number and by bytes.
-
-    The session's *words* (accepts, offers, verdicts) are small and never wait: when there is no room for
-    one, the broker has long stopped reading. *Bulk* (prints, calls, results) waits for room, first come,
-    first served; a message larger than all room is taken when there is some. After :meth:`close`
-    everything is swallowed.
-    """
-
-    def __init__(self) -> None:
-        self.unwritten = 0  # queued, or on its way from the queue to the socket
-        self._bulk = self._bulk_bytes = 0
-        self._turn = trio.StrictFIFOLock()
-        self._freed = trio.Event()
-        self._closed = False
-        self._queue, self._queued = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
-
-    @property
-    def owes(self) -> bool:
-        """Whether a print, a call or a result is not written yet, or waits for room."""
-        return bool(self._bulk) or self._turn.locked()
-
-    @property
-    def slow(self) -> bool:
-        """Whether the broker reads more slowly than we write."""
-        return self.unwritten > BACKLOG or self._bulk_bytes >= BULK_BYTES
-
-    def put(self, message: RunnerMessage | BrokerMessage, *, bulk: bool = False) -> None:
-        """Queue a message. Raises :class:`LinkError` when the broker has long stopped reading.
-
-        ``bulk`` is for who has waited for :meth:`room`.
-        """
-        if self._closed:
-            return
-        data = encode(message)
-        try:
-            self._queue.send_nowait((data, bulk))
-        except trio.WouldBlock:
-            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
-        self.unwritten += 1
-        if bulk:
-            self._bulk += 1
-            self._bulk_bytes += len(data)
-
-    @property
-    def _full(self) -> bool:
-        return self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
-
-    async def room(self) -> None:
-        """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more.
-
-        The room is the caller's until it waits for something. When there is some at once, this is no checkpoint.
-        """
-        if self._full or self._turn.locked():
-            async with self._turn:
-                while self._full and not self._closed:
-                    await self._freed.wait()
-
-    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Write what is queued with ``write``, one after the other, until :meth:`close`."""
-        try:
-            async for data, bulk in self._queued:
-                await write(data)
-                self.unwritten -= 1
-                if bulk:
-                    self._bulk -= 1
-                    self._bulk_bytes -= len(data)
-                if self._turn.locked():
-                    self._freed.set()
-                    self._freed = trio.Event()
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""
-        self._closed = True
-        self._queue.close()
-        self._queued.close()
-        self._freed.set()
-
-    async def flush(self) -> None:
-        """Wait until everything that was queued, or waits for room, is written."""
-        while (self.unwritten or self._turn.locked()) and not self._closed:
-            await trio.sleep(0.002)
 
 
 class _Heard(trio.abc.Stream):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import random
 import secrets
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from reptarium.pool.brokers.connection import Connection, GrantRefused, LinkError, backoff, connect, fetch_grant
+from reptarium.pool.brokers.connection import Connection, connect
+from reptarium.pool.brokers.errors import GrantRefused, LinkError
+from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.ops.logs import hide_secret, task_context, task_finished_fields
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("reptarium.pool.brokers.link")
 
+BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
 #: A connection that lasted this long (seconds) starts the backoff anew.
 LASTING = 2.0
 #: How long a broker whose address is gone may take to read the last results, in seconds.
@@ -77,6 +81,12 @@ class Exit(enum.IntEnum):
     OK = 0
     GRANT_REFUSED = 1
     CONNECTION_LOST = 3
+
+
+def backoff(attempt: int, rng: random.Random) -> float:
+    """Seconds to wait before connection attempt ``attempt`` (from 1): capped, exponential, jittered."""
+    ceiling: float = min(BACKOFF_FIRST * 2 ** min(attempt - 1, 16), BACKOFF_LAST)
+    return ceiling * rng.uniform(0.5, 1.0)
 
 
 class BrokerLink:

@@ -13,7 +13,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
-from reptarium.pool.brokers.connection import LinkError, connect
+from reptarium.pool.brokers.connection import connect
+from reptarium.pool.brokers.errors import LinkError
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

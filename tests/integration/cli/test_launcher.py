@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import trio
 
-from reptarium.pool.brokers.connection import fetch_grant
+from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from tests.integration.ops.plain_http import get
 

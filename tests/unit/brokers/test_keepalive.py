@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.brokers.connection import Connection, LinkError
+from reptarium.pool.brokers.connection import Connection
+from reptarium.pool.brokers.errors import LinkError
 
 INTERVAL = 30.0
 

@@ -7,7 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from reptarium.pool.brokers.connection import BACKLOG, BULK, BULK_BYTES, OUTBOX, LinkError, Outbox
+from reptarium.pool.brokers.errors import LinkError
+from reptarium.pool.brokers.outbox import BACKLOG, BULK, BULK_BYTES, OUTBOX, Outbox
 from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
 
 WORD = RunnerTaskAccepted("t")

@@ -1,0 +1,105 @@
+"""What waits to be written to one broker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from reptarium.pool.brokers.errors import LinkError
+from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, encode
+
+#: Messages that may wait for the writer, and how many of them may be prints, calls and results: a task
+#: that floods waits for room, and the session's own words find some beside it: an accept, a verdict and two
+#: offers for each of the 1,000 slots that a runner may have, with a broker that reads nothing meanwhile.
+OUTBOX, BULK = 4352, 256
+#: From so many bytes of waiting prints, calls and results on, the next one waits for room.
+BULK_BYTES = 8 << 20
+#: A broker that lets more messages wait than this is slow: it gets no new offers.
+BACKLOG = 64
+
+
+class Outbox:
+    """What waits to be written to one broker, bounded by number and by bytes.
+
+    The session's *words* (accepts, offers, verdicts) are small and never wait: when there is no room for
+    one, the broker has long stopped reading. *Bulk* (prints, calls, results) waits for room, first come,
+    first served; a message larger than all room is taken when there is some. After :meth:`close`
+    everything is swallowed.
+    """
+
+    def __init__(self) -> None:
+        self.unwritten = 0  # queued, or on its way from the queue to the socket
+        self._bulk = self._bulk_bytes = 0
+        self._turn = trio.StrictFIFOLock()
+        self._freed = trio.Event()
+        self._closed = False
+        self._queue, self._queued = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a print, a call or a result is not written yet, or waits for room."""
+        return bool(self._bulk) or self._turn.locked()
+
+    @property
+    def slow(self) -> bool:
+        """Whether the broker reads more slowly than we write."""
+        return self.unwritten > BACKLOG or self._bulk_bytes >= BULK_BYTES
+
+    def put(self, message: RunnerMessage | BrokerMessage, *, bulk: bool = False) -> None:
+        """Queue a message. Raises :class:`LinkError` when the broker has long stopped reading.
+
+        ``bulk`` is for who has waited for :meth:`room`.
+        """
+        if self._closed:
+            return
+        data = encode(message)
+        try:
+            self._queue.send_nowait((data, bulk))
+        except trio.WouldBlock:
+            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
+        self.unwritten += 1
+        if bulk:
+            self._bulk += 1
+            self._bulk_bytes += len(data)
+
+    @property
+    def _full(self) -> bool:
+        return self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
+
+    async def room(self) -> None:
+        """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more.
+
+        The room is the caller's until it waits for something. When there is some at once, this is no checkpoint.
+        """
+        if self._full or self._turn.locked():
+            async with self._turn:
+                while self._full and not self._closed:
+                    await self._freed.wait()
+
+    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write what is queued with ``write``, one after the other, until :meth:`close`."""
+        try:
+            async for data, bulk in self._queued:
+                await write(data)
+                self.unwritten -= 1
+                if bulk:
+                    self._bulk -= 1
+                    self._bulk_bytes -= len(data)
+                if self._turn.locked():
+                    self._freed.set()
+                    self._freed = trio.Event()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""
+        self._closed = True
+        self._queue.close()
+        self._queued.close()
+        self._freed.set()
+
+    async def flush(self) -> None:
+        """Wait until everything that was queued, or waits for room, is written."""
+        while (self.unwritten or self._turn.locked()) and not self._closed:
+            await trio.sleep(0.002)
