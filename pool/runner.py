@@ -1,9 +1,7 @@
 """The runner: one nursery that owns the pool, the links to the brokers, and every execution.
 
 One warm pool serves all brokers. Each broker has its own link, session and call router; what
-they share is capacity: a slot that is taken for one broker is withdrawn from the others by
-:meth:`Runner._share_capacity`, and a slot that becomes free goes first to a broker that had to be
-turned away for lack of one.
+they share is the slots (``capacity.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +16,10 @@ import msgspec
 import structlog
 import trio
 
+from reptarium.pool.brokers import resolve
+from reptarium.pool.brokers.capacity import TURN, Capacity
 from reptarium.pool.brokers.link import BrokerLink, Exit
+from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.config import ConfigError, Settings, task_environment
 from reptarium.pool.ops.endpoint import Check, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
@@ -34,12 +35,8 @@ from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
 log = structlog.get_logger("reptarium.pool.runner")
 
 SHUTTING_DOWN = "Task aborted because the runner is shutting down"
-#: How long a freed slot is kept for the brokers that were turned away, in seconds.
-TURN = 0.05
 #: The largest environment that tasks can be shown, in bytes: it goes to the zygote in one packet, with the rest.
 MAX_ENVIRONMENT = MAX_CONTROL // 2
-#: How often a name that stands for several brokers is looked up again, in seconds.
-RESOLVE_INTERVAL = 10.0
 
 
 def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
@@ -115,21 +112,29 @@ class Runner:
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
-        self.reporter = reporter or Reporter()
-        self.limits = limits(settings)
         self.pool = WorkerPool(
             zygote_config(settings, test_hook=test_hook),
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
         )
-        self.watchdog = Watchdog(self.limits.memory, self.metrics)
-        self.native = test_hook
+        self.watchdog = Watchdog(settings.task_memory, self.metrics)
+        self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
-        self.stopping = False
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._idle_since = 0.0
-        self.rng = random.Random()
+        self._shared = Shared(
+            settings=settings,
+            limits=limits(settings),
+            capacity=self.capacity,
+            pool=self.pool,
+            watchdog=self.watchdog,
+            metrics=self.metrics,
+            reporter=reporter or Reporter(),
+            rng=random.Random(),
+            stopping=self._stop,
+            task_ended=self._task_ended,
+        )
 
     # ---- life -------------------------------------------------------------------------
 
@@ -147,7 +152,7 @@ class Runner:
             await nursery.start(self.pool.run)
             nursery.start_soon(self.watchdog.run)
             nursery.start_soon(self._observe)
-            if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith("dns+"):
+            if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith(resolve.PREFIX):
                 nursery.start_soon(self._keep_sharing)
             self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
@@ -155,8 +160,8 @@ class Runner:
             task_status.started()
             async with trio.open_nursery() as links:
                 for uri in self.settings.broker_uris:
-                    if uri.startswith("dns+"):
-                        links.start_soon(self._resolve, uri, links)
+                    if uri.startswith(resolve.PREFIX):
+                        links.start_soon(self._follow_name, uri, links)
                     else:
                         self._add_link(uri, links)
                 links.start_soon(self._stop_links, links)
@@ -167,9 +172,13 @@ class Runner:
     def shutdown(self, status: Exit = Exit.OK) -> None:
         """Stop offering, finish what runs (within the graceful time-out), answer the rest, end."""
         if not self.stopping:
-            self.stopping = True
             self._exit = status
         self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`shutdown` was called."""
+        return self._stop.is_set()
 
     async def _stop_links(self, nursery: trio.Nursery) -> None:
         await self._stop.wait()
@@ -215,13 +224,14 @@ class Runner:
         """A slot that was kept for a broker and not taken goes back to all."""
         while True:
             await trio.sleep(TURN / 2)
-            self.share_capacity()
+            self.capacity.share(trio.current_time())
 
     # ---- brokers ----------------------------------------------------------------------
 
     def _add_link(self, uri: str, nursery: trio.Nursery) -> BrokerLink:
-        link = BrokerLink(self, uri)
+        link = BrokerLink(self._shared, uri)
         self.links.append(link)
+        self.capacity.join(link)
         nursery.start_soon(self._run_link, link)
         return link
 
@@ -233,64 +243,36 @@ class Runner:
                 self.links.remove(link)
             if link.retired and all(other.uri != link.uri for other in self.links):
                 self.metrics.broker_forgotten(link.uri)
-            self.share_capacity()
+            self.capacity.leave(link)
+            self.capacity.share(trio.current_time())
         if status is not None:
             self.shutdown(status)
 
-    async def _resolve(self, uri: str, nursery: trio.Nursery) -> None:
-        """Serve every address behind a name, as they come and go (a headless Kubernetes service)."""
-        base = uri.removeprefix("dns+")
-        parts = urlsplit(base)
+    async def _follow_name(self, uri: str, nursery: trio.Nursery) -> None:
+        """Serve every address behind a name, as they come and go."""
         known: dict[str, BrokerLink] = {}
         while True:
             try:
-                found = await trio.socket.getaddrinfo(parts.hostname, parts.port or 5679, type=trio.socket.SOCK_STREAM)
+                wanted = await resolve.addresses(uri)
             except OSError as error:
                 log.warning(
                     "the brokers' name cannot be resolved; keeping those we have",
-                    name=parts.hostname,
+                    name=urlsplit(uri).hostname,
                     error=str(error),
                 )
             else:
-                hosts = {str(entry[4][0]) for entry in found}
-                port = parts.port or 5679
-                wanted = {f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts}
                 for address in wanted - known.keys():
                     known[address] = self._add_link(address, nursery)
                 for address in known.keys() - wanted:
                     known.pop(address).retire()
-            await trio.sleep(RESOLVE_INTERVAL)
+            await trio.sleep(resolve.RESOLVE_INTERVAL)
 
     @property
     def accepted(self) -> int:
         """How many tasks are accepted, over all brokers."""
-        return sum(link.accepted for link in self.links)
+        return self.capacity.accepted
 
-    def capacity_for(self, link: BrokerLink, *, ending: int = 0) -> int:
-        """What ``link``'s session may hold: what it has and what is free for it.
-
-        ``ending`` of its tasks are about to end. A slot is kept for each broker that was turned
-        away a moment ago: otherwise the one whose task just ended would always be the first to
-        have the next, and the others would starve.
-        """
-        free = max(self.settings.max_concurrency - self.accepted + ending, 0)
-        if free and len(self.links) > 1:
-            since = trio.current_time() - TURN
-            first = [other for other in self.links if other.turned_away_at > since and other.registered]
-            if first and link not in first:
-                free = max(free - len(first), 0)
-        return link.accepted - ending + free
-
-    def share_capacity(self) -> None:
-        """After a slot was taken or became free: tell every session what it may hold now."""
-        if len(self.links) < 2:
-            return
-        # those who were turned away first, then whoever has the least
-        for link in sorted(self.links, key=lambda one: (-one.turned_away_at, one.accepted)):
-            link.set_capacity(self.capacity_for(link))
-
-    def task_ended(self) -> None:
-        """A task's outcome is on its way."""
+    def _task_ended(self) -> None:
         self._idle_since = trio.current_time()
 
     # ---- health -----------------------------------------------------------------------

@@ -8,12 +8,10 @@ router. When the connection is lost, its tasks are killed: the broker has alread
 from __future__ import annotations
 
 import enum
-import math
 import random
 import secrets
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -21,7 +19,8 @@ import trio
 from reptarium.pool.brokers.connection import Connection, connect
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.grant import fetch_grant
-from reptarium.pool.ops.logs import hide_secret, task_context, task_finished_fields
+from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.ops.logs import hide_secret
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerRunnerRegistered,
@@ -47,11 +46,9 @@ from reptarium.pool.protocol.session import (
     Start,
     cancelled,
 )
-from reptarium.pool.tasks.execution import Execution, OutcomeKind
+from reptarium.pool.tasks.ended import record_ended
+from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
-
-if TYPE_CHECKING:
-    from reptarium.pool.runner import Runner
 
 log = structlog.get_logger("reptarium.pool.brokers.link")
 
@@ -60,19 +57,6 @@ BACKOFF_FIRST, BACKOFF_LAST = 0.25, 10.0
 LASTING = 2.0
 #: How long a broker whose address is gone may take to read the last results, in seconds.
 LEAVING = 10.0
-_OUTCOMES: dict[OutcomeKind, str] = {
-    "done": "done",
-    "error": "error",
-    "refused": "error",
-    "violation": "error",
-    "timeout": "timeout",
-    "memory": "memory",
-    "cancelled": "cancelled",
-    "crash": "lost",
-    "disconnected": "lost",
-    "shutdown": "lost",
-    "fault": "failed",
-}
 
 
 class Exit(enum.IntEnum):
@@ -92,13 +76,14 @@ def backoff(attempt: int, rng: random.Random) -> float:
 class BrokerLink:
     """One broker: connections to it, one after the other, and the tasks that came through them."""
 
-    def __init__(self, runner: Runner, uri: str) -> None:
+    def __init__(self, shared: Shared, uri: str) -> None:
         self.uri = uri
-        self.turned_away_at = -math.inf
-        self._runner = runner
-        self._settings = runner.settings
-        self._id = runner.settings.runner_id or secrets.token_hex(8)
-        self._grant = runner.settings.grant_token
+        self._shared = shared
+        self._settings = shared.settings
+        self._metrics = shared.metrics
+        self._capacity = shared.capacity
+        self._id = shared.settings.runner_id or secrets.token_hex(8)
+        self._grant = shared.settings.grant_token
         self._session: RunnerSession | None = None
         self._connection: Connection | None = None
         self._router: RpcRouter | None = None
@@ -106,7 +91,6 @@ class BrokerLink:
         self._executions: dict[str, Execution] = {}
         self._retired = False
         self._scope = trio.CancelScope()
-        self._sharing = False
 
     # ---- what the runner asks -----------------------------------------------------------
 
@@ -131,10 +115,10 @@ class BrokerLink:
         """Offers that stand."""
         return 0 if self._session is None else self._session.open_offers
 
-    def set_capacity(self, capacity: int) -> None:
+    def set_capacity(self, capacity: int, now: float) -> None:
         """Take and offer that many tasks from now on."""
         if self._session is not None and self._session.capacity != capacity:
-            self._do(self._session.set_capacity(capacity, trio.current_time()))
+            self._do(self._session.set_capacity(capacity, now))
 
     def drain(self) -> None:
         """No more offers."""
@@ -193,7 +177,7 @@ class BrokerLink:
                 except LinkError as error:
                     problem = str(error)
                 if not self._retired:
-                    self._runner.metrics.broker_lost(self.uri)
+                    self._metrics.broker_lost(self.uri)
                 if self._ending():
                     return None
                 if self._settings.auth_token is None:
@@ -203,13 +187,13 @@ class BrokerLink:
                         reason=problem,
                     )
                     return Exit.CONNECTION_LOST
-                wait = backoff(max(attempt, 1), self._runner.rng)
+                wait = backoff(max(attempt, 1), self._shared.rng)
                 log.warning("no connection to the broker", broker=self.uri, reason=problem, retry_s=round(wait, 2))
                 await trio.sleep(wait)
         return None
 
     def _ending(self) -> bool:
-        return self._retired or self._runner.stopping
+        return self._retired or self._shared.stopping.is_set()
 
     async def _fetch_grant(self) -> str:
         if self._settings.auth_token is None:
@@ -221,7 +205,7 @@ class BrokerLink:
     async def _serve(self, connection: Connection) -> None:
         session = RunnerSession(
             name=self._settings.runner_name,
-            capacity=self._runner.capacity_for(self),
+            capacity=self._capacity.may_have(self, trio.current_time()),
             settings_timeout=self._settings.settings_timeout,
         )
         self._session, self._connection = session, connection
@@ -243,13 +227,13 @@ class BrokerLink:
         finally:
             self._session = self._connection = self._router = self._nursery = None
             self._executions.clear()
-            self._runner.share_capacity()
+            self._capacity.share(trio.current_time())
 
     def _receive(self, session: RunnerSession, frame: str | bytes) -> None:
         message = decode_broker_message(frame)
         if isinstance(message, BrokerRunnerRegistered):
             log.info("registered with the broker", broker=self.uri, offers=session.capacity)
-            self._runner.metrics.broker_registered(self.uri)
+            self._metrics.broker_registered(self.uri)
         elif isinstance(message, BrokerDrain):
             log.info("the broker drains", broker=self.uri)
         self._do(session.receive(message, trio.current_time()))
@@ -273,23 +257,18 @@ class BrokerLink:
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             self._act(action)
-        if not self._sharing and len(self._runner.links) > 1:
-            self._sharing = True
-            try:
-                self._runner.share_capacity()
-            finally:
-                self._sharing = False
+        self._capacity.share(trio.current_time())
 
     def _act(self, action: Action) -> None:
         match action:
             case Send(message):
                 if isinstance(message, RunnerTaskRejected):
                     if message.reason == AT_CAPACITY:
-                        self.turned_away_at = trio.current_time()
+                        self._capacity.turned_away(self, trio.current_time())
                     if message.reason != OFFER_EXPIRED:  # the session says Lapsed of those
-                        self._runner.metrics.offers("rejected")
+                        self._metrics.offers("rejected")
                 elif isinstance(message, RunnerTaskOffer):
-                    self._runner.metrics.offers("sent")
+                    self._metrics.offers("sent")
                 if self._connection is not None:
                     self._connection.send_nowait(message)
             case Reserve(task_id):
@@ -297,7 +276,7 @@ class BrokerLink:
             case Start(task_id, settings):
                 execution = self._executions[task_id]
                 execution.start(settings)
-                self._runner.metrics.task_started(execution.waited, execution.report.bytes_in)
+                self._metrics.task_started(execution.waited, execution.report.bytes_in)
             case Release(task_id):
                 # while a connection falls apart an execution may have ended before the session hears of it
                 if (ended := self._executions.get(task_id)) is not None:
@@ -310,7 +289,7 @@ class BrokerLink:
                 if self._router is not None:
                     self._router.deliver(message)
             case Lapsed(offers):
-                self._runner.metrics.offers("expired", offers)
+                self._metrics.offers("expired", offers)
             case Log(level, event, fields):
                 getattr(log, level)(event, broker=self.uri, **fields)
             case Drained():
@@ -328,15 +307,15 @@ class BrokerLink:
     def _reserve(self, task_id: str) -> None:
         assert self._router is not None
         assert self._nursery is not None
-        self._runner.metrics.offers("accepted")
-        self.turned_away_at = -math.inf
-        self._runner.metrics.task_accepted()
-        execution = Execution(task_id, self._runner.pool, self._router, self._runner.limits, native=self._runner.native)
+        self._metrics.offers("accepted")
+        self._capacity.served(self)
+        self._metrics.task_accepted()
+        execution = Execution(task_id, self._shared.pool, self._router, self._shared.limits)
         self._executions[task_id] = execution
         self._nursery.start_soon(self._execute, execution)
 
     async def _execute(self, execution: Execution) -> None:
-        metrics, watchdog = self._runner.metrics, self._runner.watchdog
+        metrics, watchdog = self._metrics, self._shared.watchdog
 
         def dispatched() -> None:
             watchdog.watch(execution.worker)
@@ -350,27 +329,14 @@ class BrokerLink:
             peak = watchdog.unwatch(execution.worker)
             if self._executions.get(execution.task_id) is execution:
                 del self._executions[execution.task_id]
-        report, settings = execution.report, execution.settings
+        settings = execution.settings
         if settings is None:
             metrics.task_abandoned()
         if outcome is None:
             return
         await self._finish(execution, outcome)
         if settings is not None:
-            kind = _OUTCOMES[report.kind]
-            result_bytes = report.bytes_out if report.kind == "done" else None
-            metrics.task_finished(kind, report.duration, result_bytes=result_bytes, peak_memory=peak)
-            log.info(
-                "task",
-                **task_context(execution.task_id, settings),
-                **task_finished_fields(
-                    outcome=kind,
-                    seconds=report.duration,
-                    request_bytes=report.bytes_in,
-                    result_bytes=result_bytes,
-                    worker=report.worker,
-                ),
-            )
+            record_ended(execution, settings, metrics, peak_memory=peak)
 
     async def _outcome(self, execution: Execution) -> TaskDoneData | TaskErrorData | None:
         try:
@@ -378,7 +344,7 @@ class BrokerLink:
         except Exception as error:
             # a fault of ours must not take the runner, nor the answer, with it
             log.exception("the task failed through a fault of the runner", task=execution.task_id)
-            self._runner.reporter.report(error, part="execution")
+            self._shared.reporter.report(error, part="execution")
             return TaskErrorData(
                 message="The task failed through a fault of the runner",
                 description=f"{type(error).__name__}; its log has the details.",
@@ -389,7 +355,7 @@ class BrokerLink:
 
         The slot stays taken until there is room for the outcome: a broker that doesn't read gets no offers.
         """
-        self._runner.task_ended()
+        self._shared.task_ended()
         session, connection = self._session, self._connection
         if session is None or connection is None:
             return
@@ -397,11 +363,12 @@ class BrokerLink:
         if self._session is not session:
             return
         rest: list[Action] = []
-        if len(self._runner.links) > 1:
-            rest += session.set_capacity(self._runner.capacity_for(self, ending=1), trio.current_time())
+        now = trio.current_time()
+        if self._capacity.shared:
+            rest += session.set_capacity(self._capacity.may_have(self, now, ending=1), now)
         # a connection that is closed by now is the reader's to notice, not this task's to fail over
         with suppress(LinkError):
-            for action in session.finish(execution.task_id, outcome, trio.current_time()):
+            for action in session.finish(execution.task_id, outcome, now):
                 if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
                     connection.outbox.put(action.message, bulk=True)
                 else:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import trio
 
-from reptarium.pool import runner as runner_module
+from reptarium.pool.brokers import resolve
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.runner import Runner
@@ -104,7 +104,7 @@ async def name() -> AsyncIterator[Fleet]:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is looked up many times a second."""
-    monkeypatch.setattr(runner_module, "RESOLVE_INTERVAL", 0.05)
+    monkeypatch.setattr(resolve, "RESOLVE_INTERVAL", 0.05)
 
 
 async def test_every_address_of_a_name_is_served() -> None:

@@ -1,0 +1,35 @@
+"""What all links of a runner share; the runner makes it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from reptarium.pool.brokers.capacity import Capacity
+from reptarium.pool.config import Settings
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
+from reptarium.pool.tasks.execution import Limits
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.watchdog import Watchdog
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """The means of every link, and what it tells the runner: ``task_ended`` when an outcome is on its way.
+
+    ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew.
+    """
+
+    settings: Settings
+    limits: Limits
+    capacity: Capacity
+    pool: WorkerPool
+    watchdog: Watchdog
+    metrics: Metrics
+    reporter: Reporter
+    rng: random.Random
+    stopping: trio.Event
+    task_ended: Callable[[], None]
