@@ -153,7 +153,7 @@ except BaseException as error:
 
 
 async def examine(config: ZygoteConfig) -> Finding:
-    """Start a pool with `config` (whose ``test_hook`` must be set) and look at it from inside and outside.
+    """Start a pool with `config` (which must say ``probe``) and look at it from inside and outside.
 
     A refused start is part of the finding, not an exception.
     """
@@ -248,7 +248,7 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
     program = "\n".join(f"{name} = {value!r}" for name, value in facts.items())
     program += _PROGRAM.replace("{expression}", expression)
     try:
-        head = wire.TaskHead(code=program, items_size=2, native=True)
+        head = wire.TaskHead(code=program, items_size=2)
         await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
         kind, payload = await worker.receive({Kind.RESULT: 4096, Kind.FAILED: 2**16})
         if kind is Kind.RESULT:

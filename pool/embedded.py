@@ -12,6 +12,7 @@ import trio
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.runner import Runner
+from reptarium.sandbox.wire import ZygoteConfig
 
 
 def embedded_settings(environ: Mapping[str, str], **changes: Any) -> Settings:
@@ -25,12 +26,12 @@ def embedded_settings(environ: Mapping[str, str], **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def embedded_runner(
-    settings: Settings, *, config: BrokerConfig | None = None, test_hook: bool = False
+    settings: Settings, *, config: BrokerConfig | None = None, zygote: ZygoteConfig | None = None
 ) -> AsyncIterator[Broker]:
     """An embedded broker with a registered, warm runner: submit tasks to what is yielded.
 
     ``settings`` says everything but where the broker is. Raises what :meth:`Runner.run` raises,
-    in an exception group. ``test_hook``: see ``wire.ZygoteConfig``.
+    in an exception group. ``zygote``: see :class:`Runner`.
     """
     async with (
         open_broker(config or BrokerConfig(max_payload=settings.max_payload)) as broker,
@@ -44,7 +45,7 @@ async def embedded_runner(
                 grant_token=broker.grant_token(),
                 auth_token=None,
             ),
-            test_hook=test_hook,
+            zygote=zygote,
         )
         nursery.start_soon(runner.run)
         await broker.wait_for_runner()

@@ -39,8 +39,8 @@ SHUTTING_DOWN = "Task aborted because the runner is shutting down"
 MAX_ENVIRONMENT = MAX_CONTROL // 2
 
 
-def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfig:
-    """What the zygote is told, from the settings. ``test_hook`` is for the kernel layer's own tests.
+def zygote_config(settings: Settings) -> ZygoteConfig:
+    """What the zygote is told, from the settings.
 
     Raises ``config.ConfigError`` for an environment that is too much to hand on.
     """
@@ -78,7 +78,6 @@ def zygote_config(settings: Settings, *, test_hook: bool = False) -> ZygoteConfi
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
         environ=environ,
         time_zone=os.environ.get("TZ", ""),
-        test_hook=test_hook,
     )
 
 
@@ -100,7 +99,10 @@ def limits(settings: Settings) -> Limits:
 
 
 class Runner:
-    """A whole runner. :meth:`run` returns its exit status."""
+    """A whole runner. :meth:`run` returns its exit status.
+
+    ``zygote`` instead of what the settings say of the sandbox: for probes of it.
+    """
 
     def __init__(
         self,
@@ -108,12 +110,12 @@ class Runner:
         *,
         metrics: Metrics | None = None,
         reporter: Reporter | None = None,
-        test_hook: bool = False,
+        zygote: ZygoteConfig | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self.pool = WorkerPool(
-            zygote_config(settings, test_hook=test_hook),
+            zygote or zygote_config(settings),
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
         )

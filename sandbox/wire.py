@@ -118,15 +118,13 @@ def split_head(payload: bytes | bytearray | memoryview) -> tuple[memoryview, mem
 class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
     """Head of a TASK frame; the raw JSON of the items follows, then that of the query.
 
-    ``per_item`` selects ``runOnceForEachItem``. ``native`` bypasses the language layer and is
-    obeyed only by workers of a zygote that was built with ``ZygoteConfig.test_hook``.
+    ``per_item`` selects ``runOnceForEachItem``.
     """
 
     code: str
     per_item: bool = False
     items_size: int
     query_size: int = 0
-    native: bool = False
 
 
 class RpcAnswerHead(msgspec.Struct, frozen=True):
@@ -188,8 +186,8 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``environ`` is what tasks may see of the runner's environment (empty unless the admin
     released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
-    limits are in bytes. ``test_hook`` exists for the kernel layer's own tests: it is a parameter of
-    the Python API and no setting reaches it.
+    limits are in bytes. ``probe`` is for probing the kernel layer (its tests, ``doctor``): the workers
+    run their task's code below the language layer. It is said in Python only; no setting reaches it.
     """
 
     language: LanguagePolicy
@@ -201,7 +199,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     helpers: bool = True
     rpc_max_bytes: int = 256 * 2**20
-    test_hook: bool = False
+    probe: bool = False
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):

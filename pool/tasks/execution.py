@@ -73,7 +73,7 @@ class _Failed(Exception):
 class Execution:
     """One accepted task. :meth:`run` is its whole life; :meth:`start` and :meth:`kill` act on it."""
 
-    def __init__(self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits, *, native: bool = False):
+    def __init__(self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits) -> None:
         self.task_id = task_id
         self.settings: TaskSettings | None = None
         self.worker: Worker | None = None
@@ -81,7 +81,6 @@ class Execution:
         self._pool = pool
         self._router = router
         self._limits = limits
-        self._native = native
         self._scope = trio.CancelScope()
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
@@ -184,7 +183,6 @@ class Execution:
             per_item=settings.node_mode == "runOnceForEachItem",
             items_size=len(items),
             query_size=len(query),
-            native=self._native,
         )
         for attempt in range(1, ATTEMPTS + 1):
             if self.worker is None:

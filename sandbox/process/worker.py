@@ -102,12 +102,14 @@ class WorkerLife:
         head, items, query = _receive_task(channel)
         set_name(wire.BUSY_NAME)
         _seed(head.code)
-        if head.native:
-            _native(head.code, channel, self._config)
+        task = TaskInput(head.code, head.per_item, items, query)
+        if rehearsal:
+            self._perform(task)
+        elif self._config.probe:
+            _probe(head.code, channel)
         else:
-            if not rehearsal:
-                hardening.arm_for_life()
-            self._perform(TaskInput(head.code, head.per_item, items, query))
+            hardening.arm_for_life()
+            self._perform(task)
         channel.linger()
 
     def _perform(self, task: TaskInput) -> None:
@@ -189,13 +191,8 @@ def _receive_task(channel: Channel) -> tuple[wire.TaskHead, memoryview, memoryvi
     return head, body[: head.items_size], body[head.items_size :] if head.query_size else None
 
 
-def _native(code: str, channel: Channel, config: ZygoteConfig) -> None:
-    """The kernel layer's tests start here, below the language layer: the code gets all of Python.
-
-    Only a zygote whose configuration says ``test_hook`` obeys; no setting reaches that field.
-    """
-    if not config.test_hook:
-        raise PermissionError("this worker was not built for tests of the kernel layer")
+def _probe(code: str, channel: Channel) -> None:
+    """Probes of the kernel layer start here, below the language layer: the code gets all of Python."""
     namespace: dict[str, Any] = {"channel": channel, "wire": wire, "result": None}
-    exec(compile(code, "<native>", "exec"), namespace)  # noqa: S102 (below the language layer on purpose)
+    exec(compile(code, "<probe>", "exec"), namespace)  # noqa: S102 (below the language layer on purpose)
     channel.send(_RESULT, *wire.with_head(wire.ResultHead(), msgspec.json.encode(namespace["result"])))

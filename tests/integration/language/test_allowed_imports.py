@@ -102,8 +102,8 @@ async def test_start_up_log_names_what_could_not_be_preloaded() -> None:
 
 @asynccontextmanager
 async def pool_of_one(policy: LanguagePolicy) -> AsyncIterator[WorkerPool]:
-    """A pool whose workers also take code from below the language layer."""
-    pool = WorkerPool(wire.ZygoteConfig(language=policy, isolation=IsolationConfig(), test_hook=True), size=1)
+    """A pool whose worker takes code from below the language layer."""
+    pool = WorkerPool(wire.ZygoteConfig(language=policy, isolation=IsolationConfig(), probe=True), size=1)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)
         await pool.wait_warm()
@@ -120,7 +120,7 @@ async def loaded(policy: LanguagePolicy, names: set[str]) -> set[str]:
     async with pool_of_one(policy) as pool:
         worker = await pool.lease()
         try:
-            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=code, items_size=2, native=True), b"[]"))
+            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=code, items_size=2), b"[]"))
             kind, payload = await worker.receive({Kind.RESULT: 2**16, Kind.FAILED: 2**16})
             assert kind is Kind.RESULT, bytes(payload)
             found: set[str] = set(json.loads(bytes(wire.split_head(payload)[1])))

@@ -13,6 +13,7 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
+from reptarium.pool.runner import zygote_config
 from tests.conftest import make_settings
 from tests.unit.userspace.scripted import CallError, ScriptedN8n, buffer
 
@@ -24,7 +25,7 @@ PIC = bytes(range(256))
 
 @asynccontextmanager
 async def scripted(
-    environ: dict[str, str] | None = None, *, test_hook: bool = False, **changes: Any
+    environ: dict[str, str] | None = None, *, probe: bool = False, **changes: Any
 ) -> AsyncIterator[tuple[Broker, ScriptedN8n]]:
     """A warm runner whose broker answers from a scripted n8n."""
     n8n = ScriptedN8n()
@@ -41,7 +42,8 @@ async def scripted(
 
     with trio.fail_after(60):
         settings = make_settings(environ, **changes)
-        async with embedded_runner(settings, config=config, test_hook=test_hook) as broker:
+        zygote = msgspec.structs.replace(zygote_config(settings), probe=probe)
+        async with embedded_runner(settings, config=config, zygote=zygote) as broker:
             broker.rpc_handler, broker.task_data_handler = rpc, task_data
             yield broker, n8n
 
@@ -388,7 +390,7 @@ def ask(name, params, via="rpc"):
     return [ok, data.decode()]
 request = {"dataOfNodes": [], "prevNode": False, "input": {"include": False}, "env": True}
 """
-    async with scripted({"REPTARIUM_HTTP_ALLOW": "none"}, test_hook=True) as (broker, n8n):
+    async with scripted({"REPTARIUM_HTTP_ALLOW": "none"}, probe=True) as (broker, n8n):
         n8n.env = {"N8N_ENCRYPTION_KEY": "top-secret-value"}
         code = ask + "result = [ask(n, request, 'data') for n in ('env', 'workflow', 'x' * 5000)]"
         answers = result(await run(broker, n8n, code))
@@ -422,7 +424,7 @@ result = [
 
 async def test_a_worker_that_dies_during_its_call() -> None:
     """A worker that is gone is noticed at once, however long its call would still wait."""
-    async with scripted(test_hook=True) as (broker, n8n):
+    async with scripted(probe=True) as (broker, n8n):
 
         async def never(task: TaskHandle, name: str, params: list[Any]) -> Any:
             await trio.sleep_forever()
@@ -449,7 +451,7 @@ for n in range(20):
     head, _ = wire.split_head(payload)
     result.append(bytes(head).decode())
 """
-    async with scripted({"REPTARIUM_RPC_MAX_CALLS": "10"}, test_hook=True) as (broker, n8n):
+    async with scripted({"REPTARIUM_RPC_MAX_CALLS": "10"}, probe=True) as (broker, n8n):
         heads = [msgspec.json.decode(head) for head in result(await run(broker, n8n, code))]
         assert heads == [{"call": n, "ok": n < 10} for n in range(20)]
         assert len(n8n.asked) == 10

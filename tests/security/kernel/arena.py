@@ -1,6 +1,6 @@
 """A real pool whose workers take native attacks, and the bystanders that those attacks aim at.
 
-Rules of these tests: every attack starts below the language layer (the worker's test-only hook), carries a
+Rules of these tests: every attack starts below the language layer (in a pool whose configuration says ``probe``), carries a
 harmless payload (signal 0 or SIGCONT, a marker file, a loopback address), and is judged twice: by what it
 got to see inside (errno or signal), and by what changed outside. Loopback and abstract names only;
 processes are ended by the pid that we started.
@@ -144,19 +144,25 @@ def bystanders() -> Iterator[Bystanders]:
 
 
 class Arena:
-    """A pool of workers with the native hook."""
+    """A pool of workers that run what they are given natively."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self.pool = pool
 
-    async def attack(self, code: str, limits: dict[Kind, int] | None = None, **variables: Any) -> Any:
+    async def attack(
+        self,
+        code: str,
+        limits: dict[Kind, int] | None = None,
+        head: type[wire.TaskHead] = wire.TaskHead,
+        **variables: Any,
+    ) -> Any:
         """Run `code` (which sets ``result``) natively in a fresh worker; its result, or how the worker
-        ended ("SIGSYS").
+        ended ("SIGSYS"). ``head`` makes the head of its frame.
         """
         worker = await self.pool.lease()
         source = f"{PRELUDE}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
         try:
-            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2, native=True), b"[]"))
+            await worker.send(Kind.TASK, *wire.with_head(head(code=source, items_size=2), b"[]"))
             kind, payload = await worker.receive(limits or {Kind.RESULT: 2**20, Kind.FAILED: 2**18})
             if kind is Kind.RESULT:
                 return json.loads(bytes(wire.split_head(payload)[1]))
@@ -172,9 +178,9 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(size: int = 3, test_hook: bool = True, **isolation: Any) -> AsyncIterator[Arena]:
+async def arena(size: int = 3, probe: bool = True, **isolation: Any) -> AsyncIterator[Arena]:
     """A warm pool with this isolation."""
-    config = wire.ZygoteConfig(language=LanguagePolicy(), isolation=IsolationConfig(**isolation), test_hook=test_hook)
+    config = wire.ZygoteConfig(language=LanguagePolicy(), isolation=IsolationConfig(**isolation), probe=probe)
     pool = WorkerPool(config, size=size)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)

@@ -13,6 +13,7 @@ import re
 import traceback
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import trio
@@ -20,6 +21,7 @@ from arena import PRELUDE
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
+from reptarium.pool.runner import zygote_config
 from reptarium.sandbox.kernel import landlock, seccomp
 from tests.conftest import make_settings
 
@@ -147,6 +149,7 @@ def _processes() -> set[int]:
 async def _attack_all() -> Outcomes:
     found = Outcomes()
     settings = make_settings(task_memory=MEMORY, task_timeout=TIMEOUT, max_result=16 * 2**20)
+    zygote = msgspec.structs.replace(zygote_config(settings), probe=True)
 
     async def task(broker: Broker, code: str) -> Outcome:
         return await broker.submit({"code": code, "items": []}).outcome()
@@ -175,7 +178,7 @@ async def _attack_all() -> Outcomes:
     with trio.fail_after(280):
         while remaining:
             try:
-                async with embedded_runner(settings, test_hook=True) as broker:
+                async with embedded_runner(settings, zygote=zygote) as broker:
                     while remaining:
                         # first out of the list: the one that brings the runner down is not tried again
                         await attack(broker, remaining.pop(0))

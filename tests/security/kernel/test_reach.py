@@ -16,7 +16,10 @@ import pytest
 import trio
 from arena import AS_ROOT, NOBODY, PRELUDE, ROOT, Bystanders, arena, bystanders
 
+from reptarium.pool.runner import zygote_config
+from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import landlock, seccomp, syscalls
+from tests.conftest import make_settings
 
 pytestmark = pytest.mark.skipif(
     seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
@@ -432,12 +435,25 @@ def test_identity_from_outside(outcome: Outcome) -> None:
         assert int(status["Gid"].split()[0]) == NOBODY
 
 
-async def test_hook_needs_the_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool that wasn't made for these tests refuses native code, whatever its frames and its
-    environment say.
+class ForgedHead(wire.TaskHead, frozen=True, kw_only=True):
+    """The head of a task that asks to be run natively, in words of today and of yesterday."""
+
+    probe: bool = True
+    native: bool = True
+    test_hook: bool = True
+
+
+@pytest.mark.parametrize("head", [wire.TaskHead, ForgedHead])
+async def test_native_code_needs_a_zygote_made_for_it(
+    head: type[wire.TaskHead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that wasn't made for these tests runs every task under the language layer, whatever its
+    frame and its environment say.
     """
+    monkeypatch.setenv("REPTARIUM_PROBE", "1")
     monkeypatch.setenv("REPTARIUM_TEST_HOOK", "1")
     with trio.fail_after(60):
-        async with arena(test_hook=False) as place:
-            answer = await place.attack("result = 1")
-    assert answer.startswith("failed: the worker failed: PermissionError")
+        async with arena(probe=False) as place:
+            answer = await place.attack("result = 1", head=head)
+    assert answer.startswith("failed: Security violation: Line 2: import of 'ctypes' is not allowed")
+    assert not zygote_config(make_settings(dict(os.environ))).probe
