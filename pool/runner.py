@@ -6,13 +6,10 @@ they share is the slots (``capacity.py``).
 
 from __future__ import annotations
 
-import math
-import os
 import random
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 import trio
 
@@ -20,82 +17,19 @@ from reptarium.pool.brokers import resolve
 from reptarium.pool.brokers.capacity import TURN, Capacity
 from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.brokers.shared import Shared
-from reptarium.pool.config import ConfigError, Settings, task_environment
+from reptarium.pool.config import Settings
 from reptarium.pool.ops.endpoint import Check, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
-from reptarium.pool.tasks.callbacks import CallLimits
-from reptarium.pool.tasks.execution import Limits
+from reptarium.pool.tasks.limits import task_limits
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import OPTIONAL_LAYERS, WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
-from reptarium.sandbox.kernel import IsolationConfig
-from reptarium.sandbox.language.policy import LanguagePolicy
-from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
+from reptarium.sandbox.wire import ZygoteConfig
 
 log = structlog.get_logger("reptarium.pool.runner")
 
 SHUTTING_DOWN = "Task aborted because the runner is shutting down"
-#: The largest environment that tasks can be shown, in bytes: it goes to the zygote in one packet, with the rest.
-MAX_ENVIRONMENT = MAX_CONTROL // 2
-
-
-def zygote_config(settings: Settings) -> ZygoteConfig:
-    """What the zygote is told, from the settings.
-
-    Raises ``config.ConfigError`` for an environment that is too much to hand on.
-    """
-    environ = task_environment(os.environ, settings)
-    if (size := len(msgspec.json.encode(environ))) > MAX_ENVIRONMENT:
-        raise ConfigError(
-            (
-                f"N8N_BLOCK_RUNNER_ENV_ACCESS=false: the environment is {size // 1024} KiB; expected at most "
-                f"{MAX_ENVIRONMENT // 1024} KiB to hand on to tasks",
-            )
-        )
-    return ZygoteConfig(
-        language=LanguagePolicy(
-            stdlib_allow=settings.stdlib_allow,
-            external_allow=settings.external_allow,
-            builtins_deny=settings.builtins_deny,
-            preload=settings.preload,
-        ),
-        isolation=IsolationConfig(
-            policy=settings.isolation,
-            memory=settings.task_memory,
-            # a second line behind the supervisor's deadline: threads burn CPU time side by side
-            cpu_seconds=math.ceil(settings.task_timeout * 2 + 5),
-            max_threads=settings.max_threads,
-            open_files=settings.max_open_files,
-            uid=settings.sandbox_uid,
-            gid=settings.sandbox_gid,
-            worker_uids=settings.worker_uids,
-            namespaces=settings.namespaces,
-            read_paths=settings.read_paths,
-        ),
-        conversion=settings.result_conversion,
-        max_result=settings.max_result,
-        max_console=settings.max_console,
-        rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
-        environ=environ,
-        time_zone=os.environ.get("TZ", ""),
-    )
-
-
-def limits(settings: Settings) -> Limits:
-    """The limits of one task, from the settings."""
-    return Limits(
-        timeout=settings.task_timeout,
-        memory=settings.task_memory,
-        max_result=settings.max_result,
-        max_console=settings.max_console,
-        calls=CallLimits(
-            allow=frozenset(settings.rpc_allow),
-            http_allow=settings.http_allow,
-            max_calls=settings.rpc_max_calls,
-            max_bytes=settings.rpc_max_bytes,
-            timeout=settings.rpc_timeout,
-        ),
-    )
 
 
 class Runner:
@@ -127,7 +61,7 @@ class Runner:
         self._idle_since = 0.0
         self._shared = Shared(
             settings=settings,
-            limits=limits(settings),
+            limits=task_limits(settings),
             capacity=self.capacity,
             pool=self.pool,
             watchdog=self.watchdog,

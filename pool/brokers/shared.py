@@ -12,7 +12,7 @@ from reptarium.pool.brokers.capacity import Capacity
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
-from reptarium.pool.tasks.execution import Limits
+from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
 

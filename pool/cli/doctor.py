@@ -16,7 +16,7 @@ from rich.table import Table
 from reptarium.pool.config import load_settings
 from reptarium.pool.doctor import Finding, examine
 from reptarium.pool.ops.logs import configure_logging
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

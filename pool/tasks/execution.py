@@ -18,7 +18,8 @@ import structlog
 import trio
 
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
-from reptarium.pool.tasks.callbacks import Callbacks, CallLimits, OnCall
+from reptarium.pool.tasks.callbacks import Callbacks, OnCall
+from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
@@ -41,16 +42,6 @@ ATTEMPTS = 3
 KilledBy = Literal["cancelled", "disconnected", "shutdown"]
 #: ``fault`` is our own; ``crash`` the worker's or the zygote's death.
 OutcomeKind = Literal["done", "error", "timeout", "memory", "violation", "crash", "refused", "fault"] | KilledBy
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one task: seconds and bytes. ``per_frame`` bounds what one frame may bring."""
-
-    timeout: float
-    memory: int
-    max_result: int
-    max_console: int
-    calls: CallLimits
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -13,7 +13,7 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
 from tests.unit.userspace.scripted import CallError, ScriptedN8n, buffer
 

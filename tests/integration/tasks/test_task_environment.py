@@ -10,7 +10,7 @@ import trio
 
 from reptarium.pool.config import ConfigError
 from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
 from tests.conftest import make_settings
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.zygote import ZygoteProcess
 from tests.conftest import make_settings

@@ -6,7 +6,7 @@ import psutil
 import pytest
 import trio
 
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import FIRST_STARTS, PoolRefused, WorkerPool
 from tests.conftest import make_settings
 

@@ -21,7 +21,7 @@ from arena import PRELUDE
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.kernel import landlock, seccomp
 from tests.conftest import make_settings
 

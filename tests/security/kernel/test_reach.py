@@ -16,7 +16,7 @@ import pytest
 import trio
 from arena import AS_ROOT, NOBODY, PRELUDE, ROOT, Bystanders, arena, bystanders
 
-from reptarium.pool.runner import zygote_config
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import landlock, seccomp, syscalls
 from tests.conftest import make_settings

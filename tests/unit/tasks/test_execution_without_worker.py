@@ -10,7 +10,8 @@ import trio
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.tasks.callbacks import CallLimits
-from reptarium.pool.tasks.execution import Execution, Limits
+from reptarium.pool.tasks.execution import Execution
+from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 
 

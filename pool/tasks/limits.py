@@ -1,0 +1,35 @@
+"""What one task may take: time, memory, output, calls."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reptarium.pool.config import Settings
+from reptarium.pool.tasks.callbacks import CallLimits
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one task: seconds and bytes."""
+
+    timeout: float
+    memory: int
+    max_result: int
+    max_console: int
+    calls: CallLimits
+
+
+def task_limits(settings: Settings) -> Limits:
+    """The limits of one task, from the settings."""
+    return Limits(
+        timeout=settings.task_timeout,
+        memory=settings.task_memory,
+        max_result=settings.max_result,
+        max_console=settings.max_console,
+        calls=CallLimits(
+            allow=frozenset(settings.rpc_allow),
+            http_allow=settings.http_allow,
+            max_calls=settings.rpc_max_calls,
+            max_bytes=settings.rpc_max_bytes,
+            timeout=settings.rpc_timeout,
+        ),
+    )
