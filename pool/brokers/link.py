@@ -33,16 +33,16 @@ from reptarium.pool.protocol.messages import (
 from reptarium.pool.protocol.session import (
     AT_CAPACITY,
     OFFER_EXPIRED,
+    Abandon,
     Action,
     Deliver,
     Drained,
     Kill,
     Lapsed,
-    Log,
-    Release,
+    LogLine,
     Reserve,
     RunnerSession,
-    Send,
+    SendMessage,
     Start,
     cancelled,
 )
@@ -261,7 +261,7 @@ class BrokerLink:
 
     def _act(self, action: Action) -> None:
         match action:
-            case Send(message):
+            case SendMessage(message):
                 if isinstance(message, RunnerTaskRejected):
                     if message.reason == AT_CAPACITY:
                         self._capacity.turned_away(self, trio.current_time())
@@ -277,10 +277,10 @@ class BrokerLink:
                 execution = self._executions[task_id]
                 execution.start(settings)
                 self._metrics.task_started(execution.waited, execution.report.bytes_in)
-            case Release(task_id):
+            case Abandon(task_id):
                 # while a connection falls apart an execution may have ended before the session hears of it
                 if (ended := self._executions.get(task_id)) is not None:
-                    ended.release()
+                    ended.abandon()
             case Kill(task_id, reason):
                 if (ended := self._executions.get(task_id)) is not None:
                     lost = self._session is not None and self._session.state == "closed"
@@ -290,7 +290,7 @@ class BrokerLink:
                     self._router.deliver(message)
             case Lapsed(offers):
                 self._metrics.offers("expired", offers)
-            case Log(level, event, fields):
+            case LogLine(level, event, fields):
                 getattr(log, level)(event, broker=self.uri, **fields)
             case Drained():
                 log.info("drained: no task is left", broker=self.uri)
@@ -369,7 +369,7 @@ class BrokerLink:
         # a connection that is closed by now is the reader's to notice, not this task's to fail over
         with suppress(LinkError):
             for action in session.finish(execution.task_id, outcome, now):
-                if isinstance(action, Send) and not isinstance(action.message, RunnerTaskOffer):
+                if isinstance(action, SendMessage) and not isinstance(action.message, RunnerTaskOffer):
                     connection.outbox.put(action.message, bulk=True)
                 else:
                     rest.append(action)

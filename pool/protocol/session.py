@@ -5,9 +5,9 @@ Rules
 
 * Nothing here waits, sends, logs or asks for the time. Whoever owns the connection feeds in what
   happened (a decoded message, a finished execution, the passing of time as ``now``, seconds on any
-  monotonic clock) and carries out the returned *actions* in order. Only :class:`Send` reaches the broker.
+  monotonic clock) and carries out the returned *actions* in order. Only :class:`SendMessage` reaches the broker.
 * Every method leaves the session settled: the list it returns is all there is to do.
-* The broker is never trusted to be right. No message raises; a surprise is a :class:`Log` and, where
+* The broker is never trusted to be right. No message raises; a surprise is a :class:`LogLine` and, where
   somebody waits for an answer, the answer.
 
 Theory of operation
@@ -22,7 +22,7 @@ cancelling (its worker is being killed), and ended. ``transitions.TRANSITIONS`` 
 says the next state and what is done about it; a pair without a cell cannot happen. Ended tasks are
 remembered for a while (``REMEMBERED`` of them) so that a late or repeated message about one is met with
 silence and not with a second verdict. An accepted task ends in exactly one ``taskdone`` or ``taskerror``,
-or, when the connection is lost, in a Release or Kill. A task id is free to be used anew once its task has
+or, when the connection is lost, in an Abandon or Kill. A task id is free to be used anew once its task has
 ended, if it comes with an offer that still stands.
 
 **Offers.** While registered, *open offers + accepted tasks = capacity*, re-established by ``_settle`` at the
@@ -77,16 +77,16 @@ from reptarium.pool.protocol.messages import (
 )
 from reptarium.pool.protocol.transitions import (
     TRANSITIONS,
+    Abandon,
     Action,
     Deliver,
     Drained,
     Event,
     Kill,
     Lapsed,
-    Log,
-    Release,
+    LogLine,
     Reserve,
-    Send,
+    SendMessage,
     Start,
     Task,
     TaskState,
@@ -95,16 +95,16 @@ from reptarium.pool.protocol.transitions import (
 )
 
 __all__ = [
+    "Abandon",
     "Action",
     "Deliver",
     "Drained",
     "Kill",
     "Lapsed",
-    "Log",
-    "Release",
+    "LogLine",
     "Reserve",
     "RunnerSession",
-    "Send",
+    "SendMessage",
     "Start",
     "TaskState",
     "cancelled",
@@ -201,10 +201,10 @@ class RunnerSession:
         out: list[Action] = []
         match message:
             case BrokerInfoRequest():
-                out.append(Send(RunnerInfo(self.name)))
+                out.append(SendMessage(RunnerInfo(self.name)))
             case BrokerRunnerRegistered():
                 if self.state != "connecting":
-                    out.append(Log("debug", "repeated registration ignored", {"state": self.state}))
+                    out.append(LogLine("debug", "repeated registration ignored", {"state": self.state}))
                 self.state = _SESSION[self.state]["registered"]
             case BrokerTaskOfferAccept(task_id, offer_id):
                 reason = self._use_offer(offer_id, now, out)
@@ -218,11 +218,11 @@ class RunnerSession:
             case BrokerDrain():
                 self._stop_offering()
             case Unknown(kind):
-                out.append(Log("info", "message of an unknown kind ignored", {"type": quote(kind)}))
+                out.append(LogLine("info", "message of an unknown kind ignored", {"type": quote(kind)}))
             case Malformed(fault, kind, task_id):
                 said = {"fault": fault, "type": kind, "task_id": task_id}
                 fields = {key: quote(value) for key, value in said.items() if value is not None}
-                out.append(Log("warning", "malformed message from the broker", fields))
+                out.append(LogLine("warning", "malformed message from the broker", fields))
                 if task_id is not None:
                     text = f"Malformed message from the broker ({quote(kind or 'no type')}): {quote(fault)}"
                     out += self._step(task_id, Event.MALFORMED, text, now)
@@ -236,7 +236,7 @@ class RunnerSession:
         text = f"Task settings did not arrive within {self._settings_timeout:g} s of accepting the task"
         for task in [*self._tasks.values()]:
             if task.state is TaskState.WAITING and task.settings_due <= now:
-                out.append(Log("warning", "no settings in time", {"task_id": quote(task.id)}))
+                out.append(LogLine("warning", "no settings in time", {"task_id": quote(task.id)}))
                 out += self._step(task.id, Event.OVERDUE, text, now)
         lapsed = [offer for offer, expiry in self._stale.items() if now > expiry + IN_TRANSIT]
         for offer in lapsed:
@@ -275,7 +275,7 @@ class RunnerSession:
         return self._settle([], now)
 
     def disconnected(self) -> list[Action]:
-        """The connection is gone: every accepted task is released or killed. The session is over."""
+        """The connection is gone: every accepted task is abandoned or killed. The session is over."""
         draining = self.state == "draining"
         out: list[Action] = []
         for task in [*self._tasks.values()]:
@@ -334,7 +334,7 @@ class RunnerSession:
                 stretched = self._offer_validity * (1 + JITTER * self._random.random())
                 valid_for, offer_id = round(stretched * 1000), self._new_id()
                 self._offers[offer_id] = now + valid_for / 1000
-                out.append(Send(RunnerTaskOffer(offer_id, valid_for)))
+                out.append(SendMessage(RunnerTaskOffer(offer_id, valid_for)))
         elif self.state == "draining" and not self._tasks:
             out += self._say_drained()
         return out

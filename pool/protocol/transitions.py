@@ -36,7 +36,7 @@ def quote(text: str) -> str:
     return text[:QUOTED].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class Send(msgspec.Struct, frozen=True):
+class SendMessage(msgspec.Struct, frozen=True):
     """Send ``message`` to the broker."""
 
     message: RunnerMessage
@@ -48,7 +48,7 @@ class Reserve(msgspec.Struct, frozen=True):
     task_id: str
 
 
-class Release(msgspec.Struct, frozen=True):
+class Abandon(msgspec.Struct, frozen=True):
     """The task has ended before it had settings: give its worker back."""
 
     task_id: str
@@ -82,7 +82,7 @@ class Lapsed(msgspec.Struct, frozen=True):
     offers: int
 
 
-class Log(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True):
     """Write a log line."""
 
     level: Literal["debug", "info", "warning"]
@@ -94,7 +94,7 @@ class Drained(msgspec.Struct, frozen=True):
     """The session is draining and its last task has ended. Comes once."""
 
 
-Action = Send | Reserve | Release | Start | Kill | Deliver | Lapsed | Log | Drained
+Action = SendMessage | Reserve | Abandon | Start | Kill | Deliver | Lapsed | LogLine | Drained
 Actions = tuple[Action, ...]
 
 
@@ -139,13 +139,13 @@ def cancelled(reason: str) -> TaskErrorData:
 
 
 def _take(task: Task, _: None) -> Actions:
-    return Reserve(task.id), Send(RunnerTaskAccepted(task.id))
+    return Reserve(task.id), SendMessage(RunnerTaskAccepted(task.id))
 
 
 def _reject(task: Task, reason: str) -> Actions:
     return (
-        Log("info", "task rejected", {"task_id": quote(task.id), "reason": reason}),
-        Send(RunnerTaskRejected(task.id, reason)),
+        LogLine("info", "task rejected", {"task_id": quote(task.id), "reason": reason}),
+        SendMessage(RunnerTaskRejected(task.id, reason)),
     )
 
 
@@ -159,29 +159,29 @@ def _kill(task: Task, reason: str) -> Actions:
 
 
 def _fail(task: Task, message: str) -> Actions:
-    return (Send(RunnerTaskError(task.id, TaskErrorData(message=message))),)
+    return (SendMessage(RunnerTaskError(task.id, TaskErrorData(message=message))),)
 
 
-def _let_go(task: Task, _: object) -> Actions:
-    return (Release(task.id),)
+def _abandon(task: Task, _: object) -> Actions:
+    return (Abandon(task.id),)
 
 
-def _release_failed(task: Task, message: str) -> Actions:
-    return (*_let_go(task, None), *_fail(task, message))
+def _abandon_failed(task: Task, message: str) -> Actions:
+    return (*_abandon(task, None), *_fail(task, message))
 
 
-def _release_cancelled(task: Task, reason: str) -> Actions:
-    return (*_let_go(task, None), Send(RunnerTaskError(task.id, cancelled(reason))))
+def _abandon_cancelled(task: Task, reason: str) -> Actions:
+    return (*_abandon(task, None), SendMessage(RunnerTaskError(task.id, cancelled(reason))))
 
 
 def _report(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
     if isinstance(outcome, TaskErrorData):
-        return (Send(RunnerTaskError(task.id, outcome)),)
-    return (Send(RunnerTaskDone(task.id, outcome)),)
+        return (SendMessage(RunnerTaskError(task.id, outcome)),)
+    return (SendMessage(RunnerTaskDone(task.id, outcome)),)
 
 
-def _release_reported(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
-    return (*_let_go(task, None), *_report(task, outcome))
+def _abandon_reported(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
+    return (*_abandon(task, None), *_report(task, outcome))
 
 
 def _report_cancelled(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
@@ -200,7 +200,7 @@ def _silent(_: Task, __: object) -> Actions:
 
 def _note(level: Literal["debug", "warning"], event: str) -> Callable[[Task, Any], Actions]:
     def note(task: Task, _: object) -> Actions:
-        return (Log(level, event, {"task_id": quote(task.id), "task_state": task.state.value}),)
+        return (LogLine(level, event, {"task_id": quote(task.id), "task_state": task.state.value}),)
 
     return note
 
@@ -236,12 +236,12 @@ TRANSITIONS: dict[TaskState, dict[Event, Cell]] = {
         Event.ACCEPT: Cell(_WAITING, _again),
         Event.REFUSE: Cell(_WAITING, _again),
         Event.SETTINGS: Cell(_RUNNING, _start),
-        Event.CANCEL: Cell(_ENDED, _release_cancelled),
+        Event.CANCEL: Cell(_ENDED, _abandon_cancelled),
         Event.RESPONSE: Cell(_WAITING, _stray_response),
-        Event.MALFORMED: Cell(_ENDED, _release_failed),
-        Event.OVERDUE: Cell(_ENDED, _release_failed),
-        Event.FINISH: Cell(_ENDED, _release_reported),  # no worker could be had
-        Event.LOST: Cell(_ENDED, _let_go),
+        Event.MALFORMED: Cell(_ENDED, _abandon_failed),
+        Event.OVERDUE: Cell(_ENDED, _abandon_failed),
+        Event.FINISH: Cell(_ENDED, _abandon_reported),  # no worker could be had
+        Event.LOST: Cell(_ENDED, _abandon),
     },
     _RUNNING: {
         Event.ACCEPT: Cell(_RUNNING, _again),

@@ -76,7 +76,7 @@ class Execution:
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
         self._killed_by: KilledBy = "cancelled"
-        self._released = False
+        self._abandoned = False
         self._console_left = limits.max_console
         self.accepted = time.perf_counter()
         self.started = 0.0
@@ -105,18 +105,18 @@ class Execution:
             self.worker.kill(self._killed_by)
         self._scope.cancel()
 
-    def release(self) -> None:
+    def abandon(self) -> None:
         """The task has gone before it had settings: give the worker back."""
-        self._released = True
+        self._abandoned = True
         self._scope.cancel()
 
     async def run(self) -> TaskDoneData | TaskErrorData | None:
-        """The outcome, or None when the task was released before it had settings."""
+        """The outcome, or None when the task was abandoned before it had settings."""
         outcome: TaskDoneData | TaskErrorData | None = None
         try:
             with self._scope:
                 outcome = await self._run()
-            if outcome is None and not self._released and self._killed_for is None:
+            if outcome is None and not self._abandoned and self._killed_for is None:
                 outcome = self._out_of_time()
         except Exception:
             self.report.kind = "fault"
@@ -126,11 +126,11 @@ class Execution:
             self._router.close_task(self.task_id)
             if self.worker is not None:
                 if self.settings is None and self._killed_for is None:
-                    self._pool.release(self.worker)
+                    self._pool.give_back(self.worker)
                 else:
                     self._pool.discard(self.worker, self.report.kind)
         if outcome is None:
-            if self._released:
+            if self._abandoned:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
             self.report.kind = self._killed_by

@@ -131,7 +131,7 @@ class WorkerPool:
         await trio.lowlevel.wait_task_rescheduled(abort)
         return slot[0]
 
-    def release(self, worker: Worker) -> None:
+    def give_back(self, worker: Worker) -> None:
         """Park a leased worker again that was not given a task."""
         if worker.state == "leased":
             self._park(worker)

@@ -34,13 +34,13 @@ from reptarium.pool.protocol.messages import (
     encode,
 )
 from reptarium.pool.protocol.session import (
+    Abandon,
     Action,
     Kill,
     Lapsed,
-    Release,
     Reserve,
     RunnerSession,
-    Send,
+    SendMessage,
     Start,
     TaskState,
     cancelled,
@@ -71,7 +71,7 @@ class Replay:
         said: list[RunnerMessage] = []
         for action in actions:
             match action:
-                case Send(message):
+                case SendMessage(message):
                     json.loads(encode(message))
                     self.sent.append((self.now, message))
                     said.append(message)
@@ -87,7 +87,7 @@ class Replay:
                         said += self.finish(task_id, cancelled(reason))
                 case Lapsed():
                     pass  # the recording's offers ran out, too
-                case Release():
+                case Abandon():
                     raise AssertionError("no recorded task ends before it has settings")
                 case _:
                     raise AssertionError(f"nothing in the recording calls for {action}")

@@ -30,7 +30,7 @@ async def test_lease_of_a_cancelled_task_takes_no_worker() -> None:
             async def wait() -> None:
                 with trio.CancelScope() as scope:
                     scopes.append(scope)
-                    pool.release(await pool.lease())
+                    pool.give_back(await pool.lease())
 
             async with trio.open_nursery() as waiting:
                 for _ in range(4):
@@ -38,9 +38,9 @@ async def test_lease_of_a_cancelled_task_takes_no_worker() -> None:
                 while pool.waiting < 4:
                     await trio.lowlevel.checkpoint()
                 scopes[0].cancel()
-                pool.release(taken.pop())  # to the second of them, which is cancelled before it runs
+                pool.give_back(taken.pop())  # to the second of them, which is cancelled before it runs
                 scopes[1].cancel()
-                pool.release(taken.pop())
+                pool.give_back(taken.pop())
             await pool.wait_warm()
             while len(pool.workers) > 2:  # surplus ones end
                 await trio.sleep(0.01)

@@ -47,7 +47,7 @@ async def test_a_parked_worker_that_dies_is_replaced_though_nobody_asks_for_one(
 async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool(pool: WorkerPool) -> None:
     """Whichever of the two parks last is surplus, and ends."""
     worker = await pool.lease()
-    pool.release(worker)
+    pool.give_back(worker)
     with trio.fail_after(10):
         await pool.wait_warm()
         while len(pool.workers) > 3:

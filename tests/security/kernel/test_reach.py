@@ -318,7 +318,7 @@ async def _attack_all(isolation: dict[str, Any], targets: Bystanders) -> Outcome
             outcome.sibling = _status(sibling.pid)
             outcome.zygote_alive = _exists(zygote)
             # parked again, hence next in turn before long: it must still do its work
-            place.pool.release(sibling)
+            place.pool.give_back(sibling)
             outcome.sibling_answer = [await place.attack("result = 6 * 7") for _ in range(4)]
     outcome.before, outcome.after = targets.before, targets.facts()
     return outcome

@@ -31,7 +31,17 @@ from reptarium.pool.protocol.messages import (
     decode_runner_message,
     encode,
 )
-from reptarium.pool.protocol.session import Action, Deliver, Drained, Kill, Release, Reserve, RunnerSession, Send, Start
+from reptarium.pool.protocol.session import (
+    Abandon,
+    Action,
+    Deliver,
+    Drained,
+    Kill,
+    Reserve,
+    RunnerSession,
+    SendMessage,
+    Start,
+)
 
 FRAMES = Path(__file__).parents[2] / "data" / "frames.jsonl"
 LINES = [json.loads(line) for line in FRAMES.read_text(encoding="utf-8").splitlines()]
@@ -106,20 +116,20 @@ def test_recorded_runner_frames_decode_and_encode(line: dict[str, str]) -> None:
 
 def test_inforequest(session: RunnerSession) -> None:
     """The recorded broker:inforequest is answered with runner:info."""
-    assert feed(session, frame("broker:inforequest")) == [Send(RunnerInfo("R", ("python",)))]
+    assert feed(session, frame("broker:inforequest")) == [SendMessage(RunnerInfo("R", ("python",)))]
 
 
 def test_runnerregistered() -> None:
     """The recorded broker:runnerregistered makes us offer each slot."""
     session = RunnerSession(name="R", capacity=5)
     out = feed(session, frame("broker:runnerregistered"), 0.0)
-    assert [type(a.message) for a in out if isinstance(a, Send)] == [RunnerTaskOffer] * 5
+    assert [type(a.message) for a in out if isinstance(a, SendMessage)] == [RunnerTaskOffer] * 5
 
 
 def test_taskofferaccept(session: RunnerSession) -> None:
     """The recorded broker:taskofferaccept reserves a worker and is answered with taskaccepted."""
     out = feed(session, frame("broker:taskofferaccept"))
-    assert out == [Reserve(TASK), Send(RunnerTaskAccepted(TASK))]
+    assert out == [Reserve(TASK), SendMessage(RunnerTaskAccepted(TASK))]
 
 
 @pytest.mark.parametrize("mode", ["runOnceForAllItems", "runOnceForEachItem"])
@@ -155,7 +165,7 @@ def test_taskcancel_while_running(start: Callable[[str], RunnerSession], reason:
     assert feed(session, text) == [Kill(task_id, reason)]
     done = session.finish(task_id, TaskDoneData(msgspec.Raw(b"[]")), 2.0)
     error = TaskErrorData(message=f"Task was cancelled: {reason}")
-    assert done[0] == Send(RunnerTaskError(task_id, error))
+    assert done[0] == SendMessage(RunnerTaskError(task_id, error))
 
 
 def test_taskcancel_while_waiting(session: RunnerSession) -> None:
@@ -164,7 +174,7 @@ def test_taskcancel_while_waiting(session: RunnerSession) -> None:
     task_id = json.loads(text)["taskId"]
     feed(session, frame("broker:taskofferaccept").replace(TASK, task_id))
     error = TaskErrorData(message="Task was cancelled: Task cancelled by user")
-    assert feed(session, text)[:2] == [Release(task_id), Send(RunnerTaskError(task_id, error))]
+    assert feed(session, text)[:2] == [Abandon(task_id), SendMessage(RunnerTaskError(task_id, error))]
 
 
 def test_rpcresponse(start: Callable[[str], RunnerSession]) -> None:
@@ -188,4 +198,4 @@ def test_drain(start: Callable[[str], RunnerSession]) -> None:
     session = start(TASK)
     assert feed(session, '{"type": "broker:drain"}') == []
     data = TaskDoneData(msgspec.Raw(b"[]"))
-    assert session.finish(TASK, data, 2.0) == [Send(RunnerTaskDone(TASK, data)), Drained()]
+    assert session.finish(TASK, data, 2.0) == [SendMessage(RunnerTaskDone(TASK, data)), Drained()]

@@ -8,7 +8,7 @@ from reptarium.pool.protocol.messages import (
     RunnerTaskOffer,
     RunnerTaskRejected,
 )
-from reptarium.pool.protocol.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, Send
+from reptarium.pool.protocol.session import OFFER_EXPIRED, REMEMBERED, STALE, RunnerSession, SendMessage
 
 
 def offers(actions: list[object]) -> list[str]:
@@ -16,7 +16,7 @@ def offers(actions: list[object]) -> list[str]:
     return [
         action.message.offer_id
         for action in actions
-        if isinstance(action, Send) and isinstance(action.message, RunnerTaskOffer)
+        if isinstance(action, SendMessage) and isinstance(action.message, RunnerTaskOffer)
     ]
 
 
@@ -32,7 +32,7 @@ def test_replaced_offers_are_bounded_and_a_forgotten_one_is_rejected() -> None:
     assert len(session._stale) == STALE
     session.set_capacity(5, 1.0)
     refused = session.receive(BrokerTaskOfferAccept("a", first), 1.0)
-    assert Send(RunnerTaskRejected("a", OFFER_EXPIRED)) in refused
+    assert SendMessage(RunnerTaskRejected("a", OFFER_EXPIRED)) in refused
     session.receive(BrokerTaskOfferAccept("b", last), 1.0)
     assert session.accepted == 1
 

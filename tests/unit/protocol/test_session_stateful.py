@@ -34,16 +34,16 @@ from reptarium.pool.protocol.messages import (
     Unknown,
 )
 from reptarium.pool.protocol.session import (
+    Abandon,
     Action,
     Deliver,
     Drained,
     Kill,
     Lapsed,
-    Log,
-    Release,
+    LogLine,
     Reserve,
     RunnerSession,
-    Send,
+    SendMessage,
     Start,
 )
 
@@ -76,25 +76,25 @@ class Broker(RuleBasedStateMachine):
         """``answers``: unknown tasks that a malformed message has given the right to one error."""
         for action in actions:
             match action:
-                case Send(RunnerTaskOffer(offer_id, valid_for)):
+                case SendMessage(RunnerTaskOffer(offer_id, valid_for)):
                     assert not self.stopped, "offered while draining or closed"
                     assert offer_id not in self.ids, "an offer's id came twice"
                     assert 5000 <= valid_for <= 5500
                     self.ids.add(offer_id)
                     self.held[offer_id] = self.now + valid_for / 1000
-                case Send(RunnerTaskAccepted(task)):
+                case SendMessage(RunnerTaskAccepted(task)):
                     assert self.accepted[task] == "waiting", "accepted without a reservation"
-                case Send(RunnerTaskRejected(task, reason)):
+                case SendMessage(RunnerTaskRejected(task, reason)):
                     assert task not in self.accepted
                     assert task not in self.over, "a word about a finished task"
                     assert reason in ("offer expired", "at capacity", "draining")
-                case Send(RunnerTaskDone(task) | RunnerTaskError(task)):
+                case SendMessage(RunnerTaskDone(task) | RunnerTaskError(task)):
                     assert task not in self.over, "a second verdict"
                     assert task in self.accepted or task in answers
                     if task in self.accepted:
                         assert self.accepted.pop(task) != "waiting", "ended without its worker given back"
                     self.over.add(task)
-                case Send(RunnerInfo()) | Log():
+                case SendMessage(RunnerInfo()) | LogLine():
                     pass
                 case Lapsed(offers):
                     self.lapsed += offers
@@ -102,9 +102,9 @@ class Broker(RuleBasedStateMachine):
                     assert task not in self.accepted
                     assert len(self.accepted) < self.capacity, "taken beyond capacity"
                     self.accepted[task] = "waiting"
-                case Release(task):
-                    assert self.accepted[task] == "waiting", "released a worker that has work"
-                    self.accepted[task] = "released"
+                case Abandon(task):
+                    assert self.accepted[task] == "waiting", "abandoned a worker that has work"
+                    self.accepted[task] = "abandoned"
                 case Start(task):
                     assert self.accepted[task] == "waiting", "started twice, or not ours"
                     self.accepted[task] = "running"
@@ -121,7 +121,7 @@ class Broker(RuleBasedStateMachine):
                 case _:
                     raise AssertionError(action)
         if not self.lost:
-            assert "released" not in self.accepted.values(), "released without a verdict"
+            assert "abandoned" not in self.accepted.values(), "abandoned without a verdict"
 
     def hear(self, message: object, answers: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         self.check(self.session.receive(message, self.now), answers)  # type: ignore[arg-type]
@@ -229,17 +229,19 @@ class Broker(RuleBasedStateMachine):
         task = self.pick(data)
         was = self.accepted.get(task)
         actions = self.session.finish(task, outcome, self.now)
-        verdicts = [a.message for a in actions if isinstance(a, Send) and not isinstance(a.message, RunnerTaskOffer)]
+        verdicts = [
+            a.message for a in actions if isinstance(a, SendMessage) and not isinstance(a.message, RunnerTaskOffer)
+        ]
         if was is None or self.lost:
             assert verdicts == []
         elif was == "killed":
             assert [type(v) for v in verdicts] == [RunnerTaskError]
         else:
             assert len(verdicts) == 1
-        # finish on a task that waits gives Release and the verdict in one go
+        # finish on a task that waits gives Abandon and the verdict in one go
         if was == "waiting":
-            assert Release(task) in actions
-        self.check([a for a in actions if not isinstance(a, Release)] if was != "waiting" else actions)
+            assert Abandon(task) in actions
+        self.check([a for a in actions if not isinstance(a, Abandon)] if was != "waiting" else actions)
 
     @rule(seconds=st.sampled_from([0.01, 0.4, 1.0, 4.9, 6.0, 8.0]))
     def pass_time(self, seconds: float) -> None:
@@ -283,7 +285,7 @@ class Broker(RuleBasedStateMachine):
         draining = self.stopped and not self.lost
         self.stopped = self.lost = True
         self.check(self.session.disconnected())
-        assert set(self.accepted.values()) <= {"released", "killed"}, "a task was left behind"
+        assert set(self.accepted.values()) <= {"abandoned", "killed"}, "a task was left behind"
         if draining:
             assert self.drained == 1
         self.over |= self.accepted.keys()

@@ -38,16 +38,16 @@ from reptarium.pool.protocol.session import (
     IN_TRANSIT,
     JITTER,
     REMEMBERED,
+    Abandon,
     Action,
     Deliver,
     Drained,
     Kill,
     Lapsed,
-    Log,
-    Release,
+    LogLine,
     Reserve,
     RunnerSession,
-    Send,
+    SendMessage,
     Start,
     TaskState,
 )
@@ -97,19 +97,21 @@ def ended() -> RunnerSession:
 
 
 def unlogged(actions: list[Action]) -> list[Action]:
-    return [action for action in actions if not isinstance(action, Log)]
+    return [action for action in actions if not isinstance(action, LogLine)]
 
 
 def logs(actions: list[Action]) -> list[tuple[str, str]]:
-    return [(action.level, action.event) for action in actions if isinstance(action, Log)]
+    return [(action.level, action.event) for action in actions if isinstance(action, LogLine)]
 
 
 def offers(actions: list[Action]) -> list[str]:
-    return [a.message.offer_id for a in actions if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)]
+    return [
+        a.message.offer_id for a in actions if isinstance(a, SendMessage) and isinstance(a.message, RunnerTaskOffer)
+    ]
 
 
 def without_offers(actions: list[Action]) -> list[Action]:
-    return [a for a in unlogged(actions) if not (isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer))]
+    return [a for a in unlogged(actions) if not (isinstance(a, SendMessage) and isinstance(a.message, RunnerTaskOffer))]
 
 
 # -- the table
@@ -141,9 +143,9 @@ def test_an_ended_task_comes_back_only_through_a_new_accept() -> None:
 def test_info_request_is_answered_with_name_and_type() -> None:
     """The broker learns who we are, in any state of a live session."""
     session = make()
-    assert session.receive(BrokerInfoRequest(), 0.0) == [Send(RunnerInfo("R", ("python",)))]
+    assert session.receive(BrokerInfoRequest(), 0.0) == [SendMessage(RunnerInfo("R", ("python",)))]
     session.drain(0.0)
-    assert session.receive(BrokerInfoRequest(), 0.0) == [Send(RunnerInfo("R", ("python",)))]
+    assert session.receive(BrokerInfoRequest(), 0.0) == [SendMessage(RunnerInfo("R", ("python",)))]
 
 
 def test_registration_offers_every_slot() -> None:
@@ -154,7 +156,9 @@ def test_registration_offers_every_slot() -> None:
     out = session.receive(BrokerRunnerRegistered(), 0.0)
     assert offers(out) == ["o1", "o2", "o3"]
     assert session.state == "registered"
-    validities = [a.message.valid_for for a in out if isinstance(a, Send) and isinstance(a.message, RunnerTaskOffer)]
+    validities = [
+        a.message.valid_for for a in out if isinstance(a, SendMessage) and isinstance(a.message, RunnerTaskOffer)
+    ]
     assert all(5000 <= v <= 5000 * (1 + JITTER) for v in validities)
     assert len(set(validities)) == 3
     assert (session.open_offers, session.accepted, session.running) == (3, 0, 0)
@@ -200,7 +204,7 @@ def test_accept_reserves_and_answers_at_once() -> None:
     """An accepted offer gives a reservation and a taskaccepted, and uses up the slot."""
     session = registered()
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 1.0)
-    assert out == [Reserve("t"), Send(RunnerTaskAccepted("t"))]
+    assert out == [Reserve("t"), SendMessage(RunnerTaskAccepted("t"))]
     assert (session.open_offers, session.accepted, session.running) == (0, 1, 0)
 
 
@@ -208,7 +212,7 @@ def test_accept_of_an_unknown_offer_is_rejected() -> None:
     """An offer that was never made counts as expired."""
     session = registered()
     out = session.receive(BrokerTaskOfferAccept("t", "nope"), 1.0)
-    assert unlogged(out) == [Send(RunnerTaskRejected("t", "offer expired"))]
+    assert unlogged(out) == [SendMessage(RunnerTaskRejected("t", "offer expired"))]
     assert session.task_state("t") is TaskState.UNKNOWN
     assert session.open_offers == 1
 
@@ -216,14 +220,14 @@ def test_accept_of_an_unknown_offer_is_rejected() -> None:
 def test_accept_before_registration_is_rejected() -> None:
     """Nothing was offered yet."""
     out = make().receive(BrokerTaskOfferAccept("t", "o1"), 1.0)
-    assert unlogged(out) == [Send(RunnerTaskRejected("t", "offer expired"))]
+    assert unlogged(out) == [SendMessage(RunnerTaskRejected("t", "offer expired"))]
 
 
 def test_accept_of_an_expired_offer_is_rejected_and_the_slot_offered_again() -> None:
     """Even when tick comes late, an offer past its time is not honoured; its slot gets a new one."""
     session = registered()
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.5 + IN_TRANSIT + 0.1)
-    assert unlogged(out)[:2] == [Lapsed(1), Send(RunnerTaskRejected("t", "offer expired"))]
+    assert unlogged(out)[:2] == [Lapsed(1), SendMessage(RunnerTaskRejected("t", "offer expired"))]
     assert offers(out) == ["o2"]
 
 
@@ -232,7 +236,7 @@ def test_accept_in_transit_at_expiry_is_honoured() -> None:
     session = registered()
     session.tick(5.4)
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.9)
-    assert unlogged(out) == [Reserve("t"), Send(RunnerTaskAccepted("t"))]
+    assert unlogged(out) == [Reserve("t"), SendMessage(RunnerTaskAccepted("t"))]
 
 
 def test_offers_are_renewed_before_they_expire() -> None:
@@ -251,7 +255,7 @@ def test_a_replaced_offer_may_still_be_accepted() -> None:
     session = registered()
     session.tick(5.0)
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.01)
-    assert unlogged(out) == [Reserve("t"), Send(RunnerTaskAccepted("t"))]
+    assert unlogged(out) == [Reserve("t"), SendMessage(RunnerTaskAccepted("t"))]
     assert (session.open_offers, session.accepted) == (0, 1)
 
 
@@ -261,7 +265,7 @@ def test_both_offers_of_one_slot_give_one_task() -> None:
     session.tick(5.0)
     session.receive(BrokerTaskOfferAccept("t", "o1"), 5.01)
     out = session.receive(BrokerTaskOfferAccept("u", "o2"), 5.02)
-    assert unlogged(out) == [Send(RunnerTaskRejected("u", "at capacity"))]
+    assert unlogged(out) == [SendMessage(RunnerTaskRejected("u", "at capacity"))]
     assert (session.open_offers, session.accepted) == (0, 1)
 
 
@@ -271,9 +275,11 @@ def test_a_stale_offer_is_good_for_any_free_slot() -> None:
     session.tick(5.0)  # o1, o2 → o3, o4
     session.receive(BrokerTaskOfferAccept("t", "o1"), 5.01)
     out = session.receive(BrokerTaskOfferAccept("u", "o3"), 5.02)
-    assert unlogged(out) == [Reserve("u"), Send(RunnerTaskAccepted("u"))]
+    assert unlogged(out) == [Reserve("u"), SendMessage(RunnerTaskAccepted("u"))]
     assert (session.open_offers, session.accepted) == (0, 2)
-    assert Send(RunnerTaskRejected("v", "at capacity")) in session.receive(BrokerTaskOfferAccept("v", "o4"), 5.03)
+    assert SendMessage(RunnerTaskRejected("v", "at capacity")) in session.receive(
+        BrokerTaskOfferAccept("v", "o4"), 5.03
+    )
 
 
 def test_a_replaced_offer_is_forgotten_after_its_time() -> None:
@@ -281,7 +287,7 @@ def test_a_replaced_offer_is_forgotten_after_its_time() -> None:
     session = registered()
     session.tick(5.0)
     out = session.receive(BrokerTaskOfferAccept("t", "o1"), 5.5 + IN_TRANSIT + 0.1)
-    assert unlogged(out) == [Lapsed(1), Send(RunnerTaskRejected("t", "offer expired"))]
+    assert unlogged(out) == [Lapsed(1), SendMessage(RunnerTaskRejected("t", "offer expired"))]
 
 
 def test_offers_that_come_to_nothing_are_told_of_once() -> None:
@@ -293,7 +299,7 @@ def test_offers_that_come_to_nothing_are_told_of_once() -> None:
     # o2, and whichever of o3 and o4 stepped back for o1, which still stands
     assert [action for action in out if isinstance(action, Lapsed)] == [Lapsed(1)]
     late = session.receive(BrokerTaskOfferAccept("u", "o2"), 7.0)
-    assert unlogged(late) == [Send(RunnerTaskRejected("u", "offer expired"))]
+    assert unlogged(late) == [SendMessage(RunnerTaskRejected("u", "offer expired"))]
     out = session.tick(20.0)
     assert [action for action in out if isinstance(action, Lapsed)] == [Lapsed(1)]
 
@@ -312,14 +318,14 @@ def test_a_stale_offer_is_good_for_one_task_too() -> None:
     session.tick(5.0)
     session.receive(BrokerTaskOfferAccept("t", "o1"), 5.01)
     out = session.receive(BrokerTaskOfferAccept("u", "o1"), 5.02)
-    assert unlogged(out) == [Send(RunnerTaskRejected("u", "offer expired"))]
+    assert unlogged(out) == [SendMessage(RunnerTaskRejected("u", "offer expired"))]
 
 
 def test_an_offer_is_good_for_one_task() -> None:
     """A second accept of the same offer, for another task, is rejected."""
     session = waiting(2)
     out = session.receive(BrokerTaskOfferAccept("u", "o1"), 1.0)
-    assert unlogged(out) == [Send(RunnerTaskRejected("u", "offer expired"))]
+    assert unlogged(out) == [SendMessage(RunnerTaskRejected("u", "offer expired"))]
 
 
 @pytest.mark.parametrize("start", [waiting, running, cancelling, ended])
@@ -346,8 +352,8 @@ def test_an_ended_tasks_id_may_be_used_anew() -> None:
     """A broker that retries under the same id gets its task run, if it accepts a standing offer."""
     session = ended()
     out = session.receive(BrokerTaskOfferAccept("t", "o2"), 4.0)
-    assert out == [Reserve("t"), Send(RunnerTaskAccepted("t"))]
-    assert session.finish("t", DONE, 5.0)[:2] == [Release("t"), Send(RunnerTaskDone("t", DONE))]
+    assert out == [Reserve("t"), SendMessage(RunnerTaskAccepted("t"))]
+    assert session.finish("t", DONE, 5.0)[:2] == [Abandon("t"), SendMessage(RunnerTaskDone("t", DONE))]
 
 
 def test_only_so_many_ended_tasks_are_remembered() -> None:
@@ -376,7 +382,7 @@ def test_missing_settings_fail_the_task_in_time() -> None:
     assert session.tick(30.9) == []
     out = session.tick(31.0)
     text = "Task settings did not arrive within 30 s of accepting the task"
-    assert without_offers(out) == [Release("t"), Send(RunnerTaskError("t", TaskErrorData(message=text)))]
+    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", TaskErrorData(message=text)))]
     assert offers(out) == ["o2"]
     assert logs(out) == [("warning", "no settings in time")]
     assert unlogged(session.receive(BrokerTaskSettings("t", SETTINGS), 31.1)) == []
@@ -390,7 +396,7 @@ def test_cancel_while_waiting_ends_the_task_at_once(reason: str, message: str) -
     """Nothing runs yet: the worker goes back, the one taskerror and the next offer go out together."""
     session = waiting()
     out = session.receive(BrokerTaskCancel("t", reason), 2.0)
-    assert without_offers(out) == [Release("t"), Send(RunnerTaskError("t", TaskErrorData(message=message)))]
+    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", TaskErrorData(message=message)))]
     assert offers(out) == ["o2"]
 
 
@@ -398,14 +404,14 @@ def test_malformed_settings_fail_the_waiting_task() -> None:
     """The error names the fault, and the worker goes back."""
     out = waiting().receive(Malformed("Expected `str`", "broker:tasksettings", "t"), 2.0)
     text = "Malformed message from the broker (broker:tasksettings): Expected `str`"
-    assert without_offers(out) == [Release("t"), Send(RunnerTaskError("t", TaskErrorData(message=text)))]
+    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", TaskErrorData(message=text)))]
     assert logs(out) == [("warning", "malformed message from the broker")]
 
 
 def test_a_task_that_gets_no_worker_can_be_failed_while_it_waits() -> None:
     """The caller may finish a task that has no settings yet."""
     out = waiting().finish("t", FAILED, 2.0)
-    assert without_offers(out) == [Release("t"), Send(RunnerTaskError("t", FAILED))]
+    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", FAILED))]
     assert offers(out) == ["o2"]
 
 
@@ -419,7 +425,7 @@ def test_finish_reports_and_offers_in_one_breath(outcome: Any, message: Any) -> 
     """The result and the next offer are in the same list, in this order."""
     session = running()
     out = session.finish("t", outcome, 3.0)
-    assert out[0] == Send(message)
+    assert out[0] == SendMessage(message)
     assert offers(out) == ["o2"]
     assert len(out) == 2
     assert (session.open_offers, session.accepted) == (1, 0)
@@ -466,7 +472,7 @@ def test_cancel_while_running_kills_and_the_outcome_is_reported_once() -> None:
     assert session.receive(BrokerTaskCancel("t", "why"), 3.0) == [Kill("t", "why")]
     assert (session.open_offers, session.accepted, session.running) == (0, 1, 1)
     out = session.finish("t", FAILED, 3.1)
-    assert out[0] == Send(RunnerTaskError("t", FAILED))
+    assert out[0] == SendMessage(RunnerTaskError("t", FAILED))
     assert offers(out) == ["o2"]
     assert unlogged(session.finish("t", FAILED, 3.2)) == []
 
@@ -474,7 +480,7 @@ def test_cancel_while_running_kills_and_the_outcome_is_reported_once() -> None:
 def test_a_result_that_beats_the_kill_is_still_a_cancelled_task() -> None:
     """What the broker has cancelled ends in a taskerror even if the result came first."""
     out = cancelling("why").finish("t", DONE, 3.1)
-    assert out[0] == Send(RunnerTaskError("t", TaskErrorData(message="Task was cancelled: why")))
+    assert out[0] == SendMessage(RunnerTaskError("t", TaskErrorData(message="Task was cancelled: why")))
 
 
 @pytest.mark.parametrize("start", [registered, cancelling, ended])
@@ -504,7 +510,7 @@ def test_a_malformed_message_for_an_unknown_task_is_answered_once() -> None:
     session = registered()
     out = session.receive(Malformed("no offerId", "broker:taskofferaccept", "x"), 1.0)
     text = "Malformed message from the broker (broker:taskofferaccept): no offerId"
-    assert unlogged(out) == [Send(RunnerTaskError("x", TaskErrorData(message=text)))]
+    assert unlogged(out) == [SendMessage(RunnerTaskError("x", TaskErrorData(message=text)))]
     assert unlogged(session.receive(Malformed("again", None, "x"), 1.0)) == []
 
 
@@ -526,10 +532,10 @@ def test_draining_finishes_what_was_accepted(own: bool) -> None:
     assert out == []
     assert session.open_offers == 0
     crossed = session.receive(BrokerTaskOfferAccept("u", "o2"), 2.1)
-    assert unlogged(crossed) == [Send(RunnerTaskRejected("u", "draining"))]
+    assert unlogged(crossed) == [SendMessage(RunnerTaskRejected("u", "draining"))]
     assert session.receive(BrokerTaskSettings("t", SETTINGS), 2.2) == [Start("t", SETTINGS)]
     assert session.tick(20.0) == []
-    assert session.finish("t", DONE, 21.0) == [Send(RunnerTaskDone("t", DONE)), Drained()]
+    assert session.finish("t", DONE, 21.0) == [SendMessage(RunnerTaskDone("t", DONE)), Drained()]
     assert session.drain(22.0) == []
     assert session.receive(BrokerDrain(), 22.0) == []
 
@@ -539,15 +545,15 @@ def test_draining_an_idle_session_is_done_at_once() -> None:
     assert registered(5).receive(BrokerDrain(), 1.0) == [Drained()]
 
 
-def test_disconnection_releases_and_kills() -> None:
-    """What waits is released, what runs is killed, what is being killed is left to it; nothing is sent."""
+def test_disconnection_abandons_and_kills() -> None:
+    """What waits is abandoned, what runs is killed, what is being killed is left to it; nothing is sent."""
     session = registered(3)
     for number, task in enumerate("abc", 1):
         session.receive(BrokerTaskOfferAccept(task, f"o{number}"), 1.0)
     for task in "bc":
         session.receive(BrokerTaskSettings(task, SETTINGS), 1.0)
     session.receive(BrokerTaskCancel("c", "why"), 1.0)
-    assert session.disconnected() == [Release("a"), Kill("b", "connection to the broker lost")]
+    assert session.disconnected() == [Abandon("a"), Kill("b", "connection to the broker lost")]
     assert session.state == "closed"
     assert (session.open_offers, session.accepted) == (0, 0)
 
@@ -598,7 +604,7 @@ def test_tasks_beyond_a_lowered_capacity_are_finished() -> None:
     """Accepted tasks outlive a lower capacity, and their slots are not offered again."""
     session = running(2)
     assert session.set_capacity(0, 3.0) == []
-    assert session.finish("t", DONE, 4.0) == [Send(RunnerTaskDone("t", DONE))]
+    assert session.finish("t", DONE, 4.0) == [SendMessage(RunnerTaskDone("t", DONE))]
 
 
 def test_capacity_before_registration_is_only_noted() -> None:
