@@ -21,6 +21,7 @@ from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSe
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
+from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
@@ -76,7 +77,7 @@ class Execution:
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
         self._killed_by: KilledBy = "cancelled"
-        self._abandoned = False
+        self.state: ExecutionState = "waiting"
         self._console_left = limits.max_console
         self.accepted = time.perf_counter()
         self.started = 0.0
@@ -85,12 +86,16 @@ class Execution:
 
     def start(self, settings: TaskSettings) -> None:
         """The settings have come."""
+        self._happened("settings")
         self.started = time.perf_counter()
         self.settings = settings
         self.report.bytes_in = sum(
             len(memoryview(raw)) for raw in (settings.items, settings.query) if isinstance(raw, msgspec.Raw)
         ) + len(settings.code)
         self._settings_came.set()
+
+    def _happened(self, event: ExecutionEvent) -> None:
+        self.state = EXECUTION_TRANSITIONS[self.state][event]
 
     @property
     def waited(self) -> float:
@@ -99,6 +104,7 @@ class Execution:
 
     def kill(self, reason: str, by: KilledBy = "cancelled") -> None:
         """Kill the worker at once; :meth:`run` returns an error that gives ``reason``."""
+        self._happened("killed")
         if self._killed_for is None:
             self._killed_for, self._killed_by = reason, by
         if self.worker is not None:
@@ -107,7 +113,7 @@ class Execution:
 
     def abandon(self) -> None:
         """The task has gone before it had settings: give the worker back."""
-        self._abandoned = True
+        self._happened("abandoned")
         self._scope.cancel()
 
     async def run(self) -> TaskDoneData | TaskErrorData | None:
@@ -116,12 +122,14 @@ class Execution:
         try:
             with self._scope:
                 outcome = await self._run()
-            if outcome is None and not self._abandoned and self._killed_for is None:
+            if outcome is None and self.state in ("starting", "running"):
                 outcome = self._out_of_time()
         except Exception:
             self.report.kind = "fault"
             raise
         finally:
+            abandoned = self.state == "abandoned"
+            self._happened("outcome")
             self.report.duration = time.perf_counter() - self.started if self.started else 0.0
             self._router.close_task(self.task_id)
             if self.worker is not None:
@@ -130,7 +138,7 @@ class Execution:
                 else:
                     self._pool.discard(self.worker, self.report.kind)
         if outcome is None:
-            if self._abandoned:
+            if abandoned:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
             self.report.kind = self._killed_by
@@ -189,6 +197,7 @@ class Execution:
                 self._pool.discard(self.worker, "died parked")
                 self.worker = None
         assert self.worker is not None
+        self._happened("dispatched")
         self.report.dispatch = time.perf_counter() - self.started
         if self.on_dispatch is not None:
             self.on_dispatch()

@@ -7,8 +7,7 @@ SIGKILL on its pidfd, whatever it was doing. A replacement is asked for when the
 it would cost it a third of its latency on two processors), or at its start where less than half of the pool is
 still warm. A worker that has been leased and not used may be parked again.
 
-A worker's ``state`` goes from ``starting`` (forked, its first word is awaited) to ``parked``, ``leased`` and
-``discarded`` (killed, its zygote has still to reap it), and from anywhere to ``dead``.
+The states that a worker goes through are a table: ``states.py``.
 
 When the zygote dies its workers die with it (``PR_SET_PDEATHSIG``); the pool starts another,
 with backoff. Who waits for a lease keeps waiting.
@@ -106,7 +105,7 @@ class WorkerPool:
         while self._parked:
             worker = self._parked.popleft()
             if worker.state == "parked":
-                worker.state = "leased"
+                worker.happened("taken")
                 if len(self._parked) * 2 < self.size:  # else its end is time enough: the task has the processors now
                     self._refill()
                 return worker
@@ -134,6 +133,7 @@ class WorkerPool:
     def give_back(self, worker: Worker) -> None:
         """Park a leased worker again that was not given a task."""
         if worker.state == "leased":
+            worker.happened("given back")
             self._park(worker)
 
     def discard(self, worker: Worker, reason: str = "done") -> None:
@@ -144,7 +144,7 @@ class WorkerPool:
         worker.kill(reason)
         self._not_starting(worker)
         worker.close_socket()
-        worker.state = "discarded"
+        worker.happened("discarded")
         self._refill()
 
     async def wait_warm(self, count: int | None = None) -> None:
@@ -308,6 +308,7 @@ class WorkerPool:
         else:
             self._pause = PAUSE_FIRST
             self._not_starting(worker)
+            worker.happened("ready")
             self._park(worker)
         return True
 
@@ -326,7 +327,7 @@ class WorkerPool:
     def _park(self, worker: Worker) -> None:
         if self._waiting:
             task, slot = self._waiting.popleft()
-            worker.state = "leased"
+            worker.happened("taken")
             slot.append(worker)
             trio.lowlevel.reschedule(task)
             self._refill()
@@ -335,7 +336,6 @@ class WorkerPool:
             # one was given back while its replacement was on its way
             self.discard(worker, "surplus")
             return
-        worker.state = "parked"
         self._parked.append(worker)
         self._changed.set()
         self._changed = trio.Event()

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from reptarium.pool.workers.states import WORKER_TRANSITIONS, WorkerEvent, WorkerState
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
 
@@ -47,7 +48,7 @@ class Worker:
         self.pid = pid
         self.fd = fd
         self.forked = trio.current_time()
-        self.state = "starting"
+        self.state: WorkerState = "starting"
         self.killed_for: str | None = None
         self.status: int | None = None
         self.cpu = 0.0  # seconds of its processor time that are counted already
@@ -57,6 +58,10 @@ class Worker:
         self._sock.setblocking(False)
         self._pidfd = pidfd
         self._buffer = bytearray()
+
+    def happened(self, event: WorkerEvent) -> None:
+        """Go on to the next state. Raises KeyError for what can't happen in this one."""
+        self.state = WORKER_TRANSITIONS[self.state][event]
 
     def host_pid(self) -> int:
         """The process id in the supervisor's namespace, from the pidfd (pidfd_open(2); -1: gone)."""
@@ -83,7 +88,7 @@ class Worker:
     def gone(self, status: int | None) -> None:
         """The process has been reaped (by the zygote, or died with it)."""
         self.status = status
-        self.state = "dead"
+        self.happened("reaped")
         if self._pidfd >= 0:
             if status is None:
                 # after a zygote's death its orphans are ours if we are their reaper (pid 1 of a container)
