@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from reptarium.sandbox.language.policy import is_dunder, is_plain
+from reptarium.sandbox.language.policy.names import is_dunder, is_plain
 
 #: What types are made of: names, paths, subscripts, literals, unions.
 _PARTS = (ast.Expression, ast.Subscript, ast.Tuple, ast.List, ast.Starred, ast.Constant, ast.Load, ast.BitOr, ast.USub)

@@ -10,7 +10,7 @@ from typing import Any
 
 from reptarium.sandbox.language import guards, hardening, sealing, walk
 from reptarium.sandbox.language.modules import importer, unbound
-from reptarium.sandbox.language.policy import LanguagePolicy
+from reptarium.sandbox.language.policy.names import LanguagePolicy
 
 _NATIVE = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate

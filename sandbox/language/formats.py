@@ -10,7 +10,7 @@ from __future__ import annotations
 from _string import formatter_field_name_split, formatter_parser  # type: ignore[import-not-found]
 from collections.abc import Callable, Mapping
 
-from reptarium.sandbox.language.policy import RefusedAttribute, is_plain
+from reptarium.sandbox.language.policy.names import RefusedAttribute, is_plain
 
 _MAX_NESTING = 4  # Python itself refuses more than 2
 

@@ -5,7 +5,7 @@ import __future__
 
 import ast
 
-from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.walk import IMPORT, IMPORT_FROM, LOAD, STORE, Walk, attribute_advice
 
 

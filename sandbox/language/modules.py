@@ -19,8 +19,15 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import gadgets, guards, hardening, sealing, stdlib
-from reptarium.sandbox.language.policy import EXTERNAL_SETTING, STDLIB_SETTING, LanguagePolicy, RefusedImport, may_read
+from reptarium.sandbox.language import gadgets, guards, hardening, sealing
+from reptarium.sandbox.language.policy import stdlib
+from reptarium.sandbox.language.policy.names import (
+    EXTERNAL_SETTING,
+    STDLIB_SETTING,
+    LanguagePolicy,
+    RefusedImport,
+    may_read,
+)
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
 COMMON = """

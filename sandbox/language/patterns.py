@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.walk import LOAD, MATCH_CLASS, STORE, Walk, attribute_advice
 
 #: Classes with one positional capture of the whole subject: no attribute is read.

@@ -10,11 +10,11 @@ import ast
 from collections.abc import Callable
 from typing import Any, cast
 
-from reptarium.sandbox.language import policy as rules
 from reptarium.sandbox.language.formats import format_refusal
 from reptarium.sandbox.language.import_statements import ImportStatements
-from reptarium.sandbox.language.nodes import PLAIN
 from reptarium.sandbox.language.patterns import Patterns
+from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.nodes import PLAIN
 from reptarium.sandbox.language.walk import DUNDER_IMPORT, GETATTR, GETATTR_HOOK, LOAD, attribute_advice, located
 
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from reptarium.sandbox.language import policy as rules
-from reptarium.sandbox.language.nodes import LABELS, LEAVES, REFUSED
-from reptarium.sandbox.language.policy import Finding, LanguagePolicy
+from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.names import Finding, LanguagePolicy
+from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
 
 #: The guards' names in the compiled program.
 GETATTR = "guard getattr"

@@ -2,7 +2,7 @@
 
 From ``Parser/Python.asdl`` of each version; 3.11 to 3.13 compared with the interpreters' own ``_ast``, 3.14 with the
 "Abstract grammar" of its documentation (https://docs.python.org/3.14/library/ast.html#abstract-grammar).
-Before a new version is supported, its changes come here and are decided on in ``DECISIONS`` (sandbox/language/nodes.py).
+Before a new version is supported, its changes come here and are decided on in ``DECISIONS`` (sandbox/language/policy/nodes.py).
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language import guards, hardening, modules, stdlib
-from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language import guards, hardening, modules
+from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.walk import GETATTR
 
 #: Builtins that user code never has, or only in guarded form.

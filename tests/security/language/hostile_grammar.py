@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
 from reptarium.sandbox.language.modules import importer
-from reptarium.sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 #: Attacks in one program.

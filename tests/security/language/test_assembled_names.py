@@ -6,7 +6,7 @@ import pytest
 from programs import Attack, attribute, by_id, changing, check, check_nothing_reached
 from test_dunder_walks import DUNDERS
 
-from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
 
 DENIED = [*DUNDERS, *sorted(DENIED_ATTRIBUTES)]
 #: One of each kind: special, of a frame, of a generator, of an exception, of a class, pointer.

@@ -6,7 +6,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
 from reptarium.sandbox.language import LanguagePolicy, RefusedImport, make_namespace
-from reptarium.sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
 
 NAME = "the name '__builtins__' is not allowed"
 WRITTEN = "the attribute '__builtins__' is not allowed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy import DEFINABLE
+from reptarium.sandbox.language.policy.names import DEFINABLE
 
 #: Special methods that a class might define to answer for itself, to be pickled, or to take part in making classes.
 REFUSED = """

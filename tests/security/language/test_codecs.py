@@ -8,7 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.stdlib import ONLY
+from reptarium.sandbox.language.policy.stdlib import ONLY
 
 ATTACKS = {
     "computed_encodings": Attack("reached.append(__import__('enco' + 'dings'))", f"import of 'encodings' is not allowed: it opens the interpreter itself. {NO_SETTING}", RefusedImport),

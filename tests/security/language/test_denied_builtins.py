@@ -6,7 +6,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, check, check_nothing_reached
 
 from reptarium.sandbox.language import PolicyViolation, compile_task
-from reptarium.sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
 
 PLACES = {
     "call": "reached.append(NAME('1'))",

@@ -6,7 +6,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import compile_task, make_namespace, run
-from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """

@@ -9,7 +9,7 @@ import pytest
 from programs import Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language import policy as rules
+from reptarium.sandbox.language.policy import names as rules
 
 NAMES = ["__reduce_ex__", "__class__", "__getattribute__", "__array_interface__", "__match_args__", "__init__", "__call__", "__doc__",
          "gi_frame", "f_globals", "cell_contents", "_convert_"]  # fmt: skip
@@ -97,7 +97,7 @@ def test_alias() -> None:
 def test_module_is_the_tasks() -> None:
     """An enum that says it is from another module is from the task's."""
     check_nothing_reached(
-        "from enum import Enum, IntEnum\nfor module in ('sys', 'builtins', 'reptarium.sandbox.language.policy'):\n"
+        "from enum import Enum, IntEnum\nfor module in ('sys', 'builtins', 'reptarium.sandbox.language.policy.names'):\n"
         "    for made in (Enum('E', 'a', module=module), IntEnum('E', {'b': 1}, module=module)):\n"
         "        if made.__module__ != '__main__': reached.append(made.__module__)"
     )

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from reptarium.sandbox.language.stdlib import ONLY, OPEN, REFUSED
+from reptarium.sandbox.language.policy.stdlib import ONLY, OPEN, REFUSED
 
 PUBLIC = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
 

@@ -26,7 +26,7 @@ from forbidden import read, walk, why_forbidden
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
 from reptarium.sandbox.language.modules import importer
-from reptarium.sandbox.language.stdlib import OPEN, SUBMODULES
+from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
 from reptarium.sandbox.task.console import StderrTail
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))

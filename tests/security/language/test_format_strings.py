@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, by_id, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
 
 NAMES = ["__class__", "__globals__", "gi_frame", "format", "obj", "_module", "sys"]
 

@@ -13,7 +13,7 @@ from types import TracebackType
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.policy import INTERPRETER_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import INTERPRETER_ATTRIBUTES
 
 
 def _generator() -> Iterator[int]:

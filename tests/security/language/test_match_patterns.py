@@ -7,7 +7,7 @@ import re
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
 
 NAMES = sorted({"__class__", "__dict__", "__globals__", "__mro__"} | DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES)
 

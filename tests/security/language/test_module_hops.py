@@ -11,7 +11,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.policy import MODULE_HOLDERS
+from reptarium.sandbox.language.policy.names import MODULE_HOLDERS
 
 #: Module, and a module that it keeps under this name on some supported Python.
 HOPS = [

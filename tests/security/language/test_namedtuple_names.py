@@ -7,7 +7,7 @@ import keyword
 import pytest
 from programs import Attack, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy import DENIED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
 
 IDENTIFIERS = "Type names and field names must be valid identifiers: {!r}"
 UNDERSCORE = "Field names cannot start with an underscore: {!r}"

@@ -13,7 +13,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace
-from reptarium.sandbox.language.policy import is_dunder
+from reptarium.sandbox.language.policy.names import is_dunder
 
 #: Every form that binds or deletes the name N, and how many times N stands in it.
 FORMS = {

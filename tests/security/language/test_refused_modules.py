@@ -9,7 +9,7 @@ from programs import OPEN, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.modules import import_refusal
-from reptarium.sandbox.language.stdlib import REFUSED, REFUSED_EXTERNAL
+from reptarium.sandbox.language.policy.stdlib import REFUSED, REFUSED_EXTERNAL
 
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
 MODULES = [

@@ -11,7 +11,7 @@ import pytest
 from ast_nodes import BASES, NODES
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
-from reptarium.sandbox.language.nodes import DECISIONS
+from reptarium.sandbox.language.policy.nodes import DECISIONS
 from reptarium.sandbox.language.transformer import Transformer
 
 OPEN = LanguagePolicy(stdlib_allow=("*",))

@@ -8,7 +8,7 @@ import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.stdlib import ONLY
+from reptarium.sandbox.language.policy.stdlib import ONLY
 
 #: Modules that keep ``sys`` under this name in their own.
 KEEPERS = "contextlib dataclasses typing enum traceback warnings statistics calendar email zoneinfo zipfile tarfile codecs".split()

@@ -7,7 +7,7 @@ import builtins
 import pytest
 
 from reptarium.sandbox.language import make_namespace
-from reptarium.sandbox.language.policy import DENIED_BUILTINS
+from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {

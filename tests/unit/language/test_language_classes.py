@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reptarium.sandbox.language.policy import DEFINABLE
+from reptarium.sandbox.language.policy.names import DEFINABLE
 from tests.unit.language.support import answers_of_python, assert_same
 
 PROGRAMS = {
