@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from reptarium.sandbox.kernel import IsolationConfig, LayerStatus
-from reptarium.sandbox.language.policy.names import LanguagePolicy
+from reptarium.sandbox.language.policy import LanguagePolicy
 
 HEADER = struct.Struct("<BxxxI")
 _LENGTH = struct.Struct("<I")

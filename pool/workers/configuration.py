@@ -9,7 +9,7 @@ import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, task_environment
 from reptarium.sandbox.kernel import IsolationConfig
-from reptarium.sandbox.language.policy.names import LanguagePolicy
+from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
 
 #: The largest environment that tasks can be shown, in bytes: it goes to the zygote in one packet, with the rest.

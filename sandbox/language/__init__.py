@@ -5,13 +5,7 @@ See README.md beside this file for what is accepted, refused and guarded.
 
 from reptarium.sandbox.language.compile import compile_task, make_namespace, run, silence_compiler
 from reptarium.sandbox.language.modules import preload
-from reptarium.sandbox.language.policy.names import (
-    Finding,
-    LanguagePolicy,
-    PolicyViolation,
-    RefusedAttribute,
-    RefusedImport,
-)
+from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 
 __all__ = [
     "Finding",

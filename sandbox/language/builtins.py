@@ -8,9 +8,9 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from reptarium.sandbox.language import guards, hardening, sealing, walk
+from reptarium.sandbox.language import guards, hardening, sealing
 from reptarium.sandbox.language.modules import importer, unbound
-from reptarium.sandbox.language.policy.names import LanguagePolicy
+from reptarium.sandbox.language.policy import LanguagePolicy, names
 
 _NATIVE = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
@@ -59,15 +59,15 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     table |= _GUARDED
     table["__import__"] = interpreter_import
     table["__build_class__"] = build_class
-    table[walk.DUNDER_IMPORT] = unbound(imports.dunder_import)
+    table[names.DUNDER_IMPORT] = unbound(imports.dunder_import)
     for name in policy.builtins_deny:
         if name != "__build_class__":
             table.pop(name, None)
     table |= {
-        walk.GETATTR: guards.guarded_read,
-        walk.IMPORT: imports.import_,
-        walk.IMPORT_FROM: imports.import_from,
-        walk.MATCH_CLASS: guards.match_class,
-        walk.GETATTR_HOOK: guards.modest_getattr,
+        names.GETATTR: guards.guarded_read,
+        names.IMPORT: imports.import_,
+        names.IMPORT_FROM: imports.import_from,
+        names.MATCH_CLASS: guards.match_class,
+        names.GETATTR_HOOK: guards.modest_getattr,
     }
     return table

@@ -31,7 +31,8 @@ from reptarium.sandbox.language import (
     workbook_gadgets,
 )
 from reptarium.sandbox.language.guards import refusing
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, RefusedAttribute, is_dunder, is_field_name
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, is_dunder, is_field_name
 
 WITHHELD = object()
 

@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import formats
+from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
-from reptarium.sandbox.language.policy.names import RefusedAttribute
 
 _MISSING = object()
 _HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS

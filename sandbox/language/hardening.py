@@ -35,8 +35,8 @@ from typing import Any
 from reptarium.sandbox.language import formats, jinja_gadgets
 from reptarium.sandbox.language.annotations import annotation_refusal
 from reptarium.sandbox.language.guards import TypeFacade, guarded_getattr
-from reptarium.sandbox.language.policy.names import RefusedAttribute, is_field_name, may_read
-from reptarium.sandbox.language.walk import GETATTR
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_read
 
 
 class RefusedOperation(PermissionError):

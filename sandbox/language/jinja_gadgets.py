@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
-from reptarium.sandbox.language.policy.names import RefusedAttribute
 
 #: Private attributes and builtins that the generated text uses.
 _PRIVATE = frozenset({"_get_default_module", "_get_default_module_async", "__name__"})

@@ -20,14 +20,9 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import gadgets, guards, hardening, sealing
-from reptarium.sandbox.language.policy import stdlib
-from reptarium.sandbox.language.policy.names import (
-    EXTERNAL_SETTING,
-    STDLIB_SETTING,
-    LanguagePolicy,
-    RefusedImport,
-    may_read,
-)
+from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
+from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
+from reptarium.sandbox.language.policy.names import may_read
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
 COMMON = """
@@ -73,42 +68,6 @@ def _submodule(package: str, attribute: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
-    """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        if name in stdlib.REFUSED or top in stdlib.REFUSED:
-            return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
-        if top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
-            return "it is not among the modules for tasks", None
-        if not _listed(policy.stdlib_allow, name):
-            return "it is not on the list of allowed standard modules", STDLIB_SETTING
-        return None
-    if top in stdlib.REFUSED_EXTERNAL:
-        return stdlib.REFUSED_EXTERNAL[top], None
-    if any(part.startswith("_") for part in name.split(".")):
-        return "it is a private module", None
-    if not _listed(policy.external_allow, name):
-        return "it is not on the list of allowed packages", EXTERNAL_SETTING
-    return None
-
-
-def _listed(allowed: tuple[str, ...], name: str) -> bool:
-    # "urllib" opens urllib.parse; "urllib.parse" lets "import urllib" through, as the way to it
-    return _listed_itself(allowed, name) or any(entry.startswith(f"{name}.") for entry in allowed)
-
-
-def _listed_itself(allowed: tuple[str, ...], name: str) -> bool:
-    return "*" in allowed or any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
-
-
-def _only_the_way(policy: LanguagePolicy, name: str) -> str | None:
-    """The setting that lists something below the module, but not the module itself; None when it is listed."""
-    if name.partition(".")[0] in sys.stdlib_module_names:
-        return None if _listed_itself(policy.stdlib_allow, name) else STDLIB_SETTING
-    return None if _listed_itself(policy.external_allow, name) else EXTERNAL_SETTING
-
-
 def _is_elsewhere_withheld(value: Any) -> bool:
     """Whether it is a function, class or object of a class that its own module's façade doesn't carry.
 
@@ -133,10 +92,6 @@ def _refused(policy: LanguagePolicy, name: str) -> None:
         why, setting = refusal
         advice = f"{setting} decides this." if setting else "No setting allows it."
         raise RefusedImport(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
-
-
-def _beyond_the_way(name: str, setting: str) -> str:
-    return f"{setting} lists modules below '{name}', but not '{name}' itself"
 
 
 def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,8 +156,8 @@ class Importer:
                 return self.facade(submodule)
             except ModuleNotFoundError:
                 pass
-        setting = _only_the_way(self._policy, name)
-        why = f": {_beyond_the_way(name, setting)}" if setting else ""
+        setting = only_the_way(self._policy, name)
+        why = f": {beyond_the_way(name, setting)}" if setting else ""
         raise RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
 
     # ---- building -------------------------------------------------------------------
@@ -232,7 +187,7 @@ class Importer:
         self._facades[name] = facade
         guards.FACADES[id(facade)] = facade
         found = vars(facade)
-        setting = _only_the_way(self._policy, name)
+        setting = only_the_way(self._policy, name)
         if setting:
             found["__getattr__"] = self._below(name, setting)
             return facade
@@ -262,7 +217,7 @@ class Importer:
         def __getattr__(attribute: str) -> ModuleType:
             if type(attribute) is str and import_refusal(self._policy, f"{name}.{attribute}") is None:
                 return self.facade(f"{name}.{attribute}")
-            why = _beyond_the_way(name, setting)
+            why = beyond_the_way(name, setting)
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}: {why}")
 
         return __getattr__

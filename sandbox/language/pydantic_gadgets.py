@@ -12,7 +12,8 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from reptarium.sandbox.language.policy.names import RefusedAttribute, is_plain, may_read
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.names import is_plain, may_read
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,8 +1,4 @@
-"""The machinery of the walk over a program's syntax tree: findings, scopes, bound names.
-
-Guards have names with a space in them, which no source text can spell: they cannot be rebound,
-shadowed, deleted or read by any binding form, and Python compiles them like any other global.
-"""
+"""The machinery of the walk over a program's syntax tree: findings, scopes, bound names."""
 
 from __future__ import annotations
 
@@ -13,18 +9,10 @@ from typing import Any, ClassVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
+from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
-from reptarium.sandbox.language.policy.names import Finding, LanguagePolicy
+from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
 from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
-
-#: The guards' names in the compiled program.
-GETATTR = "guard getattr"
-IMPORT = "guard import"
-IMPORT_FROM = "guard import from"
-MATCH_CLASS = "guard match class"
-DUNDER_IMPORT = "guard dunder import"
-GETATTR_HOOK = "guard getattr hook"
-TASK = "guard task"
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _RESERVED_PREFIX = "_"
@@ -108,7 +96,7 @@ class Walk(RestrictingNodeTransformer):
             if name in self.bound:
                 continue
             why = self._denied_builtins[name]
-            setting = None if name in rules.DENIED_BUILTINS else rules.BUILTINS_SETTING
+            setting = None if name in rules.DENIED_BUILTINS else BUILTINS_SETTING
             self.refuse(node, f"'{name}' is not allowed", why or "the administrator removed it", setting)
         for node, name in self._self_matches:
             if name in self.bound:

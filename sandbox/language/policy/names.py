@@ -1,7 +1,6 @@
-"""What user code may name, read, define and import: the facts of the language layer.
+"""What user code may name, read and define: the facts of the language layer.
 
-This module is data and small pure functions over it; it imports nothing that costs time, because
-the supervisor reads :class:`LanguagePolicy` too. Everything that decides on a *name* asks here:
+Data and small pure functions over it. Everything that decides on a *name* asks here:
 the transformer when the code is compiled, the guards when a name is only known at run time.
 
 Three kinds of attribute names:
@@ -18,71 +17,6 @@ from __future__ import annotations
 
 import keyword
 import sys
-from typing import NamedTuple
-
-import msgspec
-
-STDLIB_SETTING = "N8N_RUNNERS_STDLIB_ALLOW"
-EXTERNAL_SETTING = "N8N_RUNNERS_EXTERNAL_ALLOW"
-BUILTINS_SETTING = "N8N_RUNNERS_BUILTINS_DENY"
-
-
-class LanguagePolicy(msgspec.Struct, frozen=True):
-    """What an administrator allows. Travels to the zygote as JSON.
-
-    ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
-    below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
-    ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``).
-    """
-
-    stdlib_allow: tuple[str, ...] = ()
-    external_allow: tuple[str, ...] = ()
-    builtins_deny: tuple[str, ...] = ()
-    preload: tuple[str, ...] = ()
-
-
-class Finding(NamedTuple):
-    """One refused construct: where (1-based), what, why, and the setting that would allow it (None: none does)."""
-
-    line: int
-    message: str
-    setting: str | None
-    why: str = ""
-
-    def text(self) -> str:
-        """The sentence that the person reads, without the line."""
-        why = f": {self.why}" if self.why else ""
-        advice = f"{self.setting} decides this." if self.setting else "No setting allows it."
-        return f"{self.message}{why}. {advice}"
-
-
-class PolicyViolation(Exception):
-    """The program was refused before it ran. ``findings`` holds every refused construct, by line."""
-
-    def __init__(self, findings: list[Finding] | tuple[Finding, ...]) -> None:
-        self.findings: tuple[Finding, ...] = tuple(sorted(findings, key=lambda finding: finding.line))
-        super().__init__(self.message)
-
-    @property
-    def message(self) -> str:
-        """One line, for n8n's ``message``."""
-        first, *others = self.findings
-        more = f" (and {len(others)} more)" if others else ""
-        return f"Security violation: Line {first.line}: {first.message}{more}"
-
-    @property
-    def description(self) -> str:
-        """A line per finding, with the reason and the setting, for n8n's ``description``."""
-        return "\n".join(f"Line {finding.line}: {finding.text()}" for finding in self.findings)
-
-
-class RefusedImport(ImportError):
-    """An import that the policy refuses at run time."""
-
-
-class RefusedAttribute(AttributeError):
-    """An attribute that the policy refuses at run time. Says so, and carries no object."""
-
 
 # ---- special names ---------------------------------------------------------------------
 
@@ -241,3 +175,15 @@ DENIED_BUILTINS: dict[str, str] = {
     "anext": "a task is synchronous",
     "reload": "modules are loaded once",
 }
+
+# ---- guards ----------------------------------------------------------------------------
+
+#: The guards' names in the compiled program. With a space in them, which no source text can spell: they cannot be
+#: rebound, shadowed, deleted or read by any binding form, and Python compiles them like any other global.
+GETATTR = "guard getattr"
+IMPORT = "guard import"
+IMPORT_FROM = "guard import from"
+MATCH_CLASS = "guard match class"
+DUNDER_IMPORT = "guard dunder import"
+GETATTR_HOOK = "guard getattr hook"
+TASK = "guard task"

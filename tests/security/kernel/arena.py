@@ -28,7 +28,7 @@ import trio
 from reptarium.pool.workers.pool import WorkerGone, WorkerPool
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
-from reptarium.sandbox.language.policy.names import LanguagePolicy
+from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import Kind
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from reptarium.sandbox.language import guards, hardening, modules
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
-from reptarium.sandbox.language.walk import GETATTR
+from reptarium.sandbox.language.policy.names import GETATTR
 
 #: Builtins that user code never has, or only in guarded form.
 _BUILTINS = (

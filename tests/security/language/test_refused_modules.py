@@ -8,7 +8,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import LanguagePolicy, RefusedImport
-from reptarium.sandbox.language.modules import import_refusal
+from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.stdlib import REFUSED, REFUSED_EXTERNAL
 
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.

@@ -1,0 +1,71 @@
+"""What an administrator allows, and what may be imported under it.
+
+The supervisor reads :class:`LanguagePolicy` too: nothing here imports anything that costs time.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from reptarium.sandbox.language.policy import stdlib
+
+STDLIB_SETTING = "N8N_RUNNERS_STDLIB_ALLOW"
+EXTERNAL_SETTING = "N8N_RUNNERS_EXTERNAL_ALLOW"
+BUILTINS_SETTING = "N8N_RUNNERS_BUILTINS_DENY"
+
+
+class LanguagePolicy(msgspec.Struct, frozen=True):
+    """What an administrator allows. Travels to the zygote as JSON.
+
+    ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
+    below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
+    ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``).
+    """
+
+    stdlib_allow: tuple[str, ...] = ()
+    external_allow: tuple[str, ...] = ()
+    builtins_deny: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+
+
+def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
+    """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        if name in stdlib.REFUSED or top in stdlib.REFUSED:
+            return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
+        if top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
+            return "it is not among the modules for tasks", None
+        if not _listed(policy.stdlib_allow, name):
+            return "it is not on the list of allowed standard modules", STDLIB_SETTING
+        return None
+    if top in stdlib.REFUSED_EXTERNAL:
+        return stdlib.REFUSED_EXTERNAL[top], None
+    if any(part.startswith("_") for part in name.split(".")):
+        return "it is a private module", None
+    if not _listed(policy.external_allow, name):
+        return "it is not on the list of allowed packages", EXTERNAL_SETTING
+    return None
+
+
+def _listed(allowed: tuple[str, ...], name: str) -> bool:
+    # "urllib" opens urllib.parse; "urllib.parse" lets "import urllib" through, as the way to it
+    return _listed_itself(allowed, name) or any(entry.startswith(f"{name}.") for entry in allowed)
+
+
+def _listed_itself(allowed: tuple[str, ...], name: str) -> bool:
+    return "*" in allowed or any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
+
+
+def only_the_way(policy: LanguagePolicy, name: str) -> str | None:
+    """The setting that lists something below the module, but not the module itself; None when it is listed."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return None if _listed_itself(policy.stdlib_allow, name) else STDLIB_SETTING
+    return None if _listed_itself(policy.external_allow, name) else EXTERNAL_SETTING
+
+
+def beyond_the_way(name: str, setting: str) -> str:
+    """What a person reads who went further than the list does."""
+    return f"{setting} lists modules below '{name}', but not '{name}' itself"

@@ -1,0 +1,48 @@
+"""How a refusal is said: findings in a program's text, and the errors of what is refused at run time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One refused construct: where (1-based), what, why, and the setting that would allow it (None: none does)."""
+
+    line: int
+    message: str
+    setting: str | None
+    why: str = ""
+
+    def text(self) -> str:
+        """The sentence that the person reads, without the line."""
+        why = f": {self.why}" if self.why else ""
+        advice = f"{self.setting} decides this." if self.setting else "No setting allows it."
+        return f"{self.message}{why}. {advice}"
+
+
+class PolicyViolation(Exception):
+    """The program was refused before it ran. ``findings`` holds every refused construct, by line."""
+
+    def __init__(self, findings: list[Finding] | tuple[Finding, ...]) -> None:
+        self.findings: tuple[Finding, ...] = tuple(sorted(findings, key=lambda finding: finding.line))
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """One line, for n8n's ``message``."""
+        first, *others = self.findings
+        more = f" (and {len(others)} more)" if others else ""
+        return f"Security violation: Line {first.line}: {first.message}{more}"
+
+    @property
+    def description(self) -> str:
+        """A line per finding, with the reason and the setting, for n8n's ``description``."""
+        return "\n".join(f"Line {finding.line}: {finding.text()}" for finding in self.findings)
+
+
+class RefusedImport(ImportError):
+    """An import that the policy refuses at run time."""
+
+
+class RefusedAttribute(AttributeError):
+    """An attribute that the policy refuses at run time. Says so, and carries no object."""
