@@ -91,7 +91,7 @@ _REPORTED_ATTRIBUTES = frozenset(
 #: Modules that make code from text by design, with text that they check or that is not the user's.
 _CODE_MAKERS = frozenset(
     "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
-    "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile "
+    "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile.program "
     "reptarium.sandbox.language.hardening "
     "attr._make jinja2.environment jinja2.debug pydantic._internal._typing_extra typing_inspection.introspection "
     "typing_extensions".split()

@@ -11,8 +11,8 @@ import pytest
 from ast_nodes import BASES, NODES
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
+from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy.nodes import DECISIONS
-from reptarium.sandbox.language.transformer import Transformer
 
 OPEN = LanguagePolicy(stdlib_allow=("*",))
 RUNNING = sys.version_info[:2]

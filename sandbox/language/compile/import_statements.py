@@ -5,9 +5,9 @@ import __future__
 
 import ast
 
+from reptarium.sandbox.language.compile.walk import LOAD, STORE, Walk, attribute_advice
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.names import IMPORT, IMPORT_FROM
-from reptarium.sandbox.language.walk import LOAD, STORE, Walk, attribute_advice
 
 
 class ImportStatements(Walk):

@@ -13,10 +13,10 @@ from typing import Any
 
 from reptarium.sandbox.language import hardening
 from reptarium.sandbox.language.builtins import task_builtins
+from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.names import TASK
-from reptarium.sandbox.language.transformer import Transformer
 
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.

@@ -10,13 +10,13 @@ import ast
 from collections.abc import Callable
 from typing import Any, cast
 
-from reptarium.sandbox.language.import_statements import ImportStatements
-from reptarium.sandbox.language.patterns import Patterns
+from reptarium.sandbox.language.compile.import_statements import ImportStatements
+from reptarium.sandbox.language.compile.patterns import Patterns
+from reptarium.sandbox.language.compile.walk import LOAD, attribute_advice, located
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.formats import format_refusal
 from reptarium.sandbox.language.policy.names import DUNDER_IMPORT, GETATTR, GETATTR_HOOK
 from reptarium.sandbox.language.policy.nodes import PLAIN
-from reptarium.sandbox.language.walk import LOAD, attribute_advice, located
 
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from reptarium.sandbox.language.compile.walk import LOAD, STORE, Walk, attribute_advice
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.names import MATCH_CLASS
-from reptarium.sandbox.language.walk import LOAD, STORE, Walk, attribute_advice
 
 #: Classes with one positional capture of the whole subject: no attribute is read.
 _SELF_MATCHING = frozenset("bool bytearray bytes dict float frozenset int list set str tuple".split())
