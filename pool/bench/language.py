@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
-from reptarium.sandbox.language.modules import importer
+from reptarium.sandbox.language.runtime.facades import importer
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 

@@ -4,8 +4,8 @@ See README.md beside this file for what is accepted, refused and guarded.
 """
 
 from reptarium.sandbox.language.compile.program import compile_task, make_namespace, run, silence_compiler
-from reptarium.sandbox.language.modules import preload
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
+from reptarium.sandbox.language.runtime.facades import preload
 
 __all__ = [
     "Finding",

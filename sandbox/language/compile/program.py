@@ -12,11 +12,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import hardening
-from reptarium.sandbox.language.builtins import task_builtins
 from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.names import TASK
+from reptarium.sandbox.language.runtime.builtins import task_builtins
 
 _QUALIFIED = f"{TASK}.<locals>."
 #: The name of user code's module, as it sees it.

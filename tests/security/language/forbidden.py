@@ -18,10 +18,11 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language import guards, hardening, modules
+from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import GETATTR
+from reptarium.sandbox.language.runtime.facades import Importer, importer
 
 #: Builtins that user code never has, or only in guarded form.
 _BUILTINS = (
@@ -132,7 +133,7 @@ def _by_identity(loaded: int, facades: int) -> tuple[dict[int, str], list[object
                     add(getattr(sys.modules[module], name), f"the real {module}.{name}")
     for name in ("arm", "disarm", "_hook", "_State"):
         add(getattr(hardening, name), f"hardening.{name}")
-    for value in (modules.Importer, modules.importer, guards.FACADES):
+    for value in (Importer, importer, guards.FACADES):
         add(value, "the sandbox's own import machinery")
     add(sys.modules, "sys.modules")
     add(os.environ, "os.environ")

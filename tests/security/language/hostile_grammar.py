@@ -21,8 +21,8 @@ from forbidden import why_forbidden
 from hypothesis import strategies as st
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from reptarium.sandbox.language.modules import importer
 from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
+from reptarium.sandbox.language.runtime.facades import importer
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
 #: Attacks in one program.

@@ -25,8 +25,8 @@ import pytest
 from forbidden import read, walk, why_forbidden
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
-from reptarium.sandbox.language.modules import importer
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
+from reptarium.sandbox.language.runtime.facades import importer
 from reptarium.sandbox.task.console import StderrTail
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))

@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 
-from reptarium.sandbox.language import (
-    LanguagePolicy,
-    PolicyViolation,
-    RefusedImport,
-    builtins,
-    compile_task,
-    gadgets,
-    modules,
-    preload,
-)
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, gadgets, preload
+from reptarium.sandbox.language.runtime import builtins, facades
 from tests.unit.language.support import execute
 
 STDLIB = "N8N_RUNNERS_STDLIB_ALLOW"
@@ -64,7 +56,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _forget_facades() -> None:
     builtins.task_builtins.cache_clear()
-    modules.importer.cache_clear()
+    facades.importer.cache_clear()
 
 
 # ---- what an entry opens ---------------------------------------------------------------

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from reptarium.sandbox.language import guards, hardening, sealing
-from reptarium.sandbox.language.modules import importer, unbound
 from reptarium.sandbox.language.policy import LanguagePolicy, names
+from reptarium.sandbox.language.runtime.facades import importer, unbound
 
 _NATIVE = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
