@@ -3,9 +3,10 @@
 See README.md beside this file for what is accepted, refused and guarded.
 """
 
-from reptarium.sandbox.language.compile.program import compile_task, make_namespace, run, silence_compiler
+from reptarium.sandbox.language.compile.program import compile_task, silence_compiler
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 from reptarium.sandbox.language.runtime.facades import preload
+from reptarium.sandbox.language.runtime.run import make_namespace, run
 
 __all__ = [
     "Finding",

@@ -92,7 +92,7 @@ _REPORTED_ATTRIBUTES = frozenset(
 _CODE_MAKERS = frozenset(
     "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
     "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile.program "
-    "reptarium.sandbox.language.hardening "
+    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening "
     "attr._make jinja2.environment jinja2.debug pydantic._internal._typing_extra typing_inspection.introspection "
     "typing_extensions".split()
 )

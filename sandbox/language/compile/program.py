@@ -1,4 +1,4 @@
-"""From source text to code, and from code to a result."""
+"""From source text to code."""
 
 from __future__ import annotations
 import __future__
@@ -6,21 +6,16 @@ import __future__
 import ast
 import functools
 import re
-import sys
 import warnings
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType
 from typing import Any
 
-from reptarium.sandbox.language import hardening
 from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.names import TASK
-from reptarium.sandbox.language.runtime.builtins import task_builtins
 
 _QUALIFIED = f"{TASK}.<locals>."
-#: The name of user code's module, as it sees it.
-MODULE = "__main__"
 
 
 def _shell() -> ast.Module:
@@ -105,35 +100,3 @@ def _renamed(code: CodeType) -> CodeType:
     if not changed and qualified == code.co_qualname:
         return code
     return code.replace(co_consts=tuple(constants), co_qualname=qualified)
-
-
-def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str, object]:
-    """Fresh globals for one run: the policy's builtins and ``names`` (``_items``, ``print``, …), which win."""
-    hardening.harden()
-    namespace = ModuleType(MODULE).__dict__
-    namespace.clear()
-    namespace["__name__"] = MODULE
-    namespace["__doc__"] = None
-    namespace["__builtins__"] = task_builtins(policy)
-    namespace.update(names)
-    return namespace
-
-
-def run(code: CodeType, namespace: dict[str, object]) -> object:
-    """Run compiled code with these globals and return what it returned.
-
-    Whatever the code raises comes through. While it runs, ``__main__`` is the task's namespace: string annotations are
-    looked up there by libraries.
-    """
-    task = FunctionType(code, namespace)
-    module = ModuleType(MODULE)
-    previous_main = sys.modules.get(MODULE)
-    vars(module).update(namespace)
-    sys.modules[MODULE] = module
-    previous = hardening.arm(namespace)
-    try:
-        return task()
-    finally:
-        hardening.disarm(previous)
-        if previous_main is not None:
-            sys.modules[MODULE] = previous_main
