@@ -32,9 +32,10 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from reptarium.sandbox.language import formats, jinja_gadgets
+from reptarium.sandbox.language import jinja_gadgets
 from reptarium.sandbox.language.annotations import annotation_refusal
-from reptarium.sandbox.language.guards import TypeFacade, guarded_getattr
+from reptarium.sandbox.language.guards import formats
+from reptarium.sandbox.language.guards.attributes import TypeFacade, guarded_getattr
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_read
 

@@ -66,7 +66,7 @@ def test_class_is_the_tasks() -> None:
     """Whatever module it is said to be from."""
     check_nothing_reached(
         "from collections import namedtuple\n"
-        "for options in ({}, {'module': 'sys'}, {'module': 'reptarium.sandbox.language.guards'}):\n"
+        "for options in ({}, {'module': 'sys'}, {'module': 'reptarium.sandbox.language.guards.attributes'}):\n"
         "    n = namedtuple('N', 'a', **options)\n    if n.__module__ != '__main__': reached.append(n.__module__)"
     )
 

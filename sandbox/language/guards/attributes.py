@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import formats
+from reptarium.sandbox.language.guards import formats
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 

@@ -1,0 +1,1 @@
+"""What the compiled program calls where a name alone cannot decide."""
