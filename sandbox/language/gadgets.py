@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reptarium.sandbox.language import (
+    guards,
     hardening,
     jinja_gadgets,
     pandas_gadgets,
@@ -29,8 +30,7 @@ from reptarium.sandbox.language import (
     sealing,
     workbook_gadgets,
 )
-from reptarium.sandbox.language.guards import attributes as guards
-from reptarium.sandbox.language.guards.attributes import refusing
+from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, is_dunder, is_field_name
 

@@ -34,8 +34,7 @@ from typing import Any
 
 from reptarium.sandbox.language import jinja_gadgets
 from reptarium.sandbox.language.annotations import annotation_refusal
-from reptarium.sandbox.language.guards import formats
-from reptarium.sandbox.language.guards.attributes import TypeFacade, guarded_getattr
+from reptarium.sandbox.language.guards import TypeFacade, formats, guarded_getattr
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_read
 

@@ -15,7 +15,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.guards import attributes as guards
+from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 

@@ -11,8 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import workbook_gadgets
-from reptarium.sandbox.language.guards import attributes as guards
+from reptarium.sandbox.language import guards, workbook_gadgets
 
 #: Methods that no façade can hide, because instances carry them.
 _METHODS = {

@@ -8,8 +8,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from reptarium.sandbox.language import hardening, sealing
-from reptarium.sandbox.language.guards import attributes as guards
+from reptarium.sandbox.language import guards, hardening, sealing
 from reptarium.sandbox.language.policy import LanguagePolicy, names
 from reptarium.sandbox.language.runtime.facades import importer, unbound
 

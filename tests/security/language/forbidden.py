@@ -18,8 +18,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language import hardening
-from reptarium.sandbox.language.guards import attributes as guards
+from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import GETATTR

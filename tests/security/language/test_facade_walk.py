@@ -24,8 +24,7 @@ from typing import Any
 import pytest
 from forbidden import read, walk, why_forbidden
 
-from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
-from reptarium.sandbox.language.guards import attributes as guards
+from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
 from reptarium.sandbox.language.runtime.facades import importer
 from reptarium.sandbox.task.console import StderrTail

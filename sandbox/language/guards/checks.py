@@ -1,0 +1,55 @@
+"""Checks of one name or one value, and what says that something is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, makes_classes
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy import names as rules
+
+#: Façades by id, so that a module object can be told from a real one. Filled by modules.py.
+FACADES: dict[int, ModuleType] = {}
+#: Classes of packages whose instances read attributes by name. Filled by gadgets.py.
+READERS: set[type] = set()
+
+
+def refused(message: str, why: str = "it belongs to the interpreter") -> RefusedAttribute:
+    """The error that says so."""
+    return RefusedAttribute(f"{message}: {why}. No setting allows it.")
+
+
+def refusing(what: str, why: str) -> Callable[..., Any]:
+    """A function that says why it isn't there: better than a missing attribute for what people know."""
+
+    def answer(*args: object, **kwargs: object) -> Any:
+        raise refused(f"{what} is not allowed", why)
+
+    answer.__name__ = answer.__qualname__ = what.rpartition(".")[2]
+    return answer
+
+
+def checked_name(name: object) -> str:
+    """The name, if it is exactly a ``str``. Raises TypeError otherwise."""
+    if type(name) is not str:
+        raise TypeError(f"attribute name must be exactly str, not '{type(name).__name__}'")
+    return name
+
+
+def checked_value(value: Any, name: str) -> Any:
+    """The value, unless it is a module that is no façade. A metaclass becomes ``type``, ``function`` its stand-in."""
+    if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
+        raise refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
+    if type(value) in READERS:
+        raise refused(f"the attribute '{name}' is not allowed", "it leads to what reads attributes by name")
+    if isinstance(value, type):
+        return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
+    return TypeFacade if makes_classes(value) else value
+
+
+def check_write(name: str) -> None:
+    """Raise when no attribute of this name may be changed."""
+    if not rules.may_write(name):
+        raise refused(f"changing the attribute '{name}' is not allowed")
