@@ -22,15 +22,15 @@ from typing import Any
 
 from reptarium.sandbox.language import (
     guards,
-    hardening,
     jinja_gadgets,
     pandas_gadgets,
     pydantic_gadgets,
     reporting,
-    sealing,
     workbook_gadgets,
 )
 from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language.hardening import sealing
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, is_dunder, is_field_name
 

@@ -7,7 +7,8 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language import hardening, sealing
+from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language.hardening import sealing
 
 
 def _archive(zip_file: Any) -> Any:

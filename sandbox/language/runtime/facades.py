@@ -19,7 +19,9 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import gadgets, guards, hardening, sealing
+from reptarium.sandbox.language import gadgets, guards
+from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language.hardening import sealing
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read

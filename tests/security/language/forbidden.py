@@ -18,7 +18,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language import guards, hardening
+from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.hardening import audit as hardening
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import GETATTR

@@ -27,7 +27,8 @@ from forbidden import walk, why_forbidden
 from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants, objects, program, statement_lists
 from hypothesis import HealthCheck, given, settings
 
-from reptarium.sandbox.language import PolicyViolation, compile_task, hardening, make_namespace, run
+from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.language.hardening import audit as hardening
 from reptarium.sandbox.task.console import StderrTail
 
 #: Programs of a search that somebody asked for; 0 for the fixed profile.

@@ -33,8 +33,8 @@ from types import FrameType
 from typing import Any
 
 from reptarium.sandbox.language import jinja_gadgets
-from reptarium.sandbox.language.annotations import annotation_refusal
 from reptarium.sandbox.language.guards import TypeFacade, formats, guarded_getattr
+from reptarium.sandbox.language.hardening.annotations import annotation_refusal
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_read
 
@@ -92,7 +92,7 @@ _REPORTED_ATTRIBUTES = frozenset(
 _CODE_MAKERS = frozenset(
     "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
     "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile.program "
-    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening "
+    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening.audit "
     "attr._make jinja2.environment jinja2.debug pydantic._internal._typing_extra typing_inspection.introspection "
     "typing_extensions".split()
 )

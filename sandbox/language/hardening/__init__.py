@@ -1,0 +1,1 @@
+"""The second line inside the interpreter."""
