@@ -6,22 +6,17 @@ nothing. What isn't listed comes over as it is.
 
 from __future__ import annotations
 
-import collections
-import copy
-import copyreg
-import enum
 import functools
 import importlib
 import inspect
-import operator
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from reptarium.sandbox.language import (
     guards,
+    hardening,
     jinja_gadgets,
     pandas_gadgets,
     pydantic_gadgets,
@@ -29,10 +24,10 @@ from reptarium.sandbox.language import (
     workbook_gadgets,
 )
 from reptarium.sandbox.language.guards import refusing
-from reptarium.sandbox.language.hardening import audit as hardening
 from reptarium.sandbox.language.hardening import sealing
+from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
 from reptarium.sandbox.language.policy import RefusedAttribute
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, is_dunder, is_field_name
+from reptarium.sandbox.language.policy.names import is_field_name
 
 WITHHELD = object()
 
@@ -103,26 +98,6 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
         return real(str(cls_name), checked, bases=bases, **place, **options)
 
     return make_dataclass
-
-
-def _checked_member_name(name: Any) -> str:
-    if type(name) is not str or is_dunder(name) or name in DENIED_ATTRIBUTES:
-        raise RefusedAttribute(f"{name!r} is not allowed as a member's name")
-    return name
-
-
-def _checked_enum_names(names: Any) -> list[Any]:
-    """Member names of the functional Enum API, checked; in a form that cannot change afterwards."""
-    if isinstance(names, str):
-        names = names.replace(",", " ").split()
-    elif hasattr(names, "items"):
-        names = names.items()
-    checked: list[Any] = []
-    for item in names:
-        pair = item if isinstance(item, str) else tuple(item)
-        _checked_member_name(pair if isinstance(pair, str) else pair[0])
-        checked.append(pair)
-    return checked
 
 
 def _import_module(name: str, package: None = None) -> Any:
@@ -293,73 +268,6 @@ def _jinja() -> dict[str, Any]:
     }
 
 
-def _uncopied(_: Any) -> str:
-    return "a string says that an object is its own copy"
-
-
-#: Objects that ``copy`` would copy by calling the real ``getattr`` with a name of theirs (a method's function tells any
-#: name; a memo of one's own exchanges it), or by making a new one with such a name. They come back as they are.
-UNCOPIED: dict[type, Callable[[Any], str]] = dict.fromkeys(
-    (
-        types.MethodType,
-        types.MethodWrapperType,
-        types.WrapperDescriptorType,
-        types.MethodDescriptorType,
-        types.ClassMethodDescriptorType,
-        types.GetSetDescriptorType,
-        types.MemberDescriptorType,
-        operator.attrgetter,
-        operator.methodcaller,
-    ),
-    _uncopied,
-)
-
-
-def patch_standard_library() -> None:
-    """Functions of the standard library that make classes from names, ``type`` from an alias, or call ``getattr``."""
-    create = vars(enum.EnumMeta)["_create_"]
-    if create.__module__ == __name__:
-        return
-    setattr(copy, "dispatch_table", collections.ChainMap(UNCOPIED, copyreg.dispatch_table))  # noqa: B010 - for mypy
-    enum_meta: Any = enum.EnumMeta
-    enum_meta._create_ = _enum_create(create)
-    if hasattr(enum_meta, "_add_member_"):
-        enum_meta._add_member_ = _enum_add_member(enum_meta._add_member_)
-    alias = vars(typing)["_BaseGenericAlias"]
-    for cls in (alias, *alias.__subclasses__()):
-        for method in ("__call__", "__mro_entries__"):
-            if method in vars(cls):
-                setattr(cls, method, _no_metaclass(vars(cls)[method]))
-
-
-def _enum_create(real: Callable[..., Any]) -> Callable[..., Any]:
-    def _create_(cls: Any, class_name: str, names: Any, **options: Any) -> Any:
-        """``Enum(class_name, names)``; in a task with names of members only, and of the task's module."""
-        if hardening.watching():
-            names, options["module"] = _checked_enum_names(names), "__main__"
-        return real(cls, class_name, names, **options)
-
-    return _create_
-
-
-def _enum_add_member(real: Callable[..., Any]) -> Callable[..., Any]:
-    def _add_member_(cls: Any, name: str, member: Any) -> None:
-        """Since Python 3.13; ``_add_alias_`` gives it any name."""
-        real(cls, _checked_member_name(name) if hardening.watching() else name, member)
-
-    return _add_member_
-
-
-def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """``typing.Type`` is a name for ``type``: calling it would make classes, inheriting from it metaclasses."""
-        if isinstance(self.__origin__, type) and issubclass(self.__origin__, type):
-            raise TypeError("metaclasses are not available in a task")
-        return real(self, *args, **kwargs)
-
-    return checked
-
-
 def patch_packages() -> None:
     """What no façade can hide, because instances carry it, and what a module would look for in files of the machine.
 
@@ -394,7 +302,7 @@ def _patch_pydantic(real: Any) -> None:
     core: Any = importlib.import_module("pydantic_core")
     pydantic_gadgets.patch(real, core)
     guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
-    UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, real.TypeAdapter), _uncopied))
+    UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, real.TypeAdapter), uncopied))
 
 
 def _patch_yaml(real: Any) -> None:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import hardening
 from reptarium.sandbox.language.hardening import sealing
 
 

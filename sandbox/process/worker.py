@@ -32,7 +32,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import hardening
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
-from reptarium.sandbox.language.hardening.audit import trusted
+from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.userspace.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
 from reptarium.sandbox.userspace.json_form import to_json
 from reptarium.sandbox.userspace.views import View

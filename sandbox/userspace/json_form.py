@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from reptarium.sandbox.language.hardening.audit import trusted
+from reptarium.sandbox.language.hardening import trusted
 
 Conversion = Literal["rich", "original"]
 

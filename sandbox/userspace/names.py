@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from reptarium.sandbox.language.hardening.audit import trusted
+from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.userspace.calls import Ask, CallChannel, HelperError, make_ask
 from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
 from reptarium.sandbox.userspace.nodes import Cursor, ExecutionView, Input, Nodes, PreviousNode, WorkflowView

@@ -1,1 +1,16 @@
-"""The second line inside the interpreter."""
+"""The second line inside the interpreter: what no name shows.
+
+The compiler and the façades decide what user code can name. What is left is closed in the process itself, which serves
+nothing but user code.
+
+`audit.py`               what CPython reports to audit hooks: files, processes, code being made
+`gadgets.py`             library functions that read attributes, or build code, from data
+`annotations.py`         text in annotations
+`generated_classes.py`   data classes, named tuples, enumerations
+`sealing.py`             library classes that no task can change
+"""
+
+from reptarium.sandbox.language.hardening.audit import RefusedOperation, arm, arm_for_life, disarm, trusted, watching
+from reptarium.sandbox.language.hardening.gadgets import harden
+
+__all__ = ["RefusedOperation", "arm", "arm_for_life", "disarm", "harden", "trusted", "watching"]

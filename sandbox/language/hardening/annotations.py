@@ -1,4 +1,4 @@
-"""Which text may stand in an annotation: whoever asks for the hints runs it as code.
+"""Which text may stand in an annotation: whoever asks for the hints (``typing.get_type_hints``) runs it as code.
 
 The text is judged as Python parses it: a search in the text itself would have to know f-strings (which run code inside
 of quotes), continued lines and letters that the parser takes for others.
@@ -7,7 +7,14 @@ of quotes), continued lines and letters that the parser takes for others.
 from __future__ import annotations
 
 import ast
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from reptarium.sandbox.language.guards import TypeFacade
+from reptarium.sandbox.language.hardening.audit import state, watching
+from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import is_dunder, is_plain
 
 #: What types are made of: names, paths, subscripts, literals, unions.
@@ -38,3 +45,70 @@ def annotation_refusal(text: str) -> str | None:
         elif not isinstance(node, _PARTS):
             return f"the annotation {text!r} is not allowed: it must be a type's name, not an expression"
     return None
+
+
+def check_annotation(text: object) -> None:
+    """Refuse annotation text that is more than names, subscripts, dots, literals and ``|``."""
+    if type(text) is not str:
+        raise TypeError("a forward reference must be exactly str")
+    if not watching():
+        return
+    refusal = annotation_refusal(text)
+    if refusal:
+        raise RefusedAttribute(refusal)
+
+
+def _is_type(value: Any, depth: int = 0) -> bool:
+    if value is None or value is Ellipsis or isinstance(value, (str, int, bytes, bool)) or depth > 20:
+        return depth <= 20
+    if isinstance(value, type):
+        return value is TypeFacade or not issubclass(value, type)
+    if isinstance(value, (list, tuple)):
+        return all(_is_type(each, depth + 1) for each in value)
+    if type(value).__module__ in ("typing", "types", "typing_extensions", "annotationlib", "collections.abc"):
+        if isinstance(value, (types.FunctionType, types.ModuleType, types.BuiltinFunctionType)):
+            return False
+        return all(_is_type(each, depth + 1) for each in getattr(value, "__args__", ()) or ())
+    # Literals of enums, Annotated's metadata: values of user code's own
+    return not callable(value) and not isinstance(value, (types.ModuleType, Mapping))
+
+
+def patch_annotations() -> None:
+    """Have forward references check their text, and read it with the task's own names. For the process, once."""
+    reference: Any = typing.ForwardRef
+    original_init: Callable[..., None] = reference.__init__
+
+    def __init__(self: Any, arg: str, *args: Any, **kwargs: Any) -> None:
+        check_annotation(arg)
+        if watching():
+            args = args[:1]  # up to 3.13: is_argument, module
+            kwargs = {name: value for name, value in kwargs.items() if name not in ("module", "owner")}
+        original_init(self, arg, *args, **kwargs)
+
+    reference.__init__ = __init__
+    for name in ("_evaluate", "evaluate"):
+        original = getattr(reference, name, None)
+        if original is not None:
+            setattr(reference, name, _evaluating(original))
+
+
+def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
+    def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        namespace = state.namespace
+        if namespace is None or not watching():
+            return original(self, *args, **kwargs)
+        check_annotation(self.__forward_arg__)
+        # Whatever module the class claims to come from, its text is read with the task's own names
+        if args:
+            args = (namespace, *args[1:])
+        elif "globalns" in kwargs:
+            kwargs["globalns"] = namespace
+        else:  # 3.14
+            kwargs = {**kwargs, "globals": namespace}
+            kwargs.pop("owner", None)
+        result = original(self, *args, **kwargs)
+        if not _is_type(result):
+            raise RefusedAttribute(f"the annotation {self.__forward_arg__!r} is not allowed: it isn't a type")
+        return result
+
+    return evaluate

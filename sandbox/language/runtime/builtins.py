@@ -8,8 +8,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from reptarium.sandbox.language import guards
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import sealing
 from reptarium.sandbox.language.policy import LanguagePolicy, names
 from reptarium.sandbox.language.runtime.facades import importer, unbound

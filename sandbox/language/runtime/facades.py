@@ -19,8 +19,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import gadgets, guards
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import gadgets, guards, hardening
 from reptarium.sandbox.language.hardening import sealing
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
@@ -111,7 +110,6 @@ class Importer:
 
     def __init__(self, policy: LanguagePolicy) -> None:
         hardening.harden()  # before any façade takes over what it replaces
-        gadgets.patch_standard_library()
         self._policy = policy
         self._facades: _Facades = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import CodeType, FunctionType, ModuleType
 
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import hardening
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.language.runtime.builtins import task_builtins
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reptarium.sandbox.language import guards
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import GETATTR
@@ -65,7 +65,7 @@ _HARMLESS = frozenset(
         "_thread.RLock",
         "_thread.lock",
         "threading.Condition",
-        "annotationlib.ForwardRef",  # typing's; hardening.py checks what it evaluates
+        "annotationlib.ForwardRef",  # typing's; hardening/annotations.py checks what it evaluates
     }
 )
 
@@ -133,7 +133,7 @@ def _by_identity(loaded: int, facades: int) -> tuple[dict[int, str], list[object
                 if hasattr(sys.modules[module], name):
                     add(getattr(sys.modules[module], name), f"the real {module}.{name}")
     for name in ("arm", "disarm", "_hook", "_State"):
-        add(getattr(hardening, name), f"hardening.{name}")
+        add(getattr(audit, name), f"hardening.{name}")
     for value in (Importer, importer, guards.FACADES):
         add(value, "the sandbox's own import machinery")
     add(sys.modules, "sys.modules")

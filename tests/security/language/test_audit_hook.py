@@ -20,7 +20,7 @@ import pytest
 from programs import NO_SETTING, OPEN, Attack, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedAttribute, compile_task, make_namespace, run
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 NO_FILES = "opening files is not available in a task (no setting allows it)"
 NETWORK = "is not available in a task: it has no network. Let n8n do the request, with _helpers.http_request(…) or an HTTP Request node. "

@@ -8,7 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 ARRAY = f"the attribute 'ctypes' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
 ATTACKS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reached
 
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
 MEMBER = f"is not allowed: tasks have no files; use ZipInfo(name) and writestr(). {NO_SETTING}"

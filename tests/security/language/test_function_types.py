@@ -8,7 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 NO_FUNCTION = "cannot create 'function' instances"
 MISSING = ["CodeType", "CellType", "FrameType", "TracebackType", "CoroutineType", "AsyncGeneratorType", "GetSetDescriptorType",

@@ -28,7 +28,7 @@ from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants
 from hypothesis import HealthCheck, given, settings
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.task.console import StderrTail
 
 #: Programs of a search that somebody asked for; 0 for the fixed profile.
@@ -138,14 +138,14 @@ def _child(source: str, out: int) -> None:
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), size + (1 << 30)))
     signal.signal(signal.SIGALRM, _interrupt)
-    refuse = hardening._refuse
+    refuse = audit._refuse
 
     def refusing(event: str, what: str = "") -> NoReturn:
         watch(event, ())
         refuse(event, what)
 
     # the product's hook was there first, and what it refuses no later hook sees
-    hardening._refuse = refusing
+    audit._refuse = refusing
     sys.addaudithook(watch)
     sys.stdout = sys.stderr = StderrTail()
     warnings.simplefilter("ignore")

@@ -8,7 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 ATTACKS = {
     "module": at_compile("import gc\nreached.append(gc.get_objects())", "import of 'gc' is not allowed"),

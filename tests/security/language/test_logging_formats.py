@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 RECORD = """
 import logging

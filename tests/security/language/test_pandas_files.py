@@ -8,7 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 pytest.importorskip("pandas")
 

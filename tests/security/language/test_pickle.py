@@ -10,7 +10,7 @@ import pytest
 from programs import OPEN, Attack, at_compile, attribute, by_id, check
 
 from reptarium.sandbox.language import RefusedImport, compile_task, make_namespace, run
-from reptarium.sandbox.language.hardening.audit import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation
 
 #: Calls ``print`` when it is read.
 PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.sandbox.language.hardening import audit as hardening
+from reptarium.sandbox.language import hardening
 from reptarium.sandbox.userspace import json_form
 from reptarium.sandbox.userspace.json_form import Conversion, ResultError, to_json
 
