@@ -17,7 +17,7 @@ import typing
 from types import FrameType
 from typing import Any
 
-from reptarium.sandbox.language import jinja_gadgets
+from reptarium.sandbox.language.packages import jinja2 as jinja_gadgets
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR
 

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import gadgets, guards, hardening
+from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import sealing
+from reptarium.sandbox.language.packages import registry as gadgets
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, gadgets, preload
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, preload
+from reptarium.sandbox.language.packages import registry as gadgets
 from reptarium.sandbox.language.runtime import builtins, facades
 from tests.unit.language.support import execute
 

@@ -11,7 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from reptarium.sandbox.language import guards, workbook_gadgets
+from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.packages import openpyxl as workbook_gadgets
 
 #: Methods that no façade can hide, because instances carry them.
 _METHODS = {

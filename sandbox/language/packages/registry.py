@@ -14,18 +14,15 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reptarium.sandbox.language import (
-    guards,
-    hardening,
-    jinja_gadgets,
-    pandas_gadgets,
-    pydantic_gadgets,
-    reporting,
-    workbook_gadgets,
-)
+from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.hardening import sealing
 from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
+from reptarium.sandbox.language.packages import jinja2 as jinja_gadgets
+from reptarium.sandbox.language.packages import openpyxl as workbook_gadgets
+from reptarium.sandbox.language.packages import pandas as pandas_gadgets
+from reptarium.sandbox.language.packages import pydantic as pydantic_gadgets
+from reptarium.sandbox.language.packages.standard import process as reporting
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import is_field_name
 

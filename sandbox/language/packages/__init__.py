@@ -1,0 +1,1 @@
+"""What is withheld, replaced and patched of particular packages."""
