@@ -4,6 +4,8 @@ See README.md beside this file for what is accepted, refused and guarded.
 """
 
 from reptarium.sandbox.language.compile.program import compile_task, silence_compiler
+from reptarium.sandbox.language.hardening.sealing import seal
+from reptarium.sandbox.language.packages.standard.process import show_environment
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 from reptarium.sandbox.language.runtime.facades import preload
 from reptarium.sandbox.language.runtime.run import make_namespace, run
@@ -18,5 +20,7 @@ __all__ = [
     "make_namespace",
     "preload",
     "run",
+    "seal",
+    "show_environment",
     "silence_compiler",
 ]

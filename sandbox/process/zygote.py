@@ -38,9 +38,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, prepare
-from reptarium.sandbox.language import preload, silence_compiler
-from reptarium.sandbox.language.hardening.sealing import seal
-from reptarium.sandbox.language.packages.registry import show_environment
+from reptarium.sandbox.language import preload, seal, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
 

@@ -12,19 +12,15 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 """
 
 from reptarium.sandbox.language.guards.attributes import (
-    attrgetter,
     guarded_delattr,
     guarded_dir,
     guarded_getattr,
     guarded_hasattr,
     guarded_read,
     guarded_setattr,
-    methodcaller,
     modest_getattr,
-    update_wrapper,
-    wraps,
 )
-from reptarium.sandbox.language.guards.checks import FACADES, READERS, checked_value, refusing
+from reptarium.sandbox.language.guards.checks import FACADES, READERS, checked_name, checked_value, refusing
 from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, class_of, makes_classes, refuse_metaclasses
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
@@ -34,7 +30,7 @@ __all__ = [
     "READERS",
     "STAND_INS",
     "TypeFacade",
-    "attrgetter",
+    "checked_name",
     "checked_value",
     "class_of",
     "guarded_delattr",
@@ -46,10 +42,7 @@ __all__ = [
     "guarded_vars",
     "makes_classes",
     "match_class",
-    "methodcaller",
     "modest_getattr",
     "refuse_metaclasses",
     "refusing",
-    "update_wrapper",
-    "wraps",
 ]

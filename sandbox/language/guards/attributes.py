@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats
 from reptarium.sandbox.language.guards.checks import check_write, checked_name, checked_value, refused
-from reptarium.sandbox.language.guards.classes import STAND_INS, class_of
+from reptarium.sandbox.language.guards.classes import class_of
 from reptarium.sandbox.language.guards.instances import instance_dict
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
@@ -134,62 +131,3 @@ def guarded_dir(*args: Any) -> list[str]:
     if len(args) != 1:
         raise TypeError("dir() needs an object: the names of the task itself are not listed")
     return [name for name in dir(args[0]) if type(name) is str and rules.may_read(name)]
-
-
-# ---- gadgets of the standard library ---------------------------------------------------------
-
-
-class attrgetter:
-    """``operator.attrgetter`` whose every step is a guarded read."""
-
-    __slots__ = ("_names",)
-
-    def __init__(self, name: str, /, *names: str) -> None:
-        self._names = tuple(checked_name(each) for each in (name, *names))
-
-    def __call__(self, obj: Any, /) -> Any:
-        found = tuple(_walk(obj, name) for name in self._names)
-        return found[0] if len(found) == 1 else found
-
-
-def _walk(obj: Any, path: str) -> Any:
-    return functools.reduce(guarded_getattr, checked_name(path).split("."), obj)
-
-
-class methodcaller:
-    """``operator.methodcaller`` that reads the method through the guard."""
-
-    __slots__ = ("_args", "_kwargs", "_name")
-
-    def __init__(self, name: str, /, *args: Any, **kwargs: Any) -> None:
-        self._name = checked_name(name)
-        self._args = args
-        self._kwargs = kwargs
-
-    def __call__(self, obj: Any, /) -> Any:
-        return guarded_getattr(obj, self._name)(*self._args, **self._kwargs)
-
-
-# Objects of the real ones exist (PurePath.drive.fget on Python 3.11), and type(x) would tell their class
-STAND_INS |= {operator.attrgetter: attrgetter, operator.methodcaller: methodcaller}
-
-
-def update_wrapper(wrapper: Any, wrapped: Any) -> Any:
-    """``functools.update_wrapper`` without a choice of attributes: it would copy any attribute by name.
-
-    ``__module__`` stays: libraries take the names of the module that a class says it is from.
-    """
-    for name in ("__name__", "__qualname__", "__doc__"):
-        value = getattr(wrapped, name, None)
-        if type(value) is str:
-            setattr(wrapper, name, value)
-    if not isinstance(wrapped, (type, ModuleType)):
-        for name, value in dict(getattr(wrapped, "__dict__", {})).items():
-            if type(name) is str and rules.may_write(name) and not isinstance(value, ModuleType):
-                setattr(wrapper, name, value)
-    return wrapper
-
-
-def wraps(wrapped: Any) -> Callable[[Any], Any]:
-    """``functools.wraps`` without a choice of attributes."""
-    return lambda wrapper: update_wrapper(wrapper, wrapped)

@@ -10,9 +10,9 @@ from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, mak
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 
-#: Façades by id, so that a module object can be told from a real one. Filled by modules.py.
+#: Façades by id, so that a module object can be told from a real one. Filled by runtime/facades.py.
 FACADES: dict[int, ModuleType] = {}
-#: Classes of packages whose instances read attributes by name. Filled by gadgets.py.
+#: Classes of packages whose instances read attributes by name. Filled by packages/.
 READERS: set[type] = set()
 
 

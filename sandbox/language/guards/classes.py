@@ -101,7 +101,7 @@ def refuse_metaclasses(bases: Iterable[Any]) -> None:
 def makes_classes(value: object) -> bool:
     """Whether it is a library's ``type[…]``: calling it, or inheriting from it, is calling ``type``.
 
-    ``typing.Type`` is made harmless in gadgets.py.
+    ``typing.Type`` is made harmless in hardening/gadgets.py.
     """
     if type(value) is not types.GenericAlias:
         return False

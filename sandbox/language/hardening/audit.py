@@ -14,10 +14,10 @@ import gc
 import os
 import sys
 import typing
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from reptarium.sandbox.language.packages import jinja2 as jinja_gadgets
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR
 
@@ -61,7 +61,7 @@ _REFUSED_EVENTS = frozenset(
     """.split()
 )
 
-#: What makes code: for :data:`_CODE_MAKERS` only.
+#: What makes code: for :data:`CODE_MAKERS` only.
 _MAKING_CODE = frozenset({"exec", "compile", "code.__new__", "function.__new__", "marshal.loads", "marshal.load"})
 
 #: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
@@ -70,13 +70,12 @@ _REPORTED_ATTRIBUTES = frozenset(
     "tb_frame tb_next f_globals f_locals f_builtins f_code cell_contents co_code __defaults__ __kwdefaults__".split()
 )
 
-#: Modules that make code from text by design, with text that they check or that is not the user's.
-_CODE_MAKERS = frozenset(
+#: Modules that make code from text by design → what looks at the text first. None: they check it themselves, or it is
+#: not the user's. Packages add theirs (packages/registry.py).
+CODE_MAKERS: dict[str, Callable[[object], None] | None] = dict.fromkeys(
     "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
     "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile.program "
-    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening.generated_classes "
-    "attr._make jinja2.environment jinja2.debug pydantic._internal._typing_extra typing_inspection.introspection "
-    "typing_extensions".split()
+    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening.generated_classes".split()
 )
 
 _PACKAGES = ("/site-packages/", "/dist-packages/")
@@ -129,10 +128,11 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
             raise RefusedOperation(13, "opening files is not available in a task (no setting allows it)", str(args[0]))
     elif event in _MAKING_CODE:
         maker = sys._getframe(1).f_globals.get("__name__")
-        if maker not in _CODE_MAKERS:
+        if maker not in CODE_MAKERS:
             _refuse(event, "making code")
-        if maker == "jinja2.environment" and event == "compile":
-            jinja_gadgets.check_source(args[0])
+        check = CODE_MAKERS[maker]
+        if check is not None and event == "compile":
+            check(args[0])
     elif event in _REFUSED_EVENTS:
         _refuse(event)
     elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.packages.package import WITHHELD, Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 
@@ -72,7 +73,7 @@ def _exported() -> frozenset[str]:
     return frozenset((*runtime.exported, *runtime.async_exported))
 
 
-def patch(jinja2: Any) -> None:
+def _patch(jinja2: Any) -> None:
     """Guard what Jinja reads by name. For the process, once."""
     for name in ("environment", "sandbox", "nodes"):
         module = importlib.import_module(f"jinja2.{name}")
@@ -88,3 +89,33 @@ def _own_extension(real: Callable[..., Any]) -> Callable[..., Any]:
         return real(name, silent)
 
     return import_string
+
+
+#: What the façades of ``jinja2`` and ``jinja2.environment`` lack besides: files, and the parts of the compiler.
+_OUTSIDE = (
+    "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache "
+    "environment nodes compiler loaders utils runtime nativetypes bccache"
+)
+
+
+def _environments(_: Any) -> dict[str, Any]:
+    sandbox: Any = importlib.import_module("jinja2.sandbox")
+
+    def template(source: str, **options: Any) -> Any:
+        """``jinja2.Template`` in Jinja's own sandbox."""
+        return sandbox.SandboxedEnvironment(**options).from_string(source)
+
+    return {
+        "Environment": sandbox.SandboxedEnvironment,
+        "Template": template,
+        **dict.fromkeys(_OUTSIDE.split(), WITHHELD),
+    }
+
+
+PACKAGE = Package(
+    "jinja2",
+    withheld={"jinja2": "bccache compiler debug loaders nativetypes nodes parser runtime utils"},
+    made={"jinja2": _environments, "jinja2.environment": _environments},
+    patch=_patch,
+    code_makers={"jinja2.environment": check_source, "jinja2.debug": None},
+)

@@ -1,14 +1,12 @@
-"""Workbooks without files: openpyxl and XlsxWriter write each sheet to a temporary file first, and tasks have none."""
+"""openpyxl: it writes each sheet to a temporary file first, and tasks have none."""
 
 from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language import hardening
-from reptarium.sandbox.language.hardening import sealing
+from reptarium.sandbox.language.packages.package import Package
 
 
 def _archive(zip_file: Any) -> Any:
@@ -32,7 +30,7 @@ def _forget(self: Any) -> None:
     """There is no file to be removed."""
 
 
-def patch_openpyxl(openpyxl: Any) -> None:
+def patch(openpyxl: Any) -> None:
     """Make openpyxl keep its sheets in memory. A second call changes nothing."""
     workbooks: Any = importlib.import_module("openpyxl.writer.excel")
     if workbooks.ZipFile.__module__ != __name__:
@@ -42,36 +40,4 @@ def patch_openpyxl(openpyxl: Any) -> None:
         sheets.WorksheetWriter.cleanup = _forget
 
 
-def patch_xlsxwriter(xlsxwriter: Any) -> None:
-    """Make XlsxWriter's own option ``in_memory`` the rule. A second call changes nothing."""
-    workbook: Any = importlib.import_module("xlsxwriter.workbook").Workbook
-    if workbook.__init__.__module__ == __name__:
-        return
-    original = workbook.__init__
-
-    def __init__(self: Any, filename: Any = None, options: Any = None) -> None:
-        original(self, filename, {**(options or {}), "in_memory": True})
-
-    workbook.__init__ = __init__
-
-
-def patch_pandas() -> None:
-    """Do the same once pandas is about to write a workbook: it imports its engines only then."""
-    openpyxl: Any = importlib.import_module("pandas.io.excel._openpyxl")
-    xlsxwriter: Any = importlib.import_module("pandas.io.excel._xlsxwriter")
-    _patch_first(openpyxl.OpenpyxlWriter, "openpyxl", patch_openpyxl)
-    _patch_first(xlsxwriter.XlsxWriter, "xlsxwriter", patch_xlsxwriter)
-
-
-def _patch_first(writer: Any, engine: str, patch: Callable[[Any], None]) -> None:
-    original = writer.__init__
-    patched: list[str] = []
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if not patched:
-            with hardening.trusted(), sealing.opened():
-                patch(importlib.import_module(engine))
-            patched.append(engine)
-        original(self, *args, **kwargs)
-
-    writer.__init__ = __init__
+PACKAGE = Package("openpyxl", patch=patch)

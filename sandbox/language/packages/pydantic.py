@@ -12,6 +12,9 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
+from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import is_plain, may_read
 
@@ -78,8 +81,14 @@ def _checked(real: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-def patch(pydantic: Any, core: Any) -> None:
-    """Once per process, when pydantic is first imported for a task."""
+def _patch(pydantic: Any) -> None:
+    core: Any = importlib.import_module("pydantic_core")
+    _guard(pydantic, core)
+    guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
+    UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, pydantic.TypeAdapter), uncopied))
+
+
+def _guard(pydantic: Any, core: Any) -> None:
     plugin: Any = importlib.import_module("pydantic.plugin._schema_validator")
     if plugin.SchemaValidator is not core.SchemaValidator:
         return
@@ -109,6 +118,19 @@ def patch(pydantic: Any, core: Any) -> None:
     pydantic.TypeAdapter.validate_python = validate_python
 
 
-def replacements(core: Any) -> dict[str, Any]:
+def _constructors(core: Any) -> dict[str, Any]:
     """What the façade of ``pydantic_core`` has for its constructors."""
     return {name: _checked(getattr(core, name)) for name in ("SchemaValidator", "SchemaSerializer")}
+
+
+PACKAGE = Package(
+    "pydantic",
+    withheld={
+        # the old API imports objects by name and reads attributes by name (orm_mode)
+        "pydantic": "ImportString PyObject v1 utils deprecated plugin mypy import_module getattr_migration",
+        "pydantic.types": "ImportString PyObject",
+    },
+    patch=_patch,
+    code_makers={"pydantic._internal._typing_extra": None, "typing_inspection.introspection": None},
+)
+CORE = Package("pydantic_core", made={"pydantic_core": _constructors})

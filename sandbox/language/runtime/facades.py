@@ -14,14 +14,14 @@ import builtins
 import functools
 import importlib
 import sys
-import typing
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import sealing
-from reptarium.sandbox.language.packages import registry as gadgets
+from reptarium.sandbox.language.packages import registry
+from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read
@@ -51,11 +51,7 @@ _STAND_INS: dict[int, Any] = {
     id(vars): guards.guarded_vars,
     id(dir): guards.guarded_dir,
     id(type): guards.TypeFacade,
-    id(functools.wraps): guards.wraps,  # contextlib and others carry it too
-    id(functools.update_wrapper): guards.update_wrapper,
-    id(functools.singledispatch): gadgets.singledispatch,
-    id(typing.get_origin): gadgets.get_origin,
-    id(typing.get_args): gadgets.get_args,
+    **registry.EVERYWHERE,
     **{id(real): stand_in for real, stand_in in guards.STAND_INS.items()},
 }
 
@@ -151,8 +147,7 @@ class Importer:
             pass
         submodule = f"{name}.{attribute}"
         refusal = import_refusal(self._policy, submodule)
-        withheld = name in gadgets._REPLACEMENTS and attribute in gadgets._REPLACEMENTS[name]
-        if refusal is None and not withheld:
+        if refusal is None and not registry.is_replaced(name, attribute):
             try:
                 return self.facade(submodule)
             except ModuleNotFoundError:
@@ -173,11 +168,11 @@ class Importer:
         if "." in name:
             package, _, attribute = name.rpartition(".")
             parent = self.facade(package)
-            if gadgets._REPLACEMENTS.get(package, {}).get(attribute) is gadgets.WITHHELD:
+            if registry.is_withheld(package, attribute):
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
         with hardening.trusted(), sealing.opened(unless=name in sys.modules):
             real = importlib.import_module(name)
-            gadgets.patch_packages()
+            registry.patch_packages()
         facade = self._build(name, real)
         if parent is not None:
             vars(parent)[name.rpartition(".")[2]] = facade
@@ -192,12 +187,12 @@ class Importer:
         if setting:
             found["__getattr__"] = self._below(name, setting)
             return facade
-        replaced = gadgets.replacements(name, real)
+        replaced = registry.replacements(name, real)
         if name == "importlib":
             replaced["import_module"] = unbound(self.import_module)
         for attribute in self._names(name, real, replaced):
             if attribute in replaced:
-                if replaced[attribute] is not gadgets.WITHHELD:
+                if replaced[attribute] is not WITHHELD:
                     found[attribute] = replaced[attribute]
                 continue
             try:
@@ -229,7 +224,7 @@ class Importer:
         hidden = stdlib.OPEN.get(name, ())
         public = [each for each in vars(real) if not each.startswith("_") and each not in hidden]
         # Asking a lazy package for a withheld name would import it: only stand-ins are added
-        extra = [each for each, value in replaced.items() if each not in vars(real) and value is not gadgets.WITHHELD]
+        extra = [each for each, value in replaced.items() if each not in vars(real) and value is not WITHHELD]
         return public + extra
 
     def _carry(self, found: dict[str, Any], name: str, attribute: str, value: Any) -> None:
@@ -262,14 +257,14 @@ class Importer:
                 type(attribute) is not str
                 or attribute.startswith("_")
                 or not may_read(attribute)
-                or replaced.get(attribute) is gadgets.WITHHELD
+                or replaced.get(attribute) is WITHHELD
                 or name in stdlib.ONLY
                 or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error
             with hardening.trusted(), sealing.opened(unless=attribute in vars(real)):
-                value = getattr(real, attribute, gadgets.WITHHELD)
-            if value is gadgets.WITHHELD:
+                value = getattr(real, attribute, WITHHELD)
+            if value is WITHHELD:
                 raise error
             facade = self._facades[name]
             if isinstance(value, ModuleType):

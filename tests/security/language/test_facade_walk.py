@@ -25,6 +25,7 @@ import pytest
 from forbidden import read, walk, why_forbidden
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
+from reptarium.sandbox.language.packages.standard import reflection
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
 from reptarium.sandbox.language.runtime.facades import importer
 from reptarium.sandbox.task.console import StderrTail
@@ -276,13 +277,13 @@ def test_the_class_of_an_attrgetter_in_the_library() -> None:
     assert why_forbidden(operator.attrgetter)
     kept = operator.attrgetter("__globals__"), operator.methodcaller("__reduce__")
     code = compile_task("return type(kept[0]), kept[1].__class__", POLICY)
-    assert run(code, make_namespace(POLICY, {"kept": kept})) == (guards.attrgetter, guards.methodcaller)
+    assert run(code, make_namespace(POLICY, {"kept": kept})) == (reflection.attrgetter, reflection.methodcaller)
 
 
 def test_wraps_under_another_name() -> None:
     """``contextlib.wraps`` was the real one, which copies any attribute to where ``__setattr__`` waits."""
     assert why_forbidden(functools.wraps)
-    assert task("from contextlib import wraps\nreturn wraps") is guards.wraps
+    assert task("from contextlib import wraps\nreturn wraps") is reflection.wraps
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, preload
-from reptarium.sandbox.language.packages import registry as gadgets
+from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.runtime import builtins, facades
 from tests.unit.language.support import execute
 
@@ -286,9 +287,9 @@ def test_an_allowed_package_brings_along_what_it_needs(packages: Path, monkeypat
     """Transitive imports need no entry; what is known to be dangerous in them is taken out all the same."""
 
     def patch(carried: Any) -> None:
-        carried.Thing.eval = gadgets.refusing("Thing.eval", "it runs text as code")
+        carried.Thing.eval = refusing("Thing.eval", "it runs text as code")
 
-    monkeypatch.setitem(gadgets._PATCHES, "carried", patch)
+    monkeypatch.setitem(registry._PATCHES, "carried", patch)
     policy = LanguagePolicy(external_allow=("carrier",))
     assert execute("import carrier\nreturn type(carrier.make()).__name__", policy) == "Thing"
     with pytest.raises(AttributeError, match=r"^Thing\.eval is not allowed: it runs text as code"):

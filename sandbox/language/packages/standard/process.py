@@ -1,14 +1,25 @@
-"""Stand-ins for what programs report with: ``sys.stdout``, ``sys.stderr`` and ``warnings.catch_warnings``.
+"""What tells about the process, or acts on it: ``os``, ``sys``, ``warnings``.
 
-The real streams are objects of the worker's, and the real ``catch_warnings`` holds the ``warnings`` module.
+The real ``sys.stdout`` and ``sys.stderr`` are objects of the worker's, and the real ``catch_warnings`` holds the
+``warnings`` module.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
+
+from reptarium.sandbox.language.packages.package import Package
+
+_environment: dict[str, str] = {}
+
+
+def show_environment(variables: Mapping[str, str]) -> None:
+    """What ``os.environ`` and ``os.getenv`` show to tasks; nothing unless this was called."""
+    _environment.clear()
+    _environment.update(variables)
 
 
 def _stream(name: str) -> Any:
@@ -53,12 +64,12 @@ def _stream(name: str) -> Any:
     return Stream()
 
 
-def streams() -> dict[str, Any]:
+def _streams() -> dict[str, Any]:
     """``sys.stdout`` and ``sys.stderr`` in a task: whatever those of the process are at the time of writing."""
     return {name: _stream(name) for name in ("stdout", "stderr")}
 
 
-def catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
+def _catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
     """``warnings.catch_warnings`` that doesn't show the module which it restores, and restores no other.
 
     Args:
@@ -85,3 +96,17 @@ def catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
         return Block()
 
     return catch_warnings
+
+
+def _exit(status: object = None) -> None:
+    raise SystemExit(status)
+
+
+PACKAGES = (
+    Package(
+        "os",
+        replaced={"os": {"environ": _environment, "getenv": lambda key, default=None: _environment.get(key, default)}},
+    ),
+    Package("sys", replaced={"sys": {"exit": _exit, **_streams()}}),
+    Package("warnings", made={"warnings": lambda real: {"catch_warnings": _catch_warnings(real.catch_warnings)}}),
+)

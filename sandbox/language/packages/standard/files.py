@@ -1,0 +1,48 @@
+"""Modules of the standard library that read and write files: streams stay, paths go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.hardening import trusted
+from reptarium.sandbox.language.packages.package import Package
+
+
+def _patch_zipfile(zipfile: Any) -> None:
+    # no audit event tells of stat(2): size, times and owner of any path
+    zipfile.ZipInfo.from_file = refusing("ZipInfo.from_file", "tasks have no files; use ZipInfo(name) and writestr()")
+
+
+def _patch_tarfile(tarfile: Any) -> None:
+    for name in ("gettarinfo", "add", "makefifo", "makedev"):
+        stand_in = refusing(f"TarFile.{name}", "tasks have no files; use TarInfo(name) and addfile()")
+        setattr(tarfile.TarFile, name, stand_in)
+
+
+def _patch_mimetypes(mimetypes: Any) -> None:
+    mimetypes.knownfiles.clear()  # /etc/mime.types and its like, read at the first question
+    mimetypes.init()
+
+
+def _available_timezones(real: Any) -> Callable[[], set[str]]:
+    def available_timezones() -> set[str]:
+        """The names of all time zones. It reads the zones' files, which user code may not name."""
+        with trusted():
+            found: set[str] = real.available_timezones()
+            return found
+
+    return available_timezones
+
+
+PACKAGES = (
+    Package("gzip", streams_only={"gzip": "open"}),
+    Package("bz2", streams_only={"bz2": "open"}),
+    Package("lzma", streams_only={"lzma": "open"}),
+    Package("xml", streams_only={"xml.etree.ElementTree": "parse iterparse"}),
+    Package("zipfile", patch=_patch_zipfile),
+    Package("tarfile", patch=_patch_tarfile),
+    Package("mimetypes", patch=_patch_mimetypes),
+    Package("zoneinfo", made={"zoneinfo": lambda real: {"available_timezones": _available_timezones(real)}}),
+)

@@ -1,0 +1,24 @@
+"""XlsxWriter: it writes each sheet to a temporary file first, and tasks have none."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from reptarium.sandbox.language.packages.package import Package
+
+
+def patch(xlsxwriter: Any) -> None:
+    """Make XlsxWriter's own option ``in_memory`` the rule. A second call changes nothing."""
+    workbook: Any = importlib.import_module("xlsxwriter.workbook").Workbook
+    if workbook.__init__.__module__ == __name__:
+        return
+    original = workbook.__init__
+
+    def __init__(self: Any, filename: Any = None, options: Any = None) -> None:
+        original(self, filename, {**(options or {}), "in_memory": True})
+
+    workbook.__init__ = __init__
+
+
+PACKAGE = Package("xlsxwriter", patch=patch)
