@@ -56,7 +56,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         return self.got == "works" if self.wanted == "works" else self.got in _REFUSALS
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the doctor found. `refusal` is the text of a refused start, empty otherwise."""
 
     python: str
@@ -152,20 +152,20 @@ except BaseException as error:
 """
 
 
-async def examine(config: ZygoteConfig) -> Finding:
+async def examine(config: ZygoteConfig) -> Examination:
     """Start a pool with `config` (which must say ``probe``) and look at it from inside and outside.
 
     A refused start is part of the finding, not an exception.
     """
     found = await _examine(config, "")
-    if isinstance(found, Finding):
+    if isinstance(found, Examination):
         return found
     refusal = found
     if config.isolation.policy == "best-effort":
         return _finding(config, refusal, (), (), {})
     weaker = msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort"))
     found = await _examine(weaker, refusal)
-    if isinstance(found, Finding):
+    if isinstance(found, Examination):
         return msgspec.structs.replace(found, policy=config.isolation.policy)
     return _finding(config, refusal, (), (), {})
 
@@ -176,7 +176,7 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-async def _examine(config: ZygoteConfig, refusal: str) -> Finding | str:
+async def _examine(config: ZygoteConfig, refusal: str) -> Examination | str:
     """The finding, or the text of the refusal to start."""
     try:
         return await _examine_pool(config, refusal)
@@ -187,7 +187,7 @@ async def _examine(config: ZygoteConfig, refusal: str) -> Finding | str:
         raise
 
 
-async def _examine_pool(config: ZygoteConfig, refusal: str) -> Finding:
+async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
     pool = WorkerPool(config, size=2)
     attempts: list[Attempt] = []
     unused = f"reptarium-doctor-{secrets.token_hex(8)}"
@@ -222,8 +222,8 @@ def _finding(
     layers: tuple[LayerStatus, ...],
     attempts: tuple[Attempt, ...],
     worker: dict[str, str],
-) -> Finding:
-    return Finding(
+) -> Examination:
+    return Examination(
         python=platform.python_version(),
         kernel=platform.release(),
         machine=platform.machine(),

@@ -18,7 +18,7 @@ from reptarium.pool.brokers.capacity import TURN, Capacity
 from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.config import Settings
-from reptarium.pool.ops.endpoint import Check, serve_endpoint
+from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.tasks.limits import task_limits
@@ -213,24 +213,24 @@ class Runner:
 
     # ---- health -----------------------------------------------------------------------
 
-    def checks(self) -> Sequence[Check]:
+    def checks(self) -> Sequence[ReadinessCheck]:
         """What ``/readyz`` reports."""
         registered = [link for link in self.links if link.registered]
         missing = [
             layer for layer in self.pool.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
         ]
         return (
-            Check("broker", bool(registered), "" if registered else "not registered with any broker"),
-            Check(
+            ReadinessCheck("broker", bool(registered), "" if registered else "not registered with any broker"),
+            ReadinessCheck(
                 "workers",
                 self.pool.parked > 0 or any(link.busy for link in self.links),
                 "" if self.pool.parked else "no warm worker is parked",
             ),
-            Check(
+            ReadinessCheck(
                 "isolation",
                 bool(self.pool.layers),
                 "; ".join(f"{layer.name} missing: {layer.detail}" for layer in missing)
                 or ("" if self.pool.layers else "no zygote is up"),
             ),
-            Check("draining", not self.stopping, "shutting down" if self.stopping else ""),
+            ReadinessCheck("draining", not self.stopping, "shutting down" if self.stopping else ""),
         )

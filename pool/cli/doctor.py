@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reptarium.pool.config import load_settings
-from reptarium.pool.doctor import Finding, examine
+from reptarium.pool.doctor import Examination, examine
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.configuration import zygote_config
 
@@ -35,7 +35,7 @@ def call(arguments: argparse.Namespace) -> int:
     return 0 if found.healthy else 1
 
 
-def _as_json(found: Finding) -> str:
+def _as_json(found: Examination) -> str:
     data: dict[str, Any] = msgspec.to_builtins(found)
     data["healthy"] = found.healthy
     for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
@@ -46,7 +46,7 @@ def _as_json(found: Finding) -> str:
 _COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}
 
 
-def _show(found: Finding) -> None:
+def _show(found: Examination) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}")
     if found.refusal:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from reptarium.pool.config import values as kinds
-from reptarium.pool.config.values import GIB, KIB, MIB, TIB, Kind
+from reptarium.pool.config.values import GIB, KIB, MIB, TIB, ValueKind
 
 _DAY = 86_400.0
 
@@ -25,7 +25,7 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     field: str
-    kind: Kind
+    kind: ValueKind
     default: Any
     doc: str
     group: str
@@ -53,7 +53,7 @@ _BROKER, _CODE, _LIMITS, _SANDBOX, _CALLS, _WATCH = (
 )
 
 
-def _row(name: str, field: str, kind: Kind, default: Any, group: str, doc: str, **options: Any) -> Variable:
+def _row(name: str, field: str, kind: ValueKind, default: Any, group: str, doc: str, **options: Any) -> Variable:
     return Variable(name=name, field=field, kind=kind, default=default, group=group, doc=doc, **options)
 
 

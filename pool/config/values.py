@@ -1,6 +1,6 @@
 """How one environment variable's text becomes a value, and how the value is shown to a person.
 
-A `Kind` is a parser with its own words: what it allows (for error messages and the documentation) and how a
+A `ValueKind` is a parser with its own words: what it allows (for error messages and the documentation) and how a
 value looks in `reptarium run --print-config`. Kinds know nothing of variables; `config.py` pairs them.
 """
 
@@ -40,7 +40,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+", re.ASCII)
 _HIGHEST_ID = 2**32 - 2  # (uid_t)-1 means "leave as it is" to the kernel
 
 
-class Kind(msgspec.Struct, frozen=True):
+class ValueKind(msgspec.Struct, frozen=True):
     """A type of value: its parser, what it allows in words, and how it is shown."""
 
     parse: Callable[[str], Any]
@@ -77,7 +77,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def whole(low: int, high: int, *, note: str = "", show: Callable[[Any], str] = str) -> Kind:
+def whole(low: int, high: int, *, note: str = "", show: Callable[[Any], str] = str) -> ValueKind:
     """A whole number within [low, high]."""
 
     def parse(text: str) -> int:
@@ -86,10 +86,10 @@ def whole(low: int, high: int, *, note: str = "", show: Callable[[Any], str] = s
             raise ValueError("out of range")
         return value
 
-    return Kind(parse, f"a whole number from {low} to {high}{note}", show)
+    return ValueKind(parse, f"a whole number from {low} to {high}{note}", show)
 
 
-def user_id() -> Kind:
+def user_id() -> ValueKind:
     """A numeric user or group id. Root is no sandbox, so 0 is refused."""
 
     def parse(text: str) -> int:
@@ -100,14 +100,14 @@ def user_id() -> Kind:
             raise ValueError("out of range")
         return value
 
-    return Kind(
+    return ValueKind(
         parse,
         f"a numeric id from 1 to {_HIGHEST_ID}",
         lambda value: "(chosen at start)" if value is None else str(value),
     )
 
 
-def user_id_range() -> Kind:
+def user_id_range() -> ValueKind:
     """`FIRST-LAST`, or `none` for one uid for all workers."""
 
     def parse(text: str) -> tuple[int, int] | None:
@@ -121,14 +121,14 @@ def user_id_range() -> Kind:
             raise ValueError("out of range")
         return first, last
 
-    return Kind(
+    return ValueKind(
         parse,
         f"FIRST-LAST with numeric ids from 1 to {_HIGHEST_ID}, or none",
         lambda value: "none" if value is None else f"{value[0]}-{value[1]}",
     )
 
 
-def seconds(low: float, high: float, *, note: str = "") -> Kind:
+def seconds(low: float, high: float, *, note: str = "") -> ValueKind:
     """A duration in seconds within [low, high]; decimals are allowed, units are not (n8n has none either)."""
 
     def parse(text: str) -> float:
@@ -139,10 +139,10 @@ def seconds(low: float, high: float, *, note: str = "") -> Kind:
             raise ValueError("out of range")
         return value
 
-    return Kind(parse, f"a number of seconds from {low:g} to {high:g}{note}", show_seconds)
+    return ValueKind(parse, f"a number of seconds from {low:g} to {high:g}{note}", show_seconds)
 
 
-def size(low: int, high: int, *, bare: int = 1) -> Kind:
+def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
     """A size in bytes within [low, high].
 
     Args:
@@ -164,14 +164,14 @@ def size(low: int, high: int, *, bare: int = 1) -> Kind:
         return value
 
     meaning = {1: "bytes", KIB: "KiB", MIB: "MiB"}[bare]
-    return Kind(
+    return ValueKind(
         parse,
         f"a size from {show_size(low)} to {show_size(high)}, such as 64MiB or 1GiB (a number alone counts {meaning})",
         show_size,
     )
 
 
-def boolean() -> Kind:
+def boolean() -> ValueKind:
     """true/false, 1/0, yes/no, on/off in any case."""
 
     def parse(text: str) -> bool:
@@ -180,10 +180,10 @@ def boolean() -> Kind:
         except KeyError:
             raise ValueError("not a boolean") from None
 
-    return Kind(parse, "true or false (also 1/0, yes/no, on/off)", lambda value: "true" if value else "false")
+    return ValueKind(parse, "true or false (also 1/0, yes/no, on/off)", lambda value: "true" if value else "false")
 
 
-def choice(*names: str, aliases: dict[str, str] | None = None) -> Kind:
+def choice(*names: str, aliases: dict[str, str] | None = None) -> ValueKind:
     """One of `names`, in any case; `aliases` map other spellings to one of them."""
     known = {name: name for name in names} | (aliases or {})
 
@@ -193,10 +193,10 @@ def choice(*names: str, aliases: dict[str, str] | None = None) -> Kind:
         except KeyError:
             raise ValueError("not one of them") from None
 
-    return Kind(parse, " | ".join(names))
+    return ValueKind(parse, " | ".join(names))
 
 
-def text(longest: int = 1000) -> Kind:
+def text(longest: int = 1000) -> ValueKind:
     """Any printable text of at most `longest` characters."""
 
     def parse(value: str) -> str:
@@ -204,10 +204,10 @@ def text(longest: int = 1000) -> Kind:
             raise ValueError("not printable, or too long")
         return value
 
-    return Kind(parse, f"printable text of at most {longest} characters")
+    return ValueKind(parse, f"printable text of at most {longest} characters")
 
 
-def identifier(longest: int) -> Kind:
+def identifier(longest: int) -> ValueKind:
     """A short name that goes into URLs and logs as it is."""
 
     def parse(value: str) -> str:
@@ -215,10 +215,10 @@ def identifier(longest: int) -> Kind:
             raise ValueError("not such an id")
         return value
 
-    return Kind(parse, f"at most {longest} letters, digits, dots, dashes, underscores and tildes")
+    return ValueKind(parse, f"at most {longest} letters, digits, dots, dashes, underscores and tildes")
 
 
-def token() -> Kind:
+def token() -> ValueKind:
     """A secret that goes into an HTTP header or body. Errors must not quote it: see `Variable.secret`."""
 
     def parse(value: str) -> str:
@@ -226,7 +226,7 @@ def token() -> Kind:
             raise ValueError("has white space or characters that a header can't carry")
         return value
 
-    return Kind(parse, "one word of printable ASCII characters")
+    return ValueKind(parse, "one word of printable ASCII characters")
 
 
 def _split(value: str) -> tuple[str, ...]:
@@ -234,7 +234,7 @@ def _split(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for raw in value.split(",") if (part := raw.strip())))
 
 
-def names(*, wildcard: bool, default_all: bool = False) -> Kind:
+def names(*, wildcard: bool, default_all: bool = False) -> ValueKind:
     """A comma-separated list of names; spaces around a name don't matter.
 
     Args:
@@ -256,10 +256,10 @@ def names(*, wildcard: bool, default_all: bool = False) -> Kind:
     if wildcard:
         words += ", or * alone for all"
     words += ", or none" if default_all else ", or nothing"
-    return Kind(parse, words, show_list, empty_counts=True)
+    return ValueKind(parse, words, show_list, empty_counts=True)
 
 
-def absolute_paths() -> Kind:
+def absolute_paths() -> ValueKind:
     """Colon-separated absolute paths, as in PATH."""
 
     def parse(value: str) -> tuple[str, ...]:
@@ -269,14 +269,14 @@ def absolute_paths() -> Kind:
                 raise ValueError(f"{path!r} is not absolute")
         return found
 
-    return Kind(
+    return ValueKind(
         parse,
         "absolute paths separated by colons",
         lambda value: ":".join(value) or "(none)",
     )
 
 
-def url_path() -> Kind:
+def url_path() -> ValueKind:
     """The path prefix of an HTTP service: leading slash added when missing, trailing one removed."""
 
     def parse(value: str) -> str:
@@ -284,10 +284,10 @@ def url_path() -> Kind:
             raise ValueError("has characters that a path can't have")
         return "/" + value.strip("/")
 
-    return Kind(parse, "a URL path such as /runners")
+    return ValueKind(parse, "a URL path such as /runners")
 
 
-def host() -> Kind:
+def host() -> ValueKind:
     """An IP address or host name to listen on."""
 
     def parse(value: str) -> str:
@@ -295,10 +295,10 @@ def host() -> Kind:
             raise ValueError("not a host")
         return value
 
-    return Kind(parse, "an IP address or a host name")
+    return ValueKind(parse, "an IP address or a host name")
 
 
-def broker_uris() -> Kind:
+def broker_uris() -> ValueKind:
     """A comma-separated list of broker addresses: http(s)://host[:port] or dns+http://name:port."""
 
     def parse_one(uri: str) -> str:
@@ -326,7 +326,7 @@ def broker_uris() -> Kind:
             raise ValueError("the list is empty")
         return tuple(dict.fromkeys(parse_one(uri) for uri in found))
 
-    return Kind(
+    return ValueKind(
         parse,
         "http://HOST:PORT or https://HOST:PORT, several separated by commas, or dns+http://NAME:PORT for all "
         "addresses of a name",

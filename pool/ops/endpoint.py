@@ -33,7 +33,7 @@ from reptarium.pool.refusal import StartRefused
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Check(msgspec.Struct, frozen=True):
+class ReadinessCheck(msgspec.Struct, frozen=True):
     """One condition of readiness."""
 
     name: str
@@ -46,7 +46,7 @@ class Check(msgspec.Struct, frozen=True):
 class HealthSource(Protocol):
     """Whoever knows whether the runner can take tasks."""
 
-    def checks(self) -> Sequence[Check]:
+    def checks(self) -> Sequence[ReadinessCheck]:
         """Every condition, those that hold too. Must not block or raise."""
 
 

@@ -13,16 +13,16 @@ import pytest
 import trio
 
 from reptarium.pool.config import load_settings
-from reptarium.pool.ops.endpoint import Check, EndpointError, serve_endpoint
+from reptarium.pool.ops.endpoint import EndpointError, ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
 from tests.integration.ops.plain_http import get
 
 
 class Health:
-    def __init__(self, *checks: Check) -> None:
-        self.found: Sequence[Check] = checks
+    def __init__(self, *checks: ReadinessCheck) -> None:
+        self.found: Sequence[ReadinessCheck] = checks
 
-    def checks(self) -> Sequence[Check]:
+    def checks(self) -> Sequence[ReadinessCheck]:
         return self.found
 
 
@@ -41,7 +41,7 @@ async def endpoint(health: Health, metrics: Metrics, host: str = "127.0.0.1") ->
 async def test_alive(path: str) -> None:
     """The launcher's path and Kubernetes' both answer 200, whatever readiness says."""
     with trio.fail_after(10):
-        async with endpoint(Health(Check("broker", False)), Metrics()) as url:
+        async with endpoint(Health(ReadinessCheck("broker", False)), Metrics()) as url:
             status, headers, body = await get(url, path)
     assert (status, body) == (200, b"OK")
     assert "server" not in headers
@@ -50,7 +50,7 @@ async def test_alive(path: str) -> None:
 async def test_alive_tells_of_missing_isolation() -> None:
     """A runner that started without a layer (best-effort) is alive, and says what it lacks."""
     with trio.fail_after(10):
-        async with endpoint(Health(Check("isolation", True, "landlock missing: ENOSYS")), Metrics()) as url:
+        async with endpoint(Health(ReadinessCheck("isolation", True, "landlock missing: ENOSYS")), Metrics()) as url:
             status, _, body = await get(url, "/healthz")
     assert (status, body) == (200, b"OK\nisolation: landlock missing: ENOSYS")
 
@@ -58,7 +58,9 @@ async def test_alive_tells_of_missing_isolation() -> None:
 async def test_ready() -> None:
     """With every check fulfilled readiness is 200."""
     with trio.fail_after(10):
-        async with endpoint(Health(Check("broker", True), Check("workers", True, "5 parked")), Metrics()) as url:
+        async with endpoint(
+            Health(ReadinessCheck("broker", True), ReadinessCheck("workers", True, "5 parked")), Metrics()
+        ) as url:
             status, headers, body = await get(url, "/readyz")
     assert status == 200
     assert headers["content-type"] == "application/json"
@@ -71,11 +73,13 @@ async def test_ready() -> None:
 
 async def test_not_ready_says_what_is_missing() -> None:
     """503 lists the checks that fail, and follows when they change."""
-    health = Health(Check("broker", False, "http://n8n:5679 refuses connections"), Check("workers", True))
+    health = Health(
+        ReadinessCheck("broker", False, "http://n8n:5679 refuses connections"), ReadinessCheck("workers", True)
+    )
     with trio.fail_after(10):
         async with endpoint(health, Metrics()) as url:
             status, _, body = await get(url, "/readyz")
-            health.found = (Check("broker", True),)
+            health.found = (ReadinessCheck("broker", True),)
             later, _, _ = await get(url, "/readyz")
     assert status == 503
     assert json.loads(body)["missing"] == ["broker: http://n8n:5679 refuses connections"]

@@ -116,6 +116,16 @@ def test_files_are_short(module: str) -> None:
         assert len(path.read_text("utf-8").splitlines()) <= LONGEST
 
 
+def test_one_name_for_one_thing() -> None:
+    """No two classes have the same name: a search for a name finds one thing."""
+    found: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module)
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
+
+
 def _resolves(name: str) -> bool:
     """Whether a dotted name leads to a module of ours, or to something in one."""
     parts = name.split(".")
