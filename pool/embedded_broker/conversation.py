@@ -25,6 +25,11 @@ from reptarium.pool.protocol.messages import (
     Unknown,
 )
 
+# Tuples, made once: a union would be made anew for each message
+_ABOUT_NO_TASK = (RunnerInfo, Unknown, Malformed)
+_ANSWERS = (RunnerTaskDone, RunnerTaskError)
+_REFUSALS = (RunnerTaskRejected, RunnerTaskDeferred)
+
 #: Messages about a task.
 _AboutTask = RunnerTaskAccepted | RunnerTaskRejected | RunnerTaskDeferred | RunnerTaskDone | RunnerTaskError | Call
 
@@ -45,16 +50,16 @@ class Conversation:
             return self._introduce(peer, message)
         if isinstance(message, RunnerTaskOffer):
             return self._core.offer(peer, message, now)
-        if isinstance(message, RunnerInfo | Unknown | Malformed):
+        if isinstance(message, _ABOUT_NO_TASK):
             return self._odd(peer, message)
         task = peer.tasks.get(message.task_id)
         if task is None:
             return self._not_its_own(peer, message)
         if isinstance(message, RunnerTaskAccepted):
             return self._accepted(peer, task, now)
-        if isinstance(message, RunnerTaskDone | RunnerTaskError):
+        if isinstance(message, _ANSWERS):
             return self._answered(peer, task, message)
-        if isinstance(message, RunnerTaskRejected | RunnerTaskDeferred):
+        if isinstance(message, _REFUSALS):
             return self._refused(peer, task, message, now)
         return self._called(peer, task, message)
 
@@ -90,7 +95,7 @@ class Conversation:
         if self._core.attempts.held(task_id) is not None:
             self._counters.foreign += 1
             return [note("warning", "broker.foreign_task", peer, kind=kind, task_id=task_id)]
-        if ended in ("done", "error") and isinstance(message, RunnerTaskDone | RunnerTaskError):
+        if ended in ("done", "error") and isinstance(message, _ANSWERS):
             self._counters.duplicates += 1
             return [note("warning", "broker.second_answer", peer, kind=kind, task_id=task_id)]
         if ended is not None:
