@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from docs import diagrams
 from reptarium.sandbox import language
 from reptarium.sandbox.language.hardening import audit
 
 ROOT = Path(language.__file__).parent
 LANGUAGE = "reptarium.sandbox.language"
+MODULES = {name: path for name, path in diagrams.modules().items() if name.startswith(LANGUAGE)}
 #: Room → the rooms that it may import.
 BELOW = {
     "policy": set(),
@@ -26,34 +26,16 @@ BELOW = {
 }
 
 
-def imports(file: Path) -> Iterator[str]:
-    """The dotted names of ours that a file imports, those of imports within functions too."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{file}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        yield from (name for name in names if name.startswith("reptarium."))
-
-
-def modules() -> list[str]:
-    """Every module of the layer."""
-    parts = [file.relative_to(ROOT).with_suffix("").parts for file in ROOT.rglob("*.py")]
-    return [".".join((LANGUAGE, *each)).removesuffix(".__init__") for each in parts]
-
-
 @pytest.mark.parametrize("room", BELOW)
 def test_a_room_imports_only_rooms_below_it(room: str) -> None:
     """The arrows point one way, and out of the layer points none."""
-    files = list((ROOT / room).rglob("*.py"))
-    assert files
-    for file in files:
-        for name in imports(file):
-            assert name.startswith(f"{LANGUAGE}."), f"{file} imports {name}"
-            assert name.removeprefix(f"{LANGUAGE}.").partition(".")[0] in BELOW[room] | {room}, f"{file}: {name}"
+    own = [name for name in MODULES if name.startswith(f"{LANGUAGE}.{room}")]
+    assert own
+    for module in own:
+        for name in diagrams.imports(MODULES[module], diagrams.modules()):
+            if name.startswith("reptarium."):
+                assert name.startswith(f"{LANGUAGE}."), f"{module} imports {name}"
+                assert name.removeprefix(f"{LANGUAGE}.").partition(".")[0] in BELOW[room] | {room}, f"{module}: {name}"
 
 
 def test_every_folder_is_a_room() -> None:
@@ -65,7 +47,7 @@ def test_all_of_the_layer_is_imported_with_it() -> None:
     """A restricted worker can't read our files: what the zygote hasn't imported would never be."""
     program = f"import sys, {LANGUAGE}\nprint(*sorted(name for name in sys.modules if name.startswith('{LANGUAGE}')))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout.split() == sorted(modules())
+    assert shown.stdout.split() == sorted(MODULES)
 
 
 def test_the_hook_trusts_three_modules_of_ours() -> None:
@@ -75,4 +57,6 @@ def test_the_hook_trusts_three_modules_of_ours() -> None:
         "reptarium.sandbox.language.hardening.generated_classes",
         "reptarium.sandbox.language.runtime.run",
     }
-    assert audit.CODE_MAKERS.keys() & modules() == {name for name in audit.CODE_MAKERS if name.startswith("reptarium")}
+    assert audit.CODE_MAKERS.keys() & MODULES.keys() == {
+        name for name in audit.CODE_MAKERS if name.startswith("reptarium")
+    }
