@@ -7,6 +7,7 @@ ones are ours. Every variable may also be given as a file: `NAME_FILE=/run/secre
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import re
 from collections.abc import Mapping
@@ -136,6 +137,7 @@ _SECRET_WORDS = (
     "_KEY",
     "DSN",
 )
+_BUILTINS = frozenset(dir(builtins))
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -317,6 +319,11 @@ def _oddities(settings: Settings) -> list[str]:
                     f"{BY_FIELD[field].name}: {name!r} can't be an import name "
                     "(a package's import name may differ from the name it is installed by)"
                 )
+    for name in settings.builtins_deny:
+        if name not in _BUILTINS:
+            near = difflib.get_close_matches(name, _BUILTINS, n=1, cutoff=0.7)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"N8N_RUNNERS_BUILTINS_DENY: {name!r} is no built-in name and removes nothing{hint}")
     if not settings.allow_transitive_imports:
         found.append(
             "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS=false has no effect: what an allowed module imports itself needs no "

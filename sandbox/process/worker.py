@@ -32,7 +32,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared
-from reptarium.sandbox.language import hardening
+from reptarium.sandbox.language import LanguagePolicy, hardening
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
@@ -47,22 +47,28 @@ _PR_SET_NAME = 15
 _READY, _RESULT, _FAILED, _TASK = map(int, (Kind.READY, Kind.RESULT, Kind.FAILED, Kind.TASK))
 _REHEARSALS = 10
 
-#: What a worker runs before it parks: touches decode, compile, run, print, encode.
-DUMMY_CODE = """
-total = 0
-for item in _items:
-    total += item["json"]["n"]
-    item["json"]["text"] = f"{item['json']['n']:>4}"
-rows = sorted(_items, key=lambda it: it["json"]["n"])
-print("warm", total)
-return [{"json": {"total": total, "rows": [r["json"] for r in rows]}}]
-"""
+#: What a worker runs before it parks, in pieces, each with the builtin that it needs: touches decode, compile, run,
+#: print, encode.
+_DUMMY = (
+    ("", "total, rows = 0, _items"),
+    ("", "for item in _items:"),
+    ("", "    total += item['json']['n']"),
+    ("", "    item['json']['text'] = f\"{item['json']['n']:>4}\""),
+    ("sorted", "rows = sorted(_items, key=lambda it: it['json']['n'])"),
+    ("print", "print('warm', total)"),
+    ("", "return [{'json': {'total': total, 'rows': [r['json'] for r in rows]}}]"),
+)
 DUMMY_ITEMS = b'[{"json":{"n":1,"s":"a","f":1.5,"l":[true,null]}},{"json":{"n":2}}]'
 
 
 def set_name(name: str) -> None:
     """Show ``name`` in the process table (prctl(2), PR_SET_NAME: 15 bytes)."""
     _prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def dummy_code(policy: LanguagePolicy) -> str:
+    """The dummy task's code, without what the administrator removed: a setting must not stop the warm-up."""
+    return "\n".join(piece for builtin, piece in _DUMMY if builtin not in policy.builtins_deny)
 
 
 def _ignore(payload: bytes) -> None:
@@ -125,7 +131,7 @@ class WorkerLife:
 
 def warm_up(config: ZygoteConfig) -> None:
     """Run the whole path of a task once, without a channel."""
-    task = TaskInput(DUMMY_CODE, False, DUMMY_ITEMS, None)
+    task = TaskInput(dummy_code(config.language), False, DUMMY_ITEMS, None)
     execute(task, terms(config), Console(_ignore, 1 << 16), StderrTail())
 
 
@@ -139,7 +145,7 @@ def rehearse(config: ZygoteConfig, times: int = _REHEARSALS) -> None:
     for _ in range(times):
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            head = wire.TaskHead(code=DUMMY_CODE, items_size=len(DUMMY_ITEMS))
+            head = wire.TaskHead(code=dummy_code(config.language), items_size=len(DUMMY_ITEMS))
             Channel(ours.fileno()).send(_TASK, *wire.with_head(head, DUMMY_ITEMS))
             ours.shutdown(socket.SHUT_WR)
             try:

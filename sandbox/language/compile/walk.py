@@ -40,7 +40,9 @@ class Walk(RestrictingNodeTransformer):
         self._import_check = import_check
         self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
         if policy.builtins_deny:
-            self._denied_builtins = {**rules.DENIED_BUILTINS, **dict.fromkeys(policy.builtins_deny, "")}
+            # Builtins only: no setting takes a task's own names away
+            removed = dict.fromkeys(_BUILTIN_NAMES.intersection(policy.builtins_deny), "")
+            self._denied_builtins = {**removed, **rules.DENIED_BUILTINS}
         self._denied_loads: list[tuple[ast.AST, str]] = []
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []

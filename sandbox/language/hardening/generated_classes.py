@@ -16,7 +16,7 @@ from typing import Any
 
 from reptarium.sandbox.language.hardening.audit import state, watching
 from reptarium.sandbox.language.policy import RefusedAttribute
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, is_dunder, is_field_name, may_read
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GENERATED, is_dunder, is_field_name, may_read
 
 # ---- data classes ------------------------------------------------------------------------
 
@@ -61,6 +61,10 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
                 )
             if not honest:
                 raise RefusedAttribute("a name of this dataclass's fields is not allowed: it isn't an identifier")
+    available = namespace.get("__builtins__")
+    if isinstance(available, dict) and GENERATED in available:
+        # What the administrator took away from the person's code: this isn't theirs, and needs ``hash`` and ``type``
+        namespace = {**namespace, "__builtins__": available[GENERATED]}
     exec(text, namespace, made)  # noqa: S102
 
 

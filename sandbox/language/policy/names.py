@@ -187,3 +187,5 @@ MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
 GETATTR_HOOK = "guard getattr hook"
 TASK = "guard task"
+#: Among the builtins of a task from which a setting took some: all of them, for code that libraries generate.
+GENERATED = "guard generated code"

@@ -30,6 +30,11 @@ _GUARDED: dict[str, Any] = {
     "vars": guards.guarded_vars,
 }
 
+#: Looked up by the interpreter on the task's behalf, whatever a setting takes away. No program can name them.
+_INTERPRETERS = frozenset({"__build_class__", "__import__"})
+#: The administrator's name of a builtin → ours, where the two differ.
+_SPELLED = {"__import__": names.DUNDER_IMPORT}
+
 
 def interpreter_import(name: str, *_: object) -> None:
     """What C code calls when it needs a module on user code's behalf (``datetime.strftime`` needs ``time``).
@@ -49,7 +54,11 @@ def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> An
 
 @lru_cache(maxsize=64)
 def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
-    """``__builtins__`` of every task under this policy. User code has no way to change it."""
+    """``__builtins__`` of every task under this policy. User code has no way to change it.
+
+    What ``N8N_RUNNERS_BUILTINS_DENY`` removes is kept, under a name that no source can spell, for the code that
+    ``dataclasses`` generates.
+    """
     imports = importer(policy)
     table = {name: getattr(builtins, name) for name in _NATIVE}
     table |= {
@@ -61,9 +70,6 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     table["__import__"] = interpreter_import
     table["__build_class__"] = build_class
     table[names.DUNDER_IMPORT] = unbound(imports.dunder_import)
-    for name in policy.builtins_deny:
-        if name != "__build_class__":
-            table.pop(name, None)
     table |= {
         names.GETATTR: guards.guarded_read,
         names.IMPORT: imports.import_,
@@ -71,4 +77,8 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         names.MATCH_CLASS: guards.match_class,
         names.GETATTR_HOOK: guards.modest_getattr,
     }
-    return table
+    if not policy.builtins_deny:
+        return table
+    builtin = vars(builtins).keys() & policy.builtins_deny  # ours are no business of a setting
+    removed = {_SPELLED.get(name, name) for name in builtin} - _INTERPRETERS
+    return {name: value for name, value in table.items() if name not in removed} | {names.GENERATED: table}
