@@ -8,11 +8,12 @@ from reptarium.sandbox.language.hardening.sealing import seal
 from reptarium.sandbox.language.packages.standard.process import show_environment
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 from reptarium.sandbox.language.runtime.facades import preload
-from reptarium.sandbox.language.runtime.run import make_namespace, run
+from reptarium.sandbox.language.runtime.run import Late, make_namespace, run
 
 __all__ = [
     "Finding",
     "LanguagePolicy",
+    "Late",
     "PolicyViolation",
     "RefusedAttribute",
     "RefusedImport",

@@ -2,20 +2,24 @@
 
 A task pays only for what its code names: :func:`mentioned` looks at the compiled code once, and a
 task that names nothing of ours gets nothing. What is named becomes an object that asks n8n
-when it is used. Three names are plain values, which nothing can compute later than the start of
-the code (``_now``, ``_today``, ``_run_index``): naming one of them in the code counts as touching it.
+when it is used. Three names are plain values (``_now``, ``_today``, ``_run_index``): reading one of them anywhere
+in the code counts as touching it when the code starts, unless the code binds the name itself: then n8n is asked when
+the name is read unbound, which costs speed (see ``Late``).
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib
+import opcode
 import os
 import zoneinfo
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+from reptarium.sandbox.language import Late
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.userspace.calls import Ask, CallChannel, HelperError, make_ask
 from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
@@ -50,9 +54,8 @@ NAMES = frozenset(
         "_getWorkflowStaticData",
     }
 )
-#: Values, not objects: made anew for each item.
-_CURRENT = frozenset({"_json", "_binary", "_item_index", "_itemIndex"})
-_EAGER = frozenset({"_now", "_today", "_run_index", "_runIndex"})
+#: Values, not objects that ask when they are used: made anew for each item.
+_VALUES = frozenset({"_json", "_binary", "_item_index", "_itemIndex", "_now", "_today", "_run_index", "_runIndex"})
 
 MISSING_VARIABLE = "there is no variable '{}' in n8n"
 MISSING_ENVIRONMENT = (
@@ -61,23 +64,59 @@ MISSING_ENVIRONMENT = (
 )
 
 
+#: Instructions that read a global: opcode → how far the name's number is shifted. LOAD_NAME is that of class bodies,
+#: LOAD_FROM_DICT_OR_GLOBALS (3.12) that of annotations and type parameters in them.
+_READS = {
+    opcode.opmap[name]: shift
+    for name, shift in (("LOAD_GLOBAL", 1), ("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0))
+    if name in opcode.opmap
+}
+_BINDS = {opcode.opmap[name]: 0 for name in ("STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME")}
+_EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
+
+
 def mentioned(code: CodeType) -> frozenset[str]:
-    """Which of our names the compiled code has as globals (or attributes), in any of its functions."""
-    found = NAMES.intersection(code.co_names)
+    """Which of our names the compiled code reads as globals, in any of its functions.
+
+    The compiler has resolved the scopes: a name that is a function's own, or an attribute's, is not read as a global.
+    """
+    return _globals(code, _READS)
+
+
+def rebound(code: CodeType) -> frozenset[str]:
+    """Which of our names the compiled code binds or deletes as globals (or a class body's), in any of its functions."""
+    return _globals(code, _BINDS)
+
+
+def _globals(code: CodeType, operations: dict[int, int]) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    names = code.co_names
+    if not NAMES.isdisjoint(names):
+        instructions, extended = code.co_code, 0  # pairs of opcode and argument; inline caches are zeros
+        numbers: set[int] = set()
+        for place in range(0, len(instructions), 2):
+            operation, argument = instructions[place], instructions[place + 1] | extended
+            extended = argument << 8 if operation == _EXTENDED_ARG else 0
+            if operation in operations:
+                numbers.add(argument >> operations[operation])
+        found = NAMES.intersection(names[number] for number in numbers)
     for constant in code.co_consts:
         if type(constant) is CodeType:
-            found |= mentioned(constant)
+            found |= _globals(constant, operations)
     return found
 
 
 class Supply:
-    """The names of one task: called once, or for each item, and asked for what is to be saved."""
+    """The names of one task: called once, or for each item, and asked for what is to be saved.
 
-    def __init__(self, ask: Ask, wanted: frozenset[str], items: list[Any]) -> None:
+    ``wanted`` are those that the program reads, ``own`` those that it (also) binds itself.
+    """
+
+    def __init__(self, ask: Ask, wanted: frozenset[str], own: frozenset[str], items: list[Any]) -> None:
         self._cursor = Cursor(items)
         self._data = TaskData(ask)
         self._saved = Saved(self._data)
-        if wanted & {"_input", "_json", "_binary"}:
+        if (wanted - own) & {"_input", "_json", "_binary"}:
             self._cursor.views()  # `_items` and `_input` are the same items
         makers: dict[str, Callable[[], object]] = {
             "_helpers": lambda: Helpers(ask),
@@ -96,27 +135,30 @@ class Supply:
             "_getWorkflowStaticData": self._static_data,
         }
         self._fixed = {name: maker() for name, maker in makers.items() if name in wanted}
-        self._current = wanted & _CURRENT
-        self._eager = wanted & _EAGER
+        self._values = wanted & _VALUES
+        self._own = own
 
     def __call__(self, index: int | None) -> dict[str, object]:
         """The names; ``index`` is the current item's, None where the code runs once for all items."""
         self._cursor.index = index
         names = self._fixed
-        if self._current or self._eager:
+        if self._values:
             names = dict(names)
-            for name in self._current:
-                names[name] = self._value(name, index or 0)
-            for name in self._eager:
-                names[name] = self._moment(name)
+            for name in self._values:
+                make = functools.partial(self._value, name, index or 0)
+                # what the program binds itself it may never read before that: only then is it ours
+                names[name] = Late(make) if name in self._own else make()
         return names
 
     def _value(self, name: str, index: int) -> object:
         if name in ("_item_index", "_itemIndex"):
             return index
-        if index >= len(self._cursor.items):
-            return None
-        return self._cursor.view(index).get(name[1:])
+        if name in ("_json", "_binary"):
+            return self._cursor.view(index).get(name[1:]) if index < len(self._cursor.items) else None
+        try:
+            return self._moment(name)
+        except HelperError as error:
+            raise HelperError(f"{name} has no value: {error}") from None
 
     def _moment(self, name: str) -> object:
         if name in ("_run_index", "_runIndex"):
@@ -162,7 +204,7 @@ class CallNames:
         wanted = mentioned(code)
         if not wanted:
             return None
-        return Supply(make_ask(self._channel, self._max_bytes), wanted, items)
+        return Supply(make_ask(self._channel, self._max_bytes), wanted, rebound(code), items)
 
 
 def _jmespath() -> Callable[..., Any]:

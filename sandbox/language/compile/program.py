@@ -67,7 +67,7 @@ def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
     transformer.finish()
     if transformer.findings:
         raise PolicyViolation(transformer.findings)
-    shared = transformer.forced_globals()
+    shared = transformer.forced_globals(body)
     if shared:
         body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
     if not body:

@@ -246,6 +246,9 @@ class Transformer(Patterns, ImportStatements):
         node.annotation = cast(ast.expr, self._annotation(node.annotation))
         if node.value is not None:
             node.value = self.visit(node.value)
+        if self._scopes[-1] == "task" and isinstance(node.target, ast.Name):
+            # A function keeps no annotations of its own names, and a name that is shared may have none
+            return _without_annotation(node)
         return node
 
     def _yield(self, node: ast.AST) -> ast.AST:
@@ -278,6 +281,14 @@ class Transformer(Patterns, ImportStatements):
     def _handler(self, node: ast.ExceptHandler) -> ast.AST:
         self._bind(node, node.name)
         return self._children(node)
+
+
+def _without_annotation(node: ast.AnnAssign) -> ast.stmt:
+    """The assignment alone; where there is none, what makes the name the scope's own all the same."""
+    if node.value is not None:
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+    never = ast.If(ast.Constant(False), [ast.Assign([node.target], ast.Constant(None))], [])
+    return ast.fix_missing_locations(ast.copy_location(never, node))
 
 
 def _expects_import_error(handler: ast.ExceptHandler) -> bool:

@@ -104,15 +104,16 @@ class Walk(RestrictingNodeTransformer):
             if name in self.bound:
                 self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
 
-    def forced_globals(self) -> list[str]:
-        """Names that the program's outermost scope must share with the namespace.
+    def forced_globals(self, body: list[ast.stmt]) -> list[str]:
+        """Names that the program's outermost scope, whose statements ``body`` are, must share with the namespace.
 
         Those that an inner function declares global; and given names and builtins that the program
-        both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``).
+        both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``). A name that is plainly the program's own
+        (``_json = _item["json"]``) stays a local of it, as in any function.
         """
         shared = set(self.global_names)
         for name in self.task_names & self.loaded:
-            if name in _BUILTIN_NAMES or (name[:1] == _RESERVED_PREFIX and name[:2] != "__"):
+            if name in _BUILTIN_NAMES or (_may_be_given(name) and name not in shared and not bound_first(body, name)):
                 shared.add(name)
         return sorted(shared - self.nonlocal_names)
 
@@ -136,6 +137,46 @@ class Walk(RestrictingNodeTransformer):
 
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return spliced(list(map(self.visit, body)))
+
+
+def _may_be_given(name: str) -> bool:
+    return name[:1] == _RESERVED_PREFIX and name[:2] != "__"
+
+
+def bound_first(body: list[ast.stmt], name: str) -> bool:
+    """Whether the statements give ``name`` a value before any of them mentions it otherwise, be it in a function
+    that is called later. False where that isn't plain.
+    """
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Store):
+                return False
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+                return False
+        if name in _surely_bound(statement):
+            return True
+    return False
+
+
+def _surely_bound(statement: ast.stmt) -> set[str]:
+    """The names that have a value once the statement has been carried out."""
+    if isinstance(statement, ast.Assign):
+        return _plain_names(statement.targets)
+    if isinstance(statement, ast.With):
+        return _plain_names([item.optional_vars for item in statement.items if item.optional_vars is not None])
+    return {statement.name} if isinstance(statement, ast.FunctionDef | ast.ClassDef) else set()
+
+
+def _plain_names(targets: list[ast.expr]) -> set[str]:
+    found: set[str] = set()
+    for target in targets:
+        if isinstance(target, ast.Name):
+            found.add(target.id)
+        elif isinstance(target, ast.Tuple | ast.List):
+            found |= _plain_names(target.elts)
+        elif isinstance(target, ast.Starred):
+            found |= _plain_names([target.value])
+    return found
 
 
 def spliced(body: list[ast.stmt]) -> list[ast.stmt]:
