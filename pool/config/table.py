@@ -224,7 +224,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "REPTARIUM_RPC_TIMEOUT", "rpc_timeout", kinds.seconds(0.1, 3600), 60.0, _CALLS,
-        "How long one call may take.",
+        "How long one call may take. It ends earlier at the execution's own deadline (n8n's time limit for "
+        "executions), once the task has asked for anything of the execution.",
     ),
     # --- Logs, health and error reports
     _row(

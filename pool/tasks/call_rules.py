@@ -185,6 +185,35 @@ def release_task_data(data: bytes) -> bytes:
     return json.dumps(answer, separators=(",", ":")).encode()
 
 
+#: The end of the year 9999, in milliseconds since 1970: no date is later.
+_LAST_DATE = 253_402_300_800_000
+
+
+class _Additional(msgspec.Struct, rename="camel"):
+    execution_timeout_timestamp: Any = None
+
+
+class _Timed(msgspec.Struct, rename="camel"):
+    additional_data: _Additional | None = None
+
+
+def execution_deadline(data: bytes) -> float | None:
+    """When n8n ends the execution, by its answer to a request for task data: seconds since 1970.
+
+    None where the execution has no time limit, or the answer tells it in another way than n8n 2.41 does
+    (``additionalData.executionTimeoutTimestamp``, in milliseconds).
+    """
+    try:
+        answer = msgspec.json.decode(data, type=_Timed)
+    except _UNREADABLE:
+        try:
+            answer = msgspec.convert(json.loads(data), _Timed)
+        except _UNREADABLE:
+            return None
+    stamp = answer.additional_data and answer.additional_data.execution_timeout_timestamp
+    return stamp / 1000 if type(stamp) in (int, float) and 0 < stamp < _LAST_DATE else None
+
+
 def _without_token(raw: msgspec.Raw) -> Any:
     try:
         execution = _raw_object.decode(raw)

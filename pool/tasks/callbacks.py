@@ -8,6 +8,7 @@ parameters and its answer. What may be in them is decided in ``call_rules.py``.
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,14 @@ import msgspec
 import trio
 
 from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
-from reptarium.pool.tasks.call_rules import Refused, check_data_request, check_place, release_task_data, restrict_http
+from reptarium.pool.tasks.call_rules import (
+    Refused,
+    check_data_request,
+    check_place,
+    execution_deadline,
+    release_task_data,
+    restrict_http,
+)
 from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
 from reptarium.sandbox import wire
 
@@ -44,7 +52,7 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
     """``allow`` holds call names (``*`` is all that user code has names for), ``http_allow`` host patterns.
 
     ``max_calls`` counts a task's calls in all; ``max_bytes`` bounds parameters and answer of one
-    call together; ``timeout`` is seconds for one call.
+    call together; ``timeout`` is seconds for one call, which ends at the execution's deadline all the same.
     """
 
     allow: frozenset[str] = frozenset({"*"})
@@ -61,7 +69,7 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Callbacks:
-    """The calls of one task."""
+    """The calls of one task. ``waiting`` is the name of the one that n8n hasn't answered yet, if there is one."""
 
     def __init__(self, task_id: str, router: RpcRouter, limits: CallLimits, on_call: OnCall | None = None) -> None:
         self._task_id = task_id
@@ -69,6 +77,9 @@ class Callbacks:
         self._limits = limits
         self._on_call = on_call
         self._calls = 0
+        self._deadline: float | None = None  # the execution's, in seconds since 1970
+        self._deadline_told = False  # n8n tells it with the first task data that is asked for
+        self.waiting: str | None = None
 
     async def answer(self, payload: bytes | bytearray) -> list[bytes | memoryview]:
         """The payload of the RPC_ANSWER for an RPC frame's payload.
@@ -87,21 +98,36 @@ class Callbacks:
         begun, result = time.perf_counter(), "abandoned"
         try:
             params = self._checked(name, head.via, body)
-            with trio.fail_after(self._limits.timeout):
+            self.waiting = name
+            seconds, why = self._time_limit(name)
+            with trio.fail_after(seconds):
                 reply = await self._router.call(self._task_id, name, msgspec.Raw(params), head.via)
             ok, data = self._released(name, head.via, reply, len(params))
             result = "success" if ok else "error"
         except Refused as refusal:
             ok, data, result = False, str(refusal).encode("utf-8", "replace"), "refused"
         except trio.TooSlowError:
-            text = f"{name}: no answer within {self._limits.timeout:g} s (REPTARIUM_RPC_TIMEOUT)"
-            ok, data, result = False, text.encode(), "timeout"
+            ok, data, result = False, f"{name}: no answer {why}".encode(), "timeout"
         except CallEnded as ended:
             ok, data = False, str(ended).encode()
         finally:
             if self._on_call is not None:
                 self._on_call(name, result, time.perf_counter() - begun)
+        self.waiting = None  # not in the finally: whoever cancels the wait wants to know what it was for
         return wire.with_head(wire.RpcAnswerHead(head.call, ok), data if ok else data[:MAX_ERROR])
+
+    def _time_limit(self, name: str) -> tuple[float, str]:
+        """Seconds that the call may take, and what says so. Raises :class:`Refused` when there is no time left."""
+        limit = self._limits.timeout
+        if self._deadline is None:
+            return limit, f"within {limit:g} s (REPTARIUM_RPC_TIMEOUT)"
+        left = self._deadline - time.time()
+        if left > limit:
+            return limit, f"within {limit:g} s (REPTARIUM_RPC_TIMEOUT)"
+        shown = datetime.datetime.fromtimestamp(self._deadline, datetime.UTC).isoformat(timespec="seconds")
+        if left <= 0:
+            raise Refused(f"{name}: the execution's deadline has passed ({shown}, n8n's time limit for executions)")
+        return left, f"before the execution's deadline ({shown}, n8n's time limit for executions)"
 
     def _checked(self, name: str, via: str, body: memoryview) -> bytes:
         """The parameters that go out. Raises :class:`Refused`."""
@@ -144,6 +170,8 @@ class Callbacks:
         if sent + len(memoryview(raw)) > self._limits.max_bytes:
             raise Refused(self._over_bytes(name))
         if isinstance(reply, BrokerTaskDataResponse):
+            if not self._deadline_told:
+                self._deadline, self._deadline_told = execution_deadline(bytes(raw)), True
             return True, release_task_data(bytes(raw))
         if isinstance(reply, BrokerRpcResponse) and reply.status == "error":
             return False, error_text(name, bytes(raw)).encode("utf-8", "replace")

@@ -79,6 +79,7 @@ class Execution:
         self._killed_by: KilledBy = "cancelled"
         self.state: ExecutionState = "waiting"
         self._console_left = limits.max_console
+        self._callbacks: Callbacks | None = None
         self.accepted = time.perf_counter()
         self.started = 0.0
         self.on_dispatch: Callable[[], None] | None = None
@@ -160,10 +161,17 @@ class Execution:
             return self._failure(failed.kind, failed.error)
 
     def _out_of_time(self) -> TaskDoneData | TaskErrorData:
-        error = TaskErrorData(
-            message=f"Task execution timed out after {self._limits.timeout:g} seconds",
-            description="Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT.",
-        )
+        message = f"Task execution timed out after {self._limits.timeout:g} seconds"
+        remedy = "Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT."
+        unanswered = self._callbacks and self._callbacks.waiting
+        if unanswered:
+            message += f", waiting for n8n's answer to {unanswered}"
+            remedy = (
+                f"A call may take {self._limits.calls.timeout:g} seconds (REPTARIUM_RPC_TIMEOUT), the task in all "
+                f"{self._limits.timeout:g} (N8N_RUNNERS_TASK_TIMEOUT): with the first well below the second, the code "
+                "gets an error that it can handle."
+            )
+        error = TaskErrorData(message=message, description=remedy)
         return self._failure("timeout", error)
 
     def _failure(self, kind: OutcomeKind, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
@@ -210,7 +218,7 @@ class Execution:
             Kind.FAILED: MAX_FAILURE,
             Kind.RPC: min(self._limits.calls.max_bytes, self._limits.memory) + _OVERHEAD,
         }
-        callbacks = Callbacks(self.task_id, self._router, self._limits.calls, self.on_call)
+        self._callbacks = callbacks = Callbacks(self.task_id, self._router, self._limits.calls, self.on_call)
         while True:
             try:
                 kind, payload = await worker.receive(limits)

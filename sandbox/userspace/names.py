@@ -13,8 +13,6 @@ import datetime
 import functools
 import importlib
 import opcode
-import os
-import zoneinfo
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
@@ -163,18 +161,8 @@ class Supply:
     def _moment(self, name: str) -> object:
         if name in ("_run_index", "_runIndex"):
             return self._data.general.run_index
-        now = datetime.datetime.now(self._zone())
+        now = datetime.datetime.now(self._data.zone())
         return now if name == "_now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-    def _zone(self) -> datetime.tzinfo:
-        """The workflow's time zone; the runner's own (TZ) where the workflow doesn't set one."""
-        name = (self._data.general.workflow.settings or {}).get("timezone")
-        if not isinstance(name, str) or name == "DEFAULT":
-            name = os.environ.get("TZ") or "UTC"
-        try:
-            return zoneinfo.ZoneInfo(name)
-        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-            return datetime.UTC
 
     def _static_data(self) -> Callable[[str], Any]:
         view = WorkflowView(self._data, self._saved)

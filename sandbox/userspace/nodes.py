@@ -6,6 +6,7 @@ methods: neither the channel nor the task's own bookkeeping can be reached from 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -335,9 +336,10 @@ class CustomData:
 class ExecutionView:
     """``_execution``: the execution that runs."""
 
-    __slots__ = ("_general", "custom_data")
+    __slots__ = ("_deadline", "_general", "custom_data")
 
     def __init__(self, data: TaskData, saved: Saved) -> None:
+        self._deadline: Callable[[], datetime.datetime | None] = lambda: data.deadline()
         self._general: Callable[[], tuple[str | None, str]] = lambda: (
             data.general.additional_data.execution_id,
             data.general.mode,
@@ -353,6 +355,11 @@ class ExecutionView:
     def mode(self) -> str:
         """``test`` when somebody runs the workflow in the editor, ``production`` otherwise."""
         return "test" if self._general()[1] == "manual" else "production"
+
+    @property
+    def deadline(self) -> datetime.datetime | None:
+        """When n8n ends the execution, in the workflow's time zone; None where it has no time limit."""
+        return self._deadline()
 
     @property
     def customData(self) -> CustomData:

@@ -8,6 +8,9 @@ we don't use aren't even decoded.
 
 from __future__ import annotations
 
+import datetime
+import os
+import zoneinfo
 from typing import Any
 
 import msgspec
@@ -71,6 +74,7 @@ class _Inputs(msgspec.Struct):
 
 class _Additional(msgspec.Struct, rename="camel"):
     execution_id: str | None = None
+    execution_timeout_timestamp: Any = None
     variables: dict[str, Any] | None = None
 
 
@@ -143,6 +147,29 @@ class TaskData:
     def variables(self) -> dict[str, Any]:
         """n8n's variables."""
         return self.general.additional_data.variables or {}
+
+    def zone(self) -> datetime.tzinfo:
+        """The workflow's time zone; the runner's own (TZ) where the workflow doesn't set one."""
+        name = (self.general.workflow.settings or {}).get("timezone")
+        if not isinstance(name, str) or name == "DEFAULT":
+            name = os.environ.get("TZ") or "UTC"
+        try:
+            return zoneinfo.ZoneInfo(name)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+            return datetime.UTC
+
+    def deadline(self) -> datetime.datetime | None:
+        """When n8n ends the execution, in the workflow's time zone; None where it has no time limit.
+
+        n8n tells it in milliseconds since 1970.
+        """
+        stamp = self.general.additional_data.execution_timeout_timestamp
+        if type(stamp) not in (int, float):
+            return None
+        try:
+            return datetime.datetime.fromtimestamp(stamp / 1000, self.zone())
+        except (ValueError, OverflowError, OSError):
+            return None
 
     def node(self, name: str) -> NodeInfo:
         """A node of the workflow. Raises :class:`HelperError` naming those that there are."""

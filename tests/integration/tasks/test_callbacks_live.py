@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -352,6 +353,79 @@ async def test_a_call_without_an_answer() -> None:
         broker.rpc_handler = never
         code = "try:\n    _helpers.get_binary(0)\nexcept HelperError as error:\n    return str(error)"
         assert "no answer within 0.2 s (REPTARIUM_RPC_TIMEOUT)" in result(await run(broker, n8n, code))
+
+
+async def test_a_request_without_an_answer() -> None:
+    """A broker that doesn't answer ends a task at the call's time limit, with the name that needed the answer."""
+    async with scripted({"REPTARIUM_RPC_TIMEOUT": "0.2"}) as (broker, n8n):
+
+        async def never(task: TaskHandle, request: dict[str, Any]) -> Any:
+            await trio.sleep_forever()
+
+        broker.task_data_handler = never
+        no_answer = "no answer within 0.2 s (REPTARIUM_RPC_TIMEOUT)"
+        assert message(await run(broker, n8n, "return _now")) == f"_now has no value: taskData: {no_answer}"
+        outcome = await run(broker, n8n, "if not _items:\n    _run_index = 1\nreturn _run_index")
+        assert message(outcome) == f"_run_index has no value: taskData: {no_answer}"
+        assert outcome.error is not None
+        assert outcome.error.line_number == 3
+        code = (
+            "for _now in _items: pass\n_json = _now['json']\nclass A: _env = 1\nreturn [{'json': {'id': _json['id']}}]"
+        )
+        assert result(await run(broker, n8n, code)) == [{"json": {"id": 10}}]
+
+
+async def test_a_request_that_outlasts_the_task() -> None:
+    """Where the task's time limit comes first, its error names what was waited for."""
+    async with scripted({"N8N_RUNNERS_TASK_TIMEOUT": "1", "REPTARIUM_RPC_TIMEOUT": "60"}) as (broker, n8n):
+
+        async def never(task: TaskHandle, request: dict[str, Any]) -> Any:
+            await trio.sleep_forever()
+
+        broker.task_data_handler = never
+        outcome = await run(broker, n8n, "return _now")
+        assert message(outcome) == "Task execution timed out after 1 seconds, waiting for n8n's answer to taskData"
+        assert outcome.error is not None
+        assert "REPTARIUM_RPC_TIMEOUT" in str(outcome.error.description)
+
+
+async def test_the_executions_deadline() -> None:
+    """A task knows when n8n ends the execution, and a call ends by then with an error that says so."""
+    async with scripted({"REPTARIUM_RPC_TIMEOUT": "60"}) as (broker, n8n):
+
+        async def never(task: TaskHandle, name: str, params: list[Any]) -> Any:
+            await trio.sleep_forever()
+
+        broker.rpc_handler = never
+
+        async def in_three_seconds(task: TaskHandle, request: dict[str, Any]) -> Any:
+            n8n.deadline = (time.time() + 3) * 1000
+            return n8n.task_data(request)
+
+        broker.task_data_handler = in_three_seconds
+        code = """
+import datetime
+
+left = _execution.deadline - _now
+try:
+    _helpers.http_request("http://x")
+except HttpRequestError as error:
+    over = datetime.datetime.now(_now.tzinfo) >= _execution.deadline
+    return [{"json": {"seconds": left.total_seconds(), "error": str(error), "over": over}}]
+"""
+        (item,) = result(await run(broker, n8n, code))
+        assert item["json"]["seconds"] < 3
+        assert "no answer before the execution's deadline" in item["json"]["error"]
+        assert item["json"]["over"] is True
+
+        async def without(task: TaskHandle, request: dict[str, Any]) -> Any:
+            return n8n.task_data(request)
+
+        broker.task_data_handler = without
+        n8n.deadline = None
+        assert result(await run(broker, n8n, "return [{'json': {'none': _execution.deadline is None}}]")) == [
+            {"json": {"none": True}}
+        ]
 
 
 async def test_the_task_ends_during_a_call() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from reptarium.pool.protocol.messages import (
     RunnerRpcCall,
     RunnerTaskDataRequest,
 )
+from reptarium.pool.tasks.call_rules import execution_deadline
 from reptarium.pool.tasks.callbacks import Callbacks, CallLimits, error_text
 from reptarium.pool.tasks.router import Answer, RpcRouter
 from reptarium.sandbox import wire
@@ -240,6 +243,83 @@ async def test_time_of_a_call(autojump_clock: trio.testing.MockClock) -> None:
     assert not rig.router.deliver(success(rig.sent[0]))
     rig.reply = success
     assert await rig.ask("helpers.binaryToString") == (True, "fine")
+
+
+def timed(stamp: Any) -> Reply:
+    """A broker that tells the execution's deadline with the task data, and answers nothing else."""
+
+    def reply(message: RunnerMessage) -> Answer | None:
+        if not isinstance(message, RunnerTaskDataRequest):
+            return None
+        data = {"workflow": {}, "additionalData": {"executionTimeoutTimestamp": stamp}}
+        return BrokerTaskDataResponse(message.task_id, message.request_id, msgspec.Raw(json.dumps(data).encode()))
+
+    return reply
+
+
+async def test_a_call_ends_at_the_executions_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    """What is left of the execution bounds a call when it is less than the setting, and the error says so."""
+    deadline = (time.time() + 5) * 1000
+    rig = Rig(timed(deadline), timeout=60.0)
+    assert (await rig.ask("taskData", DATA_REQUEST, "data"))[0]
+    begun = trio.current_time()
+    ok, text = await rig.ask("helpers.httpRequest", [{"url": "http://x"}])
+    assert not ok
+    shown = datetime.datetime.fromtimestamp(deadline / 1000, datetime.UTC).isoformat(timespec="seconds")
+    assert text == (
+        f"helpers.httpRequest: no answer before the execution's deadline ({shown}, n8n's time limit for executions)"
+    )
+    assert 0 < trio.current_time() - begun <= 5
+    assert rig.counted[-1] == ("helpers.httpRequest", "timeout")
+
+
+async def test_the_setting_ends_a_call_before_a_later_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    """A deadline beyond the setting changes nothing."""
+    rig = Rig(timed((time.time() + 3600) * 1000), timeout=2.0)
+    await rig.ask("taskData", DATA_REQUEST, "data")
+    begun = trio.current_time()
+    assert (await rig.ask("helpers.request", [{}]))[
+        1
+    ] == "helpers.request: no answer within 2 s (REPTARIUM_RPC_TIMEOUT)"
+    assert trio.current_time() - begun == pytest.approx(2)
+
+
+async def test_no_call_after_the_deadline() -> None:
+    """Once the deadline has passed nothing goes out."""
+    rig = Rig(timed(1_700_000_000_000))
+    await rig.ask("taskData", DATA_REQUEST, "data")
+    ok, text = await rig.ask("helpers.request", [{}])
+    assert not ok
+    assert text.startswith("helpers.request: the execution's deadline has passed (2023-11-14T22:13:20+00:00")
+    assert len(rig.sent) == 1
+    assert rig.counted[-1] == ("helpers.request", "refused")
+
+
+@pytest.mark.parametrize("stamp", [None, "soon", True, [], {}, 0, -5, 1e300, 10**40, 253_402_300_800_000])
+async def test_odd_deadlines_are_none(stamp: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """What is no date in milliseconds limits nothing."""
+    rig = Rig(timed(stamp), timeout=2.0)
+    assert (await rig.ask("taskData", DATA_REQUEST, "data"))[0]
+    assert "REPTARIUM_RPC_TIMEOUT" in (await rig.ask("helpers.request", [{}]))[1]
+
+
+def test_deadline_beside_lone_surrogates() -> None:
+    """The deadline is found in what JavaScript takes for JSON, and in nothing that isn't an answer."""
+    stamp = b'"additionalData":{"executionTimeoutTimestamp":1700000000500}'
+    assert execution_deadline(b"{%b}" % stamp) == 1_700_000_000.5
+    assert execution_deadline(b'{"a":"\\ud83d",%b}' % stamp) == 1_700_000_000.5
+    for odd in (b"[]", b"null", b"{", b'{"additionalData":[]}', b'{"additionalData":null}', b"{}"):
+        assert execution_deadline(odd) is None
+
+
+async def test_a_waiting_call_has_a_name(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever ends the wait can say what was waited for; an answered call is forgotten."""
+    rig = Rig(timed(None))
+    await rig.ask("taskData", DATA_REQUEST, "data")
+    assert rig.calls.waiting is None
+    with trio.move_on_after(1):
+        await rig.ask("helpers.request", [{}])
+    assert rig.calls.waiting == "helpers.request"
 
 
 async def test_end_of_the_task(autojump_clock: trio.testing.MockClock) -> None:

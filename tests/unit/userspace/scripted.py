@@ -52,6 +52,7 @@ class ScriptedN8n:
         self.files: dict[tuple[int, str], bytes] = {(0, "data"): b"one!", (1, "pic"): bytes(range(256))}
         self.http: dict[str, Any] = {}
         self.timezone: str | None = "Asia/Tokyo"
+        self.deadline: Any = None
         self.mode = "webhook"
         self.env: dict[str, str] = {
             "COLOUR": "blue",
@@ -119,7 +120,13 @@ class ScriptedN8n:
                 "resumeToken": "sesame",
             },
             "runIndex": 3,
-            "additionalData": {"executionId": "77", "variables": {"region": "eu", "limits": {"max": 5}}},
+            "additionalData": {
+                "executionId": "77",
+                "variables": {"region": "eu", "limits": {"max": 5}},
+                "userId": "u1",
+                "evaluationRunId": "e1",
+            }
+            | ({} if self.deadline is None else {"executionTimeoutTimestamp": self.deadline}),
         }
 
     def rpc(self, name: str, params: list[Any]) -> Any:

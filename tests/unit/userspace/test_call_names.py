@@ -281,6 +281,18 @@ def test_now_and_today(n8n: ScriptedN8n, monkeypatch: pytest.MonkeyPatch) -> Non
     assert value(n8n, "_now").utcoffset() == 0 * hours
 
 
+def test_deadline(n8n: ScriptedN8n) -> None:
+    """`_execution.deadline` is when n8n ends the execution, in the workflow's time zone; None where it never does."""
+    assert value(n8n, "_execution.deadline") is None
+    n8n.deadline = 1_700_000_000_250
+    deadline = value(n8n, "_execution.deadline")
+    assert deadline.isoformat() == "2023-11-15T07:13:20.250000+09:00"
+    assert value(n8n, "(_execution.deadline - _now).total_seconds()") < 0
+    for odd in ("soon", True, [], 10**40, 1e300, -(10**17)):
+        n8n.deadline = odd
+        assert value(n8n, "_execution.deadline") is None
+
+
 def test_jmespath(n8n: ScriptedN8n, monkeypatch: pytest.MonkeyPatch) -> None:
     """`_jmespath` is the library's search, with data first; without the library it says what is missing."""
     import sys

@@ -34,6 +34,7 @@ name: str = _input.first().json.name + _node("A").item.json.name + _node["B"].it
 _workflow.static_data["seen"] = _workflow.static_data.get("seen", 0) + 1
 _execution.custom_data.set("a", 1)
 when: str = _now.isoformat()
+left: float = (_execution.deadline - _now).total_seconds() if _execution.deadline else 60.0
 try:
     _helpers.http_request("http://x", "POST", json={"a": 1}, timeout=5)
 except HttpRequestError as error:
