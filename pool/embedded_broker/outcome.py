@@ -57,7 +57,8 @@ def failure_text(outcome: Outcome) -> str:
         return f"Task {outcome.status}."
     lines = [f"Error: {error.message}"]
     for extra in (error.description, error.stack, error.stderr):
-        if extra is not msgspec.UNSET and extra:
+        # the description may begin with what standard error says
+        if extra is not msgspec.UNSET and not any(str(extra).strip() in line for line in lines):
             lines.append(str(extra))
     if error.item_index is not msgspec.UNSET:
         lines.insert(1, f"Item {error.item_index}")

@@ -210,8 +210,10 @@ def execution_deadline(data: bytes) -> float | None:
             answer = msgspec.convert(json.loads(data), _Timed)
         except _UNREADABLE:
             return None
-    stamp = answer.additional_data and answer.additional_data.execution_timeout_timestamp
-    return stamp / 1000 if type(stamp) in (int, float) and 0 < stamp < _LAST_DATE else None
+    stamp = answer.additional_data.execution_timeout_timestamp if answer.additional_data else None
+    if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not 0 < stamp < _LAST_DATE:
+        return None
+    return stamp / 1000
 
 
 def _without_token(raw: msgspec.Raw) -> Any:

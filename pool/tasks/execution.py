@@ -30,8 +30,9 @@ from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.tasks.execution")
 
-#: Failures and calls are small; a worker that says more is not honest. In bytes.
-MAX_FAILURE = 256 * 1024
+#: Failures and calls are small; a worker that says more is not honest. In bytes: the texts of an honest failure have
+#: 48 Ki characters in all, of up to six bytes each.
+MAX_FAILURE = 384 * 1024
 #: JSON and framing around a result.
 _OVERHEAD = 64 * 1024
 #: How long the zygote may take to say how a worker ended, in seconds.

@@ -34,7 +34,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared
 from reptarium.sandbox.language import LanguagePolicy, hardening
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
-from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
@@ -95,11 +95,11 @@ class WorkerLife:
         self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
+        self._stdout = StdoutTail(self._stderr)
 
     def live(self, fd: int, *, urgent: bool, rehearsal: bool = False) -> None:
         """From READY to the end of the socket."""
-        sys.stdin = self._stdin
-        sys.stderr = sys.stdout = self._stderr
+        sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
         channel = self._channel
         channel.fd = fd
         if not urgent:

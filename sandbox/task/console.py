@@ -103,17 +103,40 @@ class StderrTail(io.TextIOBase):
     """Standard error of a worker: keeps the tail for the error report."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._text = self._errors = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str, /) -> int:
+        length = self.write_output(text)
+        self._errors = (self._errors + text[-STDERR_TAIL:])[-STDERR_TAIL:]
+        return length
+
+    def write_output(self, text: str) -> int:
+        """What goes to standard output: it belongs to the report, but says nothing about the error."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         self._text = (self._text + text[-STDERR_TAIL:])[-STDERR_TAIL:]
         return len(text)
 
     def tail(self) -> str:
-        """The last :data:`STDERR_TAIL` characters written."""
+        """The last :data:`STDERR_TAIL` characters written, to standard output too."""
         return self._text
+
+    def error_tail(self) -> str:
+        """The last :data:`STDERR_TAIL` characters written to standard error itself."""
+        return self._errors
+
+
+class StdoutTail(io.TextIOBase):
+    """Standard output of a worker, kept beside its standard error."""
+
+    def __init__(self, stderr: StderrTail) -> None:
+        self._stderr = stderr
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        return self._stderr.write_output(text)

@@ -21,7 +21,14 @@ import msgspec
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.task.failures import FILENAME, TaskFailed, memory_failure, syntax_failure, user_failure
+from reptarium.sandbox.task.failures import (
+    FILENAME,
+    TaskFailed,
+    memory_failure,
+    syntax_failure,
+    user_failed,
+    with_streams,
+)
 from reptarium.sandbox.userspace.json_form import Conversion, ResultError, to_json
 from reptarium.sandbox.userspace.names import CallNames, Supply
 from reptarium.sandbox.wire import Failure
@@ -62,10 +69,9 @@ def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail)
     try:
         return _execute(task, terms, console)
     except TaskFailed as failed:
-        tail = stderr.tail()
-        if not tail:
+        if not stderr.tail():
             raise
-        raise TaskFailed(msgspec.structs.replace(failed.failure, stderr=tail)) from None
+        raise with_streams(failed, stderr) from None
     finally:
         console.flush()
 
@@ -131,7 +137,7 @@ def _supplied(supply: Supply, index: int | None, terms: Terms) -> dict[str, obje
     try:
         return supply(index)
     except Exception as error:
-        raise TaskFailed(user_failure(error, terms.memory, index)) from None
+        raise user_failed(error, terms.memory, index) from None
 
 
 def _each_item(
@@ -163,7 +169,7 @@ def _call(code: CodeType, names: dict[str, object], terms: Terms, index: int | N
         return run(code, make_namespace(terms.policy, names))
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: user code has no say over the worker's life
-        raise TaskFailed(user_failure(error, terms.memory, index)) from None
+        raise user_failed(error, terms.memory, index) from None
 
 
 def _encode(value: object, terms: Terms) -> bytes:
@@ -175,7 +181,7 @@ def _encode(value: object, terms: Terms) -> bytes:
     except MemoryError:
         raise TaskFailed(memory_failure(terms.memory)) from None
     except BaseException as error:  # a __str__ or a property of the user's own object raised
-        raise TaskFailed(user_failure(error, terms.memory, None)) from None
+        raise user_failed(error, terms.memory, None) from None
     finally:
         gc.enable()
     if len(raw) > terms.max_result:

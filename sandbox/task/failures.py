@@ -5,6 +5,9 @@ from __future__ import annotations
 import linecache
 from types import TracebackType
 
+import msgspec
+
+from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
 from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
 from reptarium.sandbox.wire import Failure, FailureKind
 
@@ -16,11 +19,14 @@ MAX_STACK_FRAMES = 50
 
 
 class TaskFailed(Exception):
-    """The task ends without a result; ``failure`` is what to report."""
+    """The task ends without a result; ``failure`` is what to report.
 
-    def __init__(self, failure: Failure) -> None:
+    ``described``: its description is the exception's own, to which nothing is added.
+    """
+
+    def __init__(self, failure: Failure, *, described: bool = False) -> None:
         super().__init__(failure.message)
-        self.failure = failure
+        self.failure, self.described = failure, described
 
 
 def memory_failure(memory: int, index: int | None = None, line: int | None = None) -> Failure:
@@ -34,10 +40,32 @@ def memory_failure(memory: int, index: int | None = None, line: int | None = Non
     )
 
 
-def _clip(text: str) -> str:
+def with_streams(failed: TaskFailed, stderr: StderrTail) -> TaskFailed:
+    """The failure with what the task wrote to its standard streams.
+
+    As in n8n's own runner, standard error reaches ``description`` unless the exception describes itself. There it
+    stands alone; here what we know about the error follows.
+    """
+    failure = failed.failure
+    description = failure.description
+    errors = _writable(stderr.error_tail()).strip()
+    if errors and not failed.described:
+        if len(errors) > MAX_MESSAGE:
+            errors = "(cut) … " + errors[-MAX_MESSAGE:]
+        description = f"{errors}\n\n{description}" if description else errors
+    tail = _writable(stderr.tail())[-STDERR_TAIL:]
+    return TaskFailed(msgspec.structs.replace(failure, description=description, stderr=tail))
+
+
+def _writable(text: str) -> str:
     # surrogates have no UTF-8 form, and the report has to travel
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " … (cut)"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _clip(text: str) -> str:
+    text = str.__str__(text)  # a plain copy: what a subclass makes of itself is no business of the report's
+    short = _writable(text[:MAX_MESSAGE])
+    return short if len(text) <= MAX_MESSAGE and len(short) <= MAX_MESSAGE else short[:MAX_MESSAGE] + " … (cut)"
 
 
 def _text(error: BaseException) -> str:
@@ -47,6 +75,20 @@ def _text(error: BaseException) -> str:
     except BaseException:
         text = ""
     return _clip(text) or type(error).__name__
+
+
+def _own_description(error: BaseException) -> str:
+    """What the exception says in a ``description`` attribute of its own, whatever the attribute does; mostly nothing.
+
+    n8n's own runner hands it on in place of anything else.
+    """
+    try:
+        own = getattr(error, "description", None)
+        if not own or callable(own):
+            return ""
+        return _clip(own if isinstance(own, str) else str(own))
+    except BaseException:
+        return ""
 
 
 def _user_frames(trace: TracebackType | None) -> list[tuple[int, str]]:
@@ -60,25 +102,27 @@ def _user_frames(trace: TracebackType | None) -> list[tuple[int, str]]:
     return found
 
 
-def user_failure(error: BaseException, memory: int, index: int | None) -> Failure:
+def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFailed:
     """What the code raised, at item ``index`` where it runs for each; ``memory`` is the limit in bytes."""
     frames = _user_frames(error.__traceback__)
     line = frames[-1][0] if frames else None
     if isinstance(error, MemoryError):
         error.__traceback__ = None  # the frames hold what filled the memory
-        return memory_failure(memory, index, line)
+        return TaskFailed(memory_failure(memory, index, line))
     name, message = type(error).__name__, _text(error)
     if isinstance(error, SystemExit):
         message = f"the code tried to exit the worker (SystemExit: {message})"
     kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"
-    return Failure(
+    own = _own_description(error)
+    failure = Failure(
         kind=kind,
         message=message,
-        description=_description(line, frames, name, message),
+        description=own or _description(line, frames, name, message),
         line=line,
         item=index,
         stack=_stack(frames, name, message),
     )
+    return TaskFailed(failure, described=bool(own))
 
 
 def _description(line: int | None, frames: list[tuple[int, str]], name: str, message: str) -> str:

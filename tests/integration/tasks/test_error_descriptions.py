@@ -1,0 +1,181 @@
+"""What n8n shows below an error: the exception's own description, or what was written to standard error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import Broker
+from reptarium.pool.embedded_broker.outcome import failure_text
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+OWN = "class Own(Exception):\n    description = {}\nraise Own('boom')"
+
+
+@pytest.fixture
+async def broker() -> Any:
+    """An embedded broker with a warm runner of two slots."""
+    with trio.fail_after(60):
+        async with embedded_runner(make_settings()) as broker:
+            yield broker
+
+
+async def error(broker: Broker, code: str, **settings: Any) -> dict[str, Any]:
+    """The error of a task that must have failed."""
+    with trio.fail_after(30):
+        outcome = await broker.submit({"code": code, "items": [{"json": {}}], **settings}).outcome()
+    assert outcome.status == "error", outcome
+    found: dict[str, Any] = msgspec.to_builtins(outcome.error)
+    return found
+
+
+async def test_own_description(broker: Broker) -> None:
+    """An exception's own description is the error's; message, line and item stay what they are."""
+    code = "class Own(Exception):\n    pass\ne = Own('boom')\ne.description = 'Order 7 has no customer'\nraise e"
+    for settings, item in (({}, None), ({"nodeMode": "runOnceForEachItem"}, 0)):
+        report = await error(broker, code, **settings)
+        assert (report["message"], report["description"]) == ("boom", "Order 7 has no customer")
+        assert (report["lineNumber"], report.get("itemIndex")) == (5, item)
+        assert report["stack"].splitlines()[-1] == "Own: boom"
+
+
+async def test_own_description_of_any_kind(broker: Broker) -> None:
+    """A class's, a property's, a value that is no text: as text."""
+    assert (await error(broker, OWN.format("'from the class'")))["description"] == "from the class"
+    assert (await error(broker, OWN.format("property(lambda self: f'{self}!')")))["description"] == "boom!"
+    assert (await error(broker, OWN.format("[1, None]")))["description"] == "[1, None]"
+    chained = "try:\n    {}['k']\nexcept KeyError as e:\n    e.description = 'no k'\n    raise"
+    assert (await error(broker, chained))["description"] == "no k"
+
+
+HOSTILE = {
+    "nothing": "None",
+    "empty": "''",
+    "false": "0",
+    "a method": "lambda self: 'x'",
+    "property that raises": "property(lambda self: 1 / 0)",
+    "property that exits": "property(lambda self: (_ for _ in ()).throw(SystemExit(3)))",
+    "property without end": "property(lambda self: self.description)",
+    "bool that raises": "B()",
+    "str that raises": "S()",
+}
+KINDS = """
+class B:
+    def __bool__(self): raise KeyboardInterrupt
+class S:
+    def __str__(self): raise ValueError
+"""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_no_description(broker: Broker, kind: str) -> None:
+    """Where there is none to be had, ours stands: the line, the exception, the source."""
+    report = await error(broker, KINDS + OWN.format(HOSTILE[kind]))
+    assert report["message"] == "boom"
+    assert report["description"].splitlines() == ["Line 8: Own: boom", "raise Own('boom')"]
+
+
+async def test_hostile_texts(broker: Broker) -> None:
+    """A description is bounded, can be sent, and is what it holds, not what it says of itself."""
+    report = await error(broker, OWN.format("'x' * 50_000_000"))
+    assert report["description"] == "x" * 8192 + " … (cut)"
+    report = await error(broker, OWN.format("'\\ud83d!' * 8192"))
+    assert report["description"] == ("\\ud83d!" * 1171)[:8192] + " … (cut)"
+    liar = """
+class Liar(str):
+    def __str__(self): return 'lie'
+    def __getitem__(self, key): return 'lie'
+    def __len__(self): return 3
+    def encode(self, *args): return 7
+    def __format__(self, spec): raise ValueError
+class Own(Exception):
+    description = Liar('true')
+    def __str__(self): return Liar('message')
+raise Own()
+"""
+    report = await error(broker, liar)
+    assert (report["message"], report["description"]) == ("message", "true")
+
+
+async def test_standard_error(broker: Broker) -> None:
+    """What was written to standard error before an error begins the description; ours follows."""
+    code = "import sys\nprint('step 1', file=sys.stderr)\nsys.stderr.write('step 2\\n')\nraise ValueError('boom')"
+    report = await error(broker, code)
+    assert report["message"] == "boom"
+    assert report["description"].splitlines() == [
+        "step 1",
+        "step 2",
+        "",
+        "Line 4: ValueError: boom",
+        "raise ValueError('boom')",
+    ]
+    assert report["stderr"] == "step 1\nstep 2\n"
+    logged = "import logging, warnings\nlogging.error('by log')\nwarnings.warn('odd')\nraise ValueError('boom')"
+    first, second, *_ = (await error(broker, logged))["description"].splitlines()
+    assert first == "ERROR:root:by log"
+    assert "odd" in second
+
+
+async def test_standard_error_beside_a_description(broker: Broker) -> None:
+    """An exception's own description stands alone; standard error is in the report all the same."""
+    report = await error(broker, "import sys\nsys.stderr.write('aside')\n" + OWN.format("'own'"))
+    assert (report["description"], report["stderr"]) == ("own", "aside")
+
+
+async def test_standard_output_is_no_description(broker: Broker) -> None:
+    """What was written to standard output isn't said of the error; the report has it."""
+    report = await error(broker, "import sys\nsys.stdout.write('out\\n')\nsys.stderr.write('err\\n')\n1 / 0")
+    assert report["description"].splitlines()[0] == "err"
+    assert "out" not in report["description"]
+    assert report["stderr"] == "out\nerr\n"
+
+
+async def test_standard_error_of_every_failure(broker: Broker) -> None:
+    """A refused import, a result that can't be, an exit: each has what was written before."""
+    for code, ours in (
+        ("__import__('subproc' + 'ess')", "subprocess"),
+        ("raise SystemExit(3)", "Line 3: SystemExit"),
+        ("x = []\nx.append(x)\nreturn x", ""),
+        ("raise MemoryError", "REPTARIUM_TASK_MEMORY"),
+    ):
+        report = await error(broker, f"import sys\nsys.stderr.write('before')\n{code}")
+        assert report["description"].startswith("before"), report
+        assert ours in report["description"]
+
+
+async def test_standard_error_is_bounded(broker: Broker) -> None:
+    """However much is written, whatever characters it has: the end of it comes, and the report with it."""
+    report = await error(broker, "import sys\nfor n in range(50_000):\n    sys.stderr.write(f'{n}\\n')\n1 / 0")
+    said, _, ours = report["description"].partition("\n\n")
+    assert said.startswith("(cut) … ")
+    assert said.endswith("\n49999")
+    assert len(said) == 8192 + len("(cut) … ")
+    assert ours.startswith("Line 4: ZeroDivisionError")
+    for character in ("\\ud83d", "\\x00", "\\U0001f600"):
+        worst = f"import sys\nsys.stderr.write('{character}' * 20_000)\nraise ValueError('{character}' * 20_000)"
+        report = await error(broker, worst)
+        assert len(report["stderr"]) == 16 * 1024
+        assert report["message"].endswith("… (cut)")
+        assert report["description"].startswith("(cut) … ")
+
+
+async def test_continue_on_fail(broker: Broker) -> None:
+    """An error that becomes an item is the message alone, as ever."""
+    with trio.fail_after(30):
+        handle = broker.submit({"code": OWN.format("'own'"), "items": [], "continueOnFail": True})
+        assert (await handle.outcome()).result() == [{"json": {"error": "boom"}}]
+
+
+async def test_a_person_reads_it_once(broker: Broker) -> None:
+    """`reptarium exec` doesn't repeat what the description begins with."""
+    with trio.fail_after(30):
+        outcome = await broker.submit(
+            {"code": "import sys\nsys.stderr.write('aside\\n')\n1 / 0", "items": []}
+        ).outcome()
+    assert failure_text(outcome).count("aside") == 1
