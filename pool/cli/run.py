@@ -11,7 +11,7 @@ import sys
 import structlog
 import trio
 
-from reptarium.pool.config import Settings, describe, load_settings, require_credentials
+from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.ops.sentry import open_reporter, own_fault
 from reptarium.pool.runner import Runner
@@ -39,12 +39,12 @@ def call(arguments: argparse.Namespace) -> int:
         width = max(len(row.variable) for row in rows)
         for row in rows:
             print(f"{row.variable:<{width}}  {row.value}  ({row.source})")
-        for warning in settings.warnings:
+        for warning in (*settings.warnings, *weak_secrets(settings)):
             print(f"warning: {warning}", file=sys.stderr)
         return 0
     require_credentials(settings)
     configure_logging(settings)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *weak_secrets(settings)):
         log.warning(warning)
     for variable, value in (
         ("N8N_RUNNERS_STDLIB_ALLOW", settings.stdlib_allow),

@@ -5,10 +5,12 @@ from reptarium.pool.config.loading import (
     Row,
     Settings,
     describe,
+    holds_secret,
     load_settings,
     require_credentials,
     secret_values,
     task_environment,
+    weak_secrets,
 )
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Row",
     "Settings",
     "describe",
+    "holds_secret",
     "load_settings",
     "require_credentials",
     "secret_values",
     "task_environment",
+    "weak_secrets",
 ]

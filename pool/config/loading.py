@@ -85,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rpc_timeout: float
 
     sentry_dsn: str | None
+    sentry_traces_sample_rate: float
+    sentry_profiles_sample_rate: float
     n8n_version: str
     environment: str
     deployment_name: str
@@ -138,6 +140,9 @@ _SECRET_WORDS = (
     "DSN",
 )
 _BUILTINS = frozenset(dir(builtins))
+#: Characters that a secret has at least if it is to be found in texts: a shorter one is part of any other word, and
+#: taking it out would spoil every line.
+SHORTEST_SECRET = 4
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -240,6 +245,21 @@ def secret_values(settings: Settings) -> frozenset[str]:
     return frozenset(value for value in found if value)
 
 
+def weak_secrets(settings: Settings) -> tuple[str, ...]:
+    """A line for each secret that is too short to be one. n8n starts with such a token, and so do we."""
+    return tuple(
+        f"{variable.name} has fewer than {SHORTEST_SECRET} characters: that is no secret, and it is not taken out of "
+        "log lines that happen to have it in them"
+        for variable in VARIABLES
+        if variable.secret and 0 < len(getattr(settings, variable.field) or "") < SHORTEST_SECRET
+    )
+
+
+def holds_secret(text: str, secret: str) -> bool:
+    """Whether the text is the secret or, when that is long enough to be told from chance, has it in it."""
+    return secret == text or (len(secret) >= SHORTEST_SECRET and secret in text)
+
+
 def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
     """What user code may see of the runner's environment.
 
@@ -256,7 +276,7 @@ def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str
         for name, value in environ.items()
         if name not in marked
         and not any(word in name.upper() for word in _SECRET_WORDS)
-        and not any(token in value for token in tokens)
+        and not any(holds_secret(value, token) for token in tokens)
         and not _URL_WITH_PASSWORD.search(value)
     }
 
@@ -329,6 +349,8 @@ def _oddities(settings: Settings) -> list[str]:
             "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS=false has no effect: what an allowed module imports itself needs no "
             "entry, and user code can't reach it"
         )
+    if settings.sentry_profiles_sample_rate and not settings.sentry_traces_sample_rate:
+        found.append("N8N_SENTRY_PROFILES_SAMPLE_RATE has no effect without N8N_SENTRY_TRACES_SAMPLE_RATE")
     if settings.worker_uids is not None:
         first, last = settings.worker_uids
         needed = settings.max_concurrency + settings.warm_workers

@@ -62,8 +62,9 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_TASK_BROKER_URI", "broker_uris",
         kinds.broker_uris(), ("http://127.0.0.1:5679",), _BROKER,
-        "Address of n8n's task broker. A list serves several brokers from one pool; `dns+http://name:5679` "
-        "serves every address that the name has (a headless Kubernetes service) and follows changes.",
+        "Address of n8n's task broker (`ws` and `wss` mean `http` and `https`). A list serves several brokers from one "
+        "pool; `dns+http://name:5679` serves every address that the name has (a headless Kubernetes service) and "
+        "follows changes.",
     ),
     _row(
         "N8N_RUNNERS_GRANT_TOKEN", "grant_token", kinds.token(), None, _BROKER,
@@ -261,6 +262,14 @@ VARIABLES: tuple[Variable, ...] = (
         "Where to report the runner's own faults (needs the `sentry` extra). Errors of user code are never "
         "reported.",
         secret=True,
+    ),
+    _row(
+        "N8N_SENTRY_TRACES_SAMPLE_RATE", "sentry_traces_sample_rate", kinds.rate(), 0.0, _WATCH,
+        "Share of Sentry's transactions that are sent. Handed to the SDK; the runner itself begins none.",
+    ),
+    _row(
+        "N8N_SENTRY_PROFILES_SAMPLE_RATE", "sentry_profiles_sample_rate", kinds.rate(), 0.0, _WATCH,
+        "Share of those that are profiled. Handed to the SDK.",
     ),
     _row("N8N_VERSION", "n8n_version", kinds.text(), "", _WATCH, "n8n's version, for error reports."),
     _row(

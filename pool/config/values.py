@@ -142,6 +142,20 @@ def seconds(low: float, high: float, *, note: str = "") -> ValueKind:
     return ValueKind(parse, f"a number of seconds from {low:g} to {high:g}{note}", show_seconds)
 
 
+def rate() -> ValueKind:
+    """A share from 0 to 1, as JavaScript and Python write such numbers."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d{1,3})?", text, re.ASCII | re.IGNORECASE):
+            raise ValueError("not a number")
+        value = float(text)
+        if not 0 <= value <= 1:
+            raise ValueError("out of range")
+        return value
+
+    return ValueKind(parse, "a number from 0 to 1", lambda value: f"{value:g}")
+
+
 def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
     """A size in bytes within [low, high].
 
@@ -172,7 +186,10 @@ def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
 
 
 def boolean() -> ValueKind:
-    """true/false, 1/0, yes/no, on/off in any case."""
+    """true/false, 1/0, yes/no, on/off in any case.
+
+    n8n's own runner takes ``true`` for true and everything else, ``1`` and ``banana``, for false.
+    """
 
     def parse(text: str) -> bool:
         try:
@@ -299,11 +316,16 @@ def host() -> ValueKind:
 
 
 def broker_uris() -> ValueKind:
-    """A comma-separated list of broker addresses: http(s)://host[:port] or dns+http://name:port."""
+    """A comma-separated list of broker addresses: http(s)://host[:port] or dns+http://name:port.
+
+    The WebSocket's own schemes, ``ws`` and ``wss``, mean ``http`` and ``https``: a broker has both on one port.
+    """
 
     def parse_one(uri: str) -> str:
         parts = urlsplit(uri)
         scheme = parts.scheme.lower()
+        if scheme in ("ws", "wss", "dns+ws", "dns+wss"):
+            scheme = scheme.replace("ws", "http")
         if scheme == "dns+https":
             # Each address would be called by number, which no certificate names.
             raise ValueError("a certificate can't be checked against the addresses of a name: list the brokers' names")
@@ -328,7 +350,7 @@ def broker_uris() -> ValueKind:
 
     return ValueKind(
         parse,
-        "http://HOST:PORT or https://HOST:PORT, several separated by commas, or dns+http://NAME:PORT for all "
-        "addresses of a name",
+        "http://HOST:PORT or https://HOST:PORT (or ws://, wss://), several separated by commas, or "
+        "dns+http://NAME:PORT for all addresses of a name",
         lambda value: ", ".join(value),
     )

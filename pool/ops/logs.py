@@ -2,7 +2,8 @@
 
 Three rules hold whatever a caller logs, because a processor enforces each:
 
-- Secrets never appear: the configured ones, and grant tokens that are fetched later (`hide_secret`).
+- Secrets never appear: the configured ones, and grant tokens that are fetched later (`hide_secret`). What has fewer
+  than `SHORTEST_SECRET` characters is hidden where a field is a secret's, but not looked for in texts.
 - What belongs to users (code, items, results, prints) never appears above debug; only its size does.
 - One event is one line: control characters in a workflow's name can't forge a second one or drive a terminal.
 """
@@ -19,7 +20,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from reptarium.pool.config import Settings, secret_values
+from reptarium.pool.config import Settings, holds_secret, secret_values
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
@@ -158,7 +159,7 @@ def redact(secrets: frozenset[str]) -> Processor:
     def clean(value: Any) -> Any:
         if isinstance(value, str):
             for secret in (*fixed, *_fetched):
-                if secret in value:
+                if holds_secret(value, secret):
                     value = value.replace(secret, _HIDDEN)
             return value
         if value is None or isinstance(value, bool | int | float):

@@ -9,6 +9,7 @@ report what `metrics` counts as `failed`.
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 from reptarium import __version__
@@ -82,20 +83,29 @@ def open_reporter(settings: Settings) -> Reporter:
         cleaned: dict[str, Any] = clean(None, "", event)
         return cleaned
 
+    options: dict[str, Any] = {}
+    if settings.sentry_profiles_sample_rate:
+        options["profiles_sample_rate"] = settings.sentry_profiles_sample_rate
     try:
-        sdk.init(
-            dsn=settings.sentry_dsn,
-            release=f"reptarium@{__version__}",
-            environment=settings.environment or None,
-            server_name=settings.deployment_name or "",
-            default_integrations=False,
-            auto_enabling_integrations=False,
-            include_local_variables=False,
-            include_source_context=False,
-            max_breadcrumbs=0,
-            traces_sample_rate=None,
-            before_send=before_send,
-        )
+        with warnings.catch_warnings():
+            # the SDK warns that profiles of transactions, which n8n's setting is about, will go some day
+            warnings.simplefilter("ignore", DeprecationWarning)
+            sdk.init(
+                dsn=settings.sentry_dsn,
+                release=f"reptarium@{__version__}",
+                environment=settings.environment or None,
+                server_name=settings.deployment_name or "",
+                default_integrations=False,
+                auto_enabling_integrations=False,
+                include_local_variables=False,
+                include_source_context=False,
+                max_breadcrumbs=0,
+                # None, not 0: with 0 the SDK would carry on traces that others have begun
+                traces_sample_rate=settings.sentry_traces_sample_rate or None,
+                before_send=before_send,
+                before_send_transaction=before_send,
+                **options,
+            )
     except ValueError as error:  # sentry_sdk.utils.BadDsn is one; its text quotes the DSN, so it isn't passed on
         raise ConfigError(("N8N_SENTRY_DSN=(hidden): not a DSN that sentry-sdk accepts",)) from error
     scope = sdk.get_global_scope()

@@ -16,6 +16,7 @@ from reptarium.pool.config import (
     require_credentials,
     secret_values,
     task_environment,
+    weak_secrets,
 )
 from reptarium.pool.config.table import VARIABLES
 
@@ -160,7 +161,7 @@ def test_broker_addresses(text: str, expected: tuple[str, ...]) -> None:
     ("text", "reason"),
     [
         ("n8n:5679", "is not a scheme"),
-        ("ws://n8n:5679", "is not a scheme"),
+        ("amqp://n8n:5679", "is not a scheme"),
         ("http://", "no host"),
         ("http://user:pw@n8n:5679", "user names and passwords"),
         ("http://n8n:5679/runners", "N8N_RUNNERS_PATH"),
@@ -380,3 +381,80 @@ def test_any_text_is_either_a_value_or_a_named_error(name: str, text: str) -> No
         assert found[0].startswith(f"{name}=")
     else:
         assert len(describe(settings)) == len(VARIABLES)
+
+
+def test_short_secrets_are_named() -> None:
+    """A token of a letter or two starts, as n8n does with it, and it is said that it is no secret."""
+    for name in ("N8N_RUNNERS_AUTH_TOKEN", "N8N_RUNNERS_GRANT_TOKEN", "N8N_SENTRY_DSN"):
+        (warning,) = weak_secrets(load_settings({name: "xyz"}))
+        assert warning.startswith(f"{name} has fewer than 4 characters")
+        assert "xyz" not in warning
+        assert weak_secrets(load_settings({name: "hush"})) == ()
+    assert weak_secrets(load_settings({})) == ()
+
+
+def test_short_secrets_hide_nothing_from_tasks() -> None:
+    """A token of one letter takes away from tasks the variables that hold it alone, not those that have the letter."""
+    environ = {"N8N_BLOCK_RUNNER_ENV_ACCESS": "false", "N8N_RUNNERS_AUTH_TOKEN": "a"}
+    settings = load_settings(environ)
+    assert task_environment({**environ, "SHELL": "/bin/bash", "LETTER": "a"}, settings) == {
+        "N8N_BLOCK_RUNNER_ENV_ACCESS": "false",
+        "SHELL": "/bin/bash",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ws://n8n:5679", ("http://n8n:5679",)),
+        ("wss://N8N.example", ("https://n8n.example",)),
+        ("WS://n8n:5679/, http://n8n:5679", ("http://n8n:5679",)),
+        ("dns+ws://n8n:5679", ("dns+http://n8n:5679",)),
+    ],
+)
+def test_websocket_schemes(text: str, expected: tuple[str, ...]) -> None:
+    """A broker's WebSocket scheme is as good as its HTTP scheme."""
+    assert load_settings({"N8N_RUNNERS_TASK_BROKER_URI": text}).broker_uris == expected
+
+
+def test_wrong_schemes_name_what_is_allowed() -> None:
+    """Others are refused with what is allowed; a name behind TLS can't be looked up, under either scheme."""
+    (problem,) = problems(N8N_RUNNERS_TASK_BROKER_URI="amqp://n8n:5679")
+    assert "'amqp' is not a scheme that a broker has" in problem
+    assert "ws://" in problem
+    (problem,) = problems(N8N_RUNNERS_TASK_BROKER_URI="dns+wss://n8n:5679")
+    assert "certificate" in problem
+
+
+BOOLEANS = [variable.name for variable in VARIABLES if isinstance(variable.default, bool)]
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize("text", ["banana", "2", "-1", "tru", "y", "null", "true,false"])
+def test_wrong_boolean_ends_the_start(name: str, text: str) -> None:
+    """What is neither true nor false is refused with what is allowed, where n8n's runner would take it for false."""
+    assert problems(**{name: text}) == (
+        f"{name}={text!r}: not a boolean; expected true or false (also 1/0, yes/no, on/off)",
+    )
+
+
+RATES = ["N8N_SENTRY_TRACES_SAMPLE_RATE", "N8N_SENTRY_PROFILES_SAMPLE_RATE"]
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_sample_rates(name: str) -> None:
+    """Sentry's sample rates are shares from 0 to 1, 0 unless set."""
+    field = next(variable.field for variable in VARIABLES if variable.name == name)
+    assert getattr(load_settings({}), field) == 0
+    for text, value in (("0", 0), ("1", 1), ("1.0", 1), ("0.25", 0.25), (".5", 0.5), ("1e-3", 0.001), ("1.", 1)):
+        assert getattr(load_settings({name: text}), field) == value
+    for text in ("1.1", "-0.1", "50%", "nan", "inf", "0,5", "0x1", "１", "1e9999", "e1", "."):
+        (problem,) = problems(**{name: text})
+        assert problem.endswith("expected a number from 0 to 1")
+
+
+def test_profiles_need_traces() -> None:
+    """A profile belongs to a transaction: without traces the setting does nothing, and the start says so."""
+    (warning,) = load_settings({"N8N_SENTRY_PROFILES_SAMPLE_RATE": "1"}).warnings
+    assert warning == "N8N_SENTRY_PROFILES_SAMPLE_RATE has no effect without N8N_SENTRY_TRACES_SAMPLE_RATE"
+    assert load_settings(dict.fromkeys(RATES, "1")).warnings == ()

@@ -108,6 +108,35 @@ def test_secrets_never_appear(style: str) -> None:
     assert "ValueError" in written
 
 
+@pytest.mark.parametrize("style", ["plain", "console", "json"])
+@pytest.mark.parametrize("short", ["a", "e", "1", "ta", "ask"])
+def test_short_secrets_spoil_no_line(style: str, short: str) -> None:
+    """What is too short to be told from chance is left in texts, wherever it comes from; a secret's field is hidden."""
+    out = configured(
+        REPTARIUM_LOG_FORMAT=style,
+        N8N_RUNNERS_AUTH_TOKEN=short,
+        N8N_RUNNERS_GRANT_TOKEN=short,
+        N8N_SENTRY_DSN=short,
+    )
+    hide_secret(short)
+    structlog.get_logger().info("A task ended 1 time", node="What a mess", deep=["tasks", {"asks": "me"}], token=short)
+    written = out.getvalue()
+    assert "A task ended 1 time" in written
+    assert "What a mess" in written
+    assert written.count("(hidden)") == 1
+    structlog.get_logger().info("The whole field", said=short, url="http://x/?t=" + "long" + short)
+    assert out.getvalue().count("(hidden)") == 2
+
+
+def test_secrets_of_four_characters_are_found() -> None:
+    """From four characters on a secret is taken out of every text."""
+    out = configured(N8N_RUNNERS_AUTH_TOKEN="hush")
+    hide_secret("psst")
+    structlog.get_logger().info("whisper hush, psst!", url="http://x/?hush")
+    assert "hush" not in out.getvalue()
+    assert "psst" not in out.getvalue()
+
+
 @pytest.mark.parametrize("style", ["plain", "json"])
 def test_user_data_stays_out_above_debug(style: str) -> None:
     """Code, items and results show only how long they are, unless the level is debug."""

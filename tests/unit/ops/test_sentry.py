@@ -79,6 +79,34 @@ def test_report_carries_no_secret_and_no_variables(monkeypatch: pytest.MonkeyPat
     assert "confidential" not in text
 
 
+@pytest.mark.parametrize(("traces", "profiles"), [("1", "0.5"), ("0", "0"), (None, None)])
+def test_sample_rates_are_the_sdks(traces: str | None, profiles: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK samples by n8n's variables, a transaction carries no secret, and 0 means that there are none."""
+    sdk = pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
+    sent: list[dict[str, Any]] = []
+
+    class Transport(sdk.Transport):  # type: ignore[misc, name-defined]
+        def capture_envelope(self, envelope: Any) -> None:
+            sent.extend(item.payload.json for item in envelope.items if item.type == "transaction")
+
+    original = sdk.init
+    monkeypatch.setattr(sdk, "init", lambda **options: original(transport=Transport, **options))
+    environ = {"N8N_SENTRY_DSN": DSN, "N8N_RUNNERS_AUTH_TOKEN": "hush"}
+    if traces is not None and profiles is not None:
+        environ |= {"N8N_SENTRY_TRACES_SAMPLE_RATE": traces, "N8N_SENTRY_PROFILES_SAMPLE_RATE": profiles}
+    reporter = open_reporter(load_settings(environ))
+    try:
+        options = sdk.get_client().options
+        with sdk.start_transaction(name="of hush"):
+            pass
+        reporter.close()
+    finally:
+        original()  # no DSN: back to silence
+    expected = (1.0, 0.5) if traces == "1" else (None, None)
+    assert (options["traces_sample_rate"], options["profiles_sample_rate"]) == expected
+    assert [event["transaction"] for event in sent] == (["of (hidden)"] if traces == "1" else [])
+
+
 @pytest.mark.parametrize(
     "error",
     [
