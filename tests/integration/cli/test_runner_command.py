@@ -89,6 +89,26 @@ async def test_auth_token_reconnects() -> None:
             assert outcome.status == "done"
 
 
+async def test_websocket_address_and_a_token_of_one_letter() -> None:
+    """`ws://` is an address, and a token that is no secret is served, warned of, and leaves the log readable."""
+    with trio.fail_after(60):
+        async with open_broker(BrokerConfig(auth_token="e")) as broker:
+            environ = {
+                "N8N_RUNNERS_TASK_BROKER_URI": broker.uri.replace("http://", "ws://"),
+                "N8N_RUNNERS_AUTH_TOKEN": "e",
+                "REPTARIUM_LOG_FORMAT": "json",
+            }
+            process = start(environ)
+            await broker.wait_for_runner()
+            assert (await broker.submit({"code": "return 1", "items": []}).outcome()).result() == 1
+            process.send_signal(signal.SIGTERM)
+            status, said = await ended(process)
+    assert status == 0
+    assert "N8N_RUNNERS_AUTH_TOKEN has fewer than 4 characters" in said
+    assert "imports allowed" in said
+    assert "(hidden)" not in said
+
+
 async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
     """Under n8n's launcher the runner must end, so that the launcher starts it anew."""
     with trio.fail_after(60):
