@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.userspace.calls import HelperError
+from reptarium.sandbox.userspace.pairs import Pairs
 from reptarium.sandbox.userspace.taskdata import Saved, TaskData
 from reptarium.sandbox.userspace.views import PairedItem, Unpaired, View
 
@@ -98,12 +99,12 @@ class Node:
 
     __slots__ = ("_current", "_find", "_items", "_parameters", "_runs", "name")
 
-    def __init__(self, name: str, cursor: Cursor, data: TaskData) -> None:
+    def __init__(self, name: str, cursor: Cursor, data: TaskData, pairs: Pairs) -> None:
         def items(output: int, run: int) -> list[View]:
             return [View(item) for item in data.items(name, output, run)]
 
         def find(index: int) -> View:
-            return View(data.paired(name, cursor.items, index))
+            return View(pairs.find(name, cursor.items, index))
 
         def runs() -> int:
             data.node(name)
@@ -188,10 +189,12 @@ class Nodes:
     __slots__ = ("_open",)
 
     def __init__(self, cursor: Cursor, data: TaskData) -> None:
+        pairs = Pairs(data)
+
         def open_node(name: str) -> Node:
             if not isinstance(name, str):
                 raise TypeError(f"a node's name is a string, not {type(name).__name__}")
-            return Node(name, cursor, data)
+            return Node(name, cursor, data, pairs)
 
         self._open = open_node
 

@@ -96,6 +96,16 @@ class Answer(msgspec.Struct, rename="camel"):
     env_provider_state: _Environment | None = None
 
 
+class _PinnedWorkflow(msgspec.Struct, rename="camel"):
+    pin_data: dict[str, list[dict[str, Any]]] | None = None
+
+
+class _PinnedAnswer(msgspec.Struct):
+    """What of an answer counts only in executions that somebody started by hand. It may be large."""
+
+    workflow: _PinnedWorkflow
+
+
 class _Input(msgspec.Struct):
     include: bool = False
 
@@ -117,11 +127,14 @@ class TaskData:
         self._general: Answer | None = None
         self._runs: dict[str, list[Run]] = {}
         self._environment: dict[str, str] | None = None
+        self._pinned: dict[str, list[dict[str, Any]]] = {}
 
     def _fetch(self, request: Request) -> Answer:
         raw = self._ask("taskData", msgspec.json.encode(request), "data")
         answer = decode_as(raw, Answer, "taskData")
         if self._general is None:
+            if answer.mode == "manual":
+                self._pinned = decode_as(raw, _PinnedAnswer, "taskData").workflow.pin_data or {}
             self._general = answer
         return answer
 
@@ -180,9 +193,15 @@ class TaskData:
         names = ", ".join(f"'{node.name}'" for node in nodes[:50])
         raise HelperError(f"there is no node '{name}' in this workflow; its nodes are: {names}")
 
+    def pinned(self, name: str) -> list[dict[str, Any]] | None:
+        """The node's pinned items where they count: in an execution that somebody started by hand."""
+        return self._pinned.get(name) if self.general.mode == "manual" else None
+
     def items(self, name: str, output: int, run: int) -> list[dict[str, Any]]:
         """What a node put out. ``run`` -1 is the last. Raises :class:`HelperError`."""
         runs = self.runs(name)
+        if not runs and (pinned := self.pinned(name)) is not None:
+            return pinned
         if not runs:
             self.node(name)  # a misspelt name has an error of its own
             raise HelperError(f"the node '{name}' has not run in this execution (see .is_executed)")
@@ -195,100 +214,14 @@ class TaskData:
             raise HelperError(f"the node '{name}' has {len(outputs)} output(s); there is no output {output}")
         return (outputs[output] if outputs else None) or []
 
-    def source(self) -> Source | None:
-        """Where the current node's items came from; None for what has no predecessor."""
+    def sources(self) -> list[Source | None]:
+        """Where the current node's items came from, by input."""
         inputs = self.general.connection_input_source
-        return inputs.main[0] if inputs is not None and inputs.main else None
+        return inputs.main if inputs is not None else []
 
-    # ---- paired items ---------------------------------------------------------------
-
-    def paired(self, target: str, inputs: list[Any], index: int) -> dict[str, Any]:
-        """The item of node ``target`` that input item ``index`` goes back to.
-
-        Each item names, in ``pairedItem``, the input item of its node that it was made from; each
-        run names where its inputs came from. Raises :class:`HelperError` where the chain breaks.
-        """
-        self.node(target)
-        if not 0 <= index < len(inputs):
-            raise HelperError(f"there is no input item {index}: this node got {len(inputs)}")
-        source = self.source()
-        if source is None:
-            raise HelperError(f"no item of '{target}' can be found: this node's input has no source")
-        found: dict[int, dict[str, Any]] = {}
-        failure = HelperError(f"no item of '{target}' can be found: the items lead in a circle")
-        # Each entry: an item, its place, and the output that it was put out at. Loops in workflows make
-        # long chains, and items made of many make wide ones: nothing is looked at twice
-        todo: list[tuple[Any, int, Source]] = [(inputs[index], index, source)]
-        seen: set[tuple[str, int, int, int]] = set()
-        while todo:
-            item, number, origin = todo.pop()
-            name, output, run = (
-                origin.previous_node,
-                origin.previous_node_output or 0,
-                origin.previous_node_run or 0,
-            )
-            if (name, output, run, number) in seen:
-                continue
-            seen.add((name, output, run, number))
-            try:
-                if name == target:
-                    there = self._item(target, origin, number)
-                    found[id(there)] = there
-                else:
-                    todo += self._back(target, item, number, name, run)
-            except HelperError as error:
-                failure = error
-        if not found:
-            raise failure
-        if len(found) > 1:
-            raise HelperError(f"more than one item of '{target}' belongs to input item {index}; use .first() or .all()")
-        return next(iter(found.values()))
-
-    def _back(self, target: str, item: Any, index: int, name: str, run: int) -> list[tuple[Any, int, Source]]:
-        """One step: what ``item``, number ``index`` of the node ``name``, was made from."""
-        runs = self.runs(name)
-        if not -len(runs) <= run < len(runs):
-            raise HelperError(f"no item of '{target}' can be found: n8n has no data of the node '{name}'")
-        sources = runs[run].source or []
-        if not any(sources):
-            raise HelperError(f"no item of '{target}' can be found: the items go back to '{name}', where they begin")
-        pairs = _pairs(item)
-        if not pairs:
-            raise HelperError(
-                f"no item of '{target}' can be found: item {index} of the node '{name}' doesn't tell which "
-                "of its input items it was made from (pairedItem). Set it there, or use .first() or .all()"
-            )
-        steps: list[tuple[Any, int, Source]] = []
-        failure: HelperError | None = None
-        for number, branch in pairs:
-            origin = sources[branch] if 0 <= branch < len(sources) else None
-            try:
-                if origin is None:
-                    raise HelperError(f"no item of '{target}' can be found: '{name}' has no input {branch}")
-                steps.append((self._item(target, origin, number), number, origin))
-            except HelperError as error:
-                failure = error
-        if failure is not None and not steps:
-            raise failure
-        return steps
-
-    def _item(self, target: str, origin: Source, number: int) -> dict[str, Any]:
-        name = origin.previous_node
-        items = self.items(name, origin.previous_node_output or 0, origin.previous_node_run or 0)
-        if not 0 <= number < len(items):
-            raise HelperError(f"no item of '{target}' can be found: '{name}' has no item {number}")
-        return items[number]
-
-
-def _pairs(item: Any) -> list[tuple[int, int]]:
-    """(item, input) pairs that an item names as its origins."""
-    paired = item.get("pairedItem") if isinstance(item, dict) else None
-    found: list[tuple[int, int]] = []
-    for one in paired if isinstance(paired, list) else [paired]:
-        number, branch = (one.get("item"), one.get("input")) if isinstance(one, dict) else (one, 0)
-        if type(number) is int:  # a bool is none
-            found.append((number, branch if type(branch) is int else 0))
-    return found
+    def source(self) -> Source | None:
+        """Where the items of the first input came from; None for what has no predecessor."""
+        return next(iter(self.sources()), None)
 
 
 # ---- what is saved ---------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A scripted n8n: one workflow in the middle of an execution, and the calls that it answers.
 
-Shapes as a live n8n 2.40.5 sends them. The workflow: Webhook → Split → Fields → Merge → Python, with a node
+Shapes as a live n8n 2.40.5 sends them, and its habits: what a node gets is what another put out, with every
+``pairedItem`` written anew (:func:`arrive`). The workflow: Webhook → Split → Fields → Merge → Python, with a node
 Lookup that Merge also reads, and a node Unrun that hasn't run.
 """
 
@@ -28,6 +29,11 @@ def run(items: list[Any], *sources: dict[str, Any] | None, outputs: tuple[Any, .
 def item(value: Any, paired: Any = None) -> dict[str, Any]:
     """An item; ``paired`` is its pairedItem."""
     return {"json": value} if paired is None else {"json": value, "pairedItem": paired}
+
+
+def arrive(items: list[Any]) -> list[Any]:
+    """Items as the node behind gets them: ``pairedItem`` is the place in the output, whatever it was in there."""
+    return [{**one, "pairedItem": {"item": place}} for place, one in enumerate(items)]
 
 
 def buffer(data: bytes) -> dict[str, Any]:
@@ -59,10 +65,6 @@ class ScriptedN8n:
             "N8N_ENCRYPTION_KEY": "top",
             "DATABASE_URL": "pg://u:p@h/x",
         }
-        self.inputs: list[Any] = [
-            item({"id": 20, "tag": {"deep": [{"x": 1}]}}, {"item": 0}),
-            item({"id": 10}, {"item": 1}),
-        ]
         self.runs: dict[str, list[Any]] = {
             "Webhook": [run([item({"body": "b"}, {"item": 0})])],
             "Split": [run([item({"n": 1}, {"item": 0}), item({"n": 2}, {"item": 0})], source("Webhook"))],
@@ -74,17 +76,34 @@ class ScriptedN8n:
             "Merge": [
                 run(
                     [
-                        item({"m": 0}, [{"item": 1, "input": 0}]),
-                        item({"m": 1}, [{"item": 0}, {"item": 0, "input": 1}]),
+                        item({"id": 20, "tag": {"deep": [{"x": 1}]}}, [{"item": 1, "input": 0}]),
+                        item({"id": 10}, [{"item": 0}, {"item": 0, "input": 1}]),
                     ],
                     source("Fields", run=1),
                     source("Lookup"),
                 )
             ],
         }
-        # the current node's input items are what Merge put out
-        for number, one in enumerate(self.inputs):
-            one["pairedItem"] = self.runs["Merge"][0]["data"]["main"][0][number]["pairedItem"]
+        self.pins: dict[str, list[Any]] = {}
+        self.name = "Python"
+        self.sources: list[dict[str, Any] | None] = []
+        self.inputs: list[Any] = []
+        self.feed(source("Merge"))
+
+    def feed(self, origin: dict[str, Any], once: bool = False) -> None:
+        """Give the current node the items of another's output; ``once``: its setting "Execute Once"."""
+        name, output, number = (origin[f"previousNode{what}"] for what in ("", "Output", "Run"))
+        runs = self.runs.get(name) or []
+        items = runs[number]["data"]["main"][output] if number < len(runs) else self.pins[name]
+        self.sources = [origin]
+        self.inputs = arrive(items)[: 1 if once else None]
+
+    def ran(self, name: str, origin: dict[str, Any] | list[Any], *outputs: list[Any] | None) -> dict[str, Any]:
+        """Add a run of a node, fed from ``origin`` (by input). Returns its first output, as a source."""
+        self.runs.setdefault(name, []).append(
+            run(*outputs[:1], *([origin] if isinstance(origin, dict) else origin), outputs=outputs[1:])
+        )
+        return source(name, run=len(self.runs[name]) - 1)
 
     def task_data(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request for task data."""
@@ -96,16 +115,18 @@ class ScriptedN8n:
                 "name": "Orders",
                 "active": True,
                 "nodes": [
-                    {"name": name, "type": "t", "parameters": {"of": name, "nested": {"a": 1}}} for name in NODES
+                    {"name": name, "type": "t", "parameters": {"of": name, "nested": {"a": 1}}}
+                    for name in dict.fromkeys([*NODES, *self.runs, *self.pins])
                 ],
+                "pinData": self.pins,
                 "connections": {},
                 "settings": {"executionOrder": "v1"} | ({"timezone": self.timezone} if self.timezone else {}),
                 "staticData": self.static,
             },
             "inputData": {},
-            "connectionInputSource": {"main": [source("Merge")]},
+            "connectionInputSource": {"main": self.sources},
             "itemIndex": 0,
-            "activeNodeName": "Python",
+            "activeNodeName": self.name,
             "mode": self.mode,
             "envProviderState": {
                 "env": self.env if request["env"] else {},

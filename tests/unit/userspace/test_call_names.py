@@ -11,7 +11,7 @@ from reptarium.sandbox.language import LanguagePolicy, compile_task
 from reptarium.sandbox.userspace.calls import HelperError
 from reptarium.sandbox.userspace.names import CallNames, mentioned
 from reptarium.sandbox.userspace.views import View
-from tests.unit.userspace.scripted import Channel, ScriptedN8n, source, supply, value
+from tests.unit.userspace.scripted import Channel, ScriptedN8n, supply, value
 
 EVERYTHING = "_helpers, _node, _input, _json, _workflow, _execution, _vars, _env, _prev_node, _getWorkflowStaticData"
 
@@ -171,71 +171,6 @@ def test_empty_output(n8n: ScriptedN8n) -> None:
             value(n8n, '_node("Split").first()')
     n8n.runs["Split"][0].pop("data")
     assert value(n8n, '_node("Split").all()') == []
-
-
-# ---- paired items --------------------------------------------------------------------
-
-
-def test_paired_items(n8n: ScriptedN8n) -> None:
-    """`.item` follows pairedItem through runs, inputs and reordering; `.item(i)` does it for another item."""
-    # item 0 came from Fields' second run, its item 1, which came from Split's item 0
-    assert value(n8n, '_node("Merge").item.json.m') == 0
-    assert value(n8n, '_node("Fields").item.json.f') == "a"
-    assert value(n8n, '_node("Split").item.json.n') == 1
-    assert value(n8n, '_node("Webhook").item.json.body') == "b"
-    assert value(n8n, '_node("Merge").item.json.m', 1) == 1
-    assert value(n8n, '_node("Fields").item.json.f', 1) == "b"
-    assert value(n8n, '_node("Split").item(1).json.n') == 2
-    assert value(n8n, '_node("Split").itemMatching(1).json.n') == 2
-    assert value(n8n, '_node("Lookup").item(1).json.looked') == "up"
-
-
-def test_paired_items_fetch_only_the_way(n8n: ScriptedN8n) -> None:
-    """Following a chain asks for the nodes on it and no others."""
-    value(n8n, '_node("Fields").item')
-    nodes = [name for _, request in n8n.asked for name in request["dataOfNodes"]]
-    assert nodes == ["Merge", "Fields"]
-
-
-def test_unpaired_can_be_asked_by_index(n8n: ScriptedN8n) -> None:
-    """`.item(i)` works even where the current item leads nowhere."""
-    n8n.inputs[0].pop("pairedItem")
-    assert value(n8n, '_node("Split").item(1).json.n') == 2
-    with pytest.raises(HelperError, match="doesn't tell which of its input items"):
-        value(n8n, '_node("Split").item.json')
-
-
-def test_where_the_chain_breaks(n8n: ScriptedN8n) -> None:
-    """Each way in which an item can't be found has a clear error."""
-
-    def fails(text: str, expression: str = '_node("Split").item.json') -> None:
-        with pytest.raises(HelperError, match=text):
-            value(n8n, expression)
-
-    fails("where they begin", '_node("Unrun").item.json')
-    fails("no node 'Nope'", '_node("Nope").item.json')
-    fails("no input item 9", '_node("Split").item(9)')
-    n8n.inputs[0]["pairedItem"] = {"item": 99}
-    fails("'Fields' has no item 99")
-    n8n.inputs[0]["pairedItem"] = {"item": 0, "input": 5}
-    fails("'Merge' has no input 5")
-    n8n.inputs[0]["pairedItem"] = [{"item": 0}, {"item": 1}]
-    fails("more than one item of 'Split'")
-    assert value(n8n, '_node("Webhook").item.json.body') == "b"  # both lead to the same one
-    n8n.inputs[0]["pairedItem"] = {"item": True}
-    fails("no item")
-    n8n.runs["Merge"][0]["source"] = [source("Merge")]
-    n8n.inputs[0]["pairedItem"] = 0
-    n8n.runs["Merge"][0]["data"]["main"][0][0]["pairedItem"] = 0
-    fails("in a circle")
-    n8n.runs["Merge"] = []
-    fails("n8n has no data of the node 'Merge'")
-
-
-def test_an_ambiguous_branch_that_leads_nowhere(n8n: ScriptedN8n) -> None:
-    """An item made of several is found when one of them leads there."""
-    n8n.inputs[0]["pairedItem"] = [{"item": 0, "input": 7}, {"item": 0}]
-    assert value(n8n, '_node("Fields").item.json.f') == "b"
 
 
 # ---- where we are --------------------------------------------------------------------
