@@ -105,9 +105,7 @@ class Pairs:
                 steps = self._back(target, place)
                 if isinstance(steps, list):
                     open_[place] = steps
-                    todo += [
-                        one for one in steps if isinstance(one, _Place) and one not in known and one not in open_
-                    ]
+                    todo += [one for one in steps if isinstance(one, _Place) and one not in known and one not in open_]
                     continue
                 known[place] = steps
             todo.pop()
