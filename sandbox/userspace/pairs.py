@@ -82,7 +82,8 @@ class Pairs:
         for pair in pairs:
             entry = pair.entry if 0 <= pair.entry < len(sources) and sources[pair.entry] else 0
             source = pair.source or sources[entry]
-            ends.append(_Nowhere("") if source is None else self._walk(target, _place(source, pair.number)))
+            nowhere = _Nowhere(f"no item of '{target}' can be found: this node's input {entry} has no source")
+            ends.append(nowhere if source is None else self._walk(target, _place(source, pair.number)))
         end = _settle(target, ends, f"input item {index}")
         if end is None:
             raise HelperError(f"no item of '{target}' can be found: the way back leads to none that it put out")
@@ -192,7 +193,7 @@ def _pairs(item: Any) -> list[_Pair]:
 
 def _number(value: Any) -> int | None:
     """A number as a pair may spell it: n8n takes ``"1"`` for 1, since it is a key of an array in JavaScript."""
-    if type(value) is str and value.isdecimal() and str(int(value)) == value:
+    if type(value) is str and len(value) < 16 and value.isdecimal() and str(int(value)) == value:
         return int(value)
     return value if type(value) is int else None
 

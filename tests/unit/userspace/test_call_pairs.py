@@ -164,6 +164,8 @@ def test_an_ambiguous_origin_beside_a_plain_one(n8n: ScriptedN8n) -> None:
         ("2", "leads to none"),
         ({"item": -1}, "leads to none"),
         ({"item": True}, "leads to none"),
+        ({"item": "02"}, "leads to none"),
+        ({"item": "9" * 5000}, "leads to none"),
         ([{}, 2], "more than one item"),
         ({"item": 99}, "'Split' has no item 99"),
         ({"item": 2, "input": -1}, "'Code' has no input -1"),
@@ -369,6 +371,8 @@ def test_no_source(n8n: ScriptedN8n) -> None:
     fails(n8n, "this node's input has no source")
     n8n.sources = []
     fails(n8n, "this node's input has no source")
+    n8n.sources = [None, source("Split")]
+    fails(n8n, "this node's input 0 has no source")
 
 
 def test_nothing_is_looked_at_twice(n8n: ScriptedN8n, monkeypatch: pytest.MonkeyPatch) -> None:
