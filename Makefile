@@ -29,6 +29,7 @@ bench: $(VENV)/.installed
 # A real n8n (see tests/e2e/README.md): make e2e N8N_DIR=/where/it/is
 e2e: $(VENV)/.tested
 	$(BIN)/python tests/e2e/callbacks.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
+	$(BIN)/python tests/e2e/pairs.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
 	$(BIN)/python tests/e2e/e2e.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
 
 $(VENV)/bin/python:

@@ -80,11 +80,11 @@ class Suite:
             execution = self.n8n.wait_execution(draft.id, after=0)
         self.steps.update(one["type"].rpartition(".")[2] for one in draft.nodes if one["name"] in draft.chain)
         self.statuses[execution["status"]] += 1
-        found = self.compare(draft, execution, execution)
+        found = self.compare_all(draft, execution)
         if draft.child is not None:
             for row in self.n8n.executions(draft.child.id, 100):
                 child = self.n8n.execution(row["id"])
-                found += [f"sub-workflow: {one}" for one in self.compare(draft.child, child, child)]
+                found += [f"sub-workflow: {one}" for one in self.compare_all(draft.child, child)]
         if draft.partial:
             found += [f"probe alone: {one}" for one in self.again(draft, execution)]
         for name, values in draft.expected.items():
@@ -132,23 +132,23 @@ class Suite:
                 for language in LANGUAGES
             )
             self.partial += 1
-            found += self.compare(draft, ours, theirs)
+            found += self.compare(draft.probes[-1], mode, ours, theirs)
         return found
 
-    def compare(self, draft: Draft, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-        """Differences between our probes in one execution and n8n's in another, or the same."""
+    def compare_all(self, draft: Draft, execution: dict[str, Any]) -> list[str]:
+        """Differences between the probes of one execution."""
+        both = (execution, execution)
+        return [one for group in draft.probes for mode in MODES for one in self.compare(group, mode, *both)]
+
+    def compare(self, group: str, mode: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+        """Differences between our probe in one execution and n8n's in another, or the same."""
+        mine, others = outputs(ours, f"{group} python {mode}"), outputs(theirs, f"{group} javascript {mode}")
+        if [len(one) for one in mine] != [len(one) for one in others]:
+            return [f"{group} {mode}: not as many runs and items: {mine!r:.500}\n    {others!r:.500}"]
         found: list[str] = []
-        for group in draft.probes:
-            for mode in MODES:
-                if ours is not theirs and not (group == draft.probes[-1] and outputs(ours, f"{group} python {mode}")):
-                    continue
-                mine, others = outputs(ours, f"{group} python {mode}"), outputs(theirs, f"{group} javascript {mode}")
-                if [len(one) for one in mine] != [len(one) for one in others]:
-                    found.append(f"{group} {mode}: not as many runs and items: {mine!r:.500}\n    {others!r:.500}")
-                    continue
-                for run, both in enumerate(zip(mine, others, strict=True)):
-                    for number, (one, other) in enumerate(zip(*both, strict=True)):
-                        found += self.differences(f"{group} {mode}, run {run}, item {number}", one, other)
+        for run, both in enumerate(zip(mine, others, strict=True)):
+            for number, (one, other) in enumerate(zip(*both, strict=True)):
+                found += self.differences(f"{group} {mode}, run {run}, item {number}", one, other)
         return found
 
     def differences(self, place: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
