@@ -11,7 +11,7 @@ Every `Metrics` has its own registry: nothing is global, tests and several pools
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from prometheus_client import (
@@ -23,6 +23,8 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from reptarium import __version__
 
@@ -62,6 +64,8 @@ RPC_NAMES = (
     "nodeTypes",
 )
 RPC_RESULTS = ("success", "error", "timeout", "refused", "abandoned")
+FAULT_PARTS = ("endpoint",)
+"""What an exception that nobody foresaw was contained in: one client of the health endpoint."""
 LAYER_STATES = ("active", "partial", "missing", "off")
 _OTHER = "other"
 
@@ -202,6 +206,16 @@ class Metrics:
             registry=registry,
         )
 
+        self._faults = _fixed(
+            Counter(
+                "reptarium_faults",
+                "Exceptions that nobody foresaw, by the part of the runner that they were contained in.",
+                ["part"],
+                registry=registry,
+            ),
+            FAULT_PARTS,
+        )
+
     # --- Tasks
 
     def capacity(self, tasks: int) -> None:
@@ -340,9 +354,32 @@ class Metrics:
             for state in LAYER_STATES:
                 self._layers.labels(layer.name, state).set(float(layer.state == state))
 
+    def fault(self, part: str) -> None:
+        """An exception that nobody foresaw was contained in one of FAULT_PARTS.
+
+        Raises:
+            KeyError: a part that isn't one of ours.
+        """
+        self._faults[part].inc()
+
     def expose(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(_Exposed(self.registry))
+
+
+class _Exposed(Collector):
+    """A registry without the `_created` series: a third of all, when each counter and histogram was made.
+
+    The library can leave them out for the whole process only, which isn't ours alone.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
 
 
 def _fixed(metric: _Labelled, values: Iterable[str]) -> dict[str, _Labelled]:
