@@ -12,23 +12,25 @@ the pool.
 from __future__ import annotations
 
 import errno
-import logging
+import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 import trio
-from hypercorn.config import Config, Sockets
-from hypercorn.trio import serve
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from reptarium.pool.config import Settings
+from reptarium.pool.ops.http_server import HttpAnswer, HttpServer
 from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.refusal import StartRefused
+
+log = structlog.get_logger("reptarium.pool.ops.endpoint")
+
+#: How old `/metrics` may be, seconds: making them takes milliseconds of the loop, however often somebody asks.
+FRESH = 0.1
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -54,88 +56,83 @@ class EndpointError(StartRefused):
     """The endpoint can't listen. The text names address, reason and setting."""
 
 
-def make_app(health: HealthSource, metrics: Metrics) -> Starlette:
-    """The ASGI application; `serve_endpoint` serves it."""
+class _Pages:
+    """What each path answers."""
 
-    async def healthz(_request: Request) -> Response:
-        weak = next((check.detail for check in health.checks() if check.name == "isolation" and check.detail), "")
-        return PlainTextResponse(f"OK\nisolation: {weak}" if weak else "OK")
+    def __init__(self, health: HealthSource, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._exposed: tuple[float, bytes] | None = None
+        self._paths = {"/": self._alive, "/healthz": self._alive, "/readyz": self._ready, "/metrics": self._expose}
 
-    async def readyz(_request: Request) -> Response:
-        checks = health.checks()
+    def respond(self, path: str) -> HttpAnswer | None:
+        page = self._paths.get(path)
+        return None if page is None else page()
+
+    def _alive(self) -> HttpAnswer:
+        checks = self._health.checks()
+        weak = next((check.detail for check in checks if check.name == "isolation" and check.detail), "")
+        return HttpAnswer(200, f"OK\nisolation: {weak}".encode() if weak else b"OK")
+
+    def _ready(self) -> HttpAnswer:
+        checks = self._health.checks()
         missing = [check for check in checks if not check.ok]
         body: dict[str, Any] = {
             "status": "not ready" if missing else "ready",
             "missing": [f"{check.name}: {check.detail}" if check.detail else check.name for check in missing],
             "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in checks},
         }
-        return Response(
-            msgspec.json.encode(body),
-            status_code=503 if missing else 200,
-            media_type="application/json",
-            headers={"Cache-Control": "no-store"},
+        return HttpAnswer(
+            503 if missing else 200, msgspec.json.encode(body), "application/json", (("cache-control", "no-store"),)
         )
 
-    async def expose(_request: Request) -> Response:
-        return Response(metrics.expose(), headers={"Content-Type": _TEXT_FORMAT})
-
-    return Starlette(
-        routes=[
-            Route("/", healthz),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", expose),
-        ]
-    )
+    def _expose(self) -> HttpAnswer:
+        now = trio.current_time()
+        if self._exposed is None or now - self._exposed[0] > FRESH:
+            self._exposed = now, self._metrics.expose()
+        return HttpAnswer(200, self._exposed[1], _TEXT_FORMAT)
 
 
 async def serve_endpoint(
     settings: Settings,
     health: HealthSource,
     metrics: Metrics,
+    reporter: Reporter | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. For `await nursery.start(serve_endpoint, settings, health, metrics)`.
+    """Serve until cancelled. For `await nursery.start(serve_endpoint, settings, health, metrics, reporter)`.
 
     Args:
         settings: `health_host` and `health_port` (0 = any free port). Whether to serve at all
             (`health_enabled`) is the caller's to check.
         health: asked anew for each `/readyz`.
-        metrics: exposed on `/metrics`.
+        metrics: exposed on `/metrics`; counts faults of the endpoint.
+        reporter: told of those faults.
         task_status: gets the list of URLs once they are listened on, such as `["http://127.0.0.1:5681"]`.
 
     Raises:
         EndpointError: the address can't be listened on.
     """
-    listener = _listen(settings.health_host, settings.health_port)
-    with listener:
-        config = _Config(listener)
-        config.accesslog = None
-        config.errorlog = logging.getLogger("hypercorn.error")
-        config.include_server_header = False
-        config.keep_alive_timeout = 15.0  # one connection for a probe each 10 s
-        config.graceful_timeout = 1.0
-        # Starlette is an ASGI framework whose type Hypercorn spells differently.
-        app: Any = make_app(health, metrics)
-        await serve(app, config, mode="asgi", task_status=task_status)
 
+    def on_fault(error: Exception) -> None:
+        log.error("a client of the health endpoint met a fault of the runner", exc_info=error)
+        metrics.fault("endpoint")
+        if reporter is not None:
+            reporter.report(error, part="endpoint")
 
-class _Config(Config):
-    """Hypercorn's own sockets are inheritable, and its errors come bare from inside its nurseries."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def create_sockets(self) -> Sockets:
-        return Sockets(secure_sockets=[], insecure_sockets=[self._listener], quic_sockets=[])
+    server = HttpServer(_Pages(health, metrics).respond, on_fault)
+    with _listen(settings.health_host, settings.health_port) as plain:
+        host, port = plain.getsockname()[:2]
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(plain))
+        task_status.started([f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"])
+        await server.serve(listener)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     plain = host.strip("[]")
     family = socket.AF_INET6 if ":" in plain else socket.AF_INET
     try:
-        listener = socket.create_server((plain, port), family=family)
+        listener = socket.create_server((plain, port), family=family, dualstack_ipv6=_all_addresses(plain))
     except OSError as error:
         about_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         remedy = "N8N_RUNNERS_HEALTH_CHECK_SERVER_" + ("PORT" if about_port else "HOST")
@@ -145,3 +142,12 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def _all_addresses(host: str) -> bool:
+    """Whether it is IPv6's word for every address, and one socket can take IPv4's connections as well."""
+    try:
+        unspecified = ipaddress.IPv6Address(host).is_unspecified
+    except ValueError:
+        return False
+    return unspecified and socket.has_dualstack_ipv6()

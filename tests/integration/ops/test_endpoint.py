@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,25 +14,7 @@ from reptarium.pool.config import load_settings
 from reptarium.pool.ops.endpoint import EndpointError, ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
 from tests.integration.ops.plain_http import get
-
-
-class Health:
-    def __init__(self, *checks: ReadinessCheck) -> None:
-        self.found: Sequence[ReadinessCheck] = checks
-
-    def checks(self) -> Sequence[ReadinessCheck]:
-        return self.found
-
-
-@asynccontextmanager
-async def endpoint(health: Health, metrics: Metrics, host: str = "127.0.0.1") -> AsyncIterator[str]:
-    settings = load_settings(
-        {"N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST": host, "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": "0"}
-    )
-    async with trio.open_nursery() as nursery:
-        (url,) = await nursery.start(serve_endpoint, settings, health, metrics)
-        yield url
-        nursery.cancel_scope.cancel()
+from tests.integration.ops.served import Health, endpoint
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz"])
@@ -158,6 +138,29 @@ async def test_ipv6() -> None:
         for host in ("::1", "[::1]"):
             async with endpoint(Health(), Metrics(), host) as url:
                 assert (await get(url, "/healthz"))[0] == 200
+
+
+async def test_both_families_on_the_unspecified_ipv6_address() -> None:
+    """`::` stands for every address of the machine, IPv4's too, where the system allows it."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no socket for both families on this machine")
+    with trio.fail_after(10):
+        for host in ("::", "[::]", "0:0:0:0:0:0:0:0"):
+            async with endpoint(Health(), Metrics(), host) as url:
+                assert url.startswith("http://[::]:")
+                port = urlsplit(url).port
+                for address in ("127.0.0.1", "[::1]"):
+                    assert (await get(f"http://{address}:{port}", "/healthz"))[0] == 200
+
+
+async def test_one_ipv6_address_is_that_one() -> None:
+    """`::1` isn't answered for on IPv4."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no socket for both families on this machine")
+    with trio.fail_after(10):
+        async with endpoint(Health(), Metrics(), "::1") as url:
+            with pytest.raises(OSError, match="all attempts to connect"):
+                await get(f"http://127.0.0.1:{urlsplit(url).port}", "/healthz")
 
 
 def _listening() -> set[int]:
