@@ -17,6 +17,7 @@ from reptarium.pool.brokers import resolve
 from reptarium.pool.brokers.capacity import TURN, Capacity
 from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.metrics import Metrics
@@ -35,7 +36,8 @@ SHUTTING_DOWN = "Task aborted because the runner is shutting down"
 class Runner:
     """A whole runner. :meth:`run` returns its exit status.
 
-    ``zygote`` instead of what the settings say of the sandbox: for probes of it.
+    ``zygote`` instead of what the settings say of the sandbox: for probes of it. Raises ``ConfigError`` for a wrong
+    ``REPTARIUM_BROKER_CA``.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Runner:
             rng=random.Random(),
             stopping=self._stop,
             task_ended=self._task_ended,
+            tls=broker_tls(settings),
         )
 
     # ---- life -------------------------------------------------------------------------
@@ -83,7 +86,7 @@ class Runner:
         self.metrics.capacity(self.settings.max_concurrency)
         async with trio.open_nursery() as nursery:
             if self.settings.health_enabled:
-                urls = await nursery.start(serve_endpoint, self.settings, self, self.metrics)
+                urls = await nursery.start(serve_endpoint, self.settings, self, self.metrics, self._shared.reporter)
                 log.info("health and metrics", at=urls[0])
             await nursery.start(self.pool.run)
             nursery.start_soon(self.watchdog.run)

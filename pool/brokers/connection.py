@@ -22,25 +22,36 @@ from wsproto.utilities import LocalProtocolError
 
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.outbox import Outbox
+from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 1 << 20
-#: Seconds to reach the broker, and as many for the WebSocket's handshake.
-CONNECT_TIMEOUT = 15.0
 
 
 class _Heard(trio.abc.Stream):
-    """A stream that counts what has been received: proof that the other side lives."""
+    """A stream that counts what has been received: proof that the other side lives.
+
+    While the WebSocket isn't open its end is an error: trio-websocket would wait on for the rest of the handshake. A
+    :class:`LinkError`, since it may come when the WebSocket has just opened.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.received = 0
+        self.opening = True
         self._stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            if not self.opening:
+                raise
+            data = b""
+        if self.opening and not data:
+            raise LinkError("the connection was closed during the WebSocket's handshake")
         self.received += len(data)
         return data
 
@@ -52,6 +63,8 @@ class _Heard(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+        if self.opening:
+            raise LinkError("it answered something that is not a WebSocket")
 
 
 class Connection:
@@ -153,15 +166,17 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: int) -> AsyncIterator[Connection]:
+async def connect(
+    uri: str, path: str, runner_id: str, grant: str, max_payload: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Connection]:
     """An open connection with its writer running; closed on exit.
 
-    Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
+    ``tls``: see :func:`open_stream`. Raises :class:`LinkError`, and :class:`GrantRefused` when the broker says 403.
     """
     opened = False
     try:
         with trio.fail_after(CONNECT_TIMEOUT):
-            stream = await _open_stream(uri)
+            stream = await open_stream(uri, tls)
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_TIMEOUT):
@@ -175,7 +190,7 @@ async def connect(uri: str, path: str, runner_id: str, grant: str, max_payload: 
                         max_message_size=max_payload,
                         receive_buffer_size=RECEIVE_BUFFER,
                     )
-                opened = True
+                opened, heard.opening = True, False
                 connection = Connection(ws, heard)
                 nursery.start_soon(connection.write)
                 try:
@@ -209,23 +224,11 @@ def _end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return first
 
 
-async def _open_stream(uri: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    parts = urlsplit(uri)
-    if parts.scheme in ("https", "wss"):
-        return await trio.open_ssl_over_tcp_stream(
-            parts.hostname or "",
-            parts.port or 443,
-            ssl_context=ssl.create_default_context(),
-            https_compatible=True,
-        )
-    return await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
-
-
 def _explained(uri: str, error: BaseException) -> BaseException:
     """What to raise for a connection that didn't come about."""
     if isinstance(error, BaseExceptionGroup):
-        if error.split((ConnectionRejected, OSError, HandshakeError, trio.TooSlowError))[1] is not None:
-            return error  # a fault of ours, or a cancellation
+        if error.split(Exception)[1] is not None:
+            return error  # a cancellation
         return _explained(uri, error.exceptions[0])
     if isinstance(error, ConnectionRejected):
         if error.status_code == 403:
@@ -233,4 +236,8 @@ def _explained(uri: str, error: BaseException) -> BaseException:
         return LinkError(f"{uri} refused the WebSocket ({error.status_code})")
     if isinstance(error, trio.TooSlowError):
         return LinkError(f"{uri}: no connection within {CONNECT_TIMEOUT:.0f} s")
-    return LinkError(f"{uri}: {str(error) or type(error).__name__}")
+    if isinstance(error, OSError | HandshakeError | LinkError):
+        return LinkError(f"{uri}: {str(error) or type(error).__name__}")
+    # Nothing but the handshake has run: what it stumbles on came from there. Of one that is none trio-websocket makes
+    # errors of several libraries, as it would answer it, which a client can't.
+    return LinkError(f"{uri} answered something that is not a WebSocket ({type(error).__name__})")

@@ -2,50 +2,117 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
+import ssl
+from urllib.parse import urlsplit
 
+import h11
+import msgspec
 import trio
 
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
+from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
 
-#: How long the broker may take to answer, in seconds.
-GRANT_TIMEOUT = 15.0
+#: The longest head of an answer, and the longest answer in all, bytes. n8n's has a few hundred.
+LONGEST_HEAD, LONGEST_ANSWER = 16 * 1024, 64 * 1024
+
+_HTTP = b"HTTP/"
 
 
-async def fetch_grant(base: str, path: str, auth_token: str) -> str:
-    """``POST {base}{path}/auth``: a one-use grant token.
+class _Token(msgspec.Struct):
+    token: str
 
-    Raises :class:`GrantRefused` on a 403 and :class:`LinkError` for anything else that isn't a grant.
+
+class _Granted(msgspec.Struct):
+    data: _Token
+
+
+async def fetch_grant(base: str, path: str, auth_token: str, tls: ssl.SSLContext | None = None) -> str:
+    """``POST {base}{path}/auth``: a one-use grant token, fit for a header.
+
+    ``tls``: see :func:`open_stream`. Raises :class:`GrantRefused` on a 403 and :class:`LinkError` for anything else
+    that isn't a grant, within ``CONNECT_TIMEOUT`` seconds and having read no more than ``LONGEST_ANSWER``.
     """
-    with trio.move_on_after(GRANT_TIMEOUT):
-        # the broker is a neighbour: a proxy from the environment is not meant for it
-        return await trio.to_thread.run_sync(_post_grant, base + path + "/auth", auth_token, abandon_on_cancel=True)
-    raise LinkError(f"{base} did not answer within {GRANT_TIMEOUT:.0f} s")
-
-
-def _post_grant(url: str, auth_token: str) -> str:
-    request = urllib.request.Request(
-        url, json.dumps({"token": auth_token}).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = f"{base}{path}/auth"
     try:
-        with opener.open(request, timeout=GRANT_TIMEOUT) as response:
-            body = json.loads(response.read(64 * 1024))
-        grant = body["data"]["token"]
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 403:
-                raise GrantRefused(
-                    f"{url} refused the auth token (403): N8N_RUNNERS_AUTH_TOKEN must be the broker's",
-                    fatal=False,
-                ) from None
-            raise LinkError(f"{url} answered {error.code}") from None
-    except OSError as error:
-        raise LinkError(f"{url}: {error}") from None
-    except (ValueError, KeyError, TypeError):
+        with trio.fail_after(CONNECT_TIMEOUT):
+            # the broker is a neighbour: a proxy from the environment is not meant for it
+            stream = await open_stream(base, tls)
+            try:
+                status, body = await _post(stream, url, msgspec.json.encode({"token": auth_token}))
+            finally:
+                await trio.aclose_forcefully(stream)
+    except trio.TooSlowError:
+        raise LinkError(f"{base} did not answer within {CONNECT_TIMEOUT:.0f} s") from None
+    except trio.BrokenResourceError:
+        raise LinkError(f"{url} closed the connection before it had answered") from None
+    except h11.RemoteProtocolError:
+        # h11's own words quote what came, which may be long and is nobody's to log
+        raise LinkError(f"{url} answered something that is not HTTP, or only half of an answer") from None
+    except (h11.LocalProtocolError, ValueError) as error:
+        raise LinkError(f"{url} can't be asked for: {type(error).__name__}") from None
+    if status == 403:
+        raise GrantRefused(
+            f"{url} refused the auth token (403): N8N_RUNNERS_AUTH_TOKEN must be the broker's", fatal=False
+        )
+    if not 200 <= status < 300:
+        raise LinkError(f"{url} answered {status}")
+    return _grant(url, body)
+
+
+async def _post(stream: trio.abc.Stream, url: str, body: bytes) -> tuple[int, bytes]:
+    """The status of the answer and, where that is a good one, its body."""
+    parts = urlsplit(url)
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+    request = h11.Request(
+        method="POST",
+        target=parts.path,
+        headers=[
+            ("Host", parts.netloc.encode("idna").decode()),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Accept", "application/json"),
+            ("Connection", "close"),
+        ],
+    )
+    await stream.send_all(connection.send(request) + body)
+    connection.send(h11.Data(body))
+    connection.send(h11.EndOfMessage())
+    status, answer, received = 0, bytearray(), 0
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            data = await stream.receive_some(LONGEST_ANSWER)
+            if received < len(_HTTP):  # another protocol's banner is no head that might still come
+                _check_start(url, received, data)
+            received += len(data)
+            if received > LONGEST_ANSWER:
+                raise LinkError(f"{url} answered more than {LONGEST_ANSWER // 1024} KiB, which is not a grant")
+            connection.receive_data(bytes(data))
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+            if not 200 <= status < 300:
+                return status, b""
+        elif isinstance(event, h11.Data):
+            answer += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            return status, bytes(answer)
+        elif not isinstance(event, h11.InformationalResponse):
+            raise LinkError(f"{url} closed the connection before it had answered")
+
+
+def _check_start(url: str, received: int, data: bytes | bytearray) -> None:
+    expected = _HTTP[received:]
+    if not expected.startswith(data[: len(expected)]):
+        raise LinkError(f"{url} answered something that is not HTTP")
+
+
+def _grant(url: str, body: bytes) -> str:
+    try:
+        grant = msgspec.json.decode(body, type=_Granted).data.token
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise LinkError(f"{url} answered something that is not a grant") from None
-    if not isinstance(grant, str) or not grant:
+    if not grant:
         raise LinkError(f"{url} answered an empty grant")
+    if not (grant.isascii() and grant.isprintable()) or " " in grant or len(grant) > LONGEST_HEAD:
+        raise LinkError(f"{url} answered a grant that no header can carry")
     return grant

@@ -159,7 +159,12 @@ class BrokerLink:
                     grant = self._grant or await self._fetch_grant()
                     self._grant = None  # used once, whatever comes of it
                     async with connect(
-                        self.uri, self._settings.broker_path, self._id, grant, self._settings.max_payload
+                        self.uri,
+                        self._settings.broker_path,
+                        self._id,
+                        grant,
+                        self._settings.max_payload,
+                        self._shared.tls,
                     ) as connection:
                         connected = trio.current_time()
                         await self._serve(connection)
@@ -198,7 +203,7 @@ class BrokerLink:
     async def _fetch_grant(self) -> str:
         if self._settings.auth_token is None:
             raise GrantRefused("the grant token is spent", fatal=True)
-        grant = await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token)
+        grant = await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token, self._shared.tls)
         hide_secret(grant)
         return grant
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Callable
 
 import msgspec
@@ -20,7 +21,8 @@ from reptarium.pool.workers.watchdog import Watchdog
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """The means of every link, and what it tells the runner: ``task_ended`` when an outcome is on its way.
 
-    ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew.
+    ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew. ``tls`` is what
+    brokers' certificates are checked against (``stream.py``).
     """
 
     settings: Settings
@@ -33,3 +35,4 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     rng: random.Random
     stopping: trio.Event
     task_ended: Callable[[], None]
+    tls: ssl.SSLContext | None = None

@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_uris: tuple[str, ...]
     """`http(s)://host:port` or `dns+http://name:port`, lower case, no trailing slash, at least one."""
     broker_path: str
+    broker_ca: str | None
+    """None = the system's authorities."""
     grant_token: str | None
     auth_token: str | None
     runner_id: str

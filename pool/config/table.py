@@ -82,6 +82,11 @@ VARIABLES: tuple[Variable, ...] = (
         "Path prefix of the broker's runner service; must equal n8n's own setting.",
     ),
     _row(
+        "REPTARIUM_BROKER_CA", "broker_ca", kinds.absolute_path(), None, _BROKER,
+        "File with the certificates (PEM) of the authorities that the certificates of `https` brokers are checked "
+        "against, instead of the system's authorities.",
+    ),
+    _row(
         "N8N_RUNNERS_ID", "runner_id", kinds.identifier(100), "", _BROKER,
         "Id under which the broker knows this runner; n8n gives one to a runner that it starts itself. A new one for "
         "each start and broker when not set. Two runners of one broker must not share one.",
@@ -111,7 +116,7 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT", "graceful_shutdown_timeout",
         kinds.seconds(0, 3600), 10.0, _BROKER,
-        "After SIGTERM or SIGINT: how long running tasks may go on before they are killed.",
+        "After SIGTERM, SIGINT or SIGHUP: how long running tasks may go on before they are killed.",
     ),
     _row(
         "N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT", "auto_shutdown_timeout",
@@ -250,7 +255,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST", "health_host", kinds.host(), "127.0.0.1", _WATCH,
-        "Address that they are served on.",
+        "Address that they are served on; `::` for every address, IPv4's too where the system allows it.",
     ),
     _row(
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT", "health_port",

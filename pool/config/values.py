@@ -276,6 +276,17 @@ def names(*, wildcard: bool, default_all: bool = False) -> ValueKind:
     return ValueKind(parse, words, show_list, empty_counts=True)
 
 
+def absolute_path() -> ValueKind:
+    """The path of one file. Whether there is one, whoever reads it finds out."""
+
+    def parse(value: str) -> str:
+        if not value.startswith("/") or not value.isprintable():
+            raise ValueError("not an absolute path")
+        return value
+
+    return ValueKind(parse, "the absolute path of a file")
+
+
 def absolute_paths() -> ValueKind:
     """Colon-separated absolute paths, as in PATH."""
 
@@ -297,7 +308,7 @@ def url_path() -> ValueKind:
     """The path prefix of an HTTP service: leading slash added when missing, trailing one removed."""
 
     def parse(value: str) -> str:
-        if re.search(r"[\s?#]", value):
+        if not re.fullmatch(r"[!-~]*", value) or re.search(r"[?#]", value):
             raise ValueError("has characters that a path can't have")
         return "/" + value.strip("/")
 

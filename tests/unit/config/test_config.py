@@ -178,6 +178,20 @@ def test_wrong_broker_addresses(text: str, reason: str) -> None:
     assert problem.startswith("N8N_RUNNERS_TASK_BROKER_URI=")
 
 
+@pytest.mark.parametrize("text", ["/läufer", "/runners?x", "/a b", "/a#b", "/a\x7f"])
+def test_wrong_path_of_brokers(text: str) -> None:
+    """What no request line can carry as a path is refused at the start, not at the first connection."""
+    (problem,) = problems(N8N_RUNNERS_PATH=text)
+    assert problem.startswith("N8N_RUNNERS_PATH=")
+
+
+@pytest.mark.parametrize("text", ["ca.pem", "./ca.pem", "-----BEGIN CERTIFICATE-----\nMIIB", "/ca\n.pem"])
+def test_wrong_file_of_authorities(text: str) -> None:
+    """It is a path, from the root; neither one that depends on where we are, nor the certificates themselves."""
+    (problem,) = problems(REPTARIUM_BROKER_CA=text)
+    assert "not an absolute path; expected the absolute path of a file" in problem
+
+
 def test_ids_are_fit_for_urls() -> None:
     """An id that n8n assigns is taken as it is; one that would change in a URL is refused."""
     assert load_settings({"N8N_RUNNERS_ID": "V1StGXR8_Z5jdHi6B-myT"}).runner_id == "V1StGXR8_Z5jdHi6B-myT"
