@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 
 import structlog
 import trio
@@ -56,7 +58,18 @@ def call(arguments: argparse.Namespace) -> int:
             setting=variable,
             source=settings.sources[variable],
         )
+    _take_all_descriptors()
     return trio.run(_run_until_stopped, settings)
+
+
+def _take_all_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one: connections, workers and clients each take some.
+
+    The usual soft limit of 1024 is there for programs that use select(2), which we don't.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # a hard limit above what the kernel gives by now: it stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run_until_stopped(settings: Settings) -> int:
@@ -81,7 +94,10 @@ async def _run_until_stopped(settings: Settings) -> int:
 
 
 async def _stop_on_signal(runner: Runner) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1): it is to outlive its terminal
+        ends.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*ends) as signals:
         async for number in signals:
             if runner.stopping:
                 log.warning("second signal: ending at once")

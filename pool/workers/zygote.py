@@ -178,6 +178,8 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdSt
                     stderr=write,
                     pass_fds=[theirs.fileno()],
                     cwd="/",
+                    # what a terminal sends to all of its programs (Ctrl-C, its end) is ours to act on: tasks go on
+                    start_new_session=True,
                 )
             finally:
                 os.close(write)

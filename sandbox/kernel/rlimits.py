@@ -51,6 +51,8 @@ _PR_SET_PDEATHSIG: Final = 1
 # pending.
 _SIGNALS_PENDING: Final = 64
 _STACK: Final = 8 * 2**20
+# The zygote holds eight; more only where children and descriptors wait for each other.
+_ZYGOTE_FILES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,10 @@ def restrict_zygote() -> None:
         _set(which, 0)
     _set(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING)
     _set(resource.RLIMIT_STACK, _STACK)
+    # the supervisor's soft limit may be a million; without close_range(2) each worker would close as many
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft > _ZYGOTE_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_ZYGOTE_FILES, hard))
 
 
 def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:

@@ -18,14 +18,15 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
-def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
-    """`python -m pool run`, with nothing in its environment but what is given."""
+def start(environ: dict[str, str], *arguments: str, group: int | None = None) -> subprocess.Popen[bytes]:
+    """`python -m reptarium run`, with nothing in its environment but what is given; ``group`` 0: in its own."""
     env = {"PATH": os.environ["PATH"], **environ}
     return subprocess.Popen(
         [sys.executable, "-m", "reptarium", "run", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        process_group=group,
     )
 
 

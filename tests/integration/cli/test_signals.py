@@ -1,0 +1,231 @@
+"""`reptarium run` as a process that is told to end, by each signal that means it, whatever its neighbours do."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
+from tests.integration.cli.test_runner_command import ended, running, start
+from tests.integration.ops.plain_http import get
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+ENDLESS = "print('on')\nwhile True:\n    pass"
+SHORT = "import time\nprint('on')\ntime.sleep(0.5)\nreturn 'ok'"
+
+
+async def begun(broker: Broker, code: str) -> TaskHandle:
+    """A task that runs."""
+    handle = broker.submit({"code": code, "items": []})
+    while not handle.console:
+        await trio.sleep(0.01)
+    return handle
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def with_health(port: int) -> dict[str, str]:
+    return {
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED": "true",
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(port),
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+async def test_signal_drains(number: signal.Signals) -> None:
+    """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(
+                broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
+            ) as process:
+                handle = await begun(broker, SHORT)
+                process.send_signal(number)
+                assert (await handle.outcome()).status == "done"
+                status, said = await ended(process)
+            assert status == 0, said
+            assert f"signal={number.name}" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+async def test_signal_to_the_whole_group_drains(number: signal.Signals) -> None:
+    """A terminal sends these to every process of the program: the sandbox's leave them to the runner."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            environ = {
+                "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
+                "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),
+                "N8N_RUNNERS_STDLIB_ALLOW": "time",
+            }
+            process = start(environ, group=0)
+            try:
+                await broker.wait_for_runner()
+                handle = await begun(broker, SHORT)
+                os.killpg(process.pid, number)
+                outcome = await handle.outcome()
+                assert outcome.status == "done", outcome
+                status, said = await ended(process)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.communicate()
+    assert status == 0, said
+
+
+async def test_nohup_is_obeyed() -> None:
+    """A runner that was started to ignore SIGHUP ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with trio.fail_after(60):
+            async with (
+                open_broker() as broker,
+                running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
+            ):
+                process.send_signal(signal.SIGHUP)
+                assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+                assert process.poll() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGINT", "SIGINT")])
+async def test_second_signal_ends_at_once(first: str, second: str) -> None:
+    """Whatever the graceful time-out says: status 130, no traceback, and nothing is left."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            async with running(
+                broker,
+                N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
+                N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="600",
+            ) as process:
+                await begun(broker, ENDLESS)
+                process.send_signal(getattr(signal, first))
+                while broker.runners[0].offers:  # it drains
+                    await trio.sleep(0.01)
+                process.send_signal(getattr(signal, second))
+                status, said = await ended(process)
+            assert status == 130
+            assert "ending at once" in said
+            assert "Traceback" not in said
+
+
+async def deaf(port: int) -> trio.SocketStream:
+    """A client of the health port that asks for a lot and reads none of it."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await sock.connect(("127.0.0.1", port))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    with trio.move_on_after(0.5):
+        await trio.SocketStream(sock).send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
+    return trio.SocketStream(sock)
+
+
+async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
+    """SIGTERM ends a runner while clients of the health port don't read."""
+    port = free_port()
+    with trio.fail_after(60):
+        async with (
+            open_broker() as broker,
+            running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), **with_health(port)) as process,
+        ):
+            clients = [await deaf(port) for _ in range(3)]
+            process.send_signal(signal.SIGTERM)
+            status, said = await ended(process)
+            for client in clients:
+                await trio.aclose_forcefully(client)
+    assert status == 0, said
+
+
+async def test_second_signal_beside_a_client_that_does_not_read() -> None:
+    """Nor does it keep the second signal from ending it at once."""
+    port = free_port()
+    with trio.fail_after(60):
+        async with (
+            open_broker() as broker,
+            running(
+                broker,
+                N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
+                N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="600",
+                **with_health(port),
+            ) as process,
+        ):
+            await begun(broker, ENDLESS)
+            client = await deaf(port)
+            process.send_signal(signal.SIGTERM)
+            while broker.runners[0].offers:
+                await trio.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            status, said = await ended(process)
+            await trio.aclose_forcefully(client)
+    assert status == 130, said
+
+
+async def test_request_for_another_protocol_ends_nothing() -> None:
+    """A task that runs meanwhile is done, and the runner lives: n8n can reach the port, and so can any workflow."""
+    port = free_port()
+    with trio.fail_after(60):
+        async with (
+            open_broker(BrokerConfig(auth_token="secret")) as broker,
+            running(
+                broker, N8N_RUNNERS_AUTH_TOKEN="secret", N8N_RUNNERS_STDLIB_ALLOW="time", **with_health(port)
+            ) as process,
+        ):
+            handle = await begun(broker, SHORT)
+            async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+                await client.send_all(
+                    b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n"
+                    b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: YWJjZGU=\r\n\r\n"
+                )
+                assert b"".join([chunk async for chunk in client]).startswith(b"HTTP/1.1 200")
+            assert (await handle.outcome()).status == "done"
+            assert (await get(f"http://127.0.0.1:{port}", "/healthz"))[0] == 200
+            assert process.poll() is None
+
+
+def open_files(pid: int) -> tuple[str, str]:
+    """Soft and hard limit of a process's descriptors."""
+    (line,) = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open")]
+    return line.split()[3], line.split()[4]
+
+
+async def test_descriptors_up_to_the_hard_limit() -> None:
+    """The runner raises its soft limit of descriptors to the hard one; the zygote needs few and keeps a usual one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with trio.fail_after(60):
+            async with (
+                open_broker() as broker,
+                running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
+            ):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                ours = open_files(process.pid)
+                (zygote,) = psutil.Process(process.pid).children()
+                assert ours[0] == ours[1] == str(hard)
+                assert open_files(zygote.pid) == (str(min(hard, 1024)), str(hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_wrong_file_of_authorities_ends_the_start(tmp_path: Path) -> None:
+    """Status 78, and the error names setting and file."""
+    with trio.fail_after(30):
+        status, said = await ended(
+            start({"N8N_RUNNERS_AUTH_TOKEN": "x", "REPTARIUM_BROKER_CA": str(tmp_path / "ca.pem")})
+        )
+    assert status == 78
+    assert "REPTARIUM_BROKER_CA" in said
+    assert "ca.pem" in said
+    assert "Traceback" not in said
