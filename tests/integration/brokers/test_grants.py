@@ -267,9 +267,9 @@ async def peek(stream: trio.SocketStream) -> bytes:
 async def test_unreachable_address(uri: str) -> None:
     """Refused, or a name that can't be one: no connection, and why."""
     with trio.fail_after(20):
-        for attempt in (fetch_grant(uri, "/runners", TOKEN), opened(uri)):
+        for attempt in (partial(fetch_grant, uri, "/runners", TOKEN), partial(opened, uri)):
             with pytest.raises(LinkError) as caught:
-                await attempt
+                await attempt()
             assert str(caught.value).startswith(f"{uri}: ")
     if "127.0.0.1" in uri:
         assert str(caught.value) == f"{uri}: Connection refused"
