@@ -1,7 +1,7 @@
 """The runner: one nursery that owns the pool, the links to the brokers, and every execution.
 
 One warm pool serves all brokers. Each broker has its own link, session and call router; what
-they share is the slots (``capacity.py``).
+they share is the slots (``brokers/capacity.py``).
 """
 
 from __future__ import annotations

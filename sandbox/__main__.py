@@ -1,4 +1,4 @@
-"""``python -m reptarium.sandbox FD``: the zygote (``zygote.py``), on memory that is cheap to fork."""
+"""``python -m reptarium.sandbox FD``: the zygote (``process/zygote.py``), on memory that is cheap to fork."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Record:
 
 
 def by_name(site: Site, *names: str) -> list[psutil.Process]:
-    """The processes below the site's runners that show one of ``names`` (see ``wire.py``)."""
+    """The processes below the site's runners that show one of ``names`` (see ``sandbox/wire.py``)."""
     return [process for root in site.processes() for process in below(root, *names)]
 
 

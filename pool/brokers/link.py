@@ -1,6 +1,6 @@
 """One broker: connections to it, one after the other, and the tasks that come through them.
 
-The session says what to do (``session.py``); this carries it out: messages go to the
+The session says what to do (``protocol/session.py``); this carries it out: messages go to the
 connection, accepted tasks become executions in the connection's nursery, answers go to the call
 router. When the connection is lost, its tasks are killed: the broker has already failed them.
 """

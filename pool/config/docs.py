@@ -32,7 +32,7 @@ def render() -> str:
     """The whole page, ending in a line end."""
     parts = [_HEAD]
     for group in dict.fromkeys(variable.group for variable in VARIABLES):
-        parts.append(f"\n## {group}\n\n| Variable | Default | Allowed | Meaning |\n| --- | --- | --- | --- |\n")
+        parts.append(f"\n## {group}\n\n{_COLUMNS}")
         for variable in VARIABLES:
             if variable.group == group:
                 cells = (f"`{variable.name}`", _default(variable), variable.kind.allowed, variable.doc)

@@ -1,6 +1,6 @@
 """Settings from the environment.
 
-What is read, allowed and assumed stands in `config_table.py`: the one owner of every default. Names and
+What is read, allowed and assumed stands in `table.py`: the one owner of every default. Names and
 meanings of the `N8N_RUNNERS_*` variables are n8n's (its Python runner reads the same ones); the `REPTARIUM_*`
 ones are ours. Every variable may also be given as a file: `NAME_FILE=/run/secrets/name`.
 """

@@ -1,6 +1,6 @@
 """The table of settings: what is read, what is allowed, what the default is.
 
-Each default has its one place here. `config.py` reads the environment by this table; `--print-config` and
+Each default has its one place here. `loading.py` reads the environment by this table; `--print-config` and
 `docs/configuration.md` are printed from it. A new setting is one row here and one field of `config.Settings`.
 """
 

@@ -1,7 +1,7 @@
 """How one environment variable's text becomes a value, and how the value is shown to a person.
 
 A `ValueKind` is a parser with its own words: what it allows (for error messages and the documentation) and how a
-value looks in `reptarium run --print-config`. Kinds know nothing of variables; `config.py` pairs them.
+value looks in `reptarium run --print-config`. Kinds know nothing of variables; `table.py` pairs them.
 """
 
 from __future__ import annotations

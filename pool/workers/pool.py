@@ -55,7 +55,7 @@ class PoolRefused(StartRefused):
 
 
 class Meter(Protocol):
-    """The metrics that the pool counts (see ``metrics.py``)."""
+    """The metrics that the pool counts (see ``ops/metrics.py``)."""
 
     def worker_forked(self) -> None: ...
     def fork_failed(self) -> None: ...

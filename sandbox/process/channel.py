@@ -1,4 +1,4 @@
-"""A worker's end of its socket: blocking frames (``wire.py``) over one file descriptor."""
+"""A worker's end of its socket: blocking frames (``sandbox/wire.py``) over one file descriptor."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loo
 
 1. Read the configuration (first packet). Unset every environment variable.
 2. Import what tasks will want (the allowlists' names), serve a task to itself so that what is made
-   at first use is made, seal the classes (see ``sealing.py``), and lay memory out
+   at first use is made, seal the classes (see ``hardening/sealing.py``), and lay memory out
    for being forked (see ``heap.py``).
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see ``kernel/``. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.

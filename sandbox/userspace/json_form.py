@@ -32,7 +32,6 @@ Conversion = Literal["rich", "original"]
 
 #: Types that msgspec writes exactly as we want them. Exact types: a subclass may lie.
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
-#: Types in which nothing else can hide; not descended into.
 _MAX_DEPTH = 100
 _MAX_WIDTH = 5_000_000
 

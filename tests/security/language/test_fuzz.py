@@ -92,7 +92,7 @@ def judge(source: str, alarms: list[str]) -> str | None:
         return None
     except Exception as error:
         if type(error) is ValueError and "\0" in source:
-            return None  # Python 3.11; task.py reports it as a syntax error
+            return None  # Python 3.11; task/execute.py reports it as a syntax error
         return f"compile_task raised {type(error).__name__}: {error}"
     kept: list[object] = []
     given = objects()

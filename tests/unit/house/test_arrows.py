@@ -160,3 +160,17 @@ def test_names_lead_somewhere() -> None:
             if not (ROOT / name).exists():
                 lost.append(f"{path.relative_to(ROOT)}: {name}")
     assert lost == []
+
+
+def test_neighbours_named_in_code_are_there() -> None:
+    """A file that code names in backticks lies beside it, or is named with its folder: `hardening/sealing.py`."""
+    listed = {path.relative_to(ROOT).as_posix() for path in _written()} or {
+        path.relative_to(ROOT).as_posix() for path in MODULES.values()
+    }
+    lost = []
+    for module, path in MODULES.items():
+        for name in re.findall(r"`([\w/-]*\w\.(?:py|md))`", path.read_text("utf-8")):
+            beside = (path.parent / name).exists()
+            if not beside and not ("/" in name and any(f"/{one}".endswith(f"/{name}") for one in listed)):
+                lost.append(f"{module}: {name}")
+    assert lost == []

@@ -2,7 +2,7 @@
 
 ``tests/data/frames.jsonl`` holds frames recorded between n8n 2.40.5 and its own Python runner by this
 project's harness. The session is fed with the frame; only what was never recorded (an RPC response, for the
-original's calls all end with their task; a drain) is written here as PROTOCOL.md describes it.
+original's calls all end with their task; a drain) is written here.
 """
 
 from __future__ import annotations
