@@ -127,8 +127,8 @@ class Supply:
             "_prevNode": lambda: PreviousNode(self._data),
             "_workflow": lambda: WorkflowView(self._data, self._saved),
             "_execution": lambda: ExecutionView(self._data, self._saved),
-            "_vars": lambda: LazyView(self._data.variables, MISSING_VARIABLE),
-            "_env": lambda: LazyView(self._data.environment, MISSING_ENVIRONMENT),
+            "_vars": lambda: LazyView(lambda: self._data.variables(), MISSING_VARIABLE),
+            "_env": lambda: LazyView(lambda: self._data.environment(), MISSING_ENVIRONMENT),
             "_jmespath": _jmespath,
             "_getWorkflowStaticData": self._static_data,
         }

@@ -58,7 +58,7 @@ class Input:
                 raise HelperError("this node's input comes from no node")
             return View(data.node(source.previous_node).parameters)
 
-        self._all = cursor.views
+        self._all: Callable[[], list[View]] = lambda: cursor.views()
         self._current = current
         self._parameters = parameters
 
@@ -211,25 +211,28 @@ class PreviousNode:
     __slots__ = ("_source",)
 
     def __init__(self, data: TaskData) -> None:
-        self._source = data.source
+        def source() -> tuple[str | None, int, int]:
+            found = data.source()
+            if found is None:
+                return None, 0, 0
+            return found.previous_node, found.previous_node_output or 0, found.previous_node_run or 0
+
+        self._source = source
 
     @property
     def name(self) -> str | None:
         """The node's name; None where nothing comes before this node."""
-        source = self._source()
-        return source.previous_node if source else None
+        return self._source()[0]
 
     @property
     def output_index(self) -> int:
         """Which of its outputs the items came from."""
-        source = self._source()
-        return (source.previous_node_output or 0) if source else 0
+        return self._source()[1]
 
     @property
     def run_index(self) -> int:
         """Which of its runs the items came from."""
-        source = self._source()
-        return (source.previous_node_run or 0) if source else 0
+        return self._source()[2]
 
     outputIndex, runIndex = output_index, run_index
 
@@ -237,7 +240,7 @@ class PreviousNode:
 class WorkflowView:
     """``_workflow``: the workflow that runs."""
 
-    __slots__ = ("_general", "_node_key", "_replace", "_static")
+    __slots__ = ("_general", "_replace", "_static")
 
     def __init__(self, data: TaskData, saved: Saved) -> None:
         self._general: Callable[[], tuple[str | None, str | None, bool]] = lambda: (
@@ -245,17 +248,24 @@ class WorkflowView:
             data.general.workflow.name,
             bool(data.general.workflow.active),
         )
-        self._node_key: Callable[[], str] = lambda: f"node:{data.general.active_node_name}"
-        self._replace = saved.replace
 
-        def static(key: str) -> View:
-            kept = saved.static(key)
+        def key(own: bool) -> str:
+            return f"node:{data.general.active_node_name}" if own else "global"
+
+        def static(own: bool) -> View:
+            kept = saved.static(key(own))
             if type(kept) is not View:
                 kept = View(kept)
-                saved.replace(key, kept)
+                saved.replace(key(own), kept)
             return kept
 
+        def replace(own: bool, value: dict[str, Any]) -> None:
+            if not isinstance(value, dict):
+                raise TypeError(f"static data is a dict, not {type(value).__name__}")
+            saved.replace(key(own), value)
+
         self._static = static
+        self._replace = replace
 
     @property
     def id(self) -> str | None:
@@ -275,24 +285,20 @@ class WorkflowView:
     @property
     def static_data(self) -> View:
         """Kept by n8n between production executions; saved when changed and the task ends well."""
-        return self._static("global")
+        return self._static(False)
 
     @static_data.setter
     def static_data(self, value: dict[str, Any]) -> None:
-        if not isinstance(value, dict):
-            raise TypeError(f"static data is a dict, not {type(value).__name__}")
-        self._replace("global", value)
+        self._replace(False, value)
 
     @property
     def node_static_data(self) -> View:
         """The same for this node alone."""
-        return self._static(self._node_key())
+        return self._static(True)
 
     @node_static_data.setter
     def node_static_data(self, value: dict[str, Any]) -> None:
-        if not isinstance(value, dict):
-            raise TypeError(f"static data is a dict, not {type(value).__name__}")
-        self._replace(self._node_key(), value)
+        self._replace(True, value)
 
 
 class CustomData:
@@ -301,24 +307,27 @@ class CustomData:
     __slots__ = ("_read", "_set")
 
     def __init__(self, saved: Saved) -> None:
+        def set_entry(key: Any, value: object) -> None:
+            if not isinstance(key, str) or not key or not key.replace("_", "a").isalnum() or not key.isascii():
+                raise ValueError("the key of custom data is letters, digits and underscores")
+            if len(key) > MAX_CUSTOM_KEY:
+                raise ValueError(f"the key of custom data has at most {MAX_CUSTOM_KEY} characters, not {len(key)}")
+            if not isinstance(value, str | int | float):
+                raise ValueError(f"custom data is text or a number, not {type(value).__name__}")
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if len(text) > MAX_CUSTOM_VALUE:
+                raise ValueError(f"custom data has at most {MAX_CUSTOM_VALUE} characters, not {len(text)}")
+            present = saved.custom()
+            if key not in present and len(present) >= MAX_CUSTOM_ENTRIES:
+                raise ValueError(f"an execution has at most {MAX_CUSTOM_ENTRIES} entries of custom data")
+            saved.set_custom(key, text)
+
         self._read: Callable[[], dict[str, str]] = lambda: dict(saved.custom())
-        self._set = saved.set_custom
+        self._set = set_entry
 
     def set(self, key: Any, value: object) -> None:
         """Set one entry. Raises ValueError for what n8n would cut or refuse."""
-        if not isinstance(key, str) or not key or not key.replace("_", "a").isalnum() or not key.isascii():
-            raise ValueError("the key of custom data is letters, digits and underscores")
-        if len(key) > MAX_CUSTOM_KEY:
-            raise ValueError(f"the key of custom data has at most {MAX_CUSTOM_KEY} characters, not {len(key)}")
-        if not isinstance(value, str | int | float):
-            raise ValueError(f"custom data is text or a number, not {type(value).__name__}")
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        if len(text) > MAX_CUSTOM_VALUE:
-            raise ValueError(f"custom data has at most {MAX_CUSTOM_VALUE} characters, not {len(text)}")
-        present = self._read()
-        if key not in present and len(present) >= MAX_CUSTOM_ENTRIES:
-            raise ValueError(f"an execution has at most {MAX_CUSTOM_ENTRIES} entries of custom data")
-        self._set(key, text)
+        self._set(key, value)
 
     def set_all(self, values: dict[str, object]) -> None:
         """Set several entries."""

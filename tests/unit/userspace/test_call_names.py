@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import types
 
 import pytest
 
@@ -348,3 +349,32 @@ def test_nothing_private_is_within_reach(n8n: ScriptedN8n) -> None:
                 except (HelperError, AttributeError):
                     continue
     assert len(seen) > 30
+
+
+# ---- what is behind the names ----------------------------------------------------------
+
+
+def test_attributes_lead_to_no_object_of_ours(n8n: ScriptedN8n) -> None:
+    """What the objects keep in attributes are functions, not methods, which would carry what they belong to."""
+    names = supply(n8n, EVERYTHING)(None)
+    objects = [*names.values(), names["_execution"].custom_data, names["_node"]("Split")]  # type: ignore[attr-defined, operator]
+    kept = [
+        getattr(one, slot)
+        for one in objects
+        for slot in getattr(type(one), "__slots__", ())
+        if slot.startswith("_") and hasattr(one, slot)
+    ]
+    assert len(kept) > 10
+    assert [one for one in kept if isinstance(one, types.MethodType)] == []
+
+
+def test_attributes_do_no_more_than_methods(n8n: ScriptedN8n) -> None:
+    """The functions behind static and custom data check what the methods check, and know no other node's data."""
+    names = supply(n8n, "_workflow, _execution")(None)
+    workflow, custom = names["_workflow"], names["_execution"].custom_data  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="letters, digits"):
+        custom._set("no key!", "x")
+    with pytest.raises(TypeError, match="static data is a dict"):
+        workflow._replace(False, [1])  # type: ignore[attr-defined]
+    workflow._replace("node:Merge", {"mine": 1})  # type: ignore[attr-defined]
+    assert workflow.node_static_data == {"mine": 1}  # type: ignore[attr-defined]
