@@ -118,7 +118,12 @@ class BrokerLink:
     def set_capacity(self, capacity: int, now: float) -> None:
         """Take and offer that many tasks from now on."""
         if self._session is not None and self._session.capacity != capacity:
-            self._do(self._session.set_capacity(capacity, now))
+            try:
+                self._do(self._session.set_capacity(capacity, now))
+            except LinkError as error:
+                # whoever shares the slots, another link or the runner, has nothing to do with our connection
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._give_up, error)
 
     def drain(self) -> None:
         """No more offers."""
@@ -302,6 +307,10 @@ class BrokerLink:
                 if self._retired:
                     assert self._nursery is not None
                     self._nursery.start_soon(self._leave)
+
+    async def _give_up(self, error: LinkError) -> None:
+        """End the connection, from within its own nursery."""
+        raise error
 
     async def _leave(self) -> None:
         """The last word to a broker whose address is gone: what was said is written first."""

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 
+from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, open_broker
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
@@ -134,3 +135,25 @@ async def test_one_brokers_loss_does_not_touch_the_other() -> None:
             assert (await kept.outcome()).status == "done"
             # and the one that was cut is served again
             assert (await first.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+
+
+async def test_a_full_outbox_ends_only_its_own_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that reads nothing more loses its connection when slots are shared, and nobody else does."""
+    with trio.fail_after(60):
+        async with two_brokers() as (first, second, runner):
+            stuck = next(link for link in runner.links if link.uri == second.uri)
+            lost = stuck._connection
+            assert lost is not None
+
+            def full(*_: object, **options: object) -> None:
+                raise LinkError("the broker does not read")
+
+            monkeypatch.setattr(lost.outbox, "put", full)
+            before = [view.id for view in first.runners]
+            runner.capacity.slots += 1  # as when one becomes free: each broker is to get another offer
+            runner.capacity.share(trio.current_time())
+            while stuck._connection is lost or not stuck.registered:  # it comes back with a new connection
+                await trio.sleep(0.01)
+            assert (await first.submit({"code": SLEEP, "items": []}).outcome()).status == "done"
+            assert (await second.submit({"code": SLEEP, "items": []}).outcome()).status == "done"
+            assert [view.id for view in first.runners] == before
