@@ -65,8 +65,9 @@ def own_paths() -> frozenset[str]:
     """Real paths of the runner's own code and metadata, which workers must not read."""
     own = {str(_SANDBOX), str(_TOP / "pool"), str(Path(reptarium.__file__).resolve().parent)}
     for entry in {os.path.realpath(entry) for entry in sys.path if entry}:
-        with contextlib.suppress(OSError):  # not a directory, or not for us to read: nothing to bar there
-            own.update(os.path.join(entry, name) for name in os.listdir(entry) if "reptarium" in name)
+        for folder in (entry, os.path.join(entry, "__pycache__")):  # an editable install has a module of its own there
+            with contextlib.suppress(OSError):  # not a directory, or not for us to read: nothing to bar there
+                own.update(os.path.join(folder, name) for name in os.listdir(folder) if "reptarium" in name)
     return frozenset(own)
 
 

@@ -35,8 +35,6 @@ WAITS = {
     "asyncio", "concurrent", "http", "io", "multiprocessing", "os", "pathlib", "select", "selectors", "shutil",
     "signal", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "time", "urllib",
 }  # fmt: skip
-#: Files of tables, which may be longer than a file that is read from top to bottom.
-TABLES = {"pool/config/table.py", "sandbox/kernel/syscalls.py"}
 LONGEST = 400
 
 
@@ -110,10 +108,8 @@ def test_one_import_style(folder: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_files_are_short(module: str) -> None:
-    """A file has at most 400 lines, tables excepted."""
-    path = MODULES[module]
-    if path.relative_to(ROOT).as_posix() not in TABLES:
-        assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+    """A file has at most 400 lines."""
+    assert len(MODULES[module].read_text("utf-8").splitlines()) <= LONGEST
 
 
 def test_one_name_for_one_thing() -> None:
