@@ -13,7 +13,7 @@ import datetime
 import functools
 import importlib
 import opcode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -54,6 +54,9 @@ NAMES = frozenset(
 )
 #: Values, not objects that ask when they are used: made anew for each item.
 _VALUES = frozenset({"_json", "_binary", "_item_index", "_itemIndex", "_now", "_today", "_run_index", "_runIndex"})
+#: What costs something when it is supplied, not when it is used.
+_MADE_AT_ONCE = _VALUES | {"_input"}
+_NONE: frozenset[str] = frozenset()
 
 MISSING_VARIABLE = "there is no variable '{}' in n8n"
 MISSING_ENVIRONMENT = (
@@ -90,18 +93,35 @@ def _globals(code: CodeType, operations: dict[int, int]) -> frozenset[str]:
     found: frozenset[str] = frozenset()
     names = code.co_names
     if not NAMES.isdisjoint(names):
-        instructions, extended = code.co_code, 0  # pairs of opcode and argument; inline caches are zeros
-        numbers: set[int] = set()
-        for place in range(0, len(instructions), 2):
-            operation, argument = instructions[place], instructions[place + 1] | extended
-            extended = argument << 8 if operation == _EXTENDED_ARG else 0
-            if operation in operations:
-                numbers.add(argument >> operations[operation])
-        found = NAMES.intersection(names[number] for number in numbers)
+        instructions = code.co_code  # pairs of opcode and argument; inline caches are zeros
+        codes, arguments = instructions[::2], instructions[1::2]
+        numbers = [
+            _argument(codes, arguments, place) >> shift
+            for operation, shift in operations.items()
+            for place in _places(codes, operation)
+        ]
+        found = NAMES.intersection([names[number] for number in numbers])
     for constant in code.co_consts:
         if type(constant) is CodeType:
             found |= _globals(constant, operations)
     return found
+
+
+def _places(codes: bytes, operation: int) -> Iterator[int]:
+    place = codes.find(operation)
+    while place >= 0:
+        yield place
+        place = codes.find(operation, place + 1)
+
+
+def _argument(codes: bytes, arguments: bytes, place: int) -> int:
+    """The argument of the instruction there, with the higher bytes that stand before it."""
+    argument, shift = arguments[place], 8
+    while place and codes[place - 1] == _EXTENDED_ARG:
+        place -= 1
+        argument |= arguments[place] << shift
+        shift += 8
+    return argument
 
 
 class Supply:
@@ -192,7 +212,8 @@ class CallNames:
         wanted = mentioned(code)
         if not wanted:
             return None
-        return Supply(make_ask(self._channel, self._max_bytes), wanted, rebound(code), items)
+        own = _NONE if wanted.isdisjoint(_MADE_AT_ONCE) else rebound(code)
+        return Supply(make_ask(self._channel, self._max_bytes), wanted, own, items)
 
 
 def _jmespath() -> Callable[..., Any]:

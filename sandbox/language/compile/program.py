@@ -63,11 +63,11 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
 def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
     tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     transformer = Transformer(policy, functools.partial(import_refusal, policy))
-    body = transformer._block(tree.body)
+    body = transformer.program(tree.body)
     transformer.finish()
     if transformer.findings:
         raise PolicyViolation(transformer.findings)
-    shared = transformer.forced_globals(body)
+    shared = transformer.forced_globals()
     if shared:
         body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
     if not body:

@@ -30,8 +30,10 @@ class Transformer(Patterns, ImportStatements):
         name = node.id
         if node.ctx.__class__ is not ast.Load:
             self._bind(node, name)
+            if node.ctx.__class__ is ast.Del:
+                self._mentioned(name)
             return node
-        self.loaded.add(name)
+        self.loaded.setdefault(name, self._place)
         if name in self._denied_builtins:
             self._denied_loads.append((node, name))
         elif name == "__import__":
@@ -60,7 +62,7 @@ class Transformer(Patterns, ImportStatements):
 
     def _augmented(self, node: ast.AugAssign) -> ast.AST:
         if isinstance(node.target, ast.Name):
-            self.loaded.add(node.target.id)
+            self._mentioned(node.target.id)
         return self._children(node)
 
     def _attribute(self, node: ast.Attribute) -> ast.AST:

@@ -33,7 +33,9 @@ class Walk(RestrictingNodeTransformer):
         self.findings: list[Finding] = []
         self.bound: set[str] = set()  # names that the program binds anywhere
         self.task_names: set[str] = set()  # … in its outermost scope
-        self.loaded: set[str] = set()
+        self.loaded: dict[str, int] = {}  # names that it reads (or deletes) → the first statement of its that does
+        self._body: list[ast.stmt] = []  # its outermost statements, and the one that is being visited
+        self._place = 0
         self.global_names: set[str] = set()
         self.nonlocal_names: set[str] = set()
         self.postponed = False  # from __future__ import annotations
@@ -104,18 +106,33 @@ class Walk(RestrictingNodeTransformer):
             if name in self.bound:
                 self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
 
-    def forced_globals(self, body: list[ast.stmt]) -> list[str]:
-        """Names that the program's outermost scope, whose statements ``body`` are, must share with the namespace.
+    def forced_globals(self) -> list[str]:
+        """Names that the program's outermost scope must share with the namespace.
 
         Those that an inner function declares global; and given names and builtins that the program
         both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``). A name that is plainly the program's own
         (``_json = _item["json"]``) stays a local of it, as in any function.
         """
         shared = set(self.global_names)
-        for name in self.task_names & self.loaded:
-            if name in _BUILTIN_NAMES or (_may_be_given(name) and name not in shared and not bound_first(body, name)):
+        given = set()
+        for name in self.task_names & self.loaded.keys():
+            if name in _BUILTIN_NAMES:
                 shared.add(name)
+            elif name[:1] == _RESERVED_PREFIX and name[:2] != "__":
+                given.add(name)
+        if given:
+            shared |= given - self._bound_first(given)
         return sorted(shared - self.nonlocal_names)
+
+    def _bound_first(self, names: set[str]) -> set[str]:
+        """Those that surely have a value before any statement mentions them otherwise, be it in a function that is
+        called later.
+        """
+        last = max(self.loaded[name] for name in names)
+        found = set()
+        for place, statement in enumerate(self._body[:last]):
+            found |= {name for name in names & _surely_bound(statement) if place < self.loaded[name]}
+        return found
 
     def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None) -> None:
         """A name is bound (or deleted) here."""
@@ -135,27 +152,18 @@ class Walk(RestrictingNodeTransformer):
             where = " here" if name in rules.DEFINABLE else ""
             self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
 
+    def _mentioned(self, name: str) -> None:
+        """A name is read or deleted here."""
+        self.loaded.setdefault(name, self._place)
+
+    def program(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """The program's outermost statements, checked and transformed."""
+        for self._place, statement in enumerate(body):
+            self._body.append(self.visit(statement))
+        return spliced(self._body)
+
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return spliced(list(map(self.visit, body)))
-
-
-def _may_be_given(name: str) -> bool:
-    return name[:1] == _RESERVED_PREFIX and name[:2] != "__"
-
-
-def bound_first(body: list[ast.stmt], name: str) -> bool:
-    """Whether the statements give ``name`` a value before any of them mentions it otherwise, be it in a function
-    that is called later. False where that isn't plain.
-    """
-    for statement in body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Store):
-                return False
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-                return False
-        if name in _surely_bound(statement):
-            return True
-    return False
 
 
 def _surely_bound(statement: ast.stmt) -> set[str]:

@@ -29,7 +29,7 @@ class _LateBuiltins(dict[str, Any]):
 
     __slots__ = ("_late",)
 
-    def __init__(self, table: dict[str, Any], late: dict[str, Late]) -> None:
+    def __init__(self, table: dict[str, Any], late: dict[str, Any]) -> None:
         super().__init__(table)
         self._late = late
 
@@ -50,11 +50,11 @@ def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str
     namespace["__name__"] = MODULE
     namespace["__doc__"] = None
     table = task_builtins(policy)
-    late = {name: value for name, value in names.items() if type(value) is Late}
-    namespace["__builtins__"] = _LateBuiltins(table, late) if late else table
+    namespace["__builtins__"] = table
     namespace.update(names)
-    for name in late:
-        del namespace[name]
+    if Late in map(type, names.values()):
+        late = {name: namespace.pop(name) for name, value in names.items() if type(value) is Late}
+        namespace["__builtins__"] = _LateBuiltins(table, late)
     return namespace
 
 
