@@ -1,7 +1,8 @@
 """The task-broker protocol as data: every message in both directions, no I/O.
 
 ``broker`` holds what the broker sends to a runner, ``runner`` what a runner sends to
-the broker, ``codec`` turns text frames into these values and back.
+the broker, ``codec`` turns text frames into these values and back, ``wellformed`` judges
+JSON that stays raw.
 """
 
 from reptarium.pool.protocol.messages.broker import (
@@ -22,8 +23,8 @@ from reptarium.pool.protocol.messages.codec import (
     Unknown,
     decode_broker_message,
     decode_runner_message,
+    decoding_broker_message,
     encode,
-    is_json_value,
 )
 from reptarium.pool.protocol.messages.runner import (
     RunnerInfo,
@@ -40,6 +41,7 @@ from reptarium.pool.protocol.messages.runner import (
     TaskDoneData,
     TaskErrorData,
 )
+from reptarium.pool.protocol.messages.wellformed import Steps, blanked, is_json_value, judging_json
 
 __all__ = [
     "BrokerDrain",
@@ -64,12 +66,16 @@ __all__ = [
     "RunnerTaskError",
     "RunnerTaskOffer",
     "RunnerTaskRejected",
+    "Steps",
     "TaskDoneData",
     "TaskErrorData",
     "TaskSettings",
     "Unknown",
+    "blanked",
     "decode_broker_message",
     "decode_runner_message",
+    "decoding_broker_message",
     "encode",
     "is_json_value",
+    "judging_json",
 ]

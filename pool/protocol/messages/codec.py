@@ -2,21 +2,22 @@
 
 The fast path is one pass of msgspec. What it refuses is looked at a second time: an unknown
 kind is told apart from a malformed frame, and a frame that is JSON for JavaScript but not for
-msgspec (a lone surrogate escape such as ``"\\ud83d"``, which ``JSON.stringify`` writes) is
-rebuilt with the standard library's parser, so that nobody's task fails over half an emoji.
+msgspec (a lone surrogate escape such as ``"\\ud83d"``, which ``JSON.stringify`` writes) is read
+from a copy in which these are blanked, so that nobody's task fails over half an emoji. What
+stays raw is taken from the frame itself, as it came.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any, TypeVar
 
 import msgspec
 
-from reptarium.pool.protocol.messages.broker import BrokerMessage
-from reptarium.pool.protocol.messages.runner import RunnerMessage
+from reptarium.pool.protocol.messages.broker import BrokerMessage, TaskSettings
+from reptarium.pool.protocol.messages.runner import RunnerMessage, TaskDoneData
+from reptarium.pool.protocol.messages.wellformed import Buffer, Steps, blanking, whole
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -34,7 +35,10 @@ class Malformed(msgspec.Struct, frozen=True):
 
 
 #: The head of a frame as brokers write it: kind first, then the task's id.
-_HEAD = re.compile(r'\s*\{\s*"type"\s*:\s*"([\w:]{1,64})"\s*,\s*"taskId"\s*:\s*"([^"\\]{1,128})"')
+_HEAD = re.compile(rb'\s*\{\s*"type"\s*:\s*"([\w:]{1,64})"\s*,\s*"taskId"\s*:\s*"([^"\\]{1,128})"')
+#: What stands in front of an object's first value, and of a further one.
+_FIRST, _FURTHER = (re.compile(rb"\s*" + sign + rb'\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*') for sign in (rb"\{", rb","))
+_LAST = re.compile(rb"\s*\}\s*")
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -47,7 +51,7 @@ _M = TypeVar("_M")
 _broker_decoder: msgspec.json.Decoder[BrokerMessage] = msgspec.json.Decoder(BrokerMessage)
 _runner_decoder: msgspec.json.Decoder[RunnerMessage] = msgspec.json.Decoder(RunnerMessage)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
-_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
 
@@ -59,59 +63,93 @@ _broker_kinds = _kinds(BrokerMessage)
 _runner_kinds = _kinds(RunnerMessage)
 
 
-def decode_broker_message(frame: str | bytes) -> BrokerMessage | Unknown | Malformed:
+def decode_broker_message(frame: str | Buffer) -> BrokerMessage | Unknown | Malformed:
     """One frame from the broker, as a value. Never raises on bad input."""
+    return whole(decoding_broker_message(frame))
+
+
+def decoding_broker_message(frame: str | Buffer) -> Steps[BrokerMessage | Unknown | Malformed]:
+    """:func:`decode_broker_message` in steps: a large frame with half an emoji in it takes several."""
+    return _decoding(frame, _broker_decoder, _broker_kinds)
+
+
+def decode_runner_message(frame: str | Buffer) -> RunnerMessage | Unknown | Malformed:
+    """One frame from a runner, as a value (the embedded broker's side). Never raises on bad input."""
+    steps = _decoding(frame, _runner_decoder, _runner_kinds)  # apart: mypy would infer a wider type from ours
+    return whole(steps)
+
+
+def _decoding(
+    frame: str | Buffer, decoder: msgspec.json.Decoder[_M], kinds: frozenset[str]
+) -> Steps[_M | Unknown | Malformed]:
     try:
-        return _broker_decoder.decode(frame)
-    except msgspec.MsgspecError as error:
-        return _second_look(frame, _broker_decoder, _broker_kinds, str(error))
+        return decoder.decode(frame)
+    except msgspec.ValidationError as error:
+        fault, envelope = str(error), True
+    except msgspec.DecodeError as error:
+        fault, envelope = str(error), False
     except UnicodeError as error:  # bytes that aren't UTF-8
         return Malformed(f"not UTF-8: {error}")
     except RecursionError:
-        return _javascript_only(frame, _broker_decoder, _broker_kinds, "nested too deeply")
-
-
-def decode_runner_message(frame: str | bytes) -> RunnerMessage | Unknown | Malformed:
-    """One frame from a runner, as a value (the embedded broker's side). Never raises on bad input."""
+        return _by_its_head(frame, "nested too deeply")
+    yield
     try:
-        return _runner_decoder.decode(frame)
-    except msgspec.MsgspecError as error:
-        return _second_look(frame, _runner_decoder, _runner_kinds, str(error))
-    except UnicodeError as error:
-        return Malformed(f"not UTF-8: {error}")
+        if envelope:
+            return _second_look(frame, kinds, fault)
+    except (msgspec.DecodeError, RecursionError):
+        yield
+    try:
+        return (yield from _javascript_only(frame.encode() if isinstance(frame, str) else frame, decoder, kinds))
+    except (msgspec.DecodeError, ValueError):
+        return _by_its_head(frame, f"not JSON: {fault}")
     except RecursionError:
-        return _javascript_only(frame, _runner_decoder, _runner_kinds, "nested too deeply")
+        return _by_its_head(frame, "nested too deeply")
 
 
-def _second_look(
-    frame: str | bytes, decoder: msgspec.json.Decoder[_M], kinds: frozenset[str], fault: str
-) -> _M | Unknown | Malformed:
+def _second_look(frame: str | Buffer, kinds: frozenset[str], fault: str) -> Unknown | Malformed:
+    """What is wrong with a frame. Raises msgspec.DecodeError and RecursionError where it isn't JSON to msgspec."""
     try:
         envelope = _envelope_decoder.decode(frame)
     except msgspec.ValidationError:
         return Malformed(f"not a message: {fault}")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _javascript_only(frame, decoder, kinds, fault)
     if envelope.type not in kinds:
         return Unknown(envelope.type)
     return Malformed(fault, envelope.type, _task_id(envelope.task_id))
 
 
+def _by_its_head(frame: str | Buffer, fault: str) -> Malformed:
+    start = frame[:512].encode("utf-8", "replace") if isinstance(frame, str) else bytes(frame[:512])
+    head = _HEAD.match(start)
+    kind, task_id = (word.decode("utf-8", "replace") for word in head.groups()) if head else (None, None)
+    return Malformed(fault, kind, task_id)
+
+
 def _javascript_only(
-    frame: str | bytes, decoder: msgspec.json.Decoder[_M], kinds: frozenset[str], fault: str
-) -> _M | Unknown | Malformed:
-    """A frame that JavaScript's parser takes and msgspec's doesn't."""
-    try:
-        data = _loads(frame)
-        if isinstance(data, dict):
-            data = _rawify(data)
-    except (ValueError, RecursionError) as error:
-        head = _HEAD.match(frame if isinstance(frame, str) else frame[:512].decode("utf-8", "replace"))
-        kind, task_id = head.groups() if head else (None, None)
-        why = "nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {fault}"
-        return Malformed(why, kind, task_id)
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        return Malformed("not a message: an object with a string `type` is expected")
+    frame: Buffer, decoder: msgspec.json.Decoder[_M], kinds: frozenset[str]
+) -> Steps[_M | Unknown | Malformed]:
+    """A frame that JavaScript's parser takes and msgspec's doesn't.
+
+    Raises msgspec.DecodeError, ValueError or RecursionError for one that nobody takes.
+    """
+    blank = yield from blanking(frame)
+    yield
+    text = memoryview(frame)
+    members = _members(blank, slice(0, len(blank)))
+    if members is None:
+        return Malformed(_NO_MESSAGE)
+    data: dict[str, Any] = {}
+    for key, place in members.items():
+        if key not in _FIELDS:
+            continue
+        if key == "settings" or (key == "data" and "type" in members and _loads(text[members["type"]]) == _DONE):
+            yield  # an object in which something stays raw
+            inner = _members(blank, place)
+            data[key] = inner and {name: _value(name, text[part]) for name, part in inner.items() if name in _FIELDS}
+            yield
+        else:
+            data[key] = _value(key, text[place])
+    if not isinstance(data.get("type"), str):
+        return Malformed(_NO_MESSAGE)
     if data["type"] not in kinds:
         return Unknown(data["type"])
     try:
@@ -120,47 +158,45 @@ def _javascript_only(
         return Malformed(str(error), data["type"], _task_id(data.get("taskId")))
 
 
-#: The fields that stay raw JSON, by the path of objects that leads to them.
+_NO_MESSAGE = "not a message: an object with a string `type` is expected"
+_DONE = "runner:taskdone"
+#: The fields that stay raw JSON, and all that a message, a task's settings or a done task's data may have.
 _RAW_FIELDS = frozenset(
     {"items", "query", "data", "nodeTypes", "params", "requestParams", "result", "customData", "staticData"}
 )
-
-
-def _rawify(data: dict[str, Any]) -> dict[str, Any]:
-    out = dict(data)
-    for key, value in out.items():
-        if key == "settings" and isinstance(value, dict):
-            out[key] = _rawify(value)
-        elif key == "data" and data.get("type") == "runner:taskdone" and isinstance(value, dict):
-            out[key] = {k: _raw(v) if k in _RAW_FIELDS else v for k, v in value.items()}
-        elif key in _RAW_FIELDS:
-            out[key] = _raw(value)
-    return out
-
-
-def _raw(value: Any) -> msgspec.Raw:
-    # ensure_ascii keeps a lone surrogate as an escape: it has no UTF-8 form
-    return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode("ascii"))
-
-
-def _loads(text: str | bytes | bytearray | memoryview) -> Any:
-    # Not the bytes themselves: json.loads would take UTF-16, UTF-32 and a byte order mark
-    return json.loads(
-        text if isinstance(text, str) else str(text, "utf-8"),
-        parse_constant=_no_constant,
-        parse_float=_finite,
+_FIELDS = frozenset({"type"}).union(
+    *(
+        part.__struct_encode_fields__
+        for part in (*BrokerMessage.__args__, *RunnerMessage.__args__, TaskSettings, TaskDoneData)
     )
+)
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _members(blank: bytes, whole_object: slice) -> dict[str, slice] | None:
+    """Where in a blanked frame the values of an object are, by their keys. None when it is no object."""
+    try:
+        found = _object_decoder.decode(memoryview(blank)[whole_object])
+    except msgspec.ValidationError:
+        return None
+    places, at, before = {}, whole_object.start, _FIRST
+    for key, value in found.items():
+        start = before.match(blank, at)
+        if start is None or not blank.startswith(memoryview(value), start.end()):
+            raise msgspec.DecodeError("a key that comes twice")
+        places[key] = slice(start.end(), start.end() + len(memoryview(value)))
+        at, before = places[key].stop, _FURTHER
+    if places and not _LAST.fullmatch(blank, at, whole_object.stop):
+        raise msgspec.DecodeError("a key that comes twice")
+    return places
 
 
-def _finite(digits: str) -> float:
-    # 1e999 is JSON, but what we would write for its value isn't
-    if math.isinf(value := float(digits)):
-        raise ValueError(f"{digits[:40]} is out of range")
-    return value
+def _value(key: str, text: memoryview) -> Any:
+    return msgspec.Raw(text) if key in _RAW_FIELDS else _loads(text)
+
+
+def _loads(text: memoryview) -> Any:
+    # Not the bytes themselves: json.loads would take UTF-16, UTF-32 and a byte order mark
+    return json.loads(str(text, "utf-8"))
 
 
 def _task_id(value: object) -> str | None:
@@ -178,7 +214,8 @@ def encode(message: BrokerMessage | RunnerMessage) -> bytes:
 def _escaped(value: Any) -> Any:
     """The same, with strings as ASCII escapes: a lone surrogate has no UTF-8 form, but JSON can spell it."""
     if isinstance(value, str):
-        return _raw(value)
+        # ensure_ascii keeps a lone surrogate as an escape
+        return msgspec.Raw(json.dumps(value).encode("ascii"))
     if isinstance(value, tuple):
         return [_escaped(member) for member in value]
     if not isinstance(value, msgspec.Struct):
@@ -189,23 +226,3 @@ def _escaped(value: Any) -> Any:
         if (member := getattr(value, field)) is not msgspec.UNSET:
             out[key] = _escaped(member)
     return out
-
-
-def is_json_value(raw: bytes | bytearray | memoryview) -> bool:
-    """Whether ``raw`` is exactly one well-formed JSON value in UTF-8.
-
-    A worker is hostile: what it calls its result must not be able to close our brackets.
-    """
-    try:
-        str(raw, "utf-8")
-        _raw_decoder.decode(raw)
-    except UnicodeError:
-        return False
-    except RecursionError:
-        return False
-    except msgspec.MsgspecError:
-        try:
-            _loads(raw)
-        except (ValueError, RecursionError):
-            return False
-    return True

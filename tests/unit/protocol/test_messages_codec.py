@@ -160,17 +160,7 @@ def test_each_field_without_a_default_is_required(decode: Any, frame: dict[str, 
 def test_both_paths_read_the_same(decode: Any, frame: dict[str, Any], value: Any, slow: bool) -> None:
     """What msgspec refuses for a lone surrogate in a field is read just the same by the second look."""
     extra = {"future": "\ud83d" if slow else "x"}
-    assert decode(json.dumps({**frame, **extra}, separators=(",", ":"))) == _ascii_raws(value, slow)
-
-
-def _ascii_raws(value: Any, slow: bool) -> Any:
-    # the second look writes raw fields anew, in ASCII
-    if slow and isinstance(value, m.BrokerTaskSettings):
-        items = RAW(json.dumps(json.loads(bytes(value.settings.items)), separators=(",", ":")).encode())
-        return msgspec.structs.replace(value, settings=msgspec.structs.replace(value.settings, items=items))
-    if not slow and isinstance(value, m.BrokerTaskSettings):
-        return _ascii_raws(value, True)  # json.dumps escaped the item's key in the frame itself
-    return value
+    assert decode(dumps(frame)[:-1] + "," + json.dumps(extra)[1:]) == value
 
 
 def test_minimal_settings_get_the_defaults() -> None:
@@ -257,7 +247,7 @@ MALFORMED: list[tuple[str | bytes, str, str | None, str | None]] = [
         "t",
     ),
     (
-        '{"type":"broker:tasksettings","taskId":"t","settings":{"code":"x","items":["\\ud83d",1e999]}}',
+        '{"type":"broker:tasksettings","taskId":"t","settings":{"code":"x","items":["\\ud83d",NaN]}}',
         "not JSON",
         "broker:tasksettings",
         "t",
@@ -340,14 +330,7 @@ def test_half_a_surrogate_pair_is_written_as_an_escape(value: Any) -> None:
     frame = encode(value)
     frame.decode("utf-8")
     back = decode(frame)
-    if isinstance(value, m.RunnerTaskDone):  # the second look writes raw fields anew
-        assert back == m.RunnerTaskDone("\udc80", m.TaskDoneData(RAW(b'["\\u00e9"]'), static_data=RAW(b"{}")))
-    elif isinstance(value, m.BrokerTaskSettings):
-        assert isinstance(back, m.BrokerTaskSettings)
-        assert back.settings.code == value.settings.code
-        assert json.loads(bytes(back.settings.items)) == [1.1]
-    else:
-        assert back == value
+    assert back == value
 
 
 # -- round trips

@@ -1,0 +1,243 @@
+"""Whether bytes are JSON: large ones looked at piece by piece, so that nobody else waits for the verdict.
+
+A worker is hostile: what it calls its result must not be able to close our brackets. msgspec judges, in one call that
+nothing can interrupt and that takes up to 5 ns a byte; so a large value is cut, and it judges the pieces. A piece is
+made whole first. In front of it goes what brings a parser into the same state as all that came before (the containers
+that are open, as if each held one thing already), behind it what closes the containers that are open at its end.
+
+**Why this is as strict as one call.** A piece ends after a comma between two values, or within a string outside an
+escape. In each case what is put behind it is accepted in one state of a parser only: brackets match brackets, and a
+quote that opened a string instead of closing one would never be closed itself. So a piece that msgspec accepts leaves
+a parser in exactly the state that the next piece is begun with. Where the pieces are cut, and what is open there, may
+be guessed: a wrong guess is refused.
+
+**Half an emoji.** ``JSON.stringify`` and Python write a lone surrogate as an escape (``"\\ud83d"``), which is JSON
+(RFC 8259, 8.2), and which msgspec refuses. :func:`blanked` makes a copy that differs only in that.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from collections.abc import Generator
+from typing import TypeVar
+
+import msgspec
+
+Buffer = bytes | bytearray | memoryview
+_T = TypeVar("_T")
+#: Work that stops after each piece of it, to be gone on with.
+Steps = Generator[None, None, _T]
+
+#: How much is looked at between two steps, in bytes: a fifth of a millisecond, or some for what is nested on purpose.
+PIECE = 1 << 17
+#: A piece that can't be cut is made larger up to here. More white space, or digits, no worker sends that is honest.
+WIDEST = 1 << 20
+
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_CLOSED_BY = {ord("["): b"]", ord("{"): b"}"}
+#: Nested pairs of brackets are taken out from the inside so many times, the rest one by one.
+_ROUNDS = 8
+
+
+def whole(steps: Steps[_T]) -> _T:
+    """Do all of it at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+
+
+def is_json_value(raw: Buffer) -> bool:
+    """Whether ``raw`` is exactly one well-formed JSON value in UTF-8, without :data:`WIDEST` bytes of white space."""
+    return whole(judging_json(raw))
+
+
+def judging_json(raw: Buffer, piece: int = PIECE) -> Steps[bool]:
+    """:func:`is_json_value`, a step for every ``piece`` bytes (at least 16)."""
+    try:
+        yield from _reading_utf8(raw, piece)
+    except UnicodeError:
+        return False
+    view = memoryview(raw)
+    state, at, guess = _START, 0, True
+    while (left := len(view) - at) > piece:
+        ended = None
+        if guess:
+            ended = _guessed(bytes(view[at : at + piece]))
+            guess = ended is not None and _accepts(_piece(state, view[at : at + ended[0]], ended[1]))
+        if not guess:
+            size = piece
+            while (ended := _end(bytes(view[at : at + size]), state)) is None and size < min(left, WIDEST):
+                size *= 2
+            if ended is None and size < left:
+                return False
+            if ended is None:
+                break
+            if not _accepts(_piece(state, view[at : at + ended[0]], ended[1])):
+                return False
+        assert ended is not None
+        at, state = at + ended[0], ended[1]
+        yield
+    return _accepts(state.before() + bytes(view[at:]) if at else view)
+
+
+def blanked(raw: Buffer) -> bytes:
+    """A copy of the same length with every ``\\ud…`` escape (a surrogate, or half a one) made a ``\\u0…``.
+
+    It is JSON where ``raw`` is and its tokens lie where they lay, but texts in it may be others.
+    """
+    return whole(blanking(raw))
+
+
+def blanking(raw: Buffer, piece: int = PIECE) -> Steps[bytes]:
+    """:func:`blanked`, a step for every ``piece`` bytes (at least 16)."""
+    view = memoryview(raw)
+    out = bytearray()
+    while len(out) < len(view):
+        part = bytes(view[len(out) : len(out) + piece])
+        if len(out) + len(part) < len(view):
+            part = part[: _outside_escape(_without_escaped_quotes(part))] or part
+        # escaped backslashes go first: what follows them is no escape
+        out += part.replace(b"\\\\", b"__").replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
+        if len(out) < len(view):
+            yield
+    return bytes(out)
+
+
+def _reading_utf8(raw: Buffer, piece: int) -> Steps[None]:
+    view, at = memoryview(raw), 0
+    while len(view) - at > piece:
+        at += utf_8_decode(view[at : at + piece], "strict", False)[1]
+        yield
+    utf_8_decode(view[at:], "strict", True)
+
+
+class _State:
+    """Where a parser is between two pieces: the open containers (``[`` and ``{``), and what comes next.
+
+    ``next`` is ``,`` after a comma, ``k`` within a key, ``v`` within a string that is a value, or empty at the start.
+    """
+
+    __slots__ = ("next", "open")
+
+    def __init__(self, opened: bytes, following: str) -> None:
+        self.open = opened
+        self.next = following
+
+    def before(self) -> bytes:
+        """What brings a parser here."""
+        outer = b"".join(b"[" if bracket == 0x5B else b'{"":' for bracket in self.open[:-1])
+        inmost = self.open[-1:]
+        if self.next == ",":
+            return outer + (b"[0," if inmost == b"[" else b'{"":0,')
+        if self.next == "k":
+            return outer + b'{"'
+        if self.next == "v":
+            return outer + {b"[": b'["', b"{": b'{"":"', b"": b'"'}[inmost]
+        return b""
+
+    def after(self) -> bytes:
+        """What ends the text here, and nowhere else."""
+        closing = b"".join(_CLOSED_BY[bracket] for bracket in reversed(self.open))
+        if self.next == ",":
+            return (b"0" if self.open[-1:] == b"[" else b'"":0') + closing
+        return (b'":0' if self.next == "k" else b'"') + closing
+
+
+_START = _State(b"", "")
+_LIST = _State(b"[", ",")
+
+
+def _piece(state: _State, part: memoryview, end: _State) -> bytes:
+    return b"".join((state.before(), part, end.after()))
+
+
+def _accepts(text: bytes | memoryview) -> bool:
+    try:
+        _raw_decoder.decode(text)
+    except RecursionError:
+        return False
+    except msgspec.MsgspecError:
+        try:
+            _raw_decoder.decode(blanked(text))
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+    return True
+
+
+def _guessed(part: bytes) -> tuple[int, _State] | None:
+    """The last end of an item, if it is all a list of items."""
+    at = part.rfind(b'},{"json":')
+    return None if at < 0 else (at + 2, _LIST)
+
+
+def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
+    """Where to cut a piece that begins in ``state``, and the state there. None when it can't be cut.
+
+    In the string that it ends in; else after its last comma; else at the end of its last string.
+    """
+    plain = _without_escaped_quotes(part)
+    texts = plain.split(b'"')
+    inside = state.next in ("k", "v")  # whether the first text is within a string
+    if (len(texts) % 2 == 1) == inside:  # and so is the last
+        cut, last = _outside_escape(plain), len(texts) - 1
+        if cut < len(plain) - len(texts[-1]):
+            return None  # too small a piece to hold an escape
+    else:
+        last, end = len(texts) - 1, len(plain)
+        while last >= 0 and (comma := texts[last].rfind(b",")) < 0:
+            end -= len(texts[last]) + 1 + (len(texts[last - 1]) + 1 if last else 0)
+            last -= 2
+        if last >= 0:
+            cut = end - len(texts[last]) + comma + 1
+            texts[last] = texts[last][: comma + 1]
+            opened = _open(state.open + b"".join(texts[inside : last + 1 : 2]))
+            return None if opened is None or not opened else (cut, _State(opened, ","))
+        last = len(texts) - 2
+        cut = len(plain) - len(texts[-1]) - 1
+        if last < 0 or cut == 0:
+            return None
+    if cut == 0:
+        return None
+    between = texts[inside:last:2]
+    opened = _open(state.open + b"".join(between))
+    if opened is None:
+        return None
+    return cut, _State(opened, _kind(between, opened, state))
+
+
+def _kind(between: list[bytes], opened: bytes, state: _State) -> str:
+    """Whether the string that follows ``between`` (what lies outside of strings) is a key or a value."""
+    if not between:
+        return state.next  # the same string as at the beginning
+    word = next((stripped for text in reversed(between) if (stripped := text.rstrip())), b",")
+    return "k" if opened[-1:] == b"{" and not word.endswith(b":") else "v"
+
+
+def _open(text: bytes) -> bytes | None:
+    """The brackets of ``text`` (without strings) that are not closed in it. None when they don't match."""
+    brackets = text.translate(None, _NO_BRACKETS)
+    for _ in range(_ROUNDS):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    opened = bytearray()
+    for bracket in brackets:
+        if bracket in _CLOSED_BY:
+            opened.append(bracket)
+        elif not opened or _CLOSED_BY[opened.pop()][0] != bracket:
+            return None
+    return bytes(opened)
+
+
+def _without_escaped_quotes(part: bytes) -> bytes:
+    """The same length, with the backslashes and quotes that are escaped blanked."""
+    return part.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+
+
+def _outside_escape(plain: bytes) -> int:
+    """The last place of ``plain`` (without escaped quotes) that doesn't lie within an escape."""
+    at = plain.rfind(b"\\", max(len(plain) - 6, 0))
+    cut_off = at >= 0 and (at + 1 == len(plain) or (plain[at + 1 : at + 2] == b"u" and at + 6 > len(plain)))
+    return at if cut_off else len(plain)
