@@ -17,8 +17,8 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
 
 _RECEIVE = 256 * 1024
-#: How much is moved between two looks at the event loop, in bytes.
-_SLICE = 1 << 20
+#: How much is moved between two looks at the event loop, in bytes, and how many frames are read.
+_SLICE, _FRAMES = 1 << 20, 64
 
 
 class WorkerGone(Exception):
@@ -31,6 +31,7 @@ class Worker:
     __slots__ = (
         "_buffer",
         "_pidfd",
+        "_read",
         "_sock",
         "cpu",
         "exited",
@@ -58,6 +59,7 @@ class Worker:
         self._sock.setblocking(False)
         self._pidfd = pidfd
         self._buffer = bytearray()
+        self._read = 0  # frames since the last look at the event loop
 
     def happened(self, event: WorkerEvent) -> None:
         """Go on to the next state. Raises KeyError for what can't happen in this one."""
@@ -119,33 +121,31 @@ class Worker:
     async def receive(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes | bytearray]:
         """Read one frame, within ``limits`` (bytes by kind).
 
-        Raises ``wire.ProtocolViolation`` and :class:`WorkerGone`.
+        The payload takes as much memory as has come of it. However much there is to read, everything else has
+        its turn after a megabyte and after :data:`_FRAMES` frames. Raises ``wire.ProtocolViolation`` and
+        :class:`WorkerGone`.
         """
+        self._read += 1
+        if self._read >= _FRAMES:
+            self._read = 0
+            await trio.lowlevel.checkpoint()
         buffer = self._buffer
         while len(buffer) < wire.HEADER.size:
             buffer += await self._some()
         if (whole := self._whole_frame(limits)) is not None:
             return whole
         header = wire.parse_header(buffer[: wire.HEADER.size], limits)
-        payload = bytearray(header.length)
-        have = len(buffer) - wire.HEADER.size
-        payload[:have] = memoryview(buffer)[wire.HEADER.size :]
-        buffer.clear()
-        view = memoryview(payload)
+        del buffer[: wire.HEADER.size]
+        payload, self._buffer = buffer, bytearray()
         since = 0
-        while have < header.length:
-            try:
-                got = self._sock.recv_into(view[have : have + _SLICE])
-            except BlockingIOError:
+        while (missing := header.length - len(payload)) > 0:
+            data = self._some_nowait(min(missing, _RECEIVE))
+            if data is None:
                 await self._wait(trio.lowlevel.wait_readable)
                 since = 0
                 continue
-            except OSError as error:
-                raise WorkerGone(str(error)) from None
-            if not got:
-                raise WorkerGone("closed within a frame")
-            have += got
-            since += got
+            payload += data
+            since += len(data)
             if since >= _SLICE:
                 since = 0
                 await trio.lowlevel.checkpoint()
@@ -171,11 +171,12 @@ class Worker:
     async def _some(self) -> bytes:
         while (data := self._some_nowait()) is None:
             await self._wait(trio.lowlevel.wait_readable)
+            self._read = 0
         return data
 
-    def _some_nowait(self) -> bytes | None:
+    def _some_nowait(self, size: int = _RECEIVE) -> bytes | None:
         try:
-            data = self._sock.recv(_RECEIVE)
+            data = self._sock.recv(size)
         except BlockingIOError:
             return None
         except OSError as error:
