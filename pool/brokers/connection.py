@@ -2,9 +2,9 @@
 
 One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
 passes through one bounded outbox to one writer task, so that frames never interleave
-and a broker that doesn't read makes senders wait instead of our memory grow. Large messages
-are sent as fragments (RFC 6455, 5.4) with a look at the event loop between them: heartbeats
-are answered while 100 MB go out.
+and a broker that doesn't read makes senders wait instead of our memory grow. Messages are
+bytes here, and large ones go out in pieces (``bytes_websocket.py``): heartbeats are answered
+while 100 MB do.
 """
 
 from __future__ import annotations
@@ -15,20 +15,14 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import trio
-import trio_websocket
-from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
-from wsproto.events import TextMessage
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 from wsproto.utilities import LocalProtocolError
 
+from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocket
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.outbox import Outbox
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage
-
-#: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
-RECEIVE_BUFFER = 256 * 1024
-#: More than this is sent as several fragments, in bytes.
-FRAGMENT = 1 << 20
 
 
 class _Heard(trio.abc.Stream):
@@ -70,7 +64,7 @@ class _Heard(trio.abc.Stream):
 class Connection:
     """One open WebSocket to a broker. What is put into ``outbox`` goes out."""
 
-    def __init__(self, ws: WebSocketConnection, heard: _Heard) -> None:
+    def __init__(self, ws: BytesWebSocket, heard: _Heard) -> None:
         self.outbox = Outbox()
         self._ws = ws
         self._heard = heard
@@ -86,11 +80,11 @@ class Connection:
         await self.outbox.room()
         self.outbox.put(message, bulk=True)
 
-    async def frames(self) -> AsyncGenerator[str | bytes, None]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Every message that comes, until the connection ends."""
         while True:
             try:
-                yield await self._ws.get_message()
+                yield await self._ws.get_message()  # type: ignore[misc] # no str: see there
             except ConnectionClosed:
                 return
 
@@ -103,20 +97,7 @@ class Connection:
     async def write(self) -> None:
         """The writer task."""
         with suppress(ConnectionClosed, trio.ClosedResourceError):
-            await self.outbox.write(self._write)
-
-    async def _write(self, data: bytes) -> None:
-        text = data.decode()
-        if len(text) <= FRAGMENT:
-            await self._ws.send_message(text)
-            return
-        # trio-websocket has no public way to send a fragment; `_send` is what send_message itself uses
-        for start in range(0, len(text), FRAGMENT):
-            part = text[start : start + FRAGMENT]
-            if self._ws.closed is not None:
-                raise ConnectionClosed(self._ws.closed)
-            await self._ws._send(TextMessage(data=part, message_finished=start + FRAGMENT >= len(text)))
-            await trio.lowlevel.checkpoint()
+            await self.outbox.write(self._ws.send_text)
 
     async def aclose(self) -> None:
         """Close in order: what was queued goes out, then the closing handshake (RFC 6455, 7)."""
@@ -181,14 +162,13 @@ async def connect(
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_TIMEOUT):
                     heard = _Heard(stream)
-                    ws = await trio_websocket.wrap_client_stream(
+                    ws = await open_websocket(
                         nursery,
-                        heard,  # type: ignore[arg-type] # any stream will do
+                        heard,
                         urlsplit(uri).netloc,
                         f"{urlsplit(uri).path.rstrip('/')}{path}/_ws?id={quote(runner_id)}",
                         extra_headers=[(b"Authorization", b"Bearer " + grant.encode())],
                         max_message_size=max_payload,
-                        receive_buffer_size=RECEIVE_BUFFER,
                     )
                 opened, heard.opening = True, False
                 connection = Connection(ws, heard)

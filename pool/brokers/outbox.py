@@ -86,6 +86,7 @@ class Outbox:
                 if bulk:
                     self._bulk -= 1
                     self._bulk_bytes -= len(data)
+                del data  # not kept until the next one comes
                 if self._turn.locked():
                     self._freed.set()
                     self._freed = trio.Event()

@@ -1,0 +1,81 @@
+"""A WebSocket whose text messages are bytes, in both directions.
+
+trio-websocket and wsproto make a str of each text message that comes, whole, and take a str for each that goes. One
+character outside the Basic Multilingual Plane makes a str take four bytes a character: a message of 100 MB with one
+emoji in it is 400 MB, and as much again while it is put together. What we do with messages needs no str. So here
+
+- what comes is made bytes again piece by piece, as it is read (256 KiB at a time), and put together as bytes;
+- what goes is given away as fragments (RFC 6455, 5.4) that are cut between characters and made str one by one.
+
+The one file that uses private parts of trio-websocket (0.12): its public ones neither take nor give text as bytes,
+and have no fragments. ``_handle_message_event`` gets each piece of a message; ``_send`` is what ``send_message``
+itself sends with; ``_reader_task`` and ``_open_handshake`` are how ``wrap_client_stream`` brings a connection to life,
+which would make one of its own class.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import BytesMessage, TextMessage
+
+#: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
+RECEIVE_BUFFER = 256 * 1024
+#: More than this is sent as several fragments, in bytes.
+FRAGMENT = 256 * 1024
+
+
+class BytesWebSocket(WebSocketConnection):
+    """A client's WebSocket. ``get_message`` gives bytes whether what came was text or not."""
+
+    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+        if isinstance(event, TextMessage):
+            event = BytesMessage(event.data.encode(), event.frame_finished, event.message_finished)
+        await super()._handle_message_event(event)
+
+    async def send_text(self, text: bytes) -> None:
+        """Send one text message (UTF-8), with a look at the event loop between its fragments.
+
+        Raises ``ConnectionClosed``.
+        """
+        view, sent = memoryview(text), 0
+        while True:
+            if self.closed is not None:
+                raise ConnectionClosed(self.closed)
+            last = len(view) - sent <= FRAGMENT
+            part, size = utf_8_decode(view[sent : sent + FRAGMENT], "strict", last)
+            await self._send(TextMessage(part, message_finished=last))
+            if last:
+                return
+            sent += size
+            await trio.lowlevel.checkpoint()
+
+
+async def open_websocket(
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
+    host: str,
+    resource: str,
+    *,
+    extra_headers: list[tuple[bytes, bytes]],
+    max_message_size: int,
+) -> BytesWebSocket:
+    """A WebSocket over ``stream``, its handshake done and its reader running in ``nursery``.
+
+    ``max_message_size`` is in bytes. A refused handshake is raised by the reader, out of the nursery.
+    """
+    socket = BytesWebSocket(
+        stream,
+        WSConnection(ConnectionType.CLIENT),
+        host=host,
+        path=resource,
+        client_extra_headers=extra_headers,
+        max_message_size=max_message_size,
+        receive_buffer_size=RECEIVE_BUFFER,
+    )
+    nursery.start_soon(socket._reader_task)
+    await socket._open_handshake.wait()
+    return socket

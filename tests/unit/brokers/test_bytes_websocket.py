@@ -1,0 +1,146 @@
+"""Messages are bytes, both ways: what they cost doesn't depend on which characters are in them."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+
+import msgspec
+import pytest
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
+from wsproto.frame_protocol import FrameProtocol
+
+from reptarium.pool.brokers.connection import Connection, connect
+from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+MEGABYTE = 1_000_000
+#: An emoji in front of plain text: as a str, four bytes for each of its characters.
+EMOJI = b'"' + "\U0001f600".encode() + b"x" * 16 * MEGABYTE + b'"'
+#: Characters of one to four bytes, so that every cut between two fragments meets some in the middle.
+MIXED = b'"' + "aé€😀".encode() * 500_000 + b'"'
+
+Serve = Callable[[trio.SocketStream, WSConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def connected(serve: Serve) -> AsyncIterator[Connection]:
+    """A connection to a broker that does what ``serve`` does after the handshake."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        server = WSConnection(ConnectionType.SERVER)
+        while not server.state.value:
+            server.receive_data(await stream.receive_some(65536))
+            for event in server.events():
+                assert isinstance(event, Request)
+                await stream.send_all(server.send(AcceptConnection()))
+        await serve(stream, server)
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+        uri = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        async with connect(uri, "/runners", "r", "grant", 2**30) as connection:
+            yield connection
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_sent_message_costs_what_it_weighs() -> None:
+    """A result with an emoji goes out, once it is encoded, in the memory of a few fragments."""
+    done = trio.Event()
+
+    async def discard(stream: trio.SocketStream, server: WSConnection) -> None:
+        got = 0
+        while got < len(EMOJI):
+            got += len(await stream.receive_some(65536))
+        done.set()
+        await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with connected(discard) as connection:
+            message = RunnerTaskDone("t", TaskDoneData(msgspec.Raw(EMOJI)))
+            tracemalloc.start()
+            try:
+                await connection.send(message)
+                tracemalloc.reset_peak()
+                encoded = tracemalloc.get_traced_memory()[0]
+                await done.wait()
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+    assert peak - encoded < 6 * MEGABYTE
+
+
+async def test_a_received_message_costs_what_it_weighs() -> None:
+    """Items with an emoji come in as bytes: once in pieces, and once put together."""
+    ready = trio.Event()
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        header = bytes((0x81, 127)) + len(EMOJI).to_bytes(8, "big")
+        await ready.wait()
+        await stream.send_all(header + EMOJI[:1000])
+        await stream.send_all(memoryview(EMOJI)[1000:])
+        await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with connected(send) as connection, aclosing(connection.frames()) as frames:
+            tracemalloc.start()
+            try:
+                ready.set()
+                frame = await anext(frames)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+    assert frame == EMOJI
+    assert peak < len(EMOJI) * 2.1 + 5 * MEGABYTE
+
+
+async def test_characters_are_not_torn_on_the_way_out() -> None:
+    """What is cut into fragments arrives as the text that it was, whatever lies at the cuts."""
+    got: list[str] = []
+    done = trio.Event()
+
+    async def listen(stream: trio.SocketStream, server: WSConnection) -> None:
+        finished = 0
+        while finished < 2:
+            server.receive_data(await stream.receive_some(65536))
+            for event in server.events():
+                assert isinstance(event, TextMessage)
+                got.append(event.data)
+                finished += event.message_finished
+        done.set()
+        await trio.sleep_forever()
+
+    first, second = (RunnerTaskDone(task, TaskDoneData(msgspec.Raw(MIXED))) for task in ("t", "longer"))
+    with trio.fail_after(60):
+        async with connected(listen) as connection:
+            await connection.send(first)
+            await connection.send(second)
+            await done.wait()
+    assert "".join(got) == (encode(first) + encode(second)).decode()
+
+
+async def test_characters_that_come_torn_are_put_together() -> None:
+    """A broker may cut a message within a character; what is no UTF-8 ends the connection."""
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await stream.send_all(b"\x01\x02" + "é".encode())
+        await stream.send_all(b"\x00\x02" + "😀".encode()[:2])
+        await stream.send_all(b"\x80\x02" + "😀".encode()[2:])
+        await stream.send_all(FrameProtocol(client=False, extensions=[]).send_data("x"))
+        await stream.send_all(b"\x81\x01\xff")
+        while True:
+            server.receive_data(await stream.receive_some(65536))
+            for event in server.events():
+                assert isinstance(event, CloseConnection)
+                await stream.send_all(server.send(event.response()))
+                return
+
+    with trio.fail_after(20):
+        async with connected(send) as connection:
+            frames = [bytes(frame) async for frame in connection.frames()]
+    assert frames == ["é😀".encode(), b"x"]
