@@ -5,6 +5,10 @@ Imports nothing, so that ``pool/`` gets the words without the code of a task.
 
 from __future__ import annotations
 
+#: What each print counts towards the limit of a task's output beside its text, in bytes: as much as the message around
+#: it weighs. A print of nothing is a message to n8n too.
+PRINT_PRICE = 128
+
 MEMORY_REMEDY = "Process the data in smaller batches, or raise REPTARIUM_TASK_MEMORY."
 
 
@@ -14,5 +18,8 @@ def memory_message(memory: int) -> str:
 
 
 def truncation_note(limit: int) -> str:
-    """The line that stands where a task printed more than ``limit`` bytes."""
-    return f"[output truncated: more than {limit} bytes were printed; raise REPTARIUM_MAX_CONSOLE to see more]"
+    """The line that stands where a task printed more than ``limit`` bytes, each print's price included."""
+    return (
+        f"[output truncated: over the limit of {limit} bytes, of which each print takes {PRINT_PRICE} beside its text; "
+        "print less often, or raise REPTARIUM_MAX_CONSOLE to see more]"
+    )

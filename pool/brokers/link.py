@@ -23,12 +23,15 @@ from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.ops.logs import hide_secret
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
+    BrokerMessage,
     BrokerRunnerRegistered,
+    Malformed,
     RunnerTaskOffer,
     RunnerTaskRejected,
     TaskDoneData,
     TaskErrorData,
-    decode_broker_message,
+    Unknown,
+    decoding_broker_message,
 )
 from reptarium.pool.protocol.session import (
     AT_CAPACITY,
@@ -49,6 +52,7 @@ from reptarium.pool.protocol.session import (
 from reptarium.pool.tasks.ended import record_ended
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
+from reptarium.pool.tasks.turns import in_turns
 
 log = structlog.get_logger("reptarium.pool.brokers.link")
 
@@ -229,7 +233,8 @@ class BrokerLink:
                     try:
                         async with aclosing(connection.frames()) as frames:
                             async for frame in frames:
-                                self._receive(session, frame)
+                                self._receive(session, await in_turns(decoding_broker_message(frame)))
+                                del frame  # not kept until the next one comes
                     finally:
                         services.cancel_scope.cancel()
                         connection.outbox.close()
@@ -239,8 +244,7 @@ class BrokerLink:
             self._executions.clear()
             self._capacity.share(trio.current_time())
 
-    def _receive(self, session: RunnerSession, frame: str | bytes) -> None:
-        message = decode_broker_message(frame)
+    def _receive(self, session: RunnerSession, message: BrokerMessage | Unknown | Malformed) -> None:
         if isinstance(message, BrokerRunnerRegistered):
             log.info("registered with the broker", broker=self.uri, offers=session.capacity)
             self._metrics.broker_registered(self.uri)
@@ -331,7 +335,7 @@ class BrokerLink:
     async def _execute(self, execution: Execution) -> None:
         metrics, watchdog = self._metrics, self._shared.watchdog
 
-        def dispatched() -> None:
+        def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
             watchdog.watch(execution.worker)
             metrics.task_dispatched(execution.report.dispatch or 0.0)
 

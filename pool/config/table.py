@@ -175,7 +175,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "REPTARIUM_MAX_CONSOLE", "max_console", kinds.size(0, GIB), MIB, _LIMITS,
-        "What a task may print in all; the rest is dropped with a note.",
+        "What a task may print in all, with 128 bytes for each print beside its text; the rest is dropped with a note.",
     ),
     _row(
         "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 64, _LIMITS,

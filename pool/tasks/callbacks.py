@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import trio
 
-from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, is_json_value
+from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, judging_json
 from reptarium.pool.tasks.call_rules import (
     Refused,
     check_data_request,
@@ -26,6 +26,7 @@ from reptarium.pool.tasks.call_rules import (
     restrict_http,
 )
 from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
+from reptarium.pool.tasks.turns import in_turns
 from reptarium.sandbox import wire
 
 HTTP_METHODS = frozenset({"helpers.httpRequest", "helpers.request"})
@@ -92,7 +93,7 @@ class Callbacks:
             head = _head_decoder.decode(raw)
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise wire.ProtocolViolation(f"a call that cannot be read: {error}") from None
-        if not is_json_value(body):
+        if not await in_turns(judging_json(body)):
             raise wire.ProtocolViolation("call parameters that are not one JSON value")
         name = VIA_NAMES.get(head.via, head.name)[:MAX_NAME]
         begun, result = time.perf_counter(), "abandoned"

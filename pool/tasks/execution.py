@@ -17,15 +17,16 @@ import msgspec
 import structlog
 import trio
 
-from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, is_json_value
+from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, blanked, judging_json
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
+from reptarium.pool.tasks.turns import in_turns
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
-from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message, truncation_note
+from reptarium.sandbox.texts import MEMORY_REMEDY, PRINT_PRICE, memory_message
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.tasks.execution")
@@ -33,7 +34,7 @@ log = structlog.get_logger("reptarium.pool.tasks.execution")
 #: Failures and calls are small; a worker that says more is not honest. In bytes: the texts of an honest failure have
 #: 48 Ki characters in all, of up to six bytes each.
 MAX_FAILURE = 384 * 1024
-#: JSON and framing around a result.
+#: JSON and framing around a result, and the note that ends a console.
 _OVERHEAD = 64 * 1024
 #: How long the zygote may take to say how a worker ended, in seconds.
 STATUS_WAIT = 0.5
@@ -83,7 +84,7 @@ class Execution:
         self._callbacks: Callbacks | None = None
         self.accepted = time.perf_counter()
         self.started = 0.0
-        self.on_dispatch: Callable[[], None] | None = None
+        self.on_dispatch: Callable[[Execution], None] | None = None
         self.on_call: OnCall | None = None
 
     def start(self, settings: TaskSettings) -> None:
@@ -151,13 +152,12 @@ class Execution:
             self.worker = await self._pool.lease()
         if self.settings is None:
             await self._settings_came.wait()
-        assert self.settings is not None
         if waiting.cancelled_caught:
             return self._failure("timeout", _no_worker(self._limits.timeout))
         self._router.open_task(self.task_id)
         self._scope.deadline = trio.current_time() + self._limits.timeout
         try:
-            return await self._work(self.settings)
+            return await self._listen(await self._dispatch())
         except _Failed as failed:
             return self._failure(failed.kind, failed.error)
 
@@ -183,9 +183,12 @@ class Execution:
             return TaskDoneData(msgspec.Raw(result))
         return error
 
-    async def _work(self, settings: TaskSettings) -> TaskDoneData:
-        items = bytes(settings.items)
-        query = b"" if settings.query is msgspec.UNSET else bytes(settings.query)
+    async def _dispatch(self) -> Worker:
+        """Give the task to a worker, and let go of what it was given."""
+        settings = self.settings
+        assert settings is not None
+        items = memoryview(settings.items)
+        query = memoryview(b"" if settings.query is msgspec.UNSET else settings.query)
         head = wire.TaskHead(
             code=settings.code,
             per_item=settings.node_mode == "runOnceForEachItem",
@@ -206,11 +209,12 @@ class Execution:
                 self._pool.discard(self.worker, "died parked")
                 self.worker = None
         assert self.worker is not None
+        self.settings = msgspec.structs.replace(settings, code="", items=_SENT, query=msgspec.UNSET)
         self._happened("dispatched")
         self.report.dispatch = time.perf_counter() - self.started
         if self.on_dispatch is not None:
-            self.on_dispatch()
-        return await self._listen(self.worker)
+            self.on_dispatch(self)
+        return self.worker
 
     async def _listen(self, worker: Worker) -> TaskDoneData:
         limits = {
@@ -233,22 +237,23 @@ class Execution:
                 await self._print(payload)
             elif kind is Kind.RPC:
                 try:
-                    parts = await self._answer(callbacks, worker, payload)
-                    await worker.send(Kind.RPC_ANSWER, *parts)
+                    await worker.send(Kind.RPC_ANSWER, *await self._answer(callbacks, worker, payload))
                 except wire.ProtocolViolation as error:
                     raise self._violation(str(error)) from None
                 except WorkerGone:
                     raise _Failed(*await self._death(worker)) from None
             elif kind is Kind.RESULT:
-                return self._done(payload)
+                return await self._done(payload)
             else:
                 raise self._failed(payload)
+            del payload  # not kept until the next one comes
 
     async def _answer(
         self, callbacks: Callbacks, worker: Worker, payload: bytes | bytearray
     ) -> list[bytes | memoryview]:
         """The answer to a call; a worker that dies meanwhile ends the wait. Raises WorkerGone."""
-        parts: list[bytes | memoryview] | wire.ProtocolViolation | None = None
+        parts: list[bytes | memoryview] | None = None
+        violation = ""  # not the exception: a frame and an exception that was raised in it hold each other
 
         async def watch(scope: trio.CancelScope) -> None:
             await worker.exited.wait()
@@ -258,32 +263,31 @@ class Execution:
             nursery.start_soon(watch, nursery.cancel_scope)
             try:
                 parts = await callbacks.answer(payload)
-            except wire.ProtocolViolation as error:
-                parts = error  # a nursery would wrap it into a group
+            except wire.ProtocolViolation as error:  # a nursery would wrap it into a group
+                violation = str(error)
             nursery.cancel_scope.cancel()
+        if violation:
+            raise wire.ProtocolViolation(violation)
         if parts is None:
             raise WorkerGone
-        if isinstance(parts, wire.ProtocolViolation):
-            raise parts
         return parts
 
     async def _print(self, payload: bytes | bytearray) -> None:
-        try:
-            _console_decoder.decode(payload)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            if not is_json_value(payload):  # a lone surrogate is JSON all the same
-                raise self._violation("a console line that is not a list of strings") from None
-        if self._console_left < 0:
-            return
-        self._console_left -= len(payload)
+        self._console_left -= len(payload) + PRINT_PRICE
         if self._console_left < -_OVERHEAD:  # an honest console stops by itself and says so
-            self._console_left = -1
-            payload = msgspec.json.encode([truncation_note(self._limits.max_console)])
-        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(bytes(payload)))
+            raise self._violation("prints far beyond what REPTARIUM_MAX_CONSOLE allows")
+        try:
+            try:
+                _console_decoder.decode(payload)
+            except msgspec.DecodeError:  # a lone surrogate is JSON all the same
+                _console_decoder.decode(blanked(payload))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            raise self._violation("a console line that is not a list of strings") from None
+        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(payload))
         if self.on_call is not None:
             self.on_call("logNodeOutput", "success", None)  # nobody answers it
 
-    def _done(self, payload: bytes | bytearray) -> TaskDoneData:
+    async def _done(self, payload: bytes | bytearray) -> TaskDoneData:
         try:
             raw, body = wire.split_head(payload)
             head = _result_decoder.decode(raw)
@@ -295,11 +299,11 @@ class Execution:
             raise self._violation(str(error)) from None
         pieces = [body[:custom], body[custom:static], body[static:]]
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
-            if not is_json_value(piece):
+            if not await in_turns(judging_json(piece)):
                 raise self._violation("a result that is not one well-formed JSON value")
         self.report.kind = "done"
         self.report.bytes_out = len(pieces[0])
-        result, custom_data, static_data = (msgspec.Raw(bytes(piece)) for piece in pieces)
+        result, custom_data, static_data = (msgspec.Raw(piece) for piece in pieces)
         return TaskDoneData(
             result,
             custom_data if len(pieces[1]) else msgspec.UNSET,
@@ -375,6 +379,7 @@ def _no_worker(seconds: float) -> TaskErrorData:
     )
 
 
+_SENT = msgspec.Raw(b"[]")
 _console_decoder = msgspec.json.Decoder(list[str])
 _result_decoder = msgspec.json.Decoder(wire.ResultHead)
 _failure_decoder = msgspec.json.Decoder(wire.Failure)

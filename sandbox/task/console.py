@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from reptarium.sandbox.texts import truncation_note
+from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
 STDERR_TAIL = 16 * 1024
@@ -34,6 +34,8 @@ def format_value(value: object) -> str:
 
 class Console:
     """Turns prints into frames until ``limit`` bytes are used up, then says so once.
+
+    Each takes the bytes of its frame and :data:`PRINT_PRICE`.
 
     ``send`` takes the payload of a CONSOLE frame: a JSON list of strings.
     """
@@ -83,7 +85,7 @@ class Console:
             payload = msgspec.json.encode(parts)
         except UnicodeEncodeError:
             payload = json.dumps(parts).encode()
-        self._used += len(payload)
+        self._used += len(payload) + PRINT_PRICE
         if self._used > self._limit:
             self._closed = True
             payload = msgspec.json.encode([truncation_note(self._limit)])

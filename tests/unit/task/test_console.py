@@ -9,7 +9,7 @@ import json
 import pytest
 
 from reptarium.sandbox.task.console import Console, StderrTail
-from reptarium.sandbox.texts import truncation_note
+from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 
 def printed(*calls: tuple[tuple[object, ...], dict[str, object]], limit: int = 1 << 20) -> list[list[str]]:
@@ -70,6 +70,13 @@ def test_output_is_bounded_and_says_so_once() -> None:
     assert frames[-1] == [truncation_note(200)]
     assert frames.count([truncation_note(200)]) == 1
     assert len(frames) < 6
+
+
+def test_a_print_of_nothing_has_a_price() -> None:
+    """Each print is a message to n8n: as many as the limit has prices are sent, whatever is in them."""
+    frames = printed(*[((), {})] * 100_000, limit=50 * PRINT_PRICE)
+    assert 40 < len(frames) <= 51
+    assert frames[-1] == [truncation_note(50 * PRINT_PRICE)]
 
 
 def test_lone_surrogate_is_printable() -> None:
