@@ -21,6 +21,17 @@ _RECEIVE = 256 * 1024
 _SLICE, _FRAMES = 1 << 20, 64
 
 
+def _beginning(buffers: list[memoryview]) -> list[memoryview]:
+    """The first :data:`_SLICE` bytes: what is sent of a later buffer must follow the whole of those before it."""
+    parts, room = [], _SLICE
+    for buffer in buffers:
+        parts.append(buffer[:room])
+        room -= len(buffer)
+        if room <= 0:
+            break
+    return parts
+
+
 class WorkerGone(Exception):
     """The worker's end of the socket is closed."""
 
@@ -105,7 +116,7 @@ class Worker:
         buffers = [memoryview(part) for part in wire.frame(kind, *parts) if len(part)]
         while buffers:
             try:
-                done = self._sock.sendmsg([buffer[:_SLICE] for buffer in buffers[:4]])
+                done = self._sock.sendmsg(_beginning(buffers))
             except BlockingIOError:
                 await self._wait(trio.lowlevel.wait_writable)
                 continue
