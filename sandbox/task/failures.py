@@ -15,6 +15,8 @@ from reptarium.sandbox.wire import Failure, FailureKind
 FILENAME = "<task>"
 #: Longest error text, in characters: an exception may carry anything.
 MAX_MESSAGE = 8 * 1024
+#: Room for the mark of what has been cut already.
+_MARK = 32
 MAX_STACK_FRAMES = 50
 
 
@@ -25,6 +27,12 @@ class TaskFailed(Exception):
     """
 
     def __init__(self, failure: Failure, *, described: bool = False) -> None:
+        # whatever an exception or a name in the code carries: the report has to travel
+        failure = msgspec.structs.replace(
+            failure,
+            message=_clip(failure.message, MAX_MESSAGE + _MARK),
+            description=_clip(failure.description, 2 * (MAX_MESSAGE + _MARK)),  # standard error, then the error
+        )
         super().__init__(failure.message)
         self.failure, self.described = failure, described
 
@@ -62,10 +70,10 @@ def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _clip(text: str) -> str:
+def _clip(text: str, longest: int = MAX_MESSAGE) -> str:
     text = str.__str__(text)  # a plain copy: what a subclass makes of itself is no business of the report's
-    short = _writable(text[:MAX_MESSAGE])
-    return short if len(text) <= MAX_MESSAGE and len(short) <= MAX_MESSAGE else short[:MAX_MESSAGE] + " … (cut)"
+    short = _writable(text[:longest])
+    return short if len(text) <= longest and len(short) <= longest else short[:longest] + " … (cut)"
 
 
 def _text(error: BaseException) -> str:

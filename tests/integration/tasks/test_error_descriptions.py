@@ -179,3 +179,29 @@ async def test_a_person_reads_it_once(broker: Broker) -> None:
             {"code": "import sys\nsys.stderr.write('aside\\n')\n1 / 0", "items": []}
         ).outcome()
     assert failure_text(outcome).count("aside") == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class Odd:\n    def __str__(self): raise ValueError(TEXT)\nreturn [{'a': Odd()}]",
+        "class Odd:\n    def __str__(self): raise ValueError(TEXT)\n_workflow.static_data['a'] = Odd()\nreturn []",
+    ],
+)
+async def test_error_of_a_value_that_has_no_json(broker: Broker, code: str) -> None:
+    """What a value's own method raises is told, cut and without lone surrogates."""
+    report = await error(broker, code.replace("TEXT", "'a\\ud800'"))
+    assert report["message"].endswith("a\\ud800")
+    report = await error(broker, code.replace("TEXT", "'long' * 1_000_000"))
+    assert "longlong" in report["message"]
+    assert report["message"].endswith(" … (cut)")
+    assert len(report["message"]) < 9000
+
+
+async def test_long_names_are_cut(broker: Broker) -> None:
+    """An exception's class, or a name that is refused, may have a name of any length."""
+    report = await error(broker, "class Own(Exception): pass\nOwn.__name__ = 'N' * 1_000_000\nraise Own()")
+    assert report["message"] == "N" * 8224 + " … (cut)"
+    report = await error(broker, "x.__" + "n" * 1_000_000 + "__")
+    assert report["message"].startswith("Security violation: ")
+    assert report["message"].endswith(" … (cut)")
