@@ -89,16 +89,19 @@ def _read_input(arguments: argparse.Namespace) -> tuple[str, list[Any], Any]:
     if arguments.code == "-" and arguments.items == "-":
         raise _BadInput("code and items can't both come from standard input")
     try:
-        code = sys.stdin.read() if arguments.code == "-" else Path(arguments.code).read_text("utf-8")
+        code = sys.stdin.read() if arguments.code == "-" else Path(arguments.code).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _BadInput(f"{arguments.code} cannot be read: {error}") from None
     items: Any = []
     if arguments.items is not None:
         try:
-            text = sys.stdin.read() if arguments.items == "-" else Path(arguments.items).read_text("utf-8")
+            text = sys.stdin.read() if arguments.items == "-" else Path(arguments.items).read_text("utf-8-sig")
             items = json.loads(text)
+            json.dumps(items, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
         except (OSError, ValueError) as error:
             raise _BadInput(f"--items {arguments.items}: {error}") from None
+        except RecursionError:
+            raise _BadInput(f"--items {arguments.items}: nested too deeply") from None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise _BadInput("--items: a JSON list of objects is wanted")
     items = [item if isinstance(item.get("json"), dict) else {"json": item} for item in items]
@@ -120,7 +123,11 @@ async def _exec_one(settings: Settings, task: Mapping[str, Any]) -> int:
         handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=_show_print)
         outcome = await handle.outcome()
     if outcome.status == "done" and outcome.data is not None:
-        sys.stdout.write(json.dumps(json.loads(bytes(outcome.data.result)), indent=2, ensure_ascii=False) + "\n")
+        result = json.loads(bytes(outcome.data.result))
+        try:
+            sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        except UnicodeEncodeError:  # a lone surrogate, or a terminal of few characters
+            sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return 0
     print(failure_text(outcome), file=sys.stderr)
     return FAILED

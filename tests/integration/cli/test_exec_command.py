@@ -117,3 +117,27 @@ def test_demo() -> None:
     done = reptarium("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All as it should be." in done.stdout
+
+
+def test_what_the_terminal_cannot_write(script: Path) -> None:
+    """A result is JSON whatever characters standard output knows."""
+    script.write_text("return [{'a': '\\u00e9\\ud800'}]", "utf-8")
+    for encoding in ("ascii", "utf-8"):
+        done = reptarium("exec", str(script), PYTHONIOENCODING=encoding)
+        assert (done.returncode, json.loads(done.stdout)) == (0, [{"a": "\u00e9\ud800"}]), done.stderr
+
+
+@pytest.mark.parametrize("items", ["[" * 100_000, '[{"a": "\\ud800"}]'])
+def test_odd_items(script: Path, items: str) -> None:
+    """Items that can't be sent are bad input, in one line."""
+    script.write_text("return _items")
+    done = reptarium("exec", str(script), "--items", "-", stdin=items)
+    assert done.returncode == 2
+    assert done.stderr.startswith("reptarium exec: --items -: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_byte_order_mark(script: Path) -> None:
+    """A file of an editor that begins with a byte order mark is read like any other."""
+    script.write_text("return [{'a': 1}]", "utf-8-sig")
+    assert json.loads(reptarium("exec", str(script)).stdout) == [{"a": 1}]
