@@ -177,7 +177,7 @@ class TaskData:
         n8n tells it in milliseconds since 1970.
         """
         stamp = self.general.additional_data.execution_timeout_timestamp
-        if type(stamp) not in (int, float):
+        if type(stamp) not in (int, float) or stamp <= 0:  # what the runner takes for no limit either
             return None
         try:
             return datetime.datetime.fromtimestamp(stamp / 1000, self.zone())

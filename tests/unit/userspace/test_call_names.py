@@ -224,7 +224,7 @@ def test_deadline(n8n: ScriptedN8n) -> None:
     deadline = value(n8n, "_execution.deadline")
     assert deadline.isoformat() == "2023-11-15T07:13:20.250000+09:00"
     assert value(n8n, "(_execution.deadline - _now).total_seconds()") < 0
-    for odd in ("soon", True, [], 10**40, 1e300, -(10**17)):
+    for odd in (0, -1, "soon", True, [], 10**40, 1e300, -(10**17)):
         n8n.deadline = odd
         assert value(n8n, "_execution.deadline") is None
 
