@@ -14,415 +14,29 @@ import argparse
 import json
 import re
 import sys
-import textwrap
 import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, NamedTuple
+from http.server import ThreadingHTTPServer
+from typing import Any
 
-from e2e import Runner
-from n8nctl import HOST, N8n, link, node
-
-Check = Callable[[dict[str, Any], list[dict[str, Any]]], None]
-
-
-class Case(NamedTuple):
-    """A workflow and what must come of it. ``runs`` executions; the last one is checked."""
-
-    name: str
-    code: str
-    check: Check
-    runs: int
-    each: bool
-    runner: str
-
-
-CASES: list[Case] = []
-
-
-def case(name: str, code: str, *, runs: int = 1, each: bool = False, runner: str = "open") -> Callable[[Check], Check]:
-    """Register ``check`` for a case; ``runner`` names its runner's settings (RUNNERS)."""
-
-    def register(check: Check) -> Check:
-        CASES.append(Case(name, textwrap.dedent(code).strip("\n"), check, runs, each, runner))
-        return check
-
-    return register
-
-
-#: Settings of the runners that cases run on.
-RUNNERS: dict[str, dict[str, str]] = {
-    "open": {},
-    "loopback": {"REPTARIUM_HTTP_ALLOW": HOST},
-    "closed": {"REPTARIUM_RPC_ALLOW": "none"},
-}
-
-
-class Web(BaseHTTPRequestHandler):
-    """What the HTTP cases talk to."""
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        """Answer by path."""
-        size = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(size).decode("latin-1")
-        path = self.path.partition("?")[0]
-        status, kind, out = 200, "application/json", b""
-        if path == "/bytes":
-            kind, out = "application/octet-stream", bytes(range(256))
-        elif path == "/latin":
-            kind, out = "text/plain; charset=iso-8859-1", "grüß".encode("latin-1")
-        elif path == "/fail":
-            status, out = 418, b'{"why":"no"}'
-        elif path.startswith("/hop"):
-            port = self.server.server_address[1]
-            host = "localhost" if path == "/hop-out" else HOST
-            self.send_response(302)
-            self.send_header("location", f"http://{host}:{port}/echo")
-            self.end_headers()
-            return
-        else:
-            headers = {key.lower(): value for key, value in self.headers.items()}
-            out = json.dumps({"path": self.path, "method": self.command, "body": body, "headers": headers}).encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(out)))
-        self.end_headers()
-        self.wfile.write(out)
-
-    do_POST = do_PUT = do_GET
-
-
-def values(items: list[dict[str, Any]]) -> list[Any]:
-    """The items' JSON."""
-    return [item["json"] for item in items]
-
-
-# ---- the cases ------------------------------------------------------------------------------
-
-
-@case(
-    "http_requests_like",
-    """
-    web = "@WEB@"
-    r = _helpers.http_request
-    echo = r(web + "/echo?q=1", params={"a": [1, 2], "b": "x y"}, headers={"X-A": "1"}, timeout=20)
-    posted = r(web + "/echo", "POST", json={"n": [1, None, "u"]})
-    form = r(web + "/echo", "PUT", data={"a": "1 2", "b": "c"})
-    text = r(web + "/echo", "POST", data="grüß")
-    full = r(web + "/bytes", full_response=True)
-    out = {
-        "path": echo["path"], "header": echo["headers"]["x-a"],
-        "posted": [posted["method"], posted["headers"]["content-type"], posted["body"]],
-        "form": [form["method"], form["headers"]["content-type"], form["body"]],
-        "text": text["body"].encode("latin-1").decode(),
-        "bytes": r(web + "/bytes") == bytes(range(256)) == full.body,
-        "full": [full.status_code, full.headers["content-type"]],
-        "latin": r(web + "/latin"),
-        "hop": r(web + "/hop")["path"],
-        "stay": r(web + "/hop", allow_redirects=False, full_response=True).status_code,
-        "auth": r(web + "/echo", auth=("u", "p"))["headers"]["authorization"],
-    }
-    for name, url in (("fail", web + "/fail"), ("refused", "http://127.0.0.1:1/")):
-        try:
-            r(url)
-        except HttpRequestError as error:
-            out[name] = [error.status_code, error.body, str(error).replace(web, "WEB")]
-    return [{"json": out}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    (out,) = values(items)
-    assert out["path"] == "/echo?q=1&a=1&a=2&b=x+y", out
-    assert out["header"] == "1", out
-    assert out["posted"] == ["POST", "application/json", '{"n":[1,null,"u"]}'], out["posted"]
-    assert out["form"] == ["PUT", "application/x-www-form-urlencoded", "a=1+2&b=c"], out["form"]
-    assert out["text"] == "grüß"
-    assert out["bytes"] is True
-    assert out["full"] == [200, "application/octet-stream"]
-    assert out["latin"] == "grüß"
-    assert (out["hop"], out["stay"]) == ("/echo", 302)
-    assert out["auth"] == "Basic dTpw"
-    assert out["fail"][:2] == [418, {"why": "no"}]
-    assert "GET WEB/fail: 418" in out["fail"][2]
-    assert out["refused"][:2] == [None, None]
-    assert "ECONNREFUSED" in out["refused"][2], out["refused"]
-
-
-@case(
-    "http_own_options",
-    """
-    web = "@WEB@"
-    h = _helpers.httpRequest
-    echo = h({"url": web + "/echo", "method": "POST", "body": {"x": 1}, "json": True, "qs": {"a": 1}})
-    out = {
-        "echo": [echo["path"], echo["method"], echo["body"]],
-        "bytes": h({"url": web + "/bytes", "encoding": "arraybuffer"}) == bytes(range(256)),
-        "full": h({"url": web + "/echo", "returnFullResponse": True}).statusCode,
-        "ignored": h({"url": web + "/fail", "ignoreHttpStatusErrors": True}),
-        "base": h({"url": "/echo", "baseURL": web})["path"],
-        "old": _helpers.request({"uri": web + "/echo", "json": True})["path"],
-    }
-    try:
-        h({"url": web + "/fail"})
-    except HttpRequestError as error:
-        out["fail"] = [error.status_code, error.body]
-    return [{"json": out}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [
-        {
-            "echo": ["/echo?a=1", "POST", '{"x":1}'],
-            "bytes": True,
-            "full": 200,
-            "ignored": {"why": "no"},
-            "base": "/echo",
-            "old": "/echo",
-            "fail": [418, {"why": "no"}],
-        }
-    ]
-
-
-@case(
-    "http_restricted",
-    """
-    web = "@WEB@"
-    out = []
-    named = web.replace("127.0.0.1", "localhost")
-    for url in (web + "/echo", web + "/hop", web + "/hop-out", named + "/echo"):
-        try:
-            out.append(_helpers.http_request(url)["path"])
-        except HttpRequestError as error:
-            out.append("REPTARIUM_HTTP_ALLOW" in str(error))
-    return [{"json": {"out": out}}]
-    """,
-    runner="loopback",
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"out": ["/echo", "/echo", True, True]}], items
-
-
-@case(
-    "file_in_and_out",
-    """
-    out = []
-    for n, item in enumerate(_items):
-        data = _helpers.get_binary(n)
-        info = _helpers.binary_info(n)
-        new = _helpers.prepare_binary(data[::-1] + bytes([0, 255]), f"back{n}.bin", "application/x-test")
-        again = _helpers.setBinaryDataBuffer({"mimeType": "text/plain", "fileName": "s.txt"}, b"set")
-        out.append({"json": {"text": _helpers.binaryToString(data, "utf8"), "name": info["fileName"],
-                             "hex": _helpers.binaryToString(data, "hex")},
-                    "binary": {"back": new, "again": again}})
-    try:
-        _helpers.get_binary(0, "nope")
-    except HelperError as error:
-        out[0]["json"]["error"] = str(error)
-    return out
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    first, second = items
-    assert first["json"]["text"] == "one!", first
-    assert second["json"]["text"] == "two!", second
-    assert first["json"]["name"] == "a.txt", first
-    assert first["json"]["hex"] == b"one!".hex(), first
-    assert "no binary field 'nope'" in first["json"]["error"], first
-    back = second["binary"]["back"]
-    assert (back["fileName"], back["mimeType"], back["bytes"]) == ("back1.bin", "application/x-test", 6), back
-    assert first["binary"]["again"]["bytes"] == 3, first
-
-
-@case(
-    "large_file",
-    """
-    data = bytes(range(256)) * 8192
-    stored = _helpers.prepare_binary(data, "large.bin")
-    return [{"json": {"bytes": stored["bytes"]}, "binary": {"data": stored}}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"bytes": 2 << 20}]
-
-
-@case(
-    "other_nodes",
-    """
-    split = _node("Split")
-    out = {
-        "all": [i.json.text for i in split.all()],
-        "first": split.first()["json"]["text"],
-        "last": _("Split").last().json.text,
-        "old": _node["Fields"].json["text"],
-        "params": split.params["fieldToSplitOut"],
-        "ran": [_node(n).is_executed for n in ("Split", "Unrun")],
-        "webhook": len(_node("Webhook").first().json.body["items"]),
-        "prev": _prev_node.name,
-        "input": _input.params["operation"],
-        "binary": _input.first().binary.data.fileName,
-    }
-    for name in ("Nope", "Unrun"):
-        try:
-            _node(name).all()
-        except HelperError as error:
-            out[name] = str(error)
-    return [{"json": out}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    (out,) = values(items)
-    assert (out["all"], out["first"], out["last"], out["old"]) == (["one", "two"], "one", "two", "one!")
-    assert (out["params"], out["ran"], out["webhook"]) == ("body.items", [True, False], 2)
-    assert (out["prev"], out["input"], out["binary"]) == ("File", "toText", "a.txt")
-    assert "no node 'Nope'" in out["Nope"]
-    assert "has not run" in out["Unrun"]
-
-
-@case(
-    "paired_items",
-    """
-    split = _node("Split")
-    return {"here": _item_index, "fields": _node("Fields").item.json.text, "split": split.item.json.text,
-            "webhook": len(_node("Webhook").item.json.body["items"]), "other": split.item(0).json.text}
-    """,
-    each=True,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [
-        {"here": 0, "fields": "one!", "split": "one", "webhook": 2, "other": "one"},
-        {"here": 1, "fields": "two!", "split": "two", "webhook": 2, "other": "one"},
-    ], values(items)
-
-
-@case(
-    "static_data",
-    """
-    data = _workflow.static_data
-    data["runs"] = data.get("runs", 0) + 1
-    mine = _workflow.node_static_data
-    mine["seen"] = mine.get("seen", []) + [data.runs]
-    return [{"json": {"runs": data.runs, "seen": list(mine.seen)}}]
-    """,
-    runs=3,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"runs": 3, "seen": [1, 2, 3]}], values(items)
-
-
-@case(
-    "custom_data",
-    """
-    _execution.custom_data.set("order", 4711)
-    _execution.customData.setAll({"ok": True, "who": "Ada"})
-    return [{"json": _execution.custom_data.get_all()}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"order": "4711", "ok": "true", "who": "Ada"}], values(items)
-    assert execution["customData"] == {"order": "4711", "ok": "true", "who": "Ada"}, execution["customData"]
-
-
-@case(
-    "where_we_are",
-    """
-    return [{"json": {"workflow": [_workflow.name, _workflow.active, isinstance(_workflow.id, str)],
-                      "execution": [_execution.id, _execution.mode], "run": _run_index,
-                      "zone": str(_now.tzinfo), "today": _today.isoformat()[10:], "vars": dict(_vars),
-                      "env": [_env.get("COLOUR"), [n for n in _env if "N8N_" in n], "MY_SECRET" in _env]}}]
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    (out,) = values(items)
-    assert out["workflow"] == ["where_we_are", True, True], out
-    assert out["execution"] == [str(execution["id"]), "production"]
-    assert (out["run"], out["zone"], out["vars"]) == (0, "Europe/Berlin", {})
-    assert out["today"] in ("T00:00:00+01:00", "T00:00:00+02:00")
-    assert out["env"] == ["blue", [], False], out["env"]
-
-
-@case(
-    "old_pyodide_code",
-    """
-    results = []
-    for item in _input.all():
-        results.append({"json": {"has": item.binary.data.mimeType, "from": _node["Split"].first().json.text,
-                                 "prev": _prevNode.name, "run": _runIndex}})
-    _getWorkflowStaticData("global")["seen"] = len(results)
-    return results
-    """,
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"has": "text/plain", "from": "one", "prev": "File", "run": 0}] * 2, values(items)
-
-
-@case(
-    "turned_off",
-    """
-    out = []
-    for call in (lambda: _helpers.get_binary(0), lambda: _node("Split").all(), lambda: _workflow.id):
-        try:
-            out.append(call())
-        except HelperError as error:
-            out.append("REPTARIUM_RPC_ALLOW" in str(error))
-    return [{"json": {"out": out, "input": _input.first().binary.data.fileName}}]
-    """,
-    runner="closed",
-)
-def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    assert values(items) == [{"out": [True, True, True], "input": "a.txt"}], values(items)
-
-
-# ---- running them ---------------------------------------------------------------------------
+from callback_cases import CASES, RUNNERS, Case
+from harness import HOST, add_arguments, free_ports, no_n8n, nothing_left, ports, prepare_output
+from n8nctl import N8n
+from runnerctl import Runner
+from web import Web
+from workflows import link, node, python, split, webhook
 
 
 def build(n8n: N8n, one: Case, web: str) -> dict[str, Any]:
     """Create and publish the workflow of a case."""
     text = {"id": "a", "name": "text", "value": "={{ $json.text }}!", "type": "string"}
+    fields = {"assignments": {"assignments": [text]}, "includeOtherFields": True, "options": {}}
+    to_file = {"operation": "toText", "sourceProperty": "text", "options": {"fileName": "a.txt"}}
     nodes = [
-        node(
-            "Webhook",
-            "n8n-nodes-base.webhook",
-            2,
-            {
-                "httpMethod": "POST",
-                "path": one.name,
-                "responseMode": "lastNode",
-                "responseData": "allEntries",
-                "options": {},
-            },
-            0,
-            webhookId=one.name,
-        ),
-        node("Split", "n8n-nodes-base.splitOut", 1, {"fieldToSplitOut": "body.items", "options": {}}, 1),
-        node(
-            "Fields",
-            "n8n-nodes-base.set",
-            3.4,
-            {"assignments": {"assignments": [text]}, "includeOtherFields": True, "options": {}},
-            2,
-        ),
-        node(
-            "File",
-            "n8n-nodes-base.convertToFile",
-            1.1,
-            {"operation": "toText", "sourceProperty": "text", "options": {"fileName": "a.txt"}},
-            3,
-        ),
-        node(
-            "Python",
-            "n8n-nodes-base.code",
-            2,
-            {
-                "mode": "runOnceForEachItem" if one.each else "runOnceForAllItems",
-                "language": "pythonNative",
-                "pythonCode": one.code.replace("@WEB@", web),
-            },
-            4,
-        ),
+        webhook(one.name),
+        split(),
+        node("Fields", "n8n-nodes-base.set", 3.4, fields, 2),
+        node("File", "n8n-nodes-base.convertToFile", 1.1, to_file, 3),
+        python(one.code.replace("@WEB@", web), each=one.each, pos=4),
         node("Unrun", "n8n-nodes-base.set", 3.4, {}, 5),
     ]
     chain = link("Webhook", "Split", "Fields", "File", "Python")
@@ -444,59 +58,60 @@ def run(n8n: N8n, one: Case, workflow: dict[str, Any]) -> None:
     one.check(execution, output)
 
 
-def main() -> int:
-    """Run the cases. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n8n-dir", help="folder made by setup.sh; without it everything is skipped")
-    parser.add_argument("--runner-cmd", required=True)
-    parser.add_argument("--port", type=int, default=5688)
-    parser.add_argument("--broker-port", type=int, default=5689)
-    parser.add_argument("--health-port", type=int, default=5691, help="of the runner")
-    parser.add_argument("--runner-log", metavar="FILE")
-    parser.add_argument("--only", metavar="REGEX")
-    args = parser.parse_args()
-    if not args.n8n_dir or not Path(args.n8n_dir, "node_modules", "n8n").is_dir():
-        print(f"skipped: no n8n in '{args.n8n_dir or ''}' (see tests/e2e/README.md)")
-        return 0
-    web = ThreadingHTTPServer((HOST, 0), Web)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    address = f"http://{HOST}:{web.server_address[1]}"
-    n8n = N8n(
-        args.n8n_dir,
-        args.port,
-        args.broker_port,
-        {"N8N_BLOCK_ENV_ACCESS_IN_NODE": "false", "COLOUR": "blue", "MY_SECRET": "x"},
-    )
+def run_all(args: argparse.Namespace, n8n: N8n, web: str) -> tuple[int, int]:
+    """Run the cases, each on a runner with its settings. Returns how many passed and failed."""
     failed = passed = 0
-    runner: Runner | None = None
-    try:
-        n8n.start().login()
-        cases = [one for one in CASES if not args.only or re.search(args.only, one.name)]
-        for settings, environ in RUNNERS.items():
-            mine = [one for one in cases if one.runner == settings]
-            if not mine:
-                continue
-            environ = {
-                "N8N_RUNNERS_STDLIB_ALLOW": "*",
-                "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(args.health_port),
-                **environ,
-            }
-            runner = Runner(n8n, args.runner_cmd, None, environ, args.broker_port, args.runner_log).start()
+    cases = [one for one in CASES if not args.only or re.search(args.only, one.name)]
+    health = args.health_port or free_ports(1)[0]
+    for settings, environ in RUNNERS.items():
+        mine = [one for one in cases if one.runner == settings]
+        if not mine:
+            continue
+        environ = {
+            "N8N_RUNNERS_STDLIB_ALLOW": "*",
+            "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(health),
+            **environ,
+        }
+        runner = Runner(n8n, args.runner_cmd, None, environ, None, args.runner_log).start()
+        try:
             for one in mine:
                 try:
-                    run(n8n, one, build(n8n, one, address))
+                    run(n8n, one, build(n8n, one, web))
                 except Exception as error:
                     failed += 1
                     print(f"FAILED {one.name}: {type(error).__name__}: {error}", flush=True)
                 else:
                     passed += 1
                     print(f"passed {one.name}", flush=True)
+        finally:
             runner.stop()
-    finally:
-        if runner is not None:
-            runner.stop()
-        n8n.stop()
-        web.shutdown()
+    return passed, failed
+
+
+def main() -> int:
+    """Run the cases. Returns the exit status."""
+    prepare_output()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--health-port", type=int, default=0, help="of the runner; 0: the system chooses")
+    args = parser.parse_args()
+    if no_n8n(args.n8n_dir):
+        return 0
+    web = ThreadingHTTPServer((HOST, 0), Web)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    n8n = N8n(
+        args.n8n_dir,
+        *ports(args.port, 1),
+        *ports(args.broker_port, 1),
+        {"N8N_BLOCK_ENV_ACCESS_IN_NODE": "false", "COLOUR": "blue", "MY_SECRET": "x"},
+    )
+    with nothing_left():
+        try:
+            n8n.start().login()
+            passed, failed = run_all(args, n8n, f"http://{HOST}:{web.server_address[1]}")
+        finally:
+            n8n.stop()
+            web.shutdown()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

