@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 HOST = "127.0.0.1"
 #: Every limit of time is multiplied by it: a slow or busy machine wants 3 or more.
@@ -59,6 +60,38 @@ def wait_for(what: str, probe: Callable[[], Found | None], seconds: float, every
         if time.monotonic() > end:
             raise Timeout(f"{what}: not within {limit(seconds):g} s (E2E_TIME_FACTOR makes limits longer)")
         time.sleep(every)
+
+
+class Calls(Generic[Found]):
+    """Calls made at the same time, each in a thread of its own that keeps nobody from ending."""
+
+    def __init__(self, calls: Iterable[Callable[[], Found]]) -> None:
+        self._results: dict[int, Found | Exception] = {}
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, call), daemon=True) for number, call in enumerate(calls)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number: int, call: Callable[[], Found]) -> None:
+        try:
+            self._results[number] = call()
+        except Exception as error:
+            self._results[number] = error
+
+    def results(self, seconds: float) -> list[Found | Exception]:
+        """What the calls returned, or the exceptions that they raised, in order.
+
+        Raises:
+            Timeout: some haven't ended in time.
+        """
+        end = time.monotonic() + limit(seconds)
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        waiting = [number for number, thread in enumerate(self._threads) if thread.is_alive()]
+        if waiting:
+            raise Timeout(f"{len(waiting)} of {len(self._threads)} calls have no answer: {waiting[:20]}")
+        return [self._results[number] for number in range(len(self._threads))]
 
 
 def free_ports(count: int) -> list[int]:

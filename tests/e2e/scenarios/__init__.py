@@ -1,0 +1,1 @@
+"""Scenarios by subject; importing a module registers its scenarios."""
