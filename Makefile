@@ -6,7 +6,10 @@ BIN     = $(VENV)/bin
 # The two folders as they are installed, for mypy, which knows no mapping of folders to packages
 TYPED   = $(VENV)/typed
 
-.PHONY: demo test lint check bench e2e clean
+# Where n8n versions are installed that are asked for by number
+N8N_CACHE ?= build/n8n
+
+.PHONY: demo test lint check bench e2e e2e-queue e2e-newest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -26,11 +29,19 @@ check: test demo
 bench: $(VENV)/.installed
 	$(BIN)/reptarium bench
 
-# A real n8n (see tests/e2e/README.md): make e2e N8N_DIR=/where/it/is
+# A real n8n (see tests/e2e/README.md): make e2e N8N_DIR=/where/it/is, or N8N_VERSION="2.40.5 2.41.1" to install some;
+# e2e-queue: queue mode, with PostgreSQL and Redis; e2e-newest: both, on the newest that the registry has
+E2E = $(BIN)/python tests/e2e/versions.py --runner-cmd "$(abspath $(BIN))/reptarium run" --cache "$(N8N_CACHE)" \
+	--n8n-dir "$(N8N_DIR)" --n8n-version "$(N8N_VERSION)" $(E2E_ARGS)
+
 e2e: $(VENV)/.tested
-	$(BIN)/python tests/e2e/callbacks.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
-	$(BIN)/python tests/e2e/pairs.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
-	$(BIN)/python tests/e2e/e2e.py --n8n-dir "$(N8N_DIR)" --runner-cmd "$(abspath $(BIN))/reptarium run"
+	$(E2E) --mode plain
+
+e2e-queue: $(VENV)/.tested
+	$(E2E) --mode queue
+
+e2e-newest: $(VENV)/.tested
+	N8N_SUBSTITUTE=1 $(E2E) --mode all --newest
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -19,7 +19,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 from callback_cases import CASES, RUNNERS, Case
-from harness import HOST, add_arguments, free_ports, no_n8n, nothing_left, ports, prepare_output
+from harness import HOST, add_arguments, free_ports, no_n8n, nothing_chosen, nothing_left, ports, prepare_output
 from n8nctl import N8n
 from runnerctl import Runner
 from web import Web
@@ -58,13 +58,17 @@ def run(n8n: N8n, one: Case, workflow: dict[str, Any]) -> None:
     one.check(execution, output)
 
 
+def chosen(args: argparse.Namespace) -> list[Case]:
+    """The cases that --only leaves."""
+    return [one for one in CASES if not args.only or re.search(args.only, one.name)]
+
+
 def run_all(args: argparse.Namespace, n8n: N8n, web: str) -> tuple[int, int]:
     """Run the cases, each on a runner with its settings. Returns how many passed and failed."""
     failed = passed = 0
-    cases = [one for one in CASES if not args.only or re.search(args.only, one.name)]
     health = args.health_port or free_ports(1)[0]
     for settings, environ in RUNNERS.items():
-        mine = [one for one in cases if one.runner == settings]
+        mine = [one for one in chosen(args) if one.runner == settings]
         if not mine:
             continue
         environ = {
@@ -97,6 +101,8 @@ def main() -> int:
     args = parser.parse_args()
     if no_n8n(args.n8n_dir):
         return 0
+    if not chosen(args):
+        return nothing_chosen()
     web = ThreadingHTTPServer((HOST, 0), Web)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     n8n = N8n(

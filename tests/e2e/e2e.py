@@ -23,7 +23,7 @@ from pathlib import Path
 
 from case_workflows import build, expand_items
 from cases import CASES
-from harness import add_arguments, limit, no_n8n, nothing_left, ports, prepare_output, wait_for
+from harness import add_arguments, limit, no_n8n, nothing_chosen, nothing_left, ports, prepare_output, wait_for
 from n8nctl import N8n
 from outcomes import CODE_NODE, Scrub, differences, node_outputs, prints_since, shrink, tidy_error, write_json
 from rest import UNENDED
@@ -287,6 +287,8 @@ def main():
         for c in CASES
         if (not args.only or re.search(args.only, c["name"])) and not set(c["tags"]) & set(args.skip_tag)
     ]
+    if not cases:
+        return nothing_chosen()
     with nothing_left():
         report = run_all(args, cases, args.profile or list(PROFILES))
     if args.record:

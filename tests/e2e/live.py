@@ -16,20 +16,24 @@ import sys
 import time
 import traceback
 
-from harness import add_arguments, no_n8n, nothing_left, prepare_output
+from harness import add_arguments, no_n8n, nothing_chosen, nothing_left, prepare_output
 from scenarios import agent, faults, files, flow, load
 from services import Missing
-from stage import SCENARIOS, Stage
+from stage import SCENARIOS, Scenario, Stage
 
 #: In the order in which they are imported here: what is simple first.
 SUBJECTS = (flow, files, agent, load, faults)
 
 
-def perform(stage: Stage, only: str | None) -> tuple[int, int]:
-    """Run the scenarios. Returns how many passed and failed."""
+def choose(mode: str, only: str | None) -> list[Scenario]:
+    """The scenarios of a mode that --only leaves, what is simple first."""
     order = [module.__name__ for module in SUBJECTS]
-    chosen = [one for one in SCENARIOS if stage.mode in one.modes and (not only or re.search(only, one.name))]
-    chosen.sort(key=lambda one: order.index(one.play.__module__))
+    chosen = [one for one in SCENARIOS if mode in one.modes and (not only or re.search(only, one.name))]
+    return sorted(chosen, key=lambda one: order.index(one.play.__module__))
+
+
+def perform(stage: Stage, chosen: list[Scenario]) -> tuple[int, int]:
+    """Run scenarios. Returns how many passed and failed."""
     passed = failed = 0
     for one in chosen:
         began = time.monotonic()
@@ -68,6 +72,9 @@ def main() -> int:
     args = parser.parse_args()
     if no_n8n(args.n8n_dir):
         return 0
+    chosen = choose(args.mode, args.only)
+    if not chosen:
+        return nothing_chosen()
     with nothing_left():
         try:
             stage = Stage(args, args.mode)
@@ -80,7 +87,7 @@ def main() -> int:
             print(f"n8n {stage.main.version}, {args.mode} mode, is up ({time.monotonic() - began:.0f} s)", flush=True)
             for service in stage.services:
                 print(f"      {service.name} {service.version}", flush=True)
-            passed, failed = perform(stage, args.only)
+            passed, failed = perform(stage, chosen)
         finally:
             stage.stop()
     print(f"{passed} passed, {failed} failed")

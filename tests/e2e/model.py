@@ -43,6 +43,7 @@ class Model:
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}
         self.requests: list[dict[str, Any]] = []
+        self._thread: threading.Thread | None = None
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,10 +87,12 @@ class Model:
 
     def start(self) -> Self:
         """Serve from now on."""
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self._thread.start()
         return self
 
     def stop(self) -> None:
         """Serve no more."""
-        self.server.shutdown()
+        if self._thread is not None:
+            self.server.shutdown()
         self.server.server_close()

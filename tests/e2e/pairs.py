@@ -13,50 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from e2e import Runner
-from n8nctl import HOST, N8n
+from harness import add_arguments, free_ports, no_n8n, nothing_chosen, nothing_left, ports, prepare_output
+from n8nctl import N8n
 from pairs_probes import LANGUAGES, MODES
 from pairs_workflows import BY_HAND, Draft, generate
+from runnerctl import JavaScriptRunner, Runner
 
 #: More than one difference of a workflow is rarely needed to understand it.
 SHOWN = 5
-
-
-class JavaScriptRunner:
-    """n8n's own runner for JavaScript, started as its launcher would."""
-
-    def __init__(self, n8n: N8n, broker_port: int, log_path: str | None) -> None:
-        before = n8n.log_text().count("Registered runner")
-        environ = {
-            "PATH": os.environ.get("PATH", ""),
-            "N8N_RUNNERS_TASK_BROKER_URI": f"http://{HOST}:{broker_port}",
-            "N8N_RUNNERS_GRANT_TOKEN": n8n.grant_token(),
-        }
-        program = n8n.n8n_dir / "node_modules/@n8n/task-runner/dist/start.js"
-        log = open(log_path, "ab") if log_path else subprocess.DEVNULL  # noqa: SIM115 (the child's)
-        self.process = subprocess.Popen(
-            [str(n8n.node), str(program)], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
-        end = time.monotonic() + 60
-        while n8n.log_text().count("Registered runner") == before:
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise RuntimeError("n8n's JavaScript runner did not register (see --runner-log)")
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        """End it. It has nothing to save."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
 
 
 class Suite:
@@ -180,37 +148,19 @@ def describe(draft: Draft) -> str:
     return json.dumps({"nodes": draft.nodes, "connections": draft.connections, **pinned})
 
 
-def main() -> int:
-    """Run and compare. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n8n-dir", help="folder made by setup.sh; without it everything is skipped")
-    parser.add_argument("--runner-cmd", required=True)
-    parser.add_argument("--port", type=int, default=5688)
-    parser.add_argument("--broker-port", type=int, default=5689)
-    parser.add_argument("--health-port", type=int, default=5691, help="of our runner")
-    parser.add_argument("--runner-log", metavar="FILE", help="FILE.js is that of n8n's own runner")
-    parser.add_argument("--workflows", type=int, default=100, help="how many to generate")
-    parser.add_argument("--seed", type=int, default=1, help="of the first; the others' follow")
-    parser.add_argument("--only", metavar="NAME", help="nothing but this one of those made by hand")
-    args = parser.parse_args()
-    if not args.n8n_dir or not Path(args.n8n_dir, "node_modules", "n8n").is_dir():
-        print(f"skipped: no n8n in '{args.n8n_dir or ''}' (see tests/e2e/README.md)")
-        return 0
-    drafts = [make() for make in BY_HAND if args.only in (None, make.__name__)]
-    drafts += [generate(args.seed + n) for n in range(0 if args.only else args.workflows)]
+def run_all(suite: Suite, args: argparse.Namespace, drafts: list[Draft]) -> list[str]:
+    """Run and compare. Returns the names of the workflows with differences."""
     environ = {
         "N8N_RUNNERS_STDLIB_ALLOW": "",
-        "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(args.health_port),
+        "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(args.health_port or free_ports(1)[0]),
         "REPTARIUM_RPC_MAX_CALLS": "100000",  # a probe asks about every node for every item
     }
-    n8n = N8n(args.n8n_dir, args.port, args.broker_port)
-    suite = Suite(n8n)
-    runners: list[JavaScriptRunner | Runner] = []
+    theirs = JavaScriptRunner(suite.n8n, args.runner_log and args.runner_log + ".js")
+    ours = Runner(suite.n8n, args.runner_cmd, None, environ, None, args.runner_log)
     bad: list[str] = []
     try:
-        n8n.start().login()
-        runners.append(JavaScriptRunner(n8n, args.broker_port, args.runner_log and args.runner_log + ".js"))
-        runners.append(Runner(n8n, args.runner_cmd, None, environ, args.broker_port, args.runner_log).start())
+        theirs.start()
+        ours.start()
         for draft in drafts:
             try:
                 found = suite.run(draft)
@@ -221,13 +171,39 @@ def main() -> int:
                 bad.append(draft.name)
                 print(*found[:SHOWN], describe(draft), sep="\n", flush=True)
     finally:
-        for runner in runners:
-            runner.stop()
-        n8n.stop()
+        theirs.end(5)
+        ours.stop()
+    return bad
+
+
+def main() -> int:
+    """Run and compare. Returns the exit status."""
+    prepare_output()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--health-port", type=int, default=0, help="of our runner; 0: the system chooses")
+    parser.add_argument("--workflows", type=int, default=100, help="how many to generate")
+    parser.add_argument("--seed", type=int, default=1, help="of the first; the others' follow")
+    args = parser.parse_args()
+    if no_n8n(args.n8n_dir):
+        return 0
+    drafts = [make() for make in BY_HAND if args.only in (None, make.__name__)]
+    drafts += [generate(args.seed + n) for n in range(0 if args.only else args.workflows)]
+    if not drafts:
+        return nothing_chosen()
+    suite = Suite(N8n(args.n8n_dir, *ports(args.port, 1), *ports(args.broker_port, 1)))
+    with nothing_left():
+        try:
+            suite.n8n.start().login()
+            bad = run_all(suite, args, drafts)
+        finally:
+            suite.n8n.stop()
     counted = ", ".join(f"{suite.answers[kind]} {kind}" for kind in ("item", "none", "several"))
     print(f"executions: {dict(suite.statuses)}, probes run alone: {suite.partial}, nodes: {dict(suite.steps)}")
     print(f"answers of n8n: {counted}")
-    print(f"{len(drafts)} workflows, {len(bad)} with differences: {', '.join(bad) or 'none'}")
+    for name in bad:
+        print(f"FAILED {name}")
+    print(f"{len(drafts) - len(bad)} passed, {len(bad)} failed")
     return 1 if bad or not suite.answers["item"] else 0
 
 

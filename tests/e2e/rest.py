@@ -142,16 +142,24 @@ class Rest:
             return status, headers, data
 
     def executions(self, workflow_id: str, count: int = 20) -> list[dict[str, Any]]:
-        """A workflow's newest executions, without their data; n8n gives a hundred at a time."""
+        """A workflow's newest executions, without their data, newest first.
+
+        n8n gives a hundred at a time, ordered by when they began, not by their ids: more are asked for in ranges of
+        a hundred ids.
+        """
+        rows = self._executions(workflow_id, min(count, 100))
+        if count > 100 and len(rows) == 100:
+            # Those with higher ids than these hundred may have begun earlier
+            below = max(int(row["id"]) for row in rows) + 301
+            rows = []
+            while len(rows) < count and below > 1:
+                rows += self._executions(workflow_id, 100, f"&firstId={below - 101}&lastId={below}")
+                below -= 100
+        return sorted(rows, key=lambda row: int(row["id"]), reverse=True)[:count]
+
+    def _executions(self, workflow_id: str, count: int, ids: str = "") -> list[dict[str, Any]]:
         chosen = urllib.parse.quote(json.dumps({"workflowId": workflow_id}))
-        rows: list[dict[str, Any]] = []
-        while len(rows) < count:
-            before = f"&lastId={rows[-1]['id']}" if rows else ""
-            page = min(100, count - len(rows))
-            more = self.rest("GET", f"/executions?filter={chosen}&limit={page}{before}")["results"]
-            rows += more
-            if len(more) < page:
-                break
+        rows: list[dict[str, Any]] = self.rest("GET", f"/executions?filter={chosen}&limit={count}{ids}")["results"]
         return rows
 
     def last_execution(self, workflow_id: str) -> int:

@@ -164,6 +164,16 @@ class Stage:
 
         return wait_for(f"{count} ended executions", ended, seconds, every=0.3)
 
+    def errors(self, workflow: str) -> dict[str, int]:
+        """How often a workflow's executions ended in which error."""
+        failed = [row for row in self.main.executions(workflow, 500) if row["status"] not in ("success", *UNENDED)]
+        found: dict[str, int] = {}
+        for row in failed:
+            error = self.main.execution(row["id"])["data"]["resultData"].get("error") or {}
+            text = f"{row['status']}: {error.get('message')} {error.get('description') or ''}".strip()
+            found[text] = found.get(text, 0) + 1
+        return found
+
     def until_running(self, tasks: int, seconds: float = 60.0) -> None:
         """Wait until the runner runs that many tasks at least. Raises Timeout."""
         wait_for(f"{tasks} running tasks", lambda: self.runner.running() >= tasks, seconds)

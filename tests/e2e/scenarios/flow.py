@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from harness import limit, wait_for
+from rest import UNENDED
 from stage import Stage, scenario
 from workflows import javascript, link, node, python, split, to, webhook
 
@@ -142,30 +146,53 @@ def loop(stage: Stage) -> None:
 
 @scenario()
 def static_data(stage: Stage) -> None:
-    """Static data across executions is what n8n's own JavaScript node sees: kept in plain mode, not in queue mode."""
-    python_code = """
-        data = _workflow.static_data
-        data["runs"] = data.get("runs", 0) + 1
-        return [{"json": {"runs": data["runs"]}}]
-    """
-    javascript_code = """
-        const data = $getWorkflowStaticData('global');
-        data.runs = (data.runs || 0) + 1;
-        return [{ json: { runs: data.runs } }];
-    """
-    seen: dict[str, list[int]] = {"python": [], "javascript": []}
+    """Static data across executions is what n8n's own JavaScript node sees: kept in plain mode, not in queue mode,
+    whether a webhook or a schedule starts them."""
+    codes = {
+        "python": python(
+            """
+            data = _workflow.static_data
+            data["runs"] = data.get("runs", 0) + 1
+            return [{"json": {"runs": data["runs"]}}]
+            """
+        ),
+        "javascript": javascript(
+            """
+            const data = $getWorkflowStaticData('global');
+            data.runs = (data.runs || 0) + 1;
+            return [{ json: { runs: data.runs } }];
+            """
+        ),
+    }
+    # Far enough apart that one has ended, and is saved, before the next begins
+    often = {"rule": {"interval": [{"field": "seconds", "secondsInterval": round(limit(3))}]}}
+    schedule = node("Schedule", "n8n-nodes-base.scheduleTrigger", 1.2, often)
+    seen: dict[str, list[int]] = {}
     with stage.javascript():
-        for language, code in (("python", python(python_code)), ("javascript", javascript(javascript_code))):
+        for language, code in codes.items():
             path = f"static-{language}"
             workflow = stage.publish(path, [webhook(path), code], link("Webhook", code["name"]))
+            seen[language] = []
             for number in range(1, 5):
                 (answer,) = stage.ask(path, {})
                 seen[language].append(answer["runs"])
                 # The next one must find what this one left: n8n saves it after the answer
                 stage.all_ended(workflow, number)
+            scheduled = stage.publish(f"{path}-scheduled", [schedule, code], link("Schedule", code["name"]))
+            wait_for("four scheduled executions", lambda scheduled=scheduled: len(ended(stage, scheduled)) >= 4, 60)
+            stage.main.rest("POST", f"/workflows/{scheduled}/deactivate", {})
+            first = [stage.main.execution(row["id"]) for row in ended(stage, scheduled)[:4]]
+            runs = [one["data"]["resultData"]["runData"][code["name"]][0]["data"]["main"][0][0] for one in first]
+            seen[f"{language}, scheduled"] = [run["json"]["runs"] for run in runs]
     print(f"      static data over four executions: {seen}", flush=True)
-    assert seen["python"] == seen["javascript"], seen
-    assert seen["python"] == ([1, 2, 3, 4] if stage.mode == "plain" else [1, 1, 1, 1]), seen
+    kept = [1, 2, 3, 4] if stage.mode == "plain" else [1, 1, 1, 1]
+    assert list(seen.values()) == [kept] * 4, seen
+
+
+def ended(stage: Stage, workflow: str) -> list[dict[str, Any]]:
+    """A workflow's ended executions, oldest first."""
+    rows = [row for row in stage.main.executions(workflow, 100) if row["status"] not in UNENDED]
+    return sorted(rows, key=lambda row: int(row["id"]))
 
 
 @scenario()

@@ -30,7 +30,7 @@ def parallel_webhooks(stage: Stage) -> None:
     assert stage.ask("parallel", question(CALLS)) == answer(CALLS)
     got = stage.calls("parallel", map(question, range(CALLS))).results(300)
     wrong = [f"{who}: {one!r:.300}" for who, one in enumerate(got) if one != answer(who)]
-    assert not wrong, f"{len(wrong)} of {CALLS} wrong, the first: {wrong[0]}"
+    assert not wrong, f"{len(wrong)} of {CALLS} wrong, the first: {wrong[0]}; n8n says {stage.errors(workflow)}"
     rows = stage.all_ended(workflow, CALLS + 1, 120)
     assert [row["status"] for row in rows] == ["success"] * (CALLS + 1), f"{len(rows)} executions"
     if stage.mode == "queue":

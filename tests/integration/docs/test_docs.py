@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,12 +102,16 @@ BRIEFLY = {
 }
 
 
+#: They need an n8n: tests/e2e.
+E2E = ("make e2e N8N_DIR=/path/to/n8n", 'make e2e-queue N8N_VERSION="2.40.5 2.41.1"', "make e2e-newest")
+
+
 def test_every_command_is_run_below() -> None:
     """A command that is new in the documentation needs a test here."""
     assert commands() == {
         ".ci/deploy-tools.sh",
         "make demo",
-        "make e2e N8N_DIR=/path/to/n8n",
+        *E2E,
         "make test",
         "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
         "python -m reptarium.pool.config.docs > docs/configuration.md",
@@ -196,13 +201,13 @@ def test_doctor(arguments: tuple[str, ...]) -> None:
         assert json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", "make e2e N8N_DIR=/path/to/n8n"])
+@pytest.mark.parametrize("command", ["make demo", "make test", *E2E])
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     done = subprocess.run(
-        [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
