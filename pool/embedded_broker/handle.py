@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -86,17 +87,27 @@ class TaskHandle:
             scope.cancel()
 
     def _print(self, params: msgspec.Raw) -> None:
-        try:
-            values = msgspec.json.decode(params, type=list[Any])
-        except msgspec.MsgspecError:
-            values = [bytes(params).decode("utf-8", "replace")]
-        line = [value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in values]
+        values = _values(params)
+        line = [value if isinstance(value, str) else json.dumps(value, separators=(",", ":")) for value in values]
         self.console.append(line)
         if self.on_console is not None:
             try:
                 self.on_console(line)
             except Exception:  # a requester's mistake is not the runner's: its connection lives on
                 _log.exception("broker.console_listener_failed", task_id=self.task_id)
+
+
+def _values(params: msgspec.Raw) -> list[Any]:
+    """What one print is made of, whatever was sent."""
+    try:
+        return msgspec.json.decode(params, type=list[Any])
+    except msgspec.MsgspecError:
+        text = bytes(params).decode("utf-8", "replace")
+    try:
+        values = json.loads(text)  # takes what JSON may hold and msgspec doesn't: lone surrogates
+    except ValueError:
+        return [text]
+    return values if isinstance(values, list) else [text]
 
 
 RpcHandler = Callable[[TaskHandle, str, list[Any]], Awaitable[Any]]

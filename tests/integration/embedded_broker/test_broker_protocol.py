@@ -540,6 +540,18 @@ async def test_prints_are_collected_in_order() -> None:
             assert handle.console == lines == heard
 
 
+async def test_prints_may_hold_half_a_surrogate_pair() -> None:
+    """What is no text to UTF-8 is a print like any other, and what isn't a list of values is shown as it came."""
+    async with open_broker() as broker, fake_runner(broker) as runner:
+        with trio.fail_after(10):
+            handle = await running_task(broker, runner)
+            call = f'{{"type":"runner:rpc","callId":"c","taskId":"{handle.task_id}","name":"logNodeOutput","params":'
+            for params in (r"""["'\ud83d'",{"a":"\ud83d"}]""", r'{"a":"\ud83d"}'):
+                await runner.send_text(f"{call}{params}}}")
+                await runner.expect("broker:rpcresponse")
+            assert handle.console == [["'\ud83d'", r'{"a":"\ud83d"}'], [r'{"a":"\ud83d"}']]
+
+
 async def test_listener_that_fails_harms_nobody_else() -> None:
     """An exception in the requester's console listener doesn't cost the runner its connection."""
 
