@@ -112,9 +112,11 @@ def test_every_command_is_run_below() -> None:
         ".ci/deploy-tools.sh",
         "make demo",
         *E2E,
+        "make e2e-original",
         "make test",
         "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
         "python -m reptarium.pool.config.docs > docs/configuration.md",
+        "python -m reptarium.pool.differences.page",  # tests/unit/differences/test_differences_page.py
         "reptarium doctor",
         "reptarium doctor --json",
         "reptarium exec",  # the command itself, as in the next ones
@@ -201,7 +203,7 @@ def test_doctor(arguments: tuple[str, ...]) -> None:
         assert json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", *E2E])
+@pytest.mark.parametrize("command", ["make demo", "make test", *E2E, "make e2e-original"])
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
     if shutil.which("make") is None:
