@@ -9,7 +9,7 @@ TYPED   = $(VENV)/typed
 # Where n8n versions are installed that are asked for by number
 N8N_CACHE ?= build/n8n
 
-.PHONY: demo test lint check bench e2e e2e-queue e2e-newest clean
+.PHONY: demo test lint check bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -42,6 +42,10 @@ e2e-queue: $(VENV)/.tested
 
 e2e-newest: $(VENV)/.tested
 	N8N_SUBSTITUTE=1 $(E2E) --mode all --newest
+
+# n8n's own Python runner beside ours (see tests/e2e/README.md): make e2e-original ORIGINAL_CMD='what starts it'
+e2e-original: $(VENV)/.tested
+	$(BIN)/python tests/e2e/original.py --original-cmd "$(ORIGINAL_CMD)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'
