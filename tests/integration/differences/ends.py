@@ -229,7 +229,12 @@ def _request(request: str) -> Callable[[str], Awaitable[str]]:
         """One request to the health endpoint of a registered runner."""
         async with _healthy(command) as (broker, port):
             await broker.wait_for_runner(60)
-            return await _ask(port, request)
+            answer = await _ask(port, request)
+            with trio.move_on_after(30):
+                while answer.startswith("503"):  # it is registered, and its workers are still being forked
+                    await trio.sleep(0.05)
+                    answer = await _ask(port, request)
+            return answer
 
     return ask
 
