@@ -8,19 +8,21 @@ emoji in it is 400 MB, and as much again while it is put together. What we do wi
 - what goes is given away as fragments (RFC 6455, 5.4) that are cut between characters and made str one by one.
 
 The one file that uses private parts of trio-websocket (0.12): its public ones neither take nor give text as bytes,
-and have no fragments. ``_handle_message_event`` gets each piece of a message; ``_send`` is what ``send_message``
-itself sends with; ``_reader_task`` and ``_open_handshake`` are how ``wrap_client_stream`` brings a connection to life,
-which would make one of its own class.
+and have no fragments. ``_handle_message_event`` gets each piece of a message, ``_handle_ping_event`` each ping;
+``_send`` is what ``send_message`` itself sends with; ``_reader_task`` and ``_open_handshake`` are how
+``wrap_client_stream`` brings a connection to life, which would make one of its own class.
 """
 
 from __future__ import annotations
 
 from codecs import utf_8_decode
+from contextlib import suppress
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import BytesMessage, TextMessage
+from wsproto.events import BytesMessage, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
@@ -35,6 +37,12 @@ class BytesWebSocket(WebSocketConnection):
         if isinstance(event, TextMessage):
             event = BytesMessage(event.data.encode(), event.frame_finished, event.message_finished)
         await super()._handle_message_event(event)
+
+    async def _handle_ping_event(self, event: Ping) -> None:
+        # A ping that crosses our close frame needs no answer (RFC 6455, 5.5.1 and 5.5.2), and wsproto refuses to make
+        # one: out of the reader, which nobody looks after while the connection is being closed.
+        with suppress(LocalProtocolError):
+            await super()._handle_ping_event(event)
 
     async def send_text(self, text: bytes) -> None:
         """Send one text message (UTF-8), with a look at the event loop between its fragments.

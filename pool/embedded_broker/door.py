@@ -9,6 +9,7 @@ import msgspec
 import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from reptarium.pool.embedded_broker.config import BrokerConfig
 from reptarium.pool.embedded_broker.grants import Grants, RateLimit
@@ -60,8 +61,8 @@ class Door:
         try:
             try:
                 await self._serve(transport)
-            except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
-                pass  # the client is gone
+            except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, LocalProtocolError):
+                pass  # the client is gone; or its ping crossed our close frame, and wsproto refuses to answer
         except Exception:
             # a fault of ours costs this connection; the others and their tasks go on
             _log.exception("broker.connection_failed")

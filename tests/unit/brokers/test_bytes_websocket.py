@@ -144,3 +144,24 @@ async def test_characters_that_come_torn_are_put_together() -> None:
         async with connected(send) as connection:
             frames = [bytes(frame) async for frame in connection.frames()]
     assert frames == ["é😀".encode(), b"x"]
+
+
+async def test_a_ping_that_crosses_our_close_is_no_fault() -> None:
+    """A broker that pings while we close gets no answer, and the connection ends in order."""
+    answered: list[object] = []
+
+    async def ping_then_close(stream: trio.SocketStream, server: WSConnection) -> None:
+        close = None
+        while close is None:
+            server.receive_data(await stream.receive_some(65536))
+            close = next((event for event in server.events() if isinstance(event, CloseConnection)), None)
+        # the server's own wsproto forbids it by now: a ping that was on its way when our close frame came
+        await stream.send_all(b"\x89\x01x" + server.send(close.response()))
+        async for data in stream:
+            answered.append(data)
+
+    with trio.fail_after(10):
+        async with connected(ping_then_close) as connection:
+            await connection.aclose()
+            assert connection.close_reason.startswith("1000")
+    assert answered == []
