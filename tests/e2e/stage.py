@@ -8,12 +8,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from harness import Calls, limit, ports, wait_for
+from harness import Calls, Timeout, limit, ports, wait_for
 from model import Model
 from n8nctl import N8n, N8nProcess, N8nWorker
 from rest import UNENDED
@@ -55,6 +55,8 @@ class Stage:
             "N8N_ENCRYPTION_KEY": "an-e2e-key",
             "N8N_GRACEFUL_SHUTDOWN_TIMEOUT": str(round(limit(30))),
             "N8N_RUNNERS_TASK_REQUEST_TIMEOUT": str(round(limit(60))),
+            # n8n cancels a task when its own process stood still for that long between two messages
+            "N8N_RUNNERS_TASK_ACCEPT_TIMEOUT": str(round(limit(2))),
         }
         self.services: list[Postgres | Redis] = []
         self.workers: list[N8nWorker] = []
@@ -165,7 +167,13 @@ class Stage:
         return wait_for(f"{count} ended executions", ended, seconds, every=0.3)
 
     def errors(self, workflow: str) -> dict[str, int]:
-        """How often a workflow's executions ended in which error."""
+        """How often a workflow's executions ended in which error; those that haven't ended yet are waited for."""
+
+        def all_saved() -> bool:
+            return not any(row["status"] in UNENDED for row in self.main.executions(workflow, 500))
+
+        with suppress(Timeout):
+            wait_for("the executions are saved", all_saved, 30, every=0.5)
         failed = [row for row in self.main.executions(workflow, 500) if row["status"] not in ("success", *UNENDED)]
         found: dict[str, int] = {}
         for row in failed:

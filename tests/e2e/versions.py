@@ -39,33 +39,37 @@ SETUP = ("setup.sh", "missing_modules.cjs", "substitutes.cjs")
 
 
 class Result(NamedTuple):
-    """What a suite's script said: how many passed, what failed, its exit status."""
+    """What a suite's script said: how many passed, what failed, its exit status; whether it came to its end."""
 
     passed: int
     failed: list[str]
     status: int
+    whole: bool
 
 
 def run(script: list[str], options: list[str]) -> Result:
     """Run a suite's script, and pass on what it says."""
     command = [sys.executable, str(HERE / script[0]), *script[1:], *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="backslashreplace")
-    counts, failed = (0, 0), []
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if match := re.fullmatch(r"(\d+) passed, (\d+) failed\n?", line):
-                counts = int(match[1]), int(match[2])
-            elif match := re.match(r"FAILED ([^:\n]+)", line):
-                failed.append(match[1])
-    finally:
-        process.terminate()
-        process.wait()
-    failed += [f"another ({number})" for number in range(1, counts[1] - len(failed) + 1)]
+    counts: tuple[int, int] | None = None
+    failed = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="backslashreplace") as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                if match := re.fullmatch(r"(\d+) passed, (\d+) failed\n?", line):
+                    counts = int(match[1]), int(match[2])
+                elif match := re.match(r"FAILED ([^:\n]+)", line):
+                    failed.append(match[1])
+        except BaseException:
+            process.terminate()  # it ends what it started
+            raise
+    whole = counts is not None and process.returncode in (0, 1)
+    passed, wrong = counts or (0, 0)
+    failed += [f"another ({number})" for number in range(1, wrong - len(failed) + 1)]
     if process.returncode and not failed:
         failed.append(f"exit status {process.returncode}")
-    return Result(counts[0], failed, process.returncode)
+    return Result(passed, failed, process.returncode, whole)
 
 
 def newest() -> str:
@@ -140,9 +144,12 @@ def main() -> int:
             for suite in chosen:
                 print(f"== n8n {version}: {suite}", flush=True)
                 result = run(SCRIPTS[suite], ["--n8n-dir", str(folder), *options])
-                worst = max(worst, min(result.status, 1))
+                worst = max(worst, int(result.status != 0))
                 lines.append(f"n8n {version}: {suite}: {result.passed} passed, {len(result.failed)} failed")
                 if args.only or args.no_record:
+                    continue
+                if not result.whole:
+                    print(f"== {suite} didn't come to its end (exit status {result.status}): not written down")
                     continue
                 known = record.load()
                 beside = {"Python": platform.python_version(), **(services if suite == "queue" else {})}
