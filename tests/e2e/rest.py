@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import time
@@ -55,6 +56,12 @@ def http_json(
         raise ConnectionError(f"{method} {path}: {error!r}") from error
     finally:
         conn.close()
+
+
+def _cursor(below: int) -> str:
+    """The cursor of n8n's list of executions after which all ids are lower. Only the id of it is looked at."""
+    position = {"version": 1, "v1": {"id": str(below), "timestamp": "1970-01-01T00:00:00.000Z"}}
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).rstrip(b"=").decode()
 
 
 def unflatten(text: str) -> Any:
@@ -144,23 +151,28 @@ class Rest:
     def executions(self, workflow_id: str, count: int = 20) -> list[dict[str, Any]]:
         """A workflow's newest executions, without their data, newest first.
 
-        n8n gives a hundred at a time, ordered by when they began, not by their ids: more are asked for in ranges of
-        a hundred ids.
+        n8n gives a hundred at a time, ordered by when they began, not by their ids. So more are asked for in ranges of
+        a hundred ids; or, of an n8n that has cursors instead (from 2.41 on), in hundreds that overlap by half: a cursor
+        names the id that all are below, and what comes is again ordered by beginnings.
         """
-        rows = self._executions(workflow_id, min(count, 100))
-        if count > 100 and len(rows) == 100:
+        first = self._executions(workflow_id, min(count, 100))
+        rows = {int(row["id"]): row for row in first["results"]}
+        if count > 100 and len(rows) >= 100:
             # Those with higher ids than these hundred may have begun earlier
-            below = max(int(row["id"]) for row in rows) + 301
-            rows = []
-            while len(rows) < count and below > 1:
-                rows += self._executions(workflow_id, 100, f"&firstId={below - 101}&lastId={below}")
-                below -= 100
-        return sorted(rows, key=lambda row: int(row["id"]), reverse=True)[:count]
+            below = max(rows) + 301
+            while below > 1 and sum(number >= below for number in rows) < count:
+                if "nextCursor" in first:
+                    position, step = f"&cursor={_cursor(below)}", 50
+                else:
+                    position, step = f"&firstId={below - 101}&lastId={below}", 100
+                rows |= {int(row["id"]): row for row in self._executions(workflow_id, 100, position)["results"]}
+                below -= step
+        return [rows[number] for number in sorted(rows, reverse=True)][:count]
 
-    def _executions(self, workflow_id: str, count: int, ids: str = "") -> list[dict[str, Any]]:
+    def _executions(self, workflow_id: str, count: int, position: str = "") -> dict[str, Any]:
         chosen = urllib.parse.quote(json.dumps({"workflowId": workflow_id}))
-        rows: list[dict[str, Any]] = self.rest("GET", f"/executions?filter={chosen}&limit={count}{ids}")["results"]
-        return rows
+        page: dict[str, Any] = self.rest("GET", f"/executions?filter={chosen}&limit={count}{position}")
+        return page
 
     def last_execution(self, workflow_id: str) -> int:
         """The id of a workflow's newest execution; 0: none yet."""
