@@ -8,7 +8,6 @@ the same way: the worker is killed and one error is reported.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -18,15 +17,16 @@ import structlog
 import trio
 
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, blanked, judging_json
+from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.tasks.turns import in_turns
 from reptarium.pool.workers.pool import WorkerPool
-from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
+from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
-from reptarium.sandbox.texts import MEMORY_REMEDY, PRINT_PRICE, memory_message
+from reptarium.sandbox.texts import PRINT_PRICE
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.tasks.execution")
@@ -126,7 +126,8 @@ class Execution:
             with self._scope:
                 outcome = await self._run()
             if outcome is None and self.state in ("starting", "running"):
-                outcome = self._out_of_time()
+                unanswered = None if self._callbacks is None else self._callbacks.waiting
+                outcome = self._failure("timeout", failures.out_of_time(self._limits, unanswered))
         except Exception:
             self.report.kind = "fault"
             raise
@@ -153,27 +154,13 @@ class Execution:
         if self.settings is None:
             await self._settings_came.wait()
         if waiting.cancelled_caught:
-            return self._failure("timeout", _no_worker(self._limits.timeout))
+            return self._failure("timeout", failures.no_worker(self._limits))
         self._router.open_task(self.task_id)
         self._scope.deadline = trio.current_time() + self._limits.timeout
         try:
             return await self._listen(await self._dispatch())
         except _Failed as failed:
             return self._failure(failed.kind, failed.error)
-
-    def _out_of_time(self) -> TaskDoneData | TaskErrorData:
-        message = f"Task execution timed out after {self._limits.timeout:g} seconds"
-        remedy = "Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT."
-        unanswered = self._callbacks and self._callbacks.waiting
-        if unanswered:
-            message += f", waiting for n8n's answer to {unanswered}"
-            remedy = (
-                f"A call may take {self._limits.calls.timeout:g} seconds (REPTARIUM_RPC_TIMEOUT), the task in all "
-                f"{self._limits.timeout:g} (N8N_RUNNERS_TASK_TIMEOUT): with the first well below the second, the code "
-                "gets an error that it can handle."
-            )
-        error = TaskErrorData(message=message, description=remedy)
-        return self._failure("timeout", error)
 
     def _failure(self, kind: OutcomeKind, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
         """The outcome of a task that has failed: where it is to go on, the error is its result."""
@@ -316,31 +303,20 @@ class Execution:
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             return self._violation(f"a failure report that cannot be read: {error}")
         kind: OutcomeKind = {"memory": "memory", "policy": "refused"}.get(failure.kind, "error")  # type: ignore[assignment]
-        return _Failed(kind, error_data(failure))
+        return _Failed(kind, failures.user_error(failure))
 
     def _violation(self, what: str) -> _Failed:
         log.warning("a worker broke the protocol", task=self.task_id, what=what)
-        return _Failed(
-            "violation",
-            TaskErrorData(message="The task's worker broke its protocol and was killed", description=what),
-        )
+        return _Failed("violation", failures.broken_protocol(what))
 
     def _too_large(self, error: wire.FrameTooLarge) -> _Failed:
         if error.kind is not Kind.RESULT:
             return self._violation(str(error))
-        limit = min(self._limits.max_result, self._limits.memory)
-        setting = "REPTARIUM_MAX_RESULT" if self._limits.max_result <= self._limits.memory else "REPTARIUM_TASK_MEMORY"
-        return _Failed(
-            "error",
-            TaskErrorData(
-                message=f"The result of {error.size} bytes is over the limit of {limit} bytes",
-                description=f"Return less data, or raise {setting}.",
-            ),
-        )
+        return _Failed("error", failures.result_too_large(error.size, self._limits))
 
     async def _death(self, worker: Worker) -> tuple[OutcomeKind, TaskErrorData]:
         if worker.killed_for == "memory":
-            return "memory", TaskErrorData(message=memory_message(self._limits.memory), description=MEMORY_REMEDY)
+            return "memory", failures.out_of_memory(self._limits)
         return "crash", await self._autopsy(worker)
 
     async def _autopsy(self, worker: Worker) -> TaskErrorData:
@@ -349,49 +325,16 @@ class Execution:
         with trio.move_on_after(STATUS_WAIT):
             await worker.exited.wait()
         if worker.killed_for == "zygote":
-            return TaskErrorData(
-                message="The sandbox was restarted while the task ran",
-                description="The zygote process died and took its workers with it. Run the task again.",
-            )
+            return failures.zygote_lost()
         if self._killed_for is not None:
             return TaskErrorData(message=self._killed_for)
         if worker.status is None and not worker.exited.is_set():
             worker.kill("violation")  # it closed its socket and lives on
-            return TaskErrorData(message="The task's worker closed its connection without a result")
-        number = int(signal.SIGKILL) if worker.status is None else worker.status & 0x7F
-        words: str = {
-            int(signal.SIGSYS): "it made a system call that the sandbox forbids",
-            int(signal.SIGSEGV): "it crashed (segmentation fault)",
-            int(signal.SIGABRT): "it aborted",
-            int(signal.SIGXCPU): "it used up its CPU time",
-            int(signal.SIGKILL): "it was killed from outside (perhaps by the kernel for lack of memory)",
-        }.get(number, describe_status(worker.status))
-        return TaskErrorData(
-            message=f"The task's worker ended without a result: {words}",
-            description=f"Worker {worker.number}: {describe_status(worker.status)}.",
-        )
-
-
-def _no_worker(seconds: float) -> TaskErrorData:
-    return TaskErrorData(
-        message=f"No worker was free for the task within {seconds:g} seconds",
-        description="The runner can't start workers; its log tells why. The limit is N8N_RUNNERS_TASK_TIMEOUT.",
-    )
+            return failures.closed_socket()
+        return failures.died(worker)
 
 
 _SENT = msgspec.Raw(b"[]")
 _console_decoder = msgspec.json.Decoder(list[str])
 _result_decoder = msgspec.json.Decoder(wire.ResultHead)
 _failure_decoder = msgspec.json.Decoder(wire.Failure)
-
-
-def error_data(failure: wire.Failure) -> TaskErrorData:
-    """A worker's failure report as n8n's error, bounded by the frame's limit."""
-    return TaskErrorData(
-        message=failure.message or "Task failed",
-        description=failure.description or msgspec.UNSET,
-        line_number=msgspec.UNSET if failure.line is None else failure.line,
-        item_index=msgspec.UNSET if failure.item is None else failure.item,
-        stack=failure.stack or msgspec.UNSET,
-        stderr=failure.stderr or msgspec.UNSET,
-    )

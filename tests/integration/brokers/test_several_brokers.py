@@ -142,17 +142,17 @@ async def test_a_full_outbox_ends_only_its_own_connection(monkeypatch: pytest.Mo
     with trio.fail_after(60):
         async with two_brokers() as (first, second, runner):
             stuck = next(link for link in runner.links if link.uri == second.uri)
-            lost = stuck._connection
+            lost = stuck._serving
             assert lost is not None
 
             def full(*_: object, **options: object) -> None:
                 raise LinkError("the broker does not read")
 
-            monkeypatch.setattr(lost.outbox, "put", full)
+            monkeypatch.setattr(lost.connection.outbox, "put", full)
             before = [view.id for view in first.runners]
             runner.capacity.slots += 1  # as when one becomes free: each broker is to get another offer
             runner.capacity.share(trio.current_time())
-            while stuck._connection is lost or not stuck.registered:  # it comes back with a new connection
+            while stuck._serving is lost or not stuck.registered:  # it comes back with a new connection
                 await trio.sleep(0.01)
             assert (await first.submit({"code": SLEEP, "items": []}).outcome()).status == "done"
             assert (await second.submit({"code": SLEEP, "items": []}).outcome()).status == "done"

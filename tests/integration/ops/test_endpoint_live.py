@@ -276,11 +276,11 @@ async def test_offers_that_nobody_takes_are_counted() -> None:
     with trio.fail_after(60):
         async with site() as here:
             link = here.runner.links[0]
-            assert link._session is not None
+            assert link._serving is not None
             await here.broker.submit({"code": "return 1", "items": []}).outcome()
             now = trio.current_time()
-            link._do(link._session.tick(now + 6))  # renewed: the old ones may still be on their way
-            link._do(link._session.tick(now + 8))
+            link._serving._do(link._serving.session.tick(now + 6))  # renewed: the old ones may still be on their way
+            link._serving._do(link._serving.session.tick(now + 8))
             assert here.sample("reptarium_offers_total", event="accepted") == 1
             assert here.sample("reptarium_offers_total", event="expired") == 2
             assert here.sample("reptarium_offers_total", event="sent") == 5

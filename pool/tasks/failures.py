@@ -1,0 +1,98 @@
+"""What a task is told whose worker failed it: why, and what to change."""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+
+from reptarium.pool.protocol.messages import TaskErrorData
+from reptarium.pool.tasks.limits import Limits
+from reptarium.pool.workers.worker import Worker, describe_status
+from reptarium.sandbox import wire
+from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
+
+_DEATHS: dict[int, str] = {
+    signal.SIGSYS: "it made a system call that the sandbox forbids",
+    signal.SIGSEGV: "it crashed (segmentation fault)",
+    signal.SIGABRT: "it aborted",
+    signal.SIGXCPU: "it used up its CPU time",
+    signal.SIGKILL: "it was killed from outside (perhaps by the kernel for lack of memory)",
+}
+
+
+def user_error(failure: wire.Failure) -> TaskErrorData:
+    """A worker's failure report as n8n's error, bounded by the frame's limit."""
+    return TaskErrorData(
+        message=failure.message or "Task failed",
+        description=failure.description or msgspec.UNSET,
+        line_number=msgspec.UNSET if failure.line is None else failure.line,
+        item_index=msgspec.UNSET if failure.item is None else failure.item,
+        stack=failure.stack or msgspec.UNSET,
+        stderr=failure.stderr or msgspec.UNSET,
+    )
+
+
+def out_of_time(limits: Limits, unanswered: str | None) -> TaskErrorData:
+    """Over its time limit, perhaps while it waited for n8n's answer to ``unanswered``."""
+    message = f"Task execution timed out after {limits.timeout:g} seconds"
+    remedy = "Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT."
+    if unanswered:
+        message += f", waiting for n8n's answer to {unanswered}"
+        remedy = (
+            f"A call may take {limits.calls.timeout:g} seconds (REPTARIUM_RPC_TIMEOUT), the task in all "
+            f"{limits.timeout:g} (N8N_RUNNERS_TASK_TIMEOUT): with the first well below the second, the code "
+            "gets an error that it can handle."
+        )
+    return TaskErrorData(message=message, description=remedy)
+
+
+def no_worker(limits: Limits) -> TaskErrorData:
+    """None was to be had within the time limit."""
+    return TaskErrorData(
+        message=f"No worker was free for the task within {limits.timeout:g} seconds",
+        description="The runner can't start workers; its log tells why. The limit is N8N_RUNNERS_TASK_TIMEOUT.",
+    )
+
+
+def out_of_memory(limits: Limits) -> TaskErrorData:
+    """Killed for holding more than its limit."""
+    return TaskErrorData(message=memory_message(limits.memory), description=MEMORY_REMEDY)
+
+
+def result_too_large(size: int, limits: Limits) -> TaskErrorData:
+    """A result of ``size`` bytes was announced."""
+    limit = min(limits.max_result, limits.memory)
+    setting = "REPTARIUM_MAX_RESULT" if limits.max_result <= limits.memory else "REPTARIUM_TASK_MEMORY"
+    return TaskErrorData(
+        message=f"The result of {size} bytes is over the limit of {limit} bytes",
+        description=f"Return less data, or raise {setting}.",
+    )
+
+
+def broken_protocol(what: str) -> TaskErrorData:
+    """The worker said ``what`` no honest one says."""
+    return TaskErrorData(message="The task's worker broke its protocol and was killed", description=what)
+
+
+def zygote_lost() -> TaskErrorData:
+    """The zygote died and took the worker with it."""
+    return TaskErrorData(
+        message="The sandbox was restarted while the task ran",
+        description="The zygote process died and took its workers with it. Run the task again.",
+    )
+
+
+def closed_socket() -> TaskErrorData:
+    """The worker lives on, but can't be heard any more."""
+    return TaskErrorData(message="The task's worker closed its connection without a result")
+
+
+def died(worker: Worker) -> TaskErrorData:
+    """The worker's process has ended by itself, or the system ended it."""
+    number = int(signal.SIGKILL) if worker.status is None else worker.status & 0x7F
+    words = _DEATHS.get(number, describe_status(worker.status))
+    return TaskErrorData(
+        message=f"The task's worker ended without a result: {words}",
+        description=f"Worker {worker.number}: {describe_status(worker.status)}.",
+    )
