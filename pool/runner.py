@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,6 +21,7 @@ from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.tasks.limits import task_limits
@@ -31,6 +33,8 @@ from reptarium.sandbox.wire import ZygoteConfig
 log = structlog.get_logger("reptarium.pool.runner")
 
 SHUTTING_DOWN = "Task aborted because the runner is shutting down"
+#: How long all brokers together may take to read what is left for them at the end, in seconds.
+CLOSING = 2.0
 
 
 class Runner:
@@ -58,6 +62,8 @@ class Runner:
         self.watchdog = Watchdog(settings.task_memory, self.metrics)
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
+        self._reporter = reporter or Reporter()
+        self._faults = OwnFaults(self.metrics, self._reporter)
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._idle_since = 0.0
@@ -68,7 +74,7 @@ class Runner:
             pool=self.pool,
             watchdog=self.watchdog,
             metrics=self.metrics,
-            reporter=reporter or Reporter(),
+            faults=self._faults,
             rng=random.Random(),
             stopping=self._stop,
             task_ended=self._task_ended,
@@ -84,23 +90,25 @@ class Runner:
         ``pool.PoolRefused`` and ``endpoint.EndpointError``.
         """
         self.metrics.capacity(self.settings.max_concurrency)
+        keep = self._faults.keep
         async with trio.open_nursery() as nursery:
             if self.settings.health_enabled:
-                urls = await nursery.start(serve_endpoint, self.settings, self, self.metrics, self._shared.reporter)
+                serve = partial(serve_endpoint, self.settings, self, self.metrics, self._reporter)
+                urls = await nursery.start(partial(keep, "endpoint", serve))
                 log.info("health and metrics", at=urls[0])
-            await nursery.start(self.pool.run)
-            nursery.start_soon(self.watchdog.run)
-            nursery.start_soon(self._observe)
+            await nursery.start(partial(keep, "pool", self.pool.run))
+            nursery.start_soon(keep, "watchdog", self.watchdog.run)
+            nursery.start_soon(keep, "metrics", self._observe)
             if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith(resolve.PREFIX):
                 nursery.start_soon(self._keep_sharing)
             self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
-                nursery.start_soon(self._shut_down_when_idle)
+                nursery.start_soon(keep, "runner", self._shut_down_when_idle)
             task_status.started()
             async with trio.open_nursery() as links:
                 for uri in self.settings.broker_uris:
                     if uri.startswith(resolve.PREFIX):
-                        links.start_soon(self._follow_name, uri, links)
+                        links.start_soon(keep, "resolver", self._follow_name, uri, {}, links)
                     else:
                         self._add_link(uri, links)
                 links.start_soon(self._stop_links, links)
@@ -121,6 +129,13 @@ class Runner:
 
     async def _stop_links(self, nursery: trio.Nursery) -> None:
         await self._stop.wait()
+        try:
+            await self._finish_links()
+        except* Exception as group:
+            self._faults.met(group, "runner", "the shutdown was cut short by a fault of the runner")
+        nursery.cancel_scope.cancel()
+
+    async def _finish_links(self) -> None:
         for link in self.links:
             link.drain()
         with trio.move_on_after(self.settings.graceful_shutdown_timeout):
@@ -128,13 +143,11 @@ class Runner:
                 await trio.sleep(0.01)
         for link in self.links:
             link.abort(SHUTTING_DOWN)
-        # what was aborted is still answered
-        with trio.move_on_after(2.0):
-            while any(link.busy for link in self.links):
-                await trio.sleep(0.005)
-            for link in list(self.links):
-                await link.aclose()
-        nursery.cancel_scope.cancel()
+        # what was aborted is still answered; a broker that doesn't read takes nobody else's time
+        with trio.move_on_after(CLOSING):
+            async with trio.open_nursery() as closing:
+                for link in self.links:
+                    closing.start_soon(link.aclose)
 
     async def _shut_down_when_idle(self) -> None:
         timeout = self.settings.auto_shutdown_timeout
@@ -163,7 +176,7 @@ class Runner:
         """A slot that was kept for a broker and not taken goes back to all."""
         while True:
             await trio.sleep(TURN / 2)
-            self.capacity.share(trio.current_time())
+            self._shared.share()
 
     # ---- brokers ----------------------------------------------------------------------
 
@@ -176,23 +189,22 @@ class Runner:
 
     async def _run_link(self, link: BrokerLink) -> None:
         try:
-            status = await link.run()
+            status = await self._faults.keep("link", link.run)
         finally:
             if link in self.links:
                 self.links.remove(link)
             if link.retired and all(other.uri != link.uri for other in self.links):
                 self.metrics.broker_forgotten(link.uri)
             self.capacity.leave(link)
-            self.capacity.share(trio.current_time())
+            self._shared.share()
         if status is not None:
             self.shutdown(status)
 
-    async def _follow_name(self, uri: str, nursery: trio.Nursery) -> None:
-        """Serve every address behind a name, as they come and go."""
-        known: dict[str, BrokerLink] = {}
+    async def _follow_name(self, uri: str, known: dict[str, BrokerLink], nursery: trio.Nursery) -> None:
+        """Serve every address behind a name, as they come and go. ``known``: the links, by address."""
         while True:
             try:
-                wanted = await resolve.addresses(uri)
+                wanted = await resolve.addresses(uri, known)
             except OSError as error:
                 log.warning(
                     "the brokers' name cannot be resolved; keeping those we have",

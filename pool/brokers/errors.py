@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+#: The reason where none was foreseen.
+FAULT = "a fault of the runner; the log line above has the details"
+
 
 class LinkError(Exception):
     """No connection, for a reason that may pass."""
+
+
+def first(error: BaseException) -> BaseException:
+    """What a group of errors begins with, however deep it is; an error that is no group, itself."""
+    return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 class GrantRefused(LinkError):

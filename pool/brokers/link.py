@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from reptarium.pool.brokers.connection import Connection, connect
-from reptarium.pool.brokers.errors import GrantRefused, LinkError
+from reptarium.pool.brokers.errors import FAULT, GrantRefused, LinkError, first
 from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.brokers.serving import Serving
 from reptarium.pool.brokers.shared import Shared
@@ -45,11 +45,11 @@ class BrokerLink:
         self._shared = shared
         self._settings = shared.settings
         self._metrics = shared.metrics
-        self._capacity = shared.capacity
         self._id = shared.settings.runner_id or secrets.token_hex(8)
         self._grant = shared.settings.grant_token
         self._serving: Serving | None = None
         self._retired = False
+        self._connected: float | None = None
         self._scope = trio.CancelScope()
 
     # ---- what the runner asks -----------------------------------------------------------
@@ -57,7 +57,7 @@ class BrokerLink:
     @property
     def registered(self) -> bool:
         """Whether the broker has registered us and may send tasks."""
-        return self._serving is not None and self._serving.session.state == "registered"
+        return self._serving is not None and self._serving.registered
 
     @property
     def busy(self) -> bool:
@@ -102,74 +102,95 @@ class BrokerLink:
             self._serving.abort(reason)
 
     async def aclose(self) -> None:
-        """Write what was said, then close the connection."""
+        """Wait until every task has ended and its outcome is written, then close the connection."""
+        while self.busy:
+            await trio.sleep(0.005)
         if self._serving is not None:
-            await self._serving.connection.aclose()
+            await self._serving.aclose()
 
     # ---- connecting -----------------------------------------------------------------------
 
     async def run(self) -> Exit | None:
         """Keep a connection until the runner stops. An exit status when there can't be another one."""
         attempt = 0
-        with self._scope:
+        with trio.CancelScope() as self._scope:
             while not self._ending():
                 attempt += 1
-                try:
-                    grant = self._grant or await self._fetch_grant()
-                    self._grant = None  # used once, whatever comes of it
-                    async with connect(
-                        self.uri,
-                        self._settings.broker_path,
-                        self._id,
-                        grant,
-                        self._settings.max_payload,
-                        self._shared.tls,
-                    ) as connection:
-                        connected = trio.current_time()
-                        await self._serve(connection)
-                    if trio.current_time() - connected > LASTING:
-                        attempt = 0
-                    problem = f"connection closed ({connection.close_reason})"
-                except GrantRefused as error:
-                    if error.fatal and self._settings.auth_token is None:
-                        log.error(
-                            f"{error}. It can be used once only; start the runner with a new one "
-                            "in N8N_RUNNERS_GRANT_TOKEN, or set N8N_RUNNERS_AUTH_TOKEN"
-                        )
-                        return Exit.GRANT_REFUSED
-                    problem = str(error)
-                except LinkError as error:
-                    problem = str(error)
+                self._connected = None
+                end = await self._attempt()
                 if not self._retired:
                     self._metrics.broker_lost(self.uri)
                 if self._ending():
                     return None
                 if self._settings.auth_token is None:
-                    log.error(
-                        "the broker is gone and the one-use grant token is spent: ending, to be started anew",
-                        broker=self.uri,
-                        reason=problem,
-                    )
-                    return Exit.CONNECTION_LOST
-                wait = backoff(max(attempt, 1), self._shared.rng)
-                log.warning("no connection to the broker", broker=self.uri, reason=problem, retry_s=round(wait, 2))
+                    return self._spent(end)
+                if self._lasted():
+                    attempt = 1
+                wait = backoff(attempt, self._shared.rng)
+                log.warning("no connection to the broker", broker=self.uri, reason=str(end), retry_s=round(wait, 2))
                 await trio.sleep(wait)
         return None
+
+    def _lasted(self) -> bool:
+        """Whether there was a connection, and for long enough: however it ended."""
+        return self._connected is not None and trio.current_time() - self._connected > LASTING
 
     def _ending(self) -> bool:
         return self._retired or self._shared.stopping.is_set()
 
-    async def _fetch_grant(self) -> str:
-        if self._settings.auth_token is None:
-            raise GrantRefused("the grant token is spent", fatal=True)
-        grant = await fetch_grant(self.uri, self._settings.broker_path, self._settings.auth_token, self._shared.tls)
-        hide_secret(grant)
-        return grant
+    def _spent(self, end: LinkError) -> Exit:
+        """The one grant that was given has been used, with this result."""
+        if isinstance(end, GrantRefused):
+            log.error(
+                f"{end}. It can be used once only; start the runner with a new one "
+                "in N8N_RUNNERS_GRANT_TOKEN, or set N8N_RUNNERS_AUTH_TOKEN"
+            )
+            return Exit.GRANT_REFUSED
+        log.error(
+            "the broker is gone and the one-use grant token is spent: ending, to be started anew",
+            broker=self.uri,
+            reason=str(end),
+        )
+        return Exit.CONNECTION_LOST
 
-    async def _serve(self, connection: Connection) -> None:
-        self._serving = Serving(self._shared, self.uri, self, connection)
+    async def _attempt(self) -> LinkError:
+        """One connection, from its grant to its end. Returns why there is none any more: a fault is contained here."""
         try:
-            await self._serving.run()
+            return await self._connect_and_serve()
+        except* LinkError as group:
+            end = first(group)
+        except* Exception as group:
+            self._shared.faults.met(group, "link", "no connection through a fault of the runner", broker=self.uri)
+            end = LinkError(FAULT)
+        assert isinstance(end, LinkError)
+        return end
+
+    async def _connect_and_serve(self) -> LinkError:
+        if self._grant is not None:
+            grant, self._grant = self._grant, None  # used once, whatever comes of it
+        elif self._settings.auth_token is not None:
+            base, path = self.uri, self._settings.broker_path
+            grant = await fetch_grant(base, path, self._settings.auth_token, self._shared.tls)
+            hide_secret(grant)
+        else:
+            return GrantRefused("the grant token is spent", fatal=True)
+        async with connect(
+            self.uri,
+            self._settings.broker_path,
+            self._id,
+            grant,
+            self._settings.max_payload,
+            self._shared.tls,
+        ) as connection:
+            self._connected = trio.current_time()
+            end = await self._serve(connection)
+        return end or LinkError(f"connection closed ({connection.close_reason})")
+
+    async def _serve(self, connection: Connection) -> LinkError | None:
+        try:
+            async with trio.open_nursery() as tasks:
+                self._serving = Serving(self._shared, self.uri, self, connection, tasks)
+                return await self._serving.run()
         finally:
             self._serving = None
-            self._capacity.share(trio.current_time())
+            self._shared.share()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import trio
@@ -13,10 +15,20 @@ PREFIX = "dns+"
 DEFAULT_PORT = 5679
 
 
-async def addresses(uri: str) -> frozenset[str]:
-    """The URI of every broker behind ``uri``'s name. Raises OSError when it can't be resolved."""
+async def addresses(uri: str, served: Iterable[str] = ()) -> frozenset[str]:
+    """The URI of every broker behind ``uri``'s name. Raises OSError when it can't be resolved.
+
+    A name that has addresses of IPv4 and of IPv6 has one of each for every broker, and nothing says which belong
+    together: so those of one family are taken. That of ``served``, the URIs in use, as long as the name has any of it;
+    else the one that the system puts first, which is the one that it can reach (RFC 6724).
+    """
     parts = urlsplit(uri.removeprefix(PREFIX))
     port = parts.port or DEFAULT_PORT
     found = await trio.socket.getaddrinfo(parts.hostname, port, type=trio.socket.SOCK_STREAM)
-    hosts = {str(entry[4][0]) for entry in found}
+    if not found:
+        return frozenset()
+    families = [family for family, *_ in found]
+    used = {socket.AF_INET6 if "[" in one else socket.AF_INET for one in served}
+    family = next((family for family in families if family in used), families[0])
+    hosts = {str(entry[4][0]) for entry in found if entry[0] == family}
     return frozenset(f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts)

@@ -3,25 +3,31 @@
 The session says what to do (``protocol/session.py``); this carries it out: messages go to the
 connection, accepted tasks become executions in the connection's nursery, answers go to the call
 router. When the connection is lost, its tasks are killed: the broker has already failed them.
+
+**Two fault boundaries.** A fault in one task fails that task. One in anything else here (what reads, keeps time,
+pings; the session, the router) ends the connection, and whoever called from outside never sees it: every task is killed
+and answered with an error as far as the connection still carries that, and the link connects anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 import structlog
 import trio
 
 from reptarium.pool.brokers.capacity import Holder
 from reptarium.pool.brokers.connection import Connection
-from reptarium.pool.brokers.errors import LinkError
+from reptarium.pool.brokers.errors import FAULT, LinkError, first
 from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerMessage,
     BrokerRunnerRegistered,
     Malformed,
+    RunnerMessage,
     RunnerTaskOffer,
     RunnerTaskRejected,
     TaskDoneData,
@@ -44,22 +50,29 @@ from reptarium.pool.protocol.session import (
     SendMessage,
     Start,
     cancelled,
+    verdict,
 )
 from reptarium.pool.tasks.ended import record_ended
-from reptarium.pool.tasks.execution import Execution
+from reptarium.pool.tasks.execution import Execution, KilledBy
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.turns import in_turns
 
 log = structlog.get_logger("reptarium.pool.brokers.serving")
 
-#: How long a broker whose address is gone may take to read the last results, in seconds.
-LEAVING = 10.0
+#: How long a broker whose address is gone may take to read the last results, and how long one may take to be told that
+#: its tasks have failed through a fault of ours, in seconds.
+LEAVING, LAST_WORDS = 10.0, 2.0
+
+_FAULT = "The task failed through a fault of the runner"
 
 
 class Serving:
-    """What one connection carries: a session, its tasks, their calls. ``holder``: whose slots they take."""
+    """What one connection carries: a session, its tasks, their calls.
 
-    def __init__(self, shared: Shared, uri: str, holder: Holder, connection: Connection) -> None:
+    ``holder``: whose slots the tasks take. ``tasks``: the nursery that they run in.
+    """
+
+    def __init__(self, shared: Shared, uri: str, holder: Holder, connection: Connection, tasks: trio.Nursery) -> None:
         self.session = RunnerSession(
             name=shared.settings.runner_name,
             capacity=shared.capacity.may_have(holder, trio.current_time()),
@@ -73,11 +86,18 @@ class Serving:
         self._capacity = shared.capacity
         self._router = RpcRouter(connection.send)
         self._executions: dict[str, Execution] = {}
-        self._nursery: trio.Nursery | None = None
+        self._tasks = tasks
         self._scope = trio.CancelScope()
+        self._end: LinkError | None = None
+        self._faulty = False
         self._last = False
 
-    # ---- what the link asks -------------------------------------------------------------
+    # ---- what the link asks: nothing here raises --------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        """Whether the broker may send tasks."""
+        return self.session.state == "registered" and not self._faulty
 
     @property
     def busy(self) -> bool:
@@ -87,43 +107,90 @@ class Serving:
     def set_capacity(self, capacity: int, now: float) -> None:
         """Take and offer that many tasks from now on."""
         if self.session.capacity != capacity:
-            try:
-                self._do(self.session.set_capacity(capacity, now))
-            except LinkError as error:
-                # whoever shares the slots, another link or the runner, has nothing to do with our connection
-                if self._nursery is not None:
-                    self._nursery.start_soon(self._give_up, error)
+            self._ask(lambda: self.session.set_capacity(capacity, now))
 
     def drain(self, *, leave: bool) -> None:
         """No more offers. ``leave``: when the last task has ended, the connection ends too."""
         self._last = self._last or leave
-        self._do(self.session.drain(trio.current_time()))
+        self._ask(lambda: self.session.drain(trio.current_time()))
 
     def abort(self, reason: str) -> None:
         """Kill every task; each is still answered."""
-        for execution in list(self._executions.values()):
-            execution.kill(reason, "shutdown")
+        self._kill_all(reason, "shutdown")
+
+    async def aclose(self) -> None:
+        """Write what was said, then close the connection."""
+        await self._part(self.connection.aclose)
 
     # ---- life -----------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Serve until the connection ends. Raises :class:`LinkError`."""
-        connection, session = self.connection, self.session
-        with self._scope:
+    async def run(self) -> LinkError | None:
+        """Serve until the connection ends. Returns what has ended it; None: it was closed."""
+        keepalive = partial(self.connection.keepalive, self._shared.settings.heartbeat_interval)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as parts:
+                    parts.start_soon(self._part, keepalive)
+                    parts.start_soon(self._part, self._keep_time)
+                    await self._part(self._read)
+                    parts.cancel_scope.cancel()
+            if self._faulty:
+                await self._answer_all()
+        finally:
+            self.connection.outbox.close()
+            self._ask(self.session.disconnected, even_so=True)
+            if self._faulty:
+                self._kill_all(_FAULT, "fault")
+        return self._end
+
+    def _kill_all(self, reason: str, by: KilledBy) -> None:
+        for execution in list(self._executions.values()):
+            try:
+                execution.kill(reason, by)
+            except Exception as error:
+                self._failed(error)
+
+    async def _part(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Something that goes on as long as the connection does: its failure ends that."""
+        try:
+            await work()
+        except* Exception as group:
+            self._failed(group)
+
+    async def _read(self) -> None:
+        async with aclosing(self.connection.frames()) as frames:
+            async for frame in frames:
+                self._receive(await in_turns(decoding_broker_message(frame)))
+                del frame  # not kept until the next one comes
+
+    def _failed(self, error: Exception) -> None:
+        """The connection ends: it is lost, or a fault has been met."""
+        end = first(error)
+        if not isinstance(end, LinkError):
+            event = "the connection ends through a fault of the runner"
+            self._shared.faults.met(error, "link", event, broker=self._uri)
+            self._faulty = True
+            end = LinkError(FAULT)
+        self._end = self._end or end
+        self._scope.cancel()
+
+    async def _answer_all(self) -> None:
+        """Every task of a connection that a fault ends is answered, then it is closed: whatever works of it."""
+        with trio.move_on_after(LAST_WORDS):
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                async with trio.open_nursery() as services:
-                    services.start_soon(connection.keepalive, self._shared.settings.heartbeat_interval)
-                    services.start_soon(self._keep_time)
-                    try:
-                        async with aclosing(connection.frames()) as frames:
-                            async for frame in frames:
-                                self._receive(await in_turns(decoding_broker_message(frame)))
-                                del frame  # not kept until the next one comes
-                    finally:
-                        services.cancel_scope.cancel()
-                        connection.outbox.close()
-                        self._do(session.disconnected())
+                nursery.start_soon(self._read_on)
+                self._kill_all(_FAULT, "fault")
+                while self._tasks.child_tasks:
+                    await trio.sleep(0.005)
+                await self.aclose()
+                nursery.cancel_scope.cancel()
+
+    async def _read_on(self) -> None:
+        """Drop what still comes: the answer to our closing is behind it."""
+        with suppress(Exception):
+            async with aclosing(self.connection.frames()) as frames:
+                async for _ in frames:
+                    pass
 
     def _receive(self, message: BrokerMessage | Unknown | Malformed) -> None:
         if isinstance(message, BrokerRunnerRegistered):
@@ -131,7 +198,7 @@ class Serving:
             self._metrics.broker_registered(self._uri)
         elif isinstance(message, BrokerDrain):
             log.info("the broker drains", broker=self._uri)
-        self._do(self.session.receive(message, trio.current_time()))
+        self._ask(lambda: self.session.receive(message, trio.current_time()))
 
     async def _keep_time(self) -> None:
         """Renew offers and expire what waits, when it is due."""
@@ -145,14 +212,29 @@ class Serving:
                 # it doesn't read: let the offers lapse instead of piling up new ones
                 await trio.sleep(0.1)
                 continue
-            self._do(session.tick(trio.current_time()))
+            self._ask(lambda: session.tick(trio.current_time()))
 
     # ---- acting on the session's word ---------------------------------------------------------
 
+    def _ask(self, ask: Callable[[], Sequence[Action]], *, even_so: bool = False) -> None:
+        """Do what the session says. One that has met a fault isn't asked any more, unless ``even_so``."""
+        if self._faulty and not even_so:
+            return
+        try:
+            actions = ask()
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._do(actions)
+
     def _do(self, actions: Sequence[Action]) -> None:
+        """Each action, whatever becomes of the one before: a kill is due even if an offer couldn't be sent."""
         for action in actions:
-            self._act(action)
-        self._capacity.share(trio.current_time())
+            try:
+                self._act(action)
+            except Exception as error:
+                self._failed(error)
+        self._shared.share()
 
     def _act(self, action: Action) -> None:
         match action:
@@ -168,17 +250,16 @@ class Serving:
             case Reserve(task_id):
                 self._reserve(task_id)
             case Start(task_id, settings):
-                execution = self._executions[task_id]
-                execution.start(settings)
-                self._metrics.task_started(execution.waited, execution.report.bytes_in)
+                if (execution := self._of(task_id)) is not None:
+                    execution.start(settings)
+                    self._metrics.task_started(execution.waited, execution.report.bytes_in)
             case Abandon(task_id):
-                # while a connection falls apart an execution may have ended before the session hears of it
-                if (ended := self._executions.get(task_id)) is not None:
-                    ended.abandon()
+                if (execution := self._of(task_id)) is not None:
+                    execution.abandon()
             case Kill(task_id, reason):
-                if (ended := self._executions.get(task_id)) is not None:
+                if (execution := self._of(task_id)) is not None:
                     lost = self.session.state == "closed"
-                    ended.kill(cancelled(reason).message, "disconnected" if lost else "cancelled")
+                    execution.kill(cancelled(reason).message, "disconnected" if lost else "cancelled")
             case Deliver(_, _, message):
                 self._router.deliver(message)
             case Lapsed(offers):
@@ -188,27 +269,28 @@ class Serving:
             case Drained():
                 log.info("drained: no task is left", broker=self._uri)
                 if self._last:
-                    assert self._nursery is not None
-                    self._nursery.start_soon(self._leave)
+                    self._tasks.start_soon(self._leave)
 
-    async def _give_up(self, error: LinkError) -> None:
-        """End the connection, from within its own nursery."""
-        raise error
+    def _of(self, task_id: str) -> Execution | None:
+        """A task's execution. None once that has ended: the session hears of it when there is room."""
+        execution = self._executions.get(task_id)
+        if execution is None:
+            log.debug("too late: the task has ended", task=task_id)
+        return execution
 
     async def _leave(self) -> None:
         """The last word to a broker whose address is gone: what was said is written first."""
         with trio.move_on_after(LEAVING):
-            await self.connection.aclose()
+            await self.aclose()
         self._scope.cancel()
 
     def _reserve(self, task_id: str) -> None:
-        assert self._nursery is not None
         self._metrics.offers("accepted")
         self._capacity.served(self._holder)
         self._metrics.task_accepted()
         execution = Execution(task_id, self._shared.pool, self._router, self._shared.limits)
         self._executions[task_id] = execution
-        self._nursery.start_soon(self._execute, execution)
+        self._tasks.start_soon(self._execute, execution)
 
     async def _execute(self, execution: Execution) -> None:
         metrics, watchdog = self._metrics, self._shared.watchdog
@@ -219,49 +301,57 @@ class Serving:
 
         execution.on_dispatch = dispatched
         execution.on_call = metrics.rpc_finished
+        outcome: TaskDoneData | TaskErrorData | None = None
         try:
-            outcome = await self._outcome(execution)
+            outcome = await execution.run()
+        except* Exception as group:
+            self._task_fault(execution, group)
+            kind = type(group.exceptions[0]).__name__
+            outcome = TaskErrorData(message=_FAULT, description=f"{kind}; its log has the details.")
         finally:
             peak = watchdog.unwatch(execution.worker)
             if self._executions.get(execution.task_id) is execution:
                 del self._executions[execution.task_id]
-        settings = execution.settings
-        if settings is None:
-            metrics.task_abandoned()
-        if outcome is None:
-            return
-        await self._finish(execution, outcome)
-        if settings is not None:
-            record_ended(execution, settings, metrics, peak_memory=peak)
-
-    async def _outcome(self, execution: Execution) -> TaskDoneData | TaskErrorData | None:
         try:
-            return await execution.run()
-        except Exception as error:
-            # a fault of ours must not take the runner, nor the answer, with it
-            log.exception("the task failed through a fault of the runner", task=execution.task_id)
-            self._shared.reporter.report(error, part="execution")
-            return TaskErrorData(
-                message="The task failed through a fault of the runner",
-                description=f"{type(error).__name__}; its log has the details.",
-            )
+            if execution.settings is None:
+                metrics.task_abandoned()
+            if outcome is not None:
+                await self._finish(execution.task_id, outcome)
+                if execution.settings is not None:
+                    record_ended(execution, execution.settings, metrics, peak_memory=peak)
+        except* Exception as group:
+            self._task_fault(execution, group)
 
-    async def _finish(self, execution: Execution, outcome: TaskDoneData | TaskErrorData) -> None:
+    def _task_fault(self, execution: Execution, error: Exception) -> None:
+        self._shared.faults.met(
+            error, "execution", "the task failed through a fault of the runner", task=execution.task_id
+        )
+
+    async def _finish(self, task_id: str, outcome: TaskDoneData | TaskErrorData) -> None:
         """Queue the one outcome and, in the same breath, the offer for the slot that is free now.
 
         The slot stays taken until there is room for the outcome: a broker that doesn't read gets no offers.
         """
         self._shared.task_ended()
         await self.connection.outbox.room()
+        if self.session.state == "closed":
+            return
+        left: list[RunnerMessage] = [verdict(task_id, outcome)]
+        if not self._faulty:
+            self._ask(lambda: self._finished(task_id, outcome, left))
+        if self._faulty and left:  # the session can't be asked, but somebody waits
+            self._do([SendMessage(left.pop())])
+
+    def _finished(self, task_id: str, outcome: TaskDoneData | TaskErrorData, left: list[RunnerMessage]) -> list[Action]:
+        """Queue the outcome, and empty ``left`` then. Returns what else the session says."""
         rest: list[Action] = []
         now = trio.current_time()
         if self._capacity.shared:
             rest += self.session.set_capacity(self._capacity.may_have(self._holder, now, ending=1), now)
-        # a connection that is closed by now is the reader's to notice, not this task's to fail over
-        with suppress(LinkError):
-            for action in self.session.finish(execution.task_id, outcome, now):
-                if isinstance(action, SendMessage) and not isinstance(action.message, RunnerTaskOffer):
-                    self.connection.outbox.put(action.message, bulk=True)
-                else:
-                    rest.append(action)
-            self._do(rest)
+        for action in self.session.finish(task_id, outcome, now):
+            if isinstance(action, SendMessage) and not isinstance(action.message, RunnerTaskOffer):
+                self.connection.outbox.put(action.message, bulk=True)
+                left.clear()
+            else:
+                rest.append(action)
+        return rest

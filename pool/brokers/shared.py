@@ -11,8 +11,8 @@ import trio
 
 from reptarium.pool.brokers.capacity import Capacity
 from reptarium.pool.config import Settings
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
-from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
@@ -31,8 +31,15 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     pool: WorkerPool
     watchdog: Watchdog
     metrics: Metrics
-    reporter: Reporter
+    faults: OwnFaults
     rng: random.Random
     stopping: trio.Event
     task_ended: Callable[[], None]
     tls: ssl.SSLContext | None = None
+
+    def share(self) -> None:
+        """Tell every link what it may have now. A fault in that is no connection's: things stay as they are."""
+        try:
+            self.capacity.share(trio.current_time())
+        except Exception as error:
+            self.faults.met(error, "capacity", "the slots could not be shared anew through a fault of the runner")

@@ -18,16 +18,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 import trio
 
 from reptarium.pool.config import Settings
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.http_server import HttpAnswer, HttpServer
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.refusal import StartRefused
-
-log = structlog.get_logger("reptarium.pool.ops.endpoint")
 
 #: How old `/metrics` may be, seconds: making them takes milliseconds of the loop, however often somebody asks.
 FRESH = 0.1
@@ -114,13 +112,9 @@ async def serve_endpoint(
         EndpointError: the address can't be listened on.
     """
 
-    def on_fault(error: Exception) -> None:
-        log.error("a client of the health endpoint met a fault of the runner", exc_info=error)
-        metrics.fault("endpoint")
-        if reporter is not None:
-            reporter.report(error, part="endpoint")
-
-    server = HttpServer(_Pages(health, metrics).respond, on_fault)
+    faults = OwnFaults(metrics, reporter or Reporter())
+    event = "a client of the health endpoint met a fault of the runner"
+    server = HttpServer(_Pages(health, metrics).respond, lambda error: faults.met(error, "endpoint", event))
     with _listen(settings.health_host, settings.health_port) as plain:
         host, port = plain.getsockname()[:2]
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(plain))

@@ -64,8 +64,11 @@ RPC_NAMES = (
     "nodeTypes",
 )
 RPC_RESULTS = ("success", "error", "timeout", "refused", "abandoned")
-FAULT_PARTS = ("endpoint",)
-"""What an exception that nobody foresaw was contained in: one client of the health endpoint."""
+FAULT_PARTS = ("capacity", "endpoint", "execution", "link", "metrics", "pool", "resolver", "runner", "watchdog")
+"""What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `endpoint` = one client of
+the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = the
+zygote and its workers; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `watchdog` as it
+says."""
 LAYER_STATES = ("active", "partial", "missing", "off")
 _OTHER = "other"
 

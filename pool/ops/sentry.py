@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from contextlib import suppress
 from typing import Any
 
 from reptarium import __version__
@@ -24,11 +25,6 @@ class Reporter:
     def __init__(self, sdk: Any = None) -> None:
         self._sdk = sdk
 
-    @property
-    def enabled(self) -> bool:
-        """Whether reports go anywhere."""
-        return self._sdk is not None
-
     def report(self, error: BaseException, **tags: str) -> None:
         """Send one of our own faults. Never raises.
 
@@ -38,7 +34,8 @@ class Reporter:
         """
         if self._sdk is None:
             return
-        with self._sdk.new_scope() as scope:
+        # whoever reports is in the middle of containing something
+        with suppress(Exception), self._sdk.new_scope() as scope:
             for name, value in tags.items():
                 scope.set_tag(name, value)
             scope.capture_exception(error)

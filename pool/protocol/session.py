@@ -92,6 +92,7 @@ from reptarium.pool.protocol.transitions import (
     TaskState,
     cancelled,
     quote,
+    verdict,
 )
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "Start",
     "TaskState",
     "cancelled",
+    "verdict",
 ]
 
 #: Seconds for which an offer is honoured after its announced validity.

@@ -135,6 +135,13 @@ def cancelled(reason: str) -> TaskErrorData:
     return TaskErrorData(message=f"Task was cancelled: {reason}" if reason else "Task was cancelled")
 
 
+def verdict(task_id: str, outcome: TaskDoneData | TaskErrorData) -> RunnerTaskDone | RunnerTaskError:
+    """The message that ends a task."""
+    if isinstance(outcome, TaskErrorData):
+        return RunnerTaskError(task_id, outcome)
+    return RunnerTaskDone(task_id, outcome)
+
+
 # What is done about an event: a function of the task and the event's fact.
 
 
@@ -175,9 +182,7 @@ def _abandon_cancelled(task: Task, reason: str) -> Actions:
 
 
 def _report(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
-    if isinstance(outcome, TaskErrorData):
-        return (SendMessage(RunnerTaskError(task.id, outcome)),)
-    return (SendMessage(RunnerTaskDone(task.id, outcome)),)
+    return (SendMessage(verdict(task.id, outcome)),)
 
 
 def _abandon_reported(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:

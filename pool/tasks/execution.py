@@ -41,10 +41,10 @@ STATUS_WAIT = 0.5
 #: Workers that die between two tasks are replaced; this many in a row is a fault to report.
 ATTEMPTS = 3
 
-#: What ends a task from outside: n8n, a lost connection, our own end.
-KilledBy = Literal["cancelled", "disconnected", "shutdown"]
+#: What ends a task from outside: n8n, a lost connection, our own end, a fault of ours elsewhere.
+KilledBy = Literal["cancelled", "disconnected", "shutdown", "fault"]
 #: ``fault`` is our own; ``crash`` the worker's or the zygote's death.
-OutcomeKind = Literal["done", "error", "timeout", "memory", "violation", "crash", "refused", "fault"] | KilledBy
+OutcomeKind = Literal["done", "error", "timeout", "memory", "violation", "crash", "refused"] | KilledBy
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -190,9 +190,9 @@ class Execution:
                 await self.worker.send(Kind.TASK, *wire.with_head(head, items, query))
                 break
             except WorkerGone:
-                if self.worker.killed_for is not None or attempt == ATTEMPTS:
+                if self.worker.killed_for not in (None, "zygote") or attempt == ATTEMPTS:
                     raise _Failed("crash", await self._autopsy(self.worker)) from None
-                # it died while parked: nothing of this task has run, so another may have it
+                # it died before it had the whole task: nothing of that has run, so another may have it
                 self._pool.discard(self.worker, "died parked")
                 self.worker = None
         assert self.worker is not None

@@ -210,6 +210,7 @@ class WorkerPool:
 
     async def _bury(self, zygote: ZygoteProcess) -> None:
         """End a zygote and every worker of it."""
+        self._parked.clear()  # first: who needs a worker meanwhile waits for the next zygote's
         for worker in list(self.workers.values()):
             worker.kill("shutdown" if self._closing else "zygote")
             worker.close_socket()
@@ -217,7 +218,6 @@ class WorkerPool:
         for worker in list(self.workers.values()):
             self._forget(worker, None)
         self._starting.clear()
-        self._parked.clear()
         self._requested = 0
 
     async def _greet(self, zygote: ZygoteProcess) -> bool:

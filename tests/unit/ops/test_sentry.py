@@ -19,7 +19,6 @@ def test_nothing_is_imported_without_a_dsn(monkeypatch: pytest.MonkeyPatch) -> N
     """Without N8N_SENTRY_DSN the extra isn't touched, and reports go nowhere."""
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     reporter = open_reporter(load_settings({}))
-    assert not reporter.enabled
     reporter.report(ValueError("x"), part="zygote")
     reporter.close()
 
