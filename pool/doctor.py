@@ -36,7 +36,7 @@ NEEDED = frozenset({"seccomp", "landlock", "no_new_privs", "rlimits"})
 TIMEOUT = 150.0
 
 
-_REFUSALS = frozenset({"EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "MemoryError", "SIGSYS"})
+_REFUSALS = frozenset({"EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"})
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +106,7 @@ _ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
     ("load a BPF program", "seccomp", "refused", 'CALL("bpf", 5, 0, 0)'),
     ("become root", "uid", "refused", "os.setuid(0)"),
     ("use more memory than allowed", "rlimits", "refused", "bytearray(MEMORY + 2**26)"),
+    ("map more than it may address", "rlimits", "refused", 'CALL("mmap", 0, MEMORY + 2**40, 1, 0x4022, -1, 0)'),
     (
         "open too many files",
         "rlimits",

@@ -146,7 +146,7 @@ class Metrics:
         )
         self._peak_memory = Histogram(
             "reptarium_task_peak_memory_bytes",
-            "Largest resident size seen of a task's worker.",
+            "Most memory seen of a task's worker: resident, page tables, swapped out.",
             buckets=_MEMORY,
             registry=registry,
         )
@@ -171,7 +171,9 @@ class Metrics:
             (*KILL_REASONS, _OTHER),
         )
         self._memory = Gauge(
-            "reptarium_workers_memory_bytes", "Resident memory of workers with a task.", registry=registry
+            "reptarium_workers_memory_bytes",
+            "Memory of workers with a task: resident, page tables, swapped out.",
+            registry=registry,
         )
         self._cpu = Counter(
             "reptarium_workers_cpu_seconds", "CPU time of workers, making them included.", registry=registry
@@ -258,7 +260,7 @@ class Metrics:
             outcome: one of OUTCOMES.
             seconds: since its settings came.
             result_bytes: size of the result as JSON; None where there is none.
-            peak_memory: largest resident size that the watchdog saw, bytes; 0 = it never looked.
+            peak_memory: the most memory over its start that the watchdog saw, bytes; 0 = it never looked.
 
         Raises:
             KeyError: an outcome that isn't one of ours.
@@ -321,9 +323,9 @@ class Metrics:
         """A worker was killed; reasons beyond KILL_REASONS count as "other"."""
         (self._kills.get(reason) or self._kills[_OTHER]).inc()
 
-    def worker_memory(self, resident_bytes: int) -> None:
-        """Resident memory of the workers that have a task, as the watchdog last saw it."""
-        self._memory.set(resident_bytes)
+    def worker_memory(self, held: int) -> None:
+        """Memory in bytes of the workers that have a task, as the watchdog last saw it."""
+        self._memory.set(held)
 
     def worker_cpu(self, seconds: float) -> None:
         """Workers have used so much more CPU time."""

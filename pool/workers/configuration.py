@@ -39,6 +39,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
         isolation=IsolationConfig(
             policy=settings.isolation,
             memory=settings.task_memory,
+            tasks=settings.max_concurrency,
             # a second line behind the supervisor's deadline: threads burn CPU time side by side
             cpu_seconds=math.ceil(settings.task_timeout * 2 + 5),
             max_threads=settings.max_threads,

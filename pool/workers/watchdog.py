@@ -1,13 +1,14 @@
-"""The second line behind ``RLIMIT_DATA``: resident memory and CPU time of running workers, by psutil.
+"""The second line behind ``RLIMIT_DATA`` and ``RLIMIT_AS``: memory and CPU time of running workers.
 
 Sampled every :data:`INTERVAL` seconds, so a task may overshoot its limit by what it can touch in
-that time (2-90 MB, measured). Shared pages that a worker was forked with don't count: the first
-sample is the baseline.
+that time (2-90 MB, measured). What a worker had before its task, shared pages among it, doesn't count: that
+is the baseline, taken when the task starts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 
 import psutil
 import trio
@@ -16,15 +17,32 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers.worker import Worker
 
 INTERVAL = 0.05
+#: Lines of ``/proc/<pid>/status`` that count: resident pages, page tables, what was swapped out (proc_pid_status(5)).
+_COUNTED = (b"VmRSS:", b"VmPTE:", b"VmSwap:")
+
+
+def footprint(status: bytes) -> int:
+    """Bytes that a process holds of the machine's memory, by its ``/proc/<pid>/status``."""
+    return sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(_COUNTED))
+
+
+def _memory(pid: int) -> int:
+    """:func:`footprint` of a process. Raises OSError when it has gone."""
+    fd = os.open(f"/proc/{pid}/status", os.O_RDONLY)
+    try:
+        return footprint(os.read(fd, 8192))
+    finally:
+        os.close(fd)
 
 
 class _Watched:
-    __slots__ = ("baseline", "peak", "process", "worker")
+    __slots__ = ("baseline", "peak", "pid", "process", "worker")
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
+        self.pid = worker.host_pid()
         self.process: psutil.Process | None = None
-        self.baseline = 0
+        self.baseline = _memory(self.pid)
         self.peak = 0
 
 
@@ -39,7 +57,8 @@ class Watchdog:
     def watch(self, worker: Worker | None) -> None:
         """The worker has a task now."""
         if worker is not None:
-            self.watched[worker.pid] = _Watched(worker)
+            with contextlib.suppress(OSError):  # dead already
+                self.watched[worker.pid] = _Watched(worker)
 
     def unwatch(self, worker: Worker | None) -> int:
         """The task has ended. Returns its peak of resident memory over the baseline (bytes; 0: not seen)."""
@@ -60,17 +79,13 @@ class Watchdog:
 
     def _sample(self, entry: _Watched) -> int:
         if entry.process is None:
-            pid = entry.worker.host_pid()
-            if pid <= 0:
-                return 0
-            entry.process = psutil.Process(pid)
-            entry.baseline = entry.process.memory_info().rss
-        resident = entry.process.memory_info().rss
+            entry.process = psutil.Process(entry.pid)
         cpu = entry.process.cpu_times()
         used = cpu.user + cpu.system
         self._metrics.worker_cpu(used - entry.worker.cpu)
         entry.worker.cpu = used
-        entry.peak = max(entry.peak, resident - entry.baseline)
-        if resident - entry.baseline > self._memory and entry.worker.killed_for is None:
+        held = _memory(entry.pid)
+        entry.peak = max(entry.peak, held - entry.baseline)
+        if held - entry.baseline > self._memory and entry.worker.killed_for is None:
             entry.worker.kill("memory")
-        return int(resident)
+        return held

@@ -4,7 +4,7 @@
 `layers.py`       what is asked for, and what each layer turned out to be
 `paths.py`        what may be read
 `namespaces.py`   network, IPC, host name, root directory, where permitted
-`cgroups.py`      a group with a ceiling of threads, where delegated
+`cgroups.py`      a group with ceilings for all workers together, where delegated
 `privileges.py`   user ids, capabilities, ``no_new_privs``
 `rlimits.py`      resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals

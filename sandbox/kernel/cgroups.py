@@ -1,11 +1,13 @@
 """A control group of its own for zygote and workers, when the machine has delegated one.
 
 Which process does what
-    The zygote, still unrestricted, makes a group *beside* its own, sets ``pids.max`` there (one ceiling for
-    the threads of all workers together, whatever user ids they have) and moves in; workers are born in it.
+    The zygote, still unrestricted, makes a group *beside* its own, sets there what all workers together may have,
+    whatever user ids they are, and moves in; workers are born in it: ``pids.max`` (threads), ``memory.max`` (page
+    tables, socket buffers and the kernel's own objects among it, which no limit of a process counts) and
+    ``cpu.weight`` (half of the supervisor's). Each is set where its controller is delegated.
     Processes and controllers can't be in one group at the same time ("no internal processes"), which is why
     nothing is done in the group that the supervisor itself runs in. It takes a delegated subtree: with
-    systemd ``Delegate=pids`` and ``DelegateSubgroup=supervisor``. In a container the tree is read-only, as
+    systemd ``Delegate=pids memory cpu`` and ``DelegateSubgroup=supervisor``. In a container the tree is read-only, as
     a rule; the layer is then missing, and nothing depends on it.
 
 References: ``Documentation/admin-guide/cgroup-v2.rst``, `cgroups(7)`, `systemd.resource-control(5)`.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = ["PREFIX", "current", "join"]
@@ -36,26 +39,47 @@ def current(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/
     return None
 
 
-def join(pids: int, group: Path | None, pid: int | None = None) -> str:
-    """Make a group beside `group` with room for `pids` threads, and move this process (`pid`) there.
+def join(wanted: Mapping[str, int], group: Path | None, pid: int | None = None) -> tuple[tuple[str, ...], str]:
+    """Make a group beside `group` with the values `wanted` (``pids.max`` → 500), and move this process (`pid`) there.
 
-    Returns "" when it worked, else why not.
+    Returns what could be set, and why the rest could not be ("" when all of it could).
     """
     if group is None:
-        return "no unified (v2) cgroup hierarchy at /sys/fs/cgroup"
+        return (), "no unified (v2) cgroup hierarchy at /sys/fs/cgroup"
     parent = group.parent
     if not (parent / "cgroup.controllers").is_file():
-        return "the process runs in the root of the cgroup tree that it sees"
+        return (), "the process runs in the root of the cgroup tree that it sees"
     try:
-        if "pids" not in (parent / "cgroup.subtree_control").read_text("ascii").split():
-            (parent / "cgroup.subtree_control").write_text("+pids")
+        problem = _enable({file.partition(".")[0] for file in wanted}, parent)
         for stale in parent.glob(f"{PREFIX}*"):
             with contextlib.suppress(OSError):
                 stale.rmdir()  # only empty groups can be removed: those of zygotes that have ended
         own = parent / f"{PREFIX}{pid or os.getpid()}"
         own.mkdir()
-        (own / "pids.max").write_text(str(pids))
-        (own / "cgroup.procs").write_text(str(pid or os.getpid()))
+        done = []
+        for file, value in wanted.items():
+            try:
+                (own / file).write_text(str(value))
+            except OSError as error:
+                problem = problem or f"{file}: {error.strerror}"
+            else:
+                done.append(file)
+        if done:
+            (own / "cgroup.procs").write_text(str(pid or os.getpid()))
     except OSError as error:
-        return f"not delegated: {error.strerror} ({error.filename})"
-    return ""
+        return (), f"not delegated: {error.strerror} ({error.filename})"
+    return tuple(done), problem
+
+
+def _enable(controllers: Iterable[str], parent: Path) -> str:
+    """Have the groups below `parent` controlled; each by itself, since one that isn't delegated would refuse them all.
+    Why not, for the first that isn't.
+    """
+    enabled = (parent / "cgroup.subtree_control").read_text("ascii").split()
+    problem = ""
+    for name in sorted(set(controllers) - set(enabled)):
+        try:
+            (parent / "cgroup.subtree_control").write_text(f"+{name}")
+        except OSError as error:
+            problem = problem or f"{name} is not delegated: {error.strerror}"
+    return problem

@@ -39,12 +39,13 @@ layer that its zygote has got.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import os
 from collections.abc import Collection
 from typing import Final
 
-from reptarium.sandbox.kernel import cgroups, landlock, namespaces, paths, privileges, rlimits, seccomp, syscalls
+from reptarium.sandbox.kernel import cgroups, landlock, namespaces, paths, privileges, rlimits, seccomp, syscalls, users
 from reptarium.sandbox.kernel.layers import (
     IsolationConfig,
     Layers,
@@ -61,6 +62,11 @@ __all__ = ["Prepared", "prepare"]
 # Without one user id per worker: threads that all workers may have together, as a multiple of what one may
 # have.
 _SHARED_THREADS: Final = 32
+
+# The workers' share of the processors against the supervisor's, which has 100 (cpu.weight).
+_CPU_WEIGHT: Final = 50
+# Bytes that a worker may hold beyond its task's memory in the sum for all: its own pages, page tables, socket buffers.
+_WORKER_OVERHEAD: Final = 64 << 20
 
 # Often enough for CPython to specialize the code (PEP 659: eight runs, then one for each instruction)
 _REHEARSALS: Final = 12
@@ -83,7 +89,6 @@ class Prepared:
         check_config(config)
         self.config = config
         self._layers = Layers(config.policy)
-        self._root = os.geteuid() == 0
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
         self._grants = paths.grants(self._readable.roots, paths.own_paths())
@@ -108,19 +113,14 @@ class Prepared:
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
         self._pids = self._loaded.pids if self._loaded else ()
 
-        self._uid: int | None = None
-        self._gid: int | None = None
-        if self._root:
-            self._uid = privileges.NOBODY if config.uid is None else config.uid
-            self._gid = privileges.NOBODY if config.gid is None else config.gid
-        self._worker_capabilities = privileges.CapabilitySet()
-        self._uid_range: tuple[int, int] | None = None
-        owner = self._uid if self._uid is not None else os.getuid()
+        self._users = users.Users(config)
+        data, addresses = rlimits.memory_in_use()
         self._limits = rlimits.WorkerLimits(
-            data=rlimits.data_in_use() + config.memory,
+            data=data + config.memory,
+            address_space=addresses + config.memory + rlimits.address_reserve(config.max_threads),
             cpu_seconds=config.cpu_seconds or None,
             open_files=config.open_files,
-            processes=rlimits.threads_of(owner) + _SHARED_THREADS * config.max_threads,
+            processes=rlimits.threads_of(self._users.owner) + _SHARED_THREADS * config.max_threads,
         )
         self._use_landlock = False
         self._use_seccomp = False
@@ -128,8 +128,6 @@ class Prepared:
         self._worker_calls = syscalls.CallList()
         self._last_below = ctypes.c_long()
         self._first_above = ctypes.c_long()
-        self._worker_uid = ctypes.c_long()
-        self._first_uid, self._uids = 0, 1
 
     @property
     def layers(self) -> tuple[LayerStatus, ...]:
@@ -153,7 +151,9 @@ class Prepared:
         os.umask(0o077)
         self._enter_cgroup()
         self._enter_namespaces()
-        self._drop_user()
+        self._users.drop(self._readable.roots, self._layers)
+        if self._users.one_each:
+            self._limits = dataclasses.replace(self._limits, processes=self.config.max_threads)
         self._limit()
         self._no_new_privs()
         self._restrict_files()
@@ -170,18 +170,21 @@ class Prepared:
             self._layers.require("landlock", *landlock_problem(self._landlock_errno))
 
     def _enter_cgroup(self) -> None:
-        ceiling = _SHARED_THREADS * self.config.max_threads
-        problem = cgroups.join(ceiling, cgroups.current())
-        if problem:
-            self._layers.report(
-                "cgroup",
-                "missing",
-                problem,
-                "Optional. systemd: Delegate=pids and DelegateSubgroup=supervisor. "
-                "In a container, its own limits do this.",
-            )
-        else:
-            self._layers.report("cgroup", "active", f"at most {ceiling} threads in all workers together")
+        wanted = {"pids.max": _SHARED_THREADS * self.config.max_threads, "cpu.weight": _CPU_WEIGHT}
+        if self.config.tasks:
+            each = self.config.memory + _WORKER_OVERHEAD
+            wanted["memory.max"] = self._limits.data + self.config.tasks * each
+        done, problem = cgroups.join(wanted, cgroups.current())
+        detail = ", ".join(f"{file} {wanted[file]}" for file in done)
+        self._layers.report(
+            "cgroup",
+            "active" if not problem else "partial" if done else "missing",
+            "; ".join(filter(None, (f"all workers together: {detail}" if done else "", problem))),
+            "Optional. systemd: Delegate=pids memory cpu and DelegateSubgroup=supervisor. "
+            "In a container, its own limits do this."
+            if problem
+            else "",
+        )
 
     def _enter_namespaces(self) -> None:
         if self.config.namespaces == "off":
@@ -189,77 +192,6 @@ class Prepared:
             return
         result = namespaces.enter(self._readable)
         self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
-
-    def _drop_user(self) -> None:
-        if self._uid is None or self._gid is None:
-            self._cannot_choose_user()
-            return
-        barrier = privileges.unreachable(self._readable.roots, self._uid, self._gid)
-        # With a range, every id must get through: as none of them owns anything, one stands for all.
-        have = privileges.effective()
-        worker = [privileges.CAP_DAC_READ_SEARCH] if barrier and have >> privileges.CAP_DAC_READ_SEARCH & 1 else []
-        zygote = list(worker)
-        if self.config.worker_uids:
-            zygote += [privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL]
-        try:
-            if have >> privileges.CAP_SETPCAP & 1:
-                privileges.drop_bounding_set()
-                privileges.lock_securebits()
-            privileges.no_groups()
-            privileges.become(self._uid, self._gid, privileges.CapabilitySet(zygote))
-        except OSError as error:
-            remedy = "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID and CAP_SETPCAP."
-            if self.config.uid is not None or self.config.gid is not None:
-                self._layers.require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
-            privileges.CapabilitySet().apply()
-            self._layers.report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
-            return
-        self._worker_capabilities = privileges.CapabilitySet(worker)
-        whom = f"user {self._uid}, group {self._gid}"
-        if self.config.worker_uids:
-            self._uid_range = self.config.worker_uids
-            first, last = self._uid_range
-            self._first_uid, self._uids = first, last - first + 1
-            whom = f"zygote user {self._uid}, workers one each of {first}–{last}"
-            self._limits = rlimits.WorkerLimits(
-                self._limits.data, self._limits.cpu_seconds, self._limits.open_files, self.config.max_threads
-            )
-        if barrier:
-            how = (
-                f"keeps CAP_DAC_READ_SEARCH, as {barrier} is closed to it (Landlock decides what it reads)"
-                if worker
-                else f"can't get past {barrier}: modules that are not preloaded can't be imported"
-            )
-            self._layers.report(
-                "uid",
-                "partial",
-                f"{whom}; {how}",
-                "Install the interpreter and its packages where every user may read them.",
-            )
-        else:
-            self._layers.report("uid", "active", f"{whom}; no groups, no capabilities")
-
-    def _cannot_choose_user(self) -> None:
-        uid, gid = os.getuid(), os.getgid()
-        wanted = self.config
-        if wanted.uid not in (None, uid) or wanted.gid not in (None, gid):
-            self._layers.require(
-                "uid",
-                f"only root can change the user; this is user {uid}",
-                "Start as root, or leave the setting out.",
-            )
-        else:
-            self._layers.report(
-                "uid",
-                "off",
-                f"not root: tasks run as the supervisor's user {uid}; Landlock and seccomp keep them apart",
-                "Optional. Root can give the workers a user of their own.",
-            )
-        # A user namespace gave capabilities inside; a service may have been started with ambient ones.
-        if privileges.effective() >> privileges.CAP_SETPCAP & 1:
-            privileges.drop_bounding_set()
-            privileges.lock_securebits()
-        privileges.CapabilitySet().apply()
 
     def _limit(self) -> None:
         try:
@@ -269,7 +201,10 @@ class Prepared:
             return
         own = self._limits
         cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
-        detail = f"{own.data // 2**20} MB private memory, {cpu}{own.open_files} descriptors, no files, no core dumps; "
+        detail = (
+            f"{own.data // 2**20} MB private memory, {own.address_space // 2**20} MB of addresses, {cpu}"
+            f"{own.open_files} descriptors, no files, no core dumps; "
+        )
         if os.getuid() == 0:
             self._layers.report(
                 "rlimits",
@@ -277,7 +212,7 @@ class Prepared:
                 f"{detail}threads unlimited (the kernel exempts root)",
                 "Start as another user, or see the layer uid.",
             )
-        elif self._uid_range:
+        elif self._users.one_each:
             self._layers.report("rlimits", "active", f"{detail}{own.processes} threads per worker")
         else:
             self._layers.report(
@@ -343,8 +278,8 @@ class Prepared:
         rlimits.die_with_parent(calls)
         for stream in (0, 1, 2):
             calls.function(syscalls.libc.dup2, self._devnull, stream)
-        if self._uid_range is not None:
-            privileges.become_with(calls, self._worker_uid, self._gid or privileges.NOBODY, self._worker_capabilities)
+        if self._users.one_each:
+            self._users.become_with(calls)
             rlimits.die_with_parent(calls)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self._use_landlock and self._worker_ruleset is not None:
@@ -390,7 +325,7 @@ class Prepared:
             raise ValueError("the worker's socket would be lost as a standard stream")
         self._last_below.value = keep_fd - 1
         self._first_above.value = keep_fd + 1
-        self._worker_uid.value = self._first_uid + number % self._uids
+        self._users.choose(number)
         pid = os.getpid()
         for place in self._pids:
             place.value = pid

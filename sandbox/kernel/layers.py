@@ -35,6 +35,9 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     policy: Literal["enforce", "best-effort"] = "enforce"
     #: Bytes that a task may use on top of what a fresh worker has.
     memory: int = 512 * 2**20
+    #: How many tasks there may be at the same time: their memory in all is bounded where a control group is delegated.
+    #: 0: not known.
+    tasks: int = 0
     #: Processor seconds of a worker (all threads); 0: no limit.
     cpu_seconds: int = 0
     #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together.

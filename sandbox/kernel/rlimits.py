@@ -11,6 +11,9 @@ What holds what
       MemoryError. It doesn't count shared mappings and stack-like ones, which is why the seccomp filter
       refuses both. The limit lies `memory` bytes above what the zygote had when it was ready, since a
       worker starts with a copy of all that.
+    - ``RLIMIT_AS`` bounds what ``RLIMIT_DATA`` doesn't see: read-only mappings hold next to nothing themselves, but
+      the page tables under 96 GiB of them weigh 192 MiB. It lies `memory` and a reserve (`address_reserve`) above what
+      the zygote had: room for libraries that are imported late and for what C libraries set aside and never use.
     - ``RLIMIT_NPROC`` counts *all* threads of a user id in its user namespace, not those of one process.
       With one user id per worker it is an exact bound per worker; otherwise it is a ceiling for all workers
       together, which protects the machine from a thread bomb but not one worker's last thread from
@@ -36,10 +39,11 @@ from reptarium.sandbox.kernel import syscalls
 
 __all__ = [
     "WorkerLimits",
+    "address_reserve",
     "close_all_but",
     "close_range_works",
-    "data_in_use",
     "die_with_parent",
+    "memory_in_use",
     "restrict_zygote",
     "threads_of",
     "worker_limits",
@@ -53,6 +57,10 @@ _SIGNALS_PENDING: Final = 64
 _STACK: Final = 8 * 2**20
 # The zygote holds eight; more only where children and descriptors wait for each other.
 _ZYGOTE_FILES: Final = 1024
+# Address space, which costs nothing until it is used: what libraries take that are imported late (a large one has
+# some hundred megabytes), and glibc's reservation for each thread that allocates (HEAP_MAX_SIZE, malloc/arena.c).
+_LATE_LIBRARIES: Final = 1 << 30
+_THREAD_ARENA: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +68,26 @@ class WorkerLimits:
     """Absolute limits of one worker: bytes, seconds, numbers. None: not set."""
 
     data: int
+    address_space: int
     cpu_seconds: int | None
     open_files: int
     processes: int | None
 
 
-def data_in_use() -> int:
-    """Bytes that RLIMIT_DATA counts for this process (VmData of `proc_pid_status(5)`). Raises OSError
-    when /proc isn't there.
+def memory_in_use() -> tuple[int, int]:
+    """Bytes that RLIMIT_DATA and RLIMIT_AS count for this process (VmData and VmSize of `proc_pid_status(5)`).
+    Raises OSError when /proc isn't there.
     """
     with open("/proc/self/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"VmData:"):
-                return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmData")
+        fields = dict(line.split(b":", 1) for line in status if line.startswith((b"VmData:", b"VmSize:")))
+    if len(fields) != 2:
+        raise OSError("/proc/self/status has no VmData and VmSize")
+    return int(fields[b"VmData"].split()[0]) * 1024, int(fields[b"VmSize"].split()[0]) * 1024
+
+
+def address_reserve(threads: int) -> int:
+    """Bytes of address space that a worker of so many threads may map beyond its memory."""
+    return _LATE_LIBRARIES + threads * _THREAD_ARENA
 
 
 def threads_of(uid: int) -> int:
@@ -171,6 +185,7 @@ def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:
     """
     wanted = [
         (resource.RLIMIT_DATA, limits.data, limits.data),
+        (resource.RLIMIT_AS, limits.address_space, limits.address_space),
         (resource.RLIMIT_FSIZE, 0, 0),
         (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
     ]

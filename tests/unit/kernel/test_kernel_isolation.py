@@ -342,7 +342,7 @@ except IsolationUnavailable as error:
 class TestLimits:
     def test_data_in_use(self) -> None:
         """The memory that RLIMIT_DATA counts is more than nothing and less than all."""
-        assert 2**20 < rlimits.data_in_use() < 2**40
+        assert 2**20 < rlimits.memory_in_use()[0] < 2**40
 
     def test_threads_of(self) -> None:
         """This process's own threads are among those of its user."""
@@ -397,19 +397,39 @@ class TestCgroups:
         assert cgroups.current(tmp_path / "none", tmp_path) is None
 
     def test_join(self, tmp_path: Path) -> None:
-        """A delegated tree gets a group beside the supervisor's, with its ceiling, the controller and the
+        """A delegated tree gets a group beside the supervisor's, with its ceilings, the controllers and the
         process.
         """
-        group = self.tree(tmp_path)
+        group = self.tree(tmp_path, "memory")
         (tmp_path / "unit" / f"{cgroups.PREFIX}7").mkdir()
-        assert cgroups.join(500, group, pid=42) == ""
+        wanted = {"pids.max": 500, "memory.max": 2**30}
+        assert cgroups.join(wanted, group, pid=42) == (("pids.max", "memory.max"), "")
         own = tmp_path / "unit" / f"{cgroups.PREFIX}42"
         assert (own / "pids.max").read_text() == "500"
+        assert (own / "memory.max").read_text() == "1073741824"
         assert (own / "cgroup.procs").read_text() == "42"
         assert (tmp_path / "unit" / "cgroup.subtree_control").read_text() == "+pids"
         assert not (tmp_path / "unit" / f"{cgroups.PREFIX}7").exists()
 
+    def test_some_of_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of several controllers those that are delegated are used, and the reason for the others is told."""
+        write = Path.write_text
+
+        def refusing(path: Path, text: str) -> int:
+            if text == "+cpu" or path.name == "cpu.weight":
+                raise PermissionError(13, "Permission denied", str(path))
+            return write(path, text)
+
+        monkeypatch.setattr(Path, "write_text", refusing)
+        group = self.tree(tmp_path)
+        done, problem = cgroups.join({"pids.max": 5, "cpu.weight": 50}, group, pid=42)
+        assert (done, problem) == (("pids.max",), "cpu is not delegated: Permission denied")
+        assert (tmp_path / "unit" / f"{cgroups.PREFIX}42" / "cgroup.procs").read_text() == "42"
+
     def test_not_delegated(self, tmp_path: Path) -> None:
         """Without delegation the reason is told and nothing is raised."""
-        assert "hierarchy" in cgroups.join(5, None)
-        assert "root" in cgroups.join(5, tmp_path / "a")
+        wanted = {"pids.max": 5}
+        assert "hierarchy" in cgroups.join(wanted, None)[1]
+        done, problem = cgroups.join(wanted, tmp_path / "a")
+        assert not done
+        assert "root" in problem

@@ -1,0 +1,121 @@
+"""Who zygote and workers become: the sequence of a change of user, on what `privileges.py` gives.
+
+Which process does what
+    The zygote, when it is root, becomes an ordinary user (`Users.drop`), and keeps what it takes to give each worker
+    an id of its own, where there is a range. A worker takes its id and gives the rest up (`Users.become_with`). Without
+    root nobody changes, and capabilities that there are, from a user namespace or a service manager, are given up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable
+
+from reptarium.sandbox.kernel import privileges, syscalls
+from reptarium.sandbox.kernel.layers import IsolationConfig, Layers
+
+__all__ = ["Users"]
+
+
+class Users:
+    """The user ids of one zygote and its workers, decided while it is unrestricted."""
+
+    def __init__(self, config: IsolationConfig) -> None:
+        self._config = config
+        self._uid: int | None = None
+        self._gid: int | None = None
+        if os.geteuid() == 0:
+            self._uid = privileges.NOBODY if config.uid is None else config.uid
+            self._gid = privileges.NOBODY if config.gid is None else config.gid
+        self._worker_capabilities = privileges.CapabilitySet()
+        self._worker_uid = ctypes.c_long()
+        self._first, self._count = 0, 1
+        #: Whether each worker has a user id of its own.
+        self.one_each = False
+
+    @property
+    def owner(self) -> int:
+        """The user whom the zygote will be, unless the change is refused."""
+        return os.getuid() if self._uid is None else self._uid
+
+    def drop(self, roots: Iterable[str], layers: Layers) -> None:
+        """Become that user, who is to read `roots`; enters the layer ``uid``.
+
+        Raises IsolationUnavailable when a user that was asked for can't be had, OSError.
+        """
+        if self._uid is None or self._gid is None:
+            self._stay(layers)
+            return
+        config = self._config
+        barrier = privileges.unreachable(roots, self._uid, self._gid)
+        # With a range, every id must get through: as none of them owns anything, one stands for all.
+        have = privileges.effective()
+        worker = [privileges.CAP_DAC_READ_SEARCH] if barrier and have >> privileges.CAP_DAC_READ_SEARCH & 1 else []
+        zygote = list(worker)
+        if config.worker_uids:
+            zygote += [privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL]
+        try:
+            if have >> privileges.CAP_SETPCAP & 1:
+                privileges.drop_bounding_set()
+                privileges.lock_securebits()
+            privileges.no_groups()
+            privileges.become(self._uid, self._gid, privileges.CapabilitySet(zygote))
+        except OSError as error:
+            remedy = "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID and CAP_SETPCAP."
+            if config.uid is not None or config.gid is not None:
+                layers.require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
+            privileges.CapabilitySet().apply()
+            layers.report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
+            return
+        self._worker_capabilities = privileges.CapabilitySet(worker)
+        whom = f"user {self._uid}, group {self._gid}"
+        if config.worker_uids:
+            first, last = config.worker_uids
+            self.one_each, self._first, self._count = True, first, last - first + 1
+            whom = f"zygote user {self._uid}, workers one each of {first}–{last}"
+        if barrier:
+            how = (
+                f"keeps CAP_DAC_READ_SEARCH, as {barrier} is closed to it (Landlock decides what it reads)"
+                if worker
+                else f"can't get past {barrier}: modules that are not preloaded can't be imported"
+            )
+            layers.report(
+                "uid",
+                "partial",
+                f"{whom}; {how}",
+                "Install the interpreter and its packages where every user may read them.",
+            )
+        else:
+            layers.report("uid", "active", f"{whom}; no groups, no capabilities")
+
+    def _stay(self, layers: Layers) -> None:
+        uid, gid = os.getuid(), os.getgid()
+        wanted = self._config
+        if wanted.uid not in (None, uid) or wanted.gid not in (None, gid):
+            layers.require(
+                "uid",
+                f"only root can change the user; this is user {uid}",
+                "Start as root, or leave the setting out.",
+            )
+        else:
+            layers.report(
+                "uid",
+                "off",
+                f"not root: tasks run as the supervisor's user {uid}; Landlock and seccomp keep them apart",
+                "Optional. Root can give the workers a user of their own.",
+            )
+        # A user namespace gave capabilities inside; a service may have been started with ambient ones.
+        if privileges.effective() >> privileges.CAP_SETPCAP & 1:
+            privileges.drop_bounding_set()
+            privileges.lock_securebits()
+        privileges.CapabilitySet().apply()
+
+    def become_with(self, calls: syscalls.CallList) -> None:
+        """Have `calls` take a worker's own user id, and give up what the zygote kept for that."""
+        gid = privileges.NOBODY if self._gid is None else self._gid
+        privileges.become_with(calls, self._worker_uid, gid, self._worker_capabilities)
+
+    def choose(self, number: int) -> None:
+        """The next calls are those of the zygote's worker `number`."""
+        self._worker_uid.value = self._first + number % self._count
