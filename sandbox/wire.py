@@ -255,6 +255,17 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited
 
+#: Variables that keep numeric libraries to one thread: the supervisor sets them for the zygote, which keeps them from
+#: tasks.
+NUMERIC_THREADS = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+
 #: Largest control packet in bytes (well under the default socket buffer).
 MAX_CONTROL = 160 * 1024
 

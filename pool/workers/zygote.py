@@ -198,10 +198,7 @@ def zygote_environment() -> dict[str, str]:
         "LD_BIND_NOW": "1",
         "LANG": "C.UTF-8",
         "PYTHONUTF8": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "NUMEXPR_NUM_THREADS": "1",
+        **dict.fromkeys(wire.NUMERIC_THREADS, "1"),
     }
     # found through PYTHONPATH: the zygote finds the package where we found it
     top = Path(reptarium.__file__).resolve().parent

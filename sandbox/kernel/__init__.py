@@ -6,6 +6,7 @@
 `namespaces.py`   network, IPC, host name, root directory, where permitted
 `cgroups.py`      a group with ceilings for all workers together, where delegated
 `privileges.py`   user ids, capabilities, ``no_new_privs``
+`threads.py`       that the zygote has one, before it restricts itself
 `rlimits.py`      resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals
 `seccomp.py`      system calls; `bpf.py` makes filter programs of its rules
@@ -14,5 +15,6 @@
 
 from reptarium.sandbox.kernel.isolation import Prepared, prepare
 from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus
+from reptarium.sandbox.kernel.threads import Threads
 
-__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "prepare"]
+__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "Threads", "prepare"]

@@ -6,6 +6,7 @@
     opens /dev/null.
 
 ``Prepared.restrict_zygote`` — zygote
+    0. see that there is one thread: what follows restricts the calling one
     1. close every descriptor but those it is told to keep; root directory as working directory
     2. control group, where delegated (needs a writable cgroup tree)
     3. namespaces, where permitted. *Before* the user id: root can make them without a user namespace,
@@ -56,6 +57,7 @@ from reptarium.sandbox.kernel.layers import (
     namespaces_outcome,
     seccomp_problem,
 )
+from reptarium.sandbox.kernel.threads import Threads
 
 __all__ = ["Prepared", "prepare"]
 
@@ -73,21 +75,23 @@ _REHEARSALS: Final = 12
 _REHEARSED_CALLS: Final = 4
 
 
-def prepare(config: IsolationConfig) -> Prepared:
-    """Gather in the unrestricted zygote what restriction needs. Single-threaded, after all imports.
+def prepare(config: IsolationConfig, threads: Threads | None = None) -> Prepared:
+    """Gather in the unrestricted zygote what restriction needs. Single-threaded, after all imports, of which
+    `threads` knows.
 
     Raises ValueError for a configuration that contradicts itself, OSError when /dev/null or /proc isn't
     there.
     """
-    return Prepared(config)
+    return Prepared(config, threads or Threads())
 
 
 class Prepared:
     """Everything ready to restrict the zygote once and each of its children. Inherited over fork."""
 
-    def __init__(self, config: IsolationConfig) -> None:
+    def __init__(self, config: IsolationConfig, threads: Threads) -> None:
         check_config(config)
         self.config = config
+        self._threads = threads
         self._layers = Layers(config.policy)
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
@@ -144,6 +148,7 @@ class Prepared:
         end).
         """
         self._refuse_early()
+        self._threads.require_one(self._layers)
         keep = {*keep_fds, self._devnull}
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
         rlimits.close_all_but(keep)

@@ -218,6 +218,7 @@ def zygote_filter(arch: Arch) -> Program:
 
 _SET_MODE_FILTER: Final = 1  # SECCOMP_SET_MODE_FILTER
 _GET_ACTION_AVAIL: Final = 2  # SECCOMP_GET_ACTION_AVAIL
+_TSYNC: Final = 1  # SECCOMP_FILTER_FLAG_TSYNC
 
 
 class _FilterProgram(ctypes.Structure):
@@ -240,28 +241,29 @@ class Loaded:
     writes its pid into it.
     """
 
-    __slots__ = ("_buffer", "_header", "pids")
+    __slots__ = ("_buffer", "_header", "address", "pids")
 
     def __init__(self, program: Program) -> None:
         self._buffer = ctypes.create_string_buffer(program.code, len(program.code))
         self._header = _FilterProgram(len(program), ctypes.addressof(self._buffer))
+        self.address = ctypes.addressof(self._header)
         #: Where the process's own pid belongs.
         self.pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)
 
     def install_with(self, calls: syscalls.CallList) -> None:
         """Have `calls` put the filter in force, for the calling thread and all that it creates.
 
-        Needs ``no_new_privs`` or CAP_SYS_ADMIN. The caller must be the process's only thread: others would
-        go unfiltered.
+        Needs ``no_new_privs`` or CAP_SYS_ADMIN. The caller must be the process's only thread, as a forked child is:
+        others would go unfiltered.
         """
-        calls.call("seccomp", _SET_MODE_FILTER, 0, ctypes.addressof(self._header), keep=self)
+        calls.call("seccomp", _SET_MODE_FILTER, 0, self.address, keep=self)
 
 
 def install(program: Program) -> None:
-    """Load and install `program` for this process in one go; see `Loaded`. Raises OSError."""
+    """Load and install `program` for all threads of this process; see `Loaded`. Raises OSError."""
     loaded = Loaded(program)
     for place in loaded.pids:
         place.value = os.getpid()
-    calls = syscalls.CallList()
-    loaded.install_with(calls)
-    calls.make()
+    unfiltered = syscalls.call("seccomp", _SET_MODE_FILTER, _TSYNC, loaded.address)
+    if unfiltered:
+        raise OSError(errno.EBUSY, f"thread {unfiltered} can't be filtered", "seccomp")

@@ -4,9 +4,10 @@ Theory of operation. The supervisor executes ``python -m reptarium.sandbox FD`` 
 environment and one ``SOCK_SEQPACKET`` descriptor. Single-threaded, no event loop, no network.
 
 1. Read the configuration (first packet). Unset every environment variable.
-2. Import what tasks will want (the allowlists' names), serve a task to itself so that what is made
-   at first use is made, seal the classes (see ``hardening/sealing.py``), and lay memory out
-   for being forked (see ``heap.py``).
+2. Import what tasks will want (the allowlists' names). When that has started threads, execute this program anew and
+   leave those imports out: what follows holds for one thread (``kernel/threads.py``). Serve a task to itself so that
+   what is made at first use is made, seal the classes (see ``hardening/sealing.py``), and lay memory out for being
+   forked (see ``heap.py``).
 3. ``prepare`` and ``restrict_zygote``: from uid to seccomp, see ``kernel/``. When
    the policy is ``enforce`` and a layer can't be had, say so (Refusal) and end.
 4. Go through a worker's whole life a few times, for warmth: the interpreter adapts its code and fills
@@ -32,12 +33,13 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, prepare
+from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, prepare
 from reptarium.sandbox.language import preload, seal, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
@@ -55,20 +57,21 @@ def main() -> int:
     """Run the zygote on the descriptor named by the first argument. Returns an exit status."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.setblocking(True)
-    raw = control.recv(wire.MAX_CONTROL)
+    told, late = sys.argv[2:3], tuple(sys.argv[3:])
+    raw = _read_again(int(told[0])) if told else control.recv(wire.MAX_CONTROL)
     if not raw:
         return 0
     config = msgspec.json.decode(raw, type=wire.ZygoteConfig)
-    os.environ.clear()
-    os.environ.update(config.environ)
-    if config.time_zone:
-        os.environ["TZ"] = config.time_zone
-    show_environment(config.environ)
+    environment = dict(os.environ)
+    _set_environment(config)
     time.tzset()  # reads the zone's file now: it may be out of reach later
 
     fork.watch()
     before = len(sys.modules)
-    failed = preload_modules(config)
+    threads = Threads()
+    failed = preload_modules(config, threads, late)
+    if threads.starters and threads.others():
+        _start_anew(control, raw, environment, (*late, *threads.starters))
     fork.settle()
     silence_compiler()
     worker.rehearse(config, times=1)
@@ -76,7 +79,7 @@ def main() -> int:
 
     gc.collect()
     heap.settle()
-    prepared = prepare(config.isolation)
+    prepared = prepare(config.isolation, threads)
     try:
         layers = prepared.restrict_zygote([control.fileno()])
     except IsolationUnavailable as error:
@@ -101,10 +104,41 @@ def main() -> int:
     return zygote.serve()
 
 
-def preload_modules(config: wire.ZygoteConfig) -> dict[str, str]:
-    """Import what the policy names. Returns the names that failed, with the reason."""
-    failed: dict[str, str] = {}
-    for line in preload(config.language):
+def _set_environment(config: wire.ZygoteConfig) -> None:
+    """What tasks may see, and what only C libraries see, which a worker may import late: one thread is a worker's share
+    of the machine, and more than its limit of threads would end it.
+    """
+    numeric = {name: os.environ[name] for name in wire.NUMERIC_THREADS if name in os.environ}
+    os.environ.clear()
+    os.environ.update(config.environ)
+    for name, value in numeric.items():
+        if name not in os.environ:
+            os.putenv(name, value)  # past os.environ
+    if config.time_zone:
+        os.environ["TZ"] = config.time_zone
+    show_environment(config.environ)
+
+
+def _start_anew(control: socket.socket, raw: bytes, environment: dict[str, str], late: tuple[str, ...]) -> NoReturn:
+    """Execute this program again, which ends every thread, without the imports ``late``: tasks do them themselves."""
+    config = os.memfd_create("reptarium-config", 0)
+    os.write(config, raw)
+    control.set_inheritable(True)
+    told = [*sys.orig_argv[1:][: -len(sys.argv[1:])], sys.argv[1], str(config), *late]
+    os.execve(sys.executable, [sys.executable, *told], environment)
+
+
+def _read_again(fd: int) -> bytes:
+    """The configuration that :func:`_start_anew` has left."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def preload_modules(config: wire.ZygoteConfig, threads: Threads, late: Sequence[str]) -> dict[str, str]:
+    """Import what the policy names, but for ``late``. Returns the names that failed, with the reason."""
+    failed = dict.fromkeys(late, "its import starts threads; each task that uses it imports it by itself")
+    for line in preload(config.language, threads.imported, late):
         name, _, reason = line.partition(":")
         failed[name.strip()] = reason.strip() or "cannot be imported"
     return failed

@@ -14,7 +14,7 @@ import builtins
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -286,8 +286,11 @@ def importer(policy: LanguagePolicy) -> Importer:
     return Importer(policy)
 
 
-def preload(policy: LanguagePolicy) -> list[str]:
-    """Import what the policy names explicitly, and the common modules when all are allowed.
+def preload(
+    policy: LanguagePolicy, imported: Callable[[str], None] = lambda name: None, late: Collection[str] = ()
+) -> list[str]:
+    """Import what the policy names explicitly, and the common modules when all are allowed, but for ``late``;
+    ``imported`` is told after each.
 
     Returns a line ``name: reason`` for each that failed. Called in the zygote, before restriction.
     """
@@ -297,6 +300,8 @@ def preload(policy: LanguagePolicy) -> list[str]:
         names += COMMON
     failed = []
     for name in dict.fromkeys(names):
+        if name in late:
+            continue
         try:
             if name in policy.preload and import_refusal(policy, name):
                 with hardening.trusted():
@@ -305,4 +310,5 @@ def preload(policy: LanguagePolicy) -> list[str]:
                 importer(policy).facade(name)
         except BaseException as error:  # a package's import can end in anything
             failed.append(f"{name}: {str(error) or type(error).__name__}")
+        imported(name)
     return failed

@@ -159,8 +159,14 @@ class Arena:
         """Run `code` (which sets ``result``) natively in a fresh worker; its result, or how the worker
         ended ("SIGSYS"). ``head`` makes the head of its frame.
         """
-        worker = await self.pool.lease()
         source = f"{PRELUDE}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
+        return await self.run(source, limits, head)
+
+    async def run(
+        self, source: str, limits: dict[Kind, int] | None = None, head: type[wire.TaskHead] = wire.TaskHead
+    ) -> Any:
+        """Run `source` as it is in a fresh worker."""
+        worker = await self.pool.lease()
         try:
             await worker.send(Kind.TASK, *wire.with_head(head(code=source, items_size=2), b"[]"))
             kind, payload = await worker.receive(limits or {Kind.RESULT: 2**20, Kind.FAILED: 2**18})
