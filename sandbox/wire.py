@@ -255,16 +255,19 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited
 
-#: Variables that keep numeric libraries to one thread: the supervisor sets them for the zygote, which keeps them from
-#: tasks.
-NUMERIC_THREADS = (
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
+#: Variables that keep libraries from starting threads: one per numeric library (a worker's share of the machine is one
+#: processor), none for the allocators of pyarrow and polars. Set for the zygote; tasks don't
+#: see them.
+NO_THREADS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
+}
 
 #: Largest control packet in bytes (well under the default socket buffer).
 MAX_CONTROL = 160 * 1024

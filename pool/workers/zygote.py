@@ -190,15 +190,14 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdSt
 def zygote_environment() -> dict[str, str]:
     """The few variables that an interpreter needs at its start; the zygote unsets them again.
 
-    One thread per numeric library: a forked child has none of its parent's threads, and a
-    worker's share of the machine is one core anyway. Symbols are bound at the start: otherwise each child
-    binds, in pages of its own, what its parent has never called.
+    Libraries start no threads (``wire.NO_THREADS``): a forked child has none of its parent's. Symbols are bound at the
+    start: otherwise each child binds, in pages of its own, what its parent has never called.
     """
     env = {
         "LD_BIND_NOW": "1",
         "LANG": "C.UTF-8",
         "PYTHONUTF8": "1",
-        **dict.fromkeys(wire.NUMERIC_THREADS, "1"),
+        **wire.NO_THREADS,
     }
     # found through PYTHONPATH: the zygote finds the package where we found it
     top = Path(reptarium.__file__).resolve().parent

@@ -72,6 +72,7 @@ def main() -> int:
     failed = preload_modules(config, threads, late)
     if threads.starters and threads.others():
         _start_anew(control, raw, environment, (*late, *threads.starters))
+    _hide_our_own(config)
     fork.settle()
     silence_compiler()
     worker.rehearse(config, times=1)
@@ -105,18 +106,19 @@ def main() -> int:
 
 
 def _set_environment(config: wire.ZygoteConfig) -> None:
-    """What tasks may see, and what only C libraries see, which a worker may import late: one thread is a worker's share
-    of the machine, and more than its limit of threads would end it.
-    """
-    numeric = {name: os.environ[name] for name in wire.NUMERIC_THREADS if name in os.environ}
+    """What tasks may see, and until all is imported what keeps libraries from starting threads."""
     os.environ.clear()
-    os.environ.update(config.environ)
-    for name, value in numeric.items():
-        if name not in os.environ:
-            os.putenv(name, value)  # past os.environ
+    os.environ.update({**wire.NO_THREADS, **config.environ})
     if config.time_zone:
         os.environ["TZ"] = config.time_zone
     show_environment(config.environ)
+
+
+def _hide_our_own(config: wire.ZygoteConfig) -> None:
+    """What isn't for tasks stays where only C libraries look: a worker may import one late."""
+    for name in wire.NO_THREADS.keys() - config.environ.keys():
+        value = os.environ.pop(name)
+        os.putenv(name, value)  # past os.environ
 
 
 def _start_anew(control: socket.socket, raw: bytes, environment: dict[str, str], late: tuple[str, ...]) -> NoReturn:
