@@ -32,6 +32,8 @@ log = structlog.get_logger("reptarium.pool.doctor")
 
 #: Without these there is no sandbox to speak of.
 NEEDED = frozenset({"seccomp", "landlock", "no_new_privs", "rlimits"})
+#: Tasks of root, and a zygote with threads beside it, are not isolated; off: there is nothing to give up.
+NEEDED_WHERE_REPORTED = frozenset({"uid", "one thread"})
 #: A pool that has not answered after this many seconds is broken.
 TIMEOUT = 150.0
 
@@ -71,7 +73,12 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def healthy(self) -> bool:
         """Whether tasks are isolated as they should be."""
-        weak = [layer for layer in self.layers if layer.name in NEEDED and layer.state in ("missing", "off")]
+        weak = [
+            layer
+            for layer in self.layers
+            if (layer.name in NEEDED and layer.state in ("missing", "off"))
+            or (layer.name in NEEDED_WHERE_REPORTED and layer.state == "missing")
+        ]
         return not self.refusal and bool(self.attempts) and not weak and all(one.ok for one in self.attempts)
 
 

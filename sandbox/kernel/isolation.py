@@ -195,7 +195,7 @@ class Prepared:
         if self.config.namespaces == "off":
             self._layers.report("namespaces", "off", "switched off by configuration")
             return
-        result = namespaces.enter(self._readable)
+        result = namespaces.enter(self._readable, self._users.ids())
         self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
 
     def _limit(self) -> None:

@@ -11,8 +11,9 @@ Two routes
     With CAP_SYS_ADMIN the namespaces are made directly. Without it, through a user namespace, where the
     machine lets an ordinary user make one; a throw-away child tries the whole sequence first, since some
     machines allow the first step and refuse a later one, when there is no way back. The user keeps its
-    number inside; all capabilities that the user namespace gave are dropped with the rest
-    (`privileges.py`).
+    number inside. Root enters one only if the users that zygote and workers become can be mapped there: in a
+    namespace that knows nobody else they would stay root. All capabilities that the user namespace gave are
+    dropped with the rest (`privileges.py`).
 
 The new root
     A tmpfs with a read-only bind mount for every readable path at its own place, and the symlinks that lead
@@ -32,8 +33,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -41,7 +43,7 @@ from typing import Final
 from reptarium.sandbox.kernel import privileges, syscalls
 from reptarium.sandbox.kernel.paths import Readable
 
-__all__ = ["Entered", "enter"]
+__all__ = ["Entered", "Ids", "enter"]
 
 _NEWNS: Final = 0x00020000
 _NEWCGROUP: Final = 0x02000000
@@ -82,17 +84,26 @@ class Entered:
     reason: str = ""
 
 
-def enter(readable: Readable) -> Entered:
-    """Enter every namespace that this process is permitted. Never raises for lack of permission.
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Ids that a user namespace is to have, as (first, how many)."""
+
+    users: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, int], ...]
+
+
+def enter(readable: Readable, ids: Ids | None = None) -> Entered:
+    """Enter every namespace that this process is permitted; `ids` are those that root and its workers will have.
+    Never raises for lack of permission.
 
     Call with one thread and before any other restriction.
     """
     if privileges.effective() >> privileges.CAP_SYS_ADMIN & 1:
         return _unshare_all(readable)
-    problem = _try_in_child(readable)
+    problem = _try_in_child(readable, ids)
     if problem:
         return Entered((), ("user", *(name for name, _ in _SIMPLE), "mount"), problem)
-    _enter_user()
+    _enter_user(ids)
     result = _unshare_all(readable)
     return Entered(("user", *result.entered), result.refused, result.reason)
 
@@ -101,12 +112,48 @@ def _unshare(flags: int) -> None:
     syscalls.call("unshare", flags)
 
 
-def _enter_user() -> None:
+def _enter_user(ids: Ids | None) -> None:
+    """Enter a user namespace: with those ids, or with the one that everybody may map, the own. Raises OSError."""
+    if ids is not None:
+        with _mapped_from_outside(ids):
+            _unshare(_NEWUSER)
+        return
     uid, gid = os.geteuid(), os.getegid()
     _unshare(_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
+
+
+@contextlib.contextmanager
+def _mapped_from_outside(ids: Ids) -> Iterator[None]:
+    """Have this process's ids mapped when it has entered a user namespace inside of this. Raises OSError.
+
+    More ids than one's own are mapped by somebody with CAP_SETUID and CAP_SETGID in the namespace *above*: a child that
+    was forked before.
+    """
+    entered, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(tell)
+            if os.read(entered, 1):
+                for name, ranges in (("uid_map", ids.users), ("gid_map", ids.groups)):
+                    with open(f"/proc/{os.getppid()}/{name}", "w", encoding="ascii") as file:
+                        file.write("".join(f"{first} {first} {count}\n" for first, count in ranges))
+                status = 0
+        finally:
+            os._exit(status)
+    os.close(entered)
+    try:
+        yield
+        os.write(tell, b"!")
+    finally:
+        os.close(tell)
+        _, status = os.waitpid(pid, 0)
+    if status:
+        raise PermissionError(errno.EPERM, "the users of zygote and workers can't be mapped")
 
 
 def _unshare_all(readable: Readable) -> Entered:
@@ -126,14 +173,14 @@ def _unshare_all(readable: Readable) -> Entered:
     return Entered(tuple(entered), tuple(refused), reason)
 
 
-def _try_in_child(readable: Readable) -> str:
+def _try_in_child(readable: Readable, ids: Ids | None) -> str:
     """Go through the user-namespace route in a child that ends right after; "" when all of it works."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         text = "the attempt ended without an answer"
         try:
-            _enter_user()
+            _enter_user(ids)
             result = _unshare_all(readable)
             text = "" if not result.refused else result.reason
         except OSError as error:

@@ -65,6 +65,7 @@ CAP_SETPCAP: Final = 8
 CAP_SYS_ADMIN: Final = 21
 
 PR_SET_DUMPABLE: Final = 4
+_PR_SET_KEEPCAPS: Final = 8
 _PR_CAPBSET_READ: Final = 23
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_SECUREBITS: Final = 28
@@ -142,6 +143,13 @@ def drop_bounding_set() -> None:
 def lock_securebits() -> None:
     """User id 0 stops meaning anything. Needs CAP_SETPCAP. Raises OSError."""
     syscalls.prctl(_PR_SET_SECUREBITS, _SECUREBITS)
+
+
+def keep_capabilities(keep: bool) -> None:
+    """Whether a change from user 0 to another leaves capabilities permitted (`capabilities(7)`): in the place of locked
+    securebits, for those who may not set them. Raises OSError.
+    """
+    syscalls.prctl(_PR_SET_KEEPCAPS, int(keep))
 
 
 def become(uid: int, gid: int, kept: CapabilitySet) -> None:

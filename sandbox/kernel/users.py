@@ -9,11 +9,13 @@ Which process does what
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterable
 
 from reptarium.sandbox.kernel import privileges, syscalls
 from reptarium.sandbox.kernel.layers import IsolationConfig, Layers
+from reptarium.sandbox.kernel.namespaces import Ids
 
 __all__ = ["Users"]
 
@@ -28,6 +30,8 @@ class Users:
         if os.geteuid() == 0:
             self._uid = privileges.NOBODY if config.uid is None else config.uid
             self._gid = privileges.NOBODY if config.gid is None else config.gid
+        # The supervisor's own: inside of a user namespace the zygote would have it whatever holds outside.
+        self._can_be_ended = bool(privileges.effective() >> privileges.CAP_KILL & 1)
         self._worker_capabilities = privileges.CapabilitySet()
         self._worker_uid = ctypes.c_long()
         self._first, self._count = 0, 1
@@ -39,10 +43,20 @@ class Users:
         """The user whom the zygote will be, unless the change is refused."""
         return os.getuid() if self._uid is None else self._uid
 
+    def ids(self) -> Ids | None:
+        """The ids that zygote and workers will have, which a user namespace must know; None without a change."""
+        if self._uid is None or self._gid is None:
+            return None
+        users = {0: 1, self._uid: 1}
+        if self._config.worker_uids:
+            first, last = self._config.worker_uids
+            users = {uid: 1 for uid in users if not first <= uid <= last} | {first: last - first + 1}
+        return Ids(tuple(users.items()), tuple({0: 1, self._gid: 1}.items()))
+
     def drop(self, roots: Iterable[str], layers: Layers) -> None:
         """Become that user, who is to read `roots`; enters the layer ``uid``.
 
-        Raises IsolationUnavailable when a user that was asked for can't be had, OSError.
+        Raises IsolationUnavailable under ``enforce`` when that can't be had, OSError.
         """
         if self._uid is None or self._gid is None:
             self._stay(layers)
@@ -56,17 +70,17 @@ class Users:
         if config.worker_uids:
             zygote += [privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL]
         try:
-            if have >> privileges.CAP_SETPCAP & 1:
-                privileges.drop_bounding_set()
-                privileges.lock_securebits()
-            privileges.no_groups()
-            privileges.become(self._uid, self._gid, privileges.CapabilitySet(zygote))
+            if not self._can_be_ended:
+                raise PermissionError(errno.EPERM, "without CAP_KILL tasks of another user could not be ended")
+            self._become(privileges.CapabilitySet(zygote), may_lock=bool(have >> privileges.CAP_SETPCAP & 1))
         except OSError as error:
-            remedy = "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID and CAP_SETPCAP."
-            if config.uid is not None or config.gid is not None:
-                layers.require("uid", f"the change to user {self._uid} was refused ({error.strerror})", remedy)
+            who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+            layers.require(
+                "uid",
+                f"tasks would run as {who}, the change to user {self._uid} was refused ({error.strerror})",
+                "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID, CAP_KILL and CAP_SETPCAP.",
+            )
             privileges.CapabilitySet().apply()
-            layers.report("uid", "missing", f"still root, without capabilities: {error.strerror}", remedy)
             return
         self._worker_capabilities = privileges.CapabilitySet(worker)
         whom = f"user {self._uid}, group {self._gid}"
@@ -88,6 +102,19 @@ class Users:
             )
         else:
             layers.report("uid", "active", f"{whom}; no groups, no capabilities")
+
+    def _become(self, kept: privileges.CapabilitySet, *, may_lock: bool) -> None:
+        assert self._uid is not None
+        assert self._gid is not None
+        privileges.no_groups()
+        if may_lock:
+            privileges.drop_bounding_set()
+            privileges.lock_securebits()
+            privileges.become(self._uid, self._gid, kept)
+        else:
+            privileges.keep_capabilities(True)
+            privileges.become(self._uid, self._gid, kept)
+            privileges.keep_capabilities(False)
 
     def _stay(self, layers: Layers) -> None:
         uid, gid = os.getuid(), os.getgid()

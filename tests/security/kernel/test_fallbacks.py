@@ -81,12 +81,13 @@ def doctor(
     policy: str = "enforce",
     profile: Path | None = None,
     capabilities: list[int] | None = None,
+    **environ: str,
 ) -> tuple[dict[str, Any], int]:
     """What the doctor finds where these calls get these errors, or under a container profile; and its
     exit status.
     """
     what = [answers or {}, str(profile) if profile else "", capabilities]
-    done = run(FILTER + DOCTOR, what, REPTARIUM_ISOLATION=policy)
+    done = run(FILTER + DOCTOR, what, REPTARIUM_ISOLATION=policy, **environ)
     assert done.stdout.startswith("{"), done.stderr
     return json.loads(done.stdout), done.returncode
 
@@ -227,12 +228,71 @@ def test_docker_before_landlock(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 def test_root_without_capabilities() -> None:
-    """Root without capabilities stays root by number: the layer says so, and everything else holds."""
+    """Root that can't become somebody else is refused; under best-effort the layer says so, nothing is called
+    isolated, and everything else holds.
+    """
     found, status = doctor(capabilities=[])
-    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert status == 1
+    assert "uid is not available: tasks would run as root" in found["refusal"]
+    assert "Start as an ordinary user" in found["refusal"]
+    found, status = doctor(policy="best-effort", capabilities=[])
+    assert (found["refusal"], wrong(found), status) == ("", [], 1)
+    assert found["healthy"] is False
     assert states(found)["uid"] == "missing"
     assert states(found)["rlimits"] == "partial"  # the kernel exempts root from RLIMIT_NPROC
     assert found["worker"]["CapEff"].strip("0") == ""
+
+
+def is_nobody(found: dict[str, Any]) -> bool:
+    """Whether the worker has one user id, which isn't root's, in all four slots."""
+    uids = set(found["worker"]["Uid"].split())
+    return len(uids) == 1 and uids != {"0"}
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+@pytest.mark.parametrize("environ", [{}, {"REPTARIUM_WORKER_UIDS": "none"}], ids=["a user each", "one user"])
+def test_root_with_user_namespaces_but_no_cap_sys_admin(environ: dict[str, str]) -> None:
+    """As in Kubernetes without a profile: a user namespace that root enters has the workers' users in it, and tasks
+    aren't root.
+    """
+    found, status = doctor(capabilities=list(DOCKER_CAPABILITIES), **environ)
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["uid"] in ("active", "partial")
+    assert states(found)["rlimits"] == "active"
+    assert states(found)["namespaces"] == "active"
+    assert is_nobody(found)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+@pytest.mark.parametrize("lacking", [privileges.CAP_KILL, privileges.CAP_SETUID], ids=["CAP_KILL", "CAP_SETUID"])
+def test_root_that_can_not_change_its_user(lacking: int) -> None:
+    """Root that can't give workers another user, or could not end them then, is refused."""
+    found, status = doctor(capabilities=[number for number in DOCKER_CAPABILITIES if number != lacking])
+    assert "uid is not available: tasks would run as root" in found["refusal"]
+    assert status == 1
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+def test_root_that_can_not_map_the_workers_users() -> None:
+    """Root enters no user namespace that the workers' users aren't in: it changes its user without."""
+    setfcap = 31  # since Linux 5.12 it takes this to map user 0
+    capabilities = [*(number for number in DOCKER_CAPABILITIES if number != setfcap), privileges.CAP_DAC_READ_SEARCH]
+    found, status = doctor(capabilities=capabilities)
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["namespaces"] == "missing"
+    assert is_nobody(found)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+@pytest.mark.parametrize("environ", [{}, {"REPTARIUM_WORKER_UIDS": "none"}], ids=["a user each", "one user"])
+def test_root_without_cap_setpcap(environ: dict[str, str]) -> None:
+    """Root that may change its user but not its securebits becomes that user, keeps what imports need, and says so."""
+    names = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_DAC_READ_SEARCH")
+    found, status = doctor({"unshare": 1}, capabilities=[getattr(privileges, name) for name in names], **environ)
+    assert (found["refusal"], wrong(found), status) == ("", [], 0)
+    assert states(found)["uid"] in ("active", "partial")
+    assert is_nobody(found)
+    assert int(found["worker"]["CapEff"], 16) in (0, 1 << privileges.CAP_DAC_READ_SEARCH)
 
 
 def test_best_effort_shows_everywhere() -> None:
