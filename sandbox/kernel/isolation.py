@@ -13,7 +13,7 @@
        nobody can not.
     4. user id, groups, bounding set, securebits, capabilities (needs root)
     5. shared resource limits
-    6. ``no_new_privs`` (5 and 6 are what the next two stand on)
+    6. ``no_new_privs`` (5 and 6 are what the next two stand on); prediction of branches apart from others'
     7. Landlock
     8. not dumpable (a change of user id resets it, hence after 4)
     9. baseline seccomp filter, last: it refuses most of the above
@@ -161,6 +161,7 @@ class Prepared:
             self._limits = dataclasses.replace(self._limits, processes=self.config.max_threads)
         self._limit()
         self._no_new_privs()
+        self._separate_speculation()
         self._restrict_files()
         privileges.not_dumpable()
         self._filter()
@@ -236,6 +237,16 @@ class Prepared:
             )
         else:
             self._layers.report("no_new_privs", "active", "exec gains nothing; not dumpable, not traceable")
+
+    def _separate_speculation(self) -> None:
+        if privileges.separate_branch_prediction():
+            self._layers.report(
+                "speculation", "active", "prediction of indirect branches is apart from other processes'"
+            )
+        else:
+            self._layers.report(
+                "speculation", "off", "the kernel doesn't leave the prediction of branches to processes"
+            )
 
     def _restrict_files(self) -> None:
         if self._ruleset is None or self._worker_ruleset is None:

@@ -16,17 +16,19 @@ Two routes
     dropped with the rest (`privileges.py`).
 
 The new root
-    A tmpfs with a read-only bind mount for every readable path at its own place, and the symlinks that lead
-    there; then `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys. Directories on
-    the way are ours and searchable, so that an interpreter under a private home directory stays reachable
-    after the drop of the user id. Landlock rules are about inodes and hold for the new mounts unchanged.
+    A tmpfs with a bind mount for every readable path at its own place, read-only with all that is mounted
+    below it, and the symlinks that lead there; then `pivot_root(2)`, and the old root is detached. No /proc,
+    no /tmp, no /sys. Directories on the way are ours and searchable, so that an interpreter under a private home
+    directory stays reachable after the drop of the user id. Landlock rules are about inodes and hold for the new mounts
+    unchanged.
 
 No PID namespace: `unshare(CLONE_NEWPID)` moves only children, the first of which would be an init whose end
 kills all the others; a stub would sit between zygote and workers and take over waiting. Pids inside would
 no longer be those that the zygote reports. Signals to others are refused by seccomp and Landlock, /proc is
 out of reach, and nothing would be gained.
 
-References: `namespaces(7)`, `user_namespaces(7)`, `mount_namespaces(7)`, `pivot_root(2)`, `mount(2)`.
+References: `namespaces(7)`, `user_namespaces(7)`, `mount_namespaces(7)`, `pivot_root(2)`, `mount(2)`,
+`mount_setattr(2)`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +65,8 @@ _MS_BIND: Final = 4096
 _MS_REC: Final = 16384
 _MS_PRIVATE: Final = 1 << 18
 _MNT_DETACH: Final = 2
+_AT_FDCWD: Final = -100
+_AT_RECURSIVE: Final = 0x8000
 
 # statvfs flags have the values of the mount flags for these: nosuid nodev noexec noatime nodiratime
 # relatime. A user namespace may not take any of them off a mount that it was given.
@@ -271,13 +276,26 @@ def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, st
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
         os.fchdir(proc)
         _mount(source, target, "", _MS_BIND | _MS_REC)
-        status = os.statvfs(target)
-        flags = status.f_flag & _LOCKED | (_MS_RELATIME if status.f_flag & _ST_RELATIME else 0)
-        if not path.startswith("/dev/"):
-            flags |= _MS_NODEV
-        _mount("none", target, "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | flags)
+        _read_only(target, devices=path.startswith("/dev/"))
     for link, destination in links:
         target = stage + link
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(destination, target)
+
+
+def _read_only(target: str, *, devices: bool) -> None:
+    """Nothing at `target` can be written any more, nor in what is mounted below it."""
+    flags = _MS_RDONLY | _MS_NOSUID | (0 if devices else _MS_NODEV)
+    # struct mount_attr {attr_set, attr_clr, propagation, userns_fd}; MOUNT_ATTR_* have the values of these three flags
+    attributes = ctypes.create_string_buffer(struct.pack("=QQQQ", flags, 0, 0, 0), 32)
+    where = ctypes.create_string_buffer(os.fsencode(target))
+    error = syscalls.try_call(
+        "mount_setattr", _AT_FDCWD, ctypes.addressof(where), _AT_RECURSIVE, ctypes.addressof(attributes), 32
+    )[1]
+    if error == errno.ENOSYS:  # Linux before 5.12: the upper one alone, and all of its flags have to be repeated
+        status = os.statvfs(target)
+        kept = status.f_flag & _LOCKED | (_MS_RELATIME if status.f_flag & _ST_RELATIME else 0)
+        _mount("none", target, "", _MS_BIND | _MS_REMOUNT | flags | kept)
+    elif error:
+        raise OSError(error, f"mount_setattr on {target}: {os.strerror(error)}")

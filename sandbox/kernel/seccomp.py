@@ -48,7 +48,7 @@ def _words(text: str) -> tuple[str, ...]:
 # Calls that give an attacker something and that no library makes by accident: ends the process.
 HOPELESS: Final = _words(
     "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd bpf perf_event_open "
-    "userfaultfd io_uring_setup io_uring_enter io_uring_register kexec_load kexec_file_load init_module "
+    "userfaultfd io_uring_enter io_uring_register kexec_load kexec_file_load init_module "
     "finit_module delete_module open_by_handle_at name_to_handle_at reboot swapon swapoff iopl ioperm "
     "modify_ldt quotactl quotactl_fd acct mount umount2 pivot_root move_mount open_tree fsopen fsconfig "
     "fsmount fspick mount_setattr setns unshare chroot add_key request_key keyctl lookup_dcookie "
@@ -60,14 +60,14 @@ HOPELESS: Final = _words(
 # names.
 _WORKER_PLAIN: Final = _words(
     # its own descriptors; what can be opened at all is Landlock's and openat's business
-    "read readv pread64 preadv preadv2 write writev close lseek fstat newfstatat statx stat lstat "
-    "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd fadvise64 "
+    "read readv pread64 preadv write writev close lseek fstat newfstatat statx stat lstat "
+    "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd "
     # waiting
     "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
     # memory of its own, counted by RLIMIT_DATA
     "munmap mremap brk mseal membarrier "
     # threads of its own
-    "futex rseq set_robust_list gettid exit exit_group "
+    "rseq set_robust_list gettid exit exit_group "
     # signals that it sends to itself
     "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack "
     # who and where it is: nothing here tells what it couldn't know anyway
@@ -101,10 +101,15 @@ _CLONE_FORK: Final = (0x1200000 | 17, 17)
 
 _FCNTL: Final = (0, 1, 2, 3, 1030)  # F_DUPFD F_GETFD F_SETFD F_GETFL F_DUPFD_CLOEXEC
 _IOCTL: Final = (0x5401, 0x802C542A, 0x5421, 0x5450, 0x5451)  # TCGETS TCGETS2 FIONBIO FIONCLEX FIOCLEX
-# NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP COLD PAGEOUT
+# NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
 # POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED COLLAPSE GUARD_INSTALL GUARD_REMOVE. Missing on purpose:
-# MERGEABLE (timing tells what other processes' pages hold), REMOVE, HWPOISON, SOFT_OFFLINE.
-_MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25, 102, 103)
+# MERGEABLE (timing tells what other processes' pages hold), COLD and PAGEOUT (so does what is thrown out of the page
+# cache), REMOVE, HWPOISON, SOFT_OFFLINE.
+_MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 22, 23, 24, 25, 102, 103)
+# WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET. Missing on purpose: those that inherit priorities
+# (LOCK_PI and its kin, requeueing onto them), where most of futex(2)'s kernel holes were.
+_FUTEX: Final = (0, 1, 3, 4, 5, 9, 10)
+_FUTEX_FLAGS: Final = 0x80 | 0x100  # FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME
 _PR_SET_NAME: Final = 15
 _PR_GET_NAME: Final = 16
 _PR_SET_VMA: Final = 0x53564D41
@@ -144,9 +149,19 @@ def worker_rules(arch: Arch) -> Rules:
     plain = dict.fromkeys(_WORKER_PLAIN, ALLOW)
     plain |= dict.fromkeys(HOPELESS, KILL)
     # What C libraries probe for and do without when it is "not there".
-    plain |= dict.fromkeys(("clone3", "openat2", "futex_waitv", "map_shadow_stack"), errno_action(errno.ENOSYS))
+    plain |= dict.fromkeys(
+        ("clone3", "openat2", "futex_waitv", "map_shadow_stack", "io_uring_setup"), errno_action(errno.ENOSYS)
+    )
+    # Advice about the page cache succeeds and does nothing: it would load, and throw out, what others share.
+    plain["fadvise64"] = errno_action(0)
     own = (0, PID)
     checked = _memory_rules(arch) | {
+        # What C libraries say of a kernel without a flag. Some tell what is in the page cache, some throw out of it.
+        "preadv2": (Clause((Check(5, (0,)),)), Clause((), errno_action(errno.EOPNOTSUPP))),
+        "futex": (
+            Clause((Check(1, _FUTEX, mask=0xFFFFFFFF & ~_FUTEX_FLAGS),)),
+            Clause((), errno_action(errno.ENOSYS)),
+        ),
         "openat": (Clause((_open_flags(2, arch),)),),
         "open": (Clause((_open_flags(1, arch),)),),
         "clone": (Clause((Check(0, (_CLONE_THREAD,), mask=0xFFFFFFFF & ~_CLONE_DETACHED),)),),

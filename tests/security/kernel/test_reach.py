@@ -146,7 +146,7 @@ SOCKETS = {
     "sendto": 'raw("sendto", channel.fd, text("x"), 1, 0, 0, 0)',
     "peer's credentials": 'raw("getsockopt", channel.fd, 1, 17, text(bytes(12)), text(struct.pack("=i", 12)))',
     "raw IP": 'raw("socket", 2, 3, 1)',
-    "io_uring": ('raw("io_uring_setup", 1, text(bytes(120)))', KILLED),
+    "io_uring": ('raw("io_uring_setup", 1, text(bytes(120)))', NO_CALL),
     "io_uring enter": ('raw("io_uring_enter", 0, 1, 0, 0, 0, 0)', KILLED),
 }
 
@@ -233,6 +233,9 @@ MACHINE = {
     "groups": "attempt(os.setgroups, [0])",
     "capabilities": 'raw("capset", text(struct.pack("=Ii", 0x20080522, 0)), text(b"\\xff" * 24))',
     "another filter": 'raw("seccomp", 1, 0, 0)',
+    "what is in the page cache": 'numbered(syscalls.number("mincore", syscalls.machine()), 0, 4096, text(bytes(8)))',
+    "what is in the page cache, by reading": ('raw("preadv2", 0, 0, 0, 0, 0, 8)', {"ENOTSUP"}),
+    "a lock that inherits priorities": ('raw("futex", text(bytes(8)), 6, 0, 0, 0, 0)', NO_CALL),
     "another Landlock ruleset": 'raw("landlock_create_ruleset", 0, 0, 1)',
     "locked memory": 'raw("mlockall", 3)',
     "page cache": 'raw("mincore", 0, 4096, 0)',

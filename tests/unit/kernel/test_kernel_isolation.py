@@ -266,6 +266,41 @@ report(in_worker(action))
         assert status == 0
         assert 5 <= count <= 10
 
+    @root
+    def test_submounts_are_read_only(self, tmp_path: Path) -> None:
+        """What is mounted below a readable path can't be written either, once the new root is in place."""
+        code = """
+from reptarium.sandbox.kernel import namespaces, paths, syscalls
+def mount(target):
+    parts = [ctypes.create_string_buffer(part) for part in (b"tmpfs", target.encode(), b"tmpfs", b"size=64k,mode=0777")]
+    kind, place, system, data = map(ctypes.addressof, parts)
+    syscalls.call("mount", kind, place, system, 0, data)
+syscalls.call("unshare", 0x00020000)
+none, slash = ctypes.create_string_buffer(b"none"), ctypes.create_string_buffer(b"/")
+syscalls.call("mount", ctypes.addressof(none), ctypes.addressof(slash), 0, 16384 | 1 << 18, 0)
+mount(top)
+os.mkdir(top + "/below")
+mount(top + "/below")
+write = lambda path: os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+before = outcome(write, top + "/below/one")
+entered = namespaces.enter(paths.Readable((top,)))
+report([before, entered.refused, outcome(write, top + "/two"), outcome(write, top + "/below/three"),
+        outcome(os.unlink, top + "/below/one")])
+"""
+        answers, status = child(code, top=str(tmp_path))
+        assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS"], 0)
+
+    def test_speculation(self) -> None:
+        """Where the kernel leaves the prediction of branches to processes it isn't shared, for good."""
+        ask = "ctypes.CDLL(None).prctl(52, 1, 0, 0, 0)"  # PR_GET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH
+        code = f"report([before, layers['speculation'], {ask}, in_worker(lambda: outcome(syscalls.prctl, 53, 1, 2))])"
+        prelude, restrict, rest = SANDBOX.partition("prepared = prepare(")
+        program = f"{prelude}\nfrom reptarium.sandbox.kernel import syscalls\nbefore = {ask}\n{restrict}{rest}{code}"
+        (before, state, after, worker), status = child(program, user=0, config={})
+        assert status == 0
+        assert (state, after) == (("active", 0b1001) if before & 1 else ("off", before))
+        assert worker == ["EPERM", 0]
+
 
 class TestConfiguration:
     @pytest.mark.parametrize(

@@ -348,6 +348,36 @@ class TestWorkerRules:
         for advice in (12, 9, 100, 101):
             assert ask(arch, "madvise", 0x1000, 4096, advice) == bpf.errno_action(errno.EINVAL)
 
+    @both
+    def test_page_cache(self, arch: Arch) -> None:
+        """Whether a file is in memory can't be asked, nor can it be thrown out: reads take no flags (which would tell,
+        RWF_NOWAIT, or evict, RWF_DONTCACHE), advice does nothing.
+        """
+        assert ask(arch, "preadv2", 3, 0x1000, 1, 0, 0, 0) == ALLOW
+        for flags in (1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x8000_0000):
+            assert ask(arch, "preadv2", 3, 0x1000, 1, 0, 0, flags) == bpf.errno_action(errno.EOPNOTSUPP), hex(flags)
+        for advice in range(6):
+            assert ask(arch, "fadvise64", 3, 0, 0, advice) == bpf.errno_action(0), advice
+        for advice in (20, 21):  # MADV_COLD, MADV_PAGEOUT
+            assert ask(arch, "madvise", 0x1000, 4096, advice) == bpf.errno_action(errno.EINVAL)
+
+    @both
+    @pytest.mark.parametrize("flags", [0, 0x80, 0x100, 0x180], ids=hex)
+    def test_futex(self, arch: Arch, flags: int) -> None:
+        """Locks, conditions and semaphores wait and wake; the priority-inheriting kinds, full of kernel holes, are not
+        there.
+        """
+        for operation in (0, 1, 3, 4, 5, 9, 10):
+            assert ask(arch, "futex", 0x1000, operation | flags) == ALLOW, operation
+        for operation in (2, 6, 7, 8, 11, 12, 13, 14, 0x200, 0x40):
+            assert ask(arch, "futex", 0x1000, operation | flags) == bpf.errno_action(errno.ENOSYS), operation
+
+    @both
+    def test_io_uring(self, arch: Arch) -> None:
+        """Who probes for io_uring hears that there is none; who goes on to use it is ended."""
+        assert ask(arch, "io_uring_setup", 8, 0x1000) == bpf.errno_action(errno.ENOSYS)
+        assert ask(arch, "io_uring_enter", 3) == KILL
+
 
 class TestZygoteRules:
     @both
@@ -447,7 +477,7 @@ report({
         assert answers.pop("clone3") == "ENOSYS"
         assert set(answers.values()) == {"EPERM"}, answers
 
-    @pytest.mark.parametrize("name", ["ptrace", "process_vm_readv", "bpf", "io_uring_setup", "unshare", "keyctl"])
+    @pytest.mark.parametrize("name", ["ptrace", "process_vm_readv", "bpf", "io_uring_enter", "unshare", "keyctl"])
     def test_kills(self, name: str) -> None:
         """A hopeless call ends the process with SIGSYS."""
         answers, status = child(
