@@ -59,7 +59,7 @@ class Runner:
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
         )
-        self.watchdog = Watchdog(settings.task_memory, self.metrics)
+        self.watchdog = Watchdog(settings.task_memory, settings.max_threads, self.metrics)
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
         self._reporter = reporter or Reporter()

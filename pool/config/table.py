@@ -178,8 +178,8 @@ VARIABLES: tuple[Variable, ...] = (
         "What a task may print in all, with 128 bytes for each print beside its text; the rest is dropped with a note.",
     ),
     _row(
-        "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 64, _LIMITS,
-        "Threads of one task.",
+        "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 8, _LIMITS,
+        "Threads of one task, which libraries start; one over it ends the task.",
     ),
     _row(
         "REPTARIUM_MAX_OPEN_FILES", "max_open_files", kinds.whole(16, 65_536), 64, _LIMITS,

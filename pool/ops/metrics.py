@@ -37,6 +37,7 @@ KILL_REASONS = (
     "cancelled",
     "timeout",
     "memory",
+    "threads",
     "violation",
     "disconnected",
     "shutdown",
@@ -45,8 +46,8 @@ KILL_REASONS = (
     "surplus",
     "fault",
 )
-"""Why a worker was killed that hadn't ended its task: cancelled by n8n; over its time or memory; it broke the
-protocol between us; its broker's connection was lost; the runner shut down; its zygote died; it didn't get
+"""Why a worker was killed that hadn't ended its task: cancelled by n8n; over its time, memory or threads; it broke
+the protocol between us; its broker's connection was lost; the runner shut down; its zygote died; it didn't get
 ready; one too many was parked; a fault of ours."""
 OFFER_EVENTS = ("sent", "accepted", "expired", "rejected")
 """What becomes of offers: `expired` ones ran out unused (each is renewed every few seconds) or were answered too

@@ -317,6 +317,8 @@ class Execution:
     async def _death(self, worker: Worker) -> tuple[OutcomeKind, TaskErrorData]:
         if worker.killed_for == "memory":
             return "memory", failures.out_of_memory(self._limits)
+        if worker.killed_for == "threads":
+            return "error", failures.too_many_threads(self._limits)
         return "crash", await self._autopsy(worker)
 
     async def _autopsy(self, worker: Worker) -> TaskErrorData:

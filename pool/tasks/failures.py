@@ -55,6 +55,14 @@ def no_worker(limits: Limits) -> TaskErrorData:
     )
 
 
+def too_many_threads(limits: Limits) -> TaskErrorData:
+    """Killed for having more than its limit."""
+    return TaskErrorData(
+        message=f"Task had more than {limits.max_threads} threads",
+        description="A library started them. Have it use fewer, or raise REPTARIUM_MAX_THREADS.",
+    )
+
+
 def out_of_memory(limits: Limits) -> TaskErrorData:
     """Killed for holding more than its limit."""
     return TaskErrorData(message=memory_message(limits.memory), description=MEMORY_REMEDY)

@@ -9,10 +9,11 @@ from reptarium.pool.tasks.callbacks import CallLimits
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one task: seconds and bytes."""
+    """Limits of one task: seconds, bytes, and how many threads."""
 
     timeout: float
     memory: int
+    max_threads: int = 8
     max_result: int
     max_console: int
     calls: CallLimits
@@ -23,6 +24,7 @@ def task_limits(settings: Settings) -> Limits:
     return Limits(
         timeout=settings.task_timeout,
         memory=settings.task_memory,
+        max_threads=settings.max_threads,
         max_result=settings.max_result,
         max_console=settings.max_console,
         calls=CallLimits(

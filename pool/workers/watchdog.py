@@ -1,4 +1,4 @@
-"""The second line behind ``RLIMIT_DATA`` and ``RLIMIT_AS``: memory and CPU time of running workers.
+"""The second line behind the kernel's limits: memory, threads and CPU time of running workers.
 
 Sampled every :data:`INTERVAL` seconds, so a task may overshoot its limit by what it can touch in
 that time (2-90 MB, measured). What a worker had before its task, shared pages among it, doesn't count: that
@@ -26,11 +26,16 @@ def footprint(status: bytes) -> int:
     return sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(_COUNTED))
 
 
-def _memory(pid: int) -> int:
-    """:func:`footprint` of a process. Raises OSError when it has gone."""
+def threads(status: bytes) -> int:
+    """How many threads a process has, by its ``/proc/<pid>/status``."""
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith(b"Threads:")), 0)
+
+
+def _status(pid: int) -> bytes:
+    """Raises OSError when the process has gone."""
     fd = os.open(f"/proc/{pid}/status", os.O_RDONLY)
     try:
-        return footprint(os.read(fd, 8192))
+        return os.read(fd, 8192)
     finally:
         os.close(fd)
 
@@ -42,15 +47,18 @@ class _Watched:
         self.worker = worker
         self.pid = worker.host_pid()
         self.process: psutil.Process | None = None
-        self.baseline = _memory(self.pid)
+        self.baseline = footprint(_status(self.pid))
         self.peak = 0
 
 
 class Watchdog:
-    """Kills workers that hold more than ``memory`` bytes over what they were parked with."""
+    """Kills workers that hold more than ``memory`` bytes over what they were parked with, or have more than so many
+    threads.
+    """
 
-    def __init__(self, memory: int, metrics: Metrics) -> None:
+    def __init__(self, memory: int, max_threads: int, metrics: Metrics) -> None:
         self._memory = memory
+        self._max_threads = max_threads
         self._metrics = metrics
         self.watched: dict[int, _Watched] = {}
 
@@ -84,8 +92,11 @@ class Watchdog:
         used = cpu.user + cpu.system
         self._metrics.worker_cpu(used - entry.worker.cpu)
         entry.worker.cpu = used
-        held = _memory(entry.pid)
+        status = _status(entry.pid)
+        held = footprint(status)
         entry.peak = max(entry.peak, held - entry.baseline)
-        if held - entry.baseline > self._memory and entry.worker.killed_for is None:
+        if held - entry.baseline > self._memory:
             entry.worker.kill("memory")
+        elif threads(status) > self._max_threads:
+            entry.worker.kill("threads")
         return held

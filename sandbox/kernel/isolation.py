@@ -25,7 +25,7 @@
     4. not dumpable
     5. its own Landlock layer (from here on siblings are out of its reach)
     6. every descriptor but its own socket is closed
-    7. resource limits
+    7. resource limits, lower priority than supervisor and zygote
     8. final seccomp filter with its own pid
     9. a look whether the zygote still lives
 
@@ -62,7 +62,7 @@ from reptarium.sandbox.kernel.threads import Threads
 __all__ = ["Prepared", "prepare"]
 
 # Without one user id per worker: threads that all workers may have together, as a multiple of what one may
-# have.
+# have, and at least twice as many as there are tasks (each has a worker, and the next ones are parked).
 _SHARED_THREADS: Final = 32
 
 # The workers' share of the processors against the supervisor's, which has 100 (cpu.weight).
@@ -118,14 +118,16 @@ class Prepared:
         self._pids = self._loaded.pids if self._loaded else ()
 
         self._users = users.Users(config)
+        self._shared_threads = max(_SHARED_THREADS, 2 * config.tasks) * config.max_threads
         data, addresses = rlimits.memory_in_use()
         self._limits = rlimits.WorkerLimits(
             data=data + config.memory,
             address_space=addresses + config.memory + rlimits.address_reserve(config.max_threads),
             cpu_seconds=config.cpu_seconds or None,
             open_files=config.open_files,
-            processes=rlimits.threads_of(self._users.owner) + _SHARED_THREADS * config.max_threads,
+            processes=rlimits.threads_of(self._users.owner) + self._shared_threads,
         )
+        self._priority: int | None = None
         self._use_landlock = False
         self._use_seccomp = False
         # What differs from worker to worker, in calls that are laid out once
@@ -176,7 +178,7 @@ class Prepared:
             self._layers.require("landlock", *landlock_problem(self._landlock_errno))
 
     def _enter_cgroup(self) -> None:
-        wanted = {"pids.max": _SHARED_THREADS * self.config.max_threads, "cpu.weight": _CPU_WEIGHT}
+        wanted = {"pids.max": self._shared_threads, "cpu.weight": _CPU_WEIGHT}
         if self.config.tasks:
             each = self.config.memory + _WORKER_OVERHEAD
             wanted["memory.max"] = self._limits.data + self.config.tasks * each
@@ -206,10 +208,12 @@ class Prepared:
             self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
         own = self._limits
+        self._priority = rlimits.lower_priority()
         cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
         detail = (
             f"{own.data // 2**20} MB private memory, {own.address_space // 2**20} MB of addresses, {cpu}"
-            f"{own.open_files} descriptors, no files, no core dumps; "
+            f"{own.open_files} descriptors, no files, no core dumps, "
+            f"{'the supervisor before workers' if self._priority is not None else 'no priorities'}; "
         )
         if os.getuid() == 0:
             self._layers.report(
@@ -308,6 +312,8 @@ class Prepared:
         # After the closing, which must look as far as the zygote's own limit on descriptors
         for limit in rlimits.worker_limits(self._limits):
             calls.setrlimit(*limit)
+        if self._priority is not None:
+            calls.call("setpriority", os.PRIO_PROCESS, 0, self._priority)
         if self._use_seccomp and self._loaded is not None:
             self._loaded.install_with(calls)
 

@@ -40,8 +40,9 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     tasks: int = 0
     #: Processor seconds of a worker (all threads); 0: no limit.
     cpu_seconds: int = 0
-    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together.
-    max_threads: int = 64
+    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together, and the supervisor's
+    #: watchdog looks after each.
+    max_threads: int = 8
     #: Descriptors of a worker.
     open_files: int = 64
     #: User and group to become when started as root; None: 65534.

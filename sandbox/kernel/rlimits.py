@@ -16,8 +16,8 @@ What holds what
       the zygote had: room for libraries that are imported late and for what C libraries set aside and never use.
     - ``RLIMIT_NPROC`` counts *all* threads of a user id in its user namespace, not those of one process.
       With one user id per worker it is an exact bound per worker; otherwise it is a ceiling for all workers
-      together, which protects the machine from a thread bomb but not one worker's last thread from
-      another's bomb (memory and the supervisor's watchdog do).
+      together, which protects the machine from a thread bomb; the supervisor's watchdog ends the worker that has more
+      than its share.
     - ``RLIMIT_FSIZE`` 0: nothing can grow a file, should one ever be open for writing. That is why a
       worker's standard streams must not be files: they are /dev/null.
     - ``RLIMIT_CPU``: SIGXCPU at the limit, SIGKILL one second later for a task that ignores it.
@@ -43,6 +43,7 @@ __all__ = [
     "close_all_but",
     "close_range_works",
     "die_with_parent",
+    "lower_priority",
     "memory_in_use",
     "restrict_zygote",
     "threads_of",
@@ -55,6 +56,9 @@ _PR_SET_PDEATHSIG: Final = 1
 # pending.
 _SIGNALS_PENDING: Final = 64
 _STACK: Final = 8 * 2**20
+# A third of the supervisor's share of a processor that both want (sched_prio_to_weight in the kernel).
+_NICER: Final = 5
+_LOWEST_PRIORITY: Final = 19
 # The zygote holds eight; more only where children and descriptors wait for each other.
 _ZYGOTE_FILES: Final = 1024
 # Address space, which costs nothing until it is used: what libraries take that are imported late (a large one has
@@ -108,6 +112,16 @@ def threads_of(uid: int) -> int:
         except (OSError, KeyError, ValueError):
             continue  # ended while we looked
     return count
+
+
+def lower_priority() -> int | None:
+    """The nice value that a worker is to take; None where priorities can't be set (a service's system call filter)."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, own)
+    except OSError:
+        return None
+    return min(own + _NICER, _LOWEST_PRIORITY)
 
 
 def die_with_parent(calls: syscalls.CallList) -> None:

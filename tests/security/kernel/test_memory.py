@@ -50,7 +50,7 @@ async def _serve(place: Arena, watchdog: Watchdog, code: str) -> Worker:
 
 async def _killed(code: str, limit: int, **isolation: Any) -> bool:
     """Whether a watchdog of `limit` bytes kills a worker for the memory that `code` takes, within some samples."""
-    watchdog = Watchdog(limit, Metrics())
+    watchdog = Watchdog(limit, 8, Metrics())
     with trio.fail_after(60):
         async with arena(size=1, **isolation) as place, trio.open_nursery() as nursery:
             worker = await _serve(place, watchdog, code)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
-from arena import Arena, arena
+from arena import AS_ROOT, Arena, arena
 
+from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers import zygote
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import PoolRefused, WorkerPool
-from reptarium.pool.workers.worker import Worker
+from reptarium.pool.workers.watchdog import INTERVAL, Watchdog
+from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import landlock, seccomp
 from reptarium.sandbox.wire import Kind
@@ -56,7 +60,7 @@ async def _started(**settings: str) -> AsyncIterator[WorkerPool]:
 
 
 def _status(worker: Worker) -> str:
-    return Path(f"/proc/{worker.host_pid()}/status").read_text()
+    return Path(f"/proc/{worker.pid}/status").read_text()
 
 
 def _threads(worker: Worker) -> list[bool]:
@@ -122,3 +126,49 @@ async def test_numeric_libraries_start_no_threads_when_they_are_imported_late() 
             place.pool.discard(worker, "test")
     assert kind is Kind.CONSOLE
     assert "Threads:\t1\n" in status
+
+
+@pytest.mark.parametrize(
+    "own_uids", [pytest.param(True, marks=pytest.mark.skipif(not AS_ROOT, reason="needs root")), False]
+)
+async def test_a_task_has_no_more_threads_than_it_may(own_uids: bool) -> None:
+    """One over the limit can't be started, where each worker has a user id; else the watchdog ends the task for it."""
+    code = """
+import _thread, time
+for _ in range({}):
+    try: _thread.start_new_thread(time.sleep, (600,))
+    except RuntimeError: result = "refused"; break
+else: time.sleep(600)
+"""
+    isolation: dict[str, Any] = {"max_threads": 4, "worker_uids": (70000, 70999) if own_uids else None}
+    watchdog = Watchdog(2**30, 4, Metrics())
+    with trio.fail_after(60):
+        async with arena(size=1, **isolation) as place, trio.open_nursery() as nursery:
+            nursery.start_soon(watchdog.run)
+            answers = []
+            for count in (3, 4):
+                worker = await place.pool.lease()
+                watchdog.watch(worker)
+                head = wire.TaskHead(code=code.format(count), items_size=2)
+                await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
+                with trio.move_on_after(10 * INTERVAL if count == 3 else 30):
+                    try:
+                        _, payload = await worker.receive({Kind.RESULT: 4096, Kind.FAILED: 2**16})
+                        answers.append(json.loads(bytes(wire.split_head(payload)[1])))
+                    except WorkerGone:
+                        answers.append(worker.killed_for)
+                place.pool.discard(worker, "test")
+            nursery.cancel_scope.cancel()
+    assert answers == ["refused" if own_uids else "threads"]
+
+
+async def test_workers_give_way_to_supervisor_and_zygote() -> None:
+    """A worker's nice value is five above its zygote's, which is the supervisor's, and it can't be lowered again."""
+    with trio.fail_after(60):
+        async with arena(size=2) as place:
+            worker = await place.pool.lease()
+            own, parent = os.getpriority(os.PRIO_PROCESS, 0), int(_status(worker).partition("PPid:\t")[2].split()[0])
+            values = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (parent, worker.pid)]
+            answer = await place.attack("result = attempt(os.setpriority, os.PRIO_PROCESS, 0, 0)")
+    assert values == [own, min(own + 5, 19)]
+    assert answer == "EPERM"

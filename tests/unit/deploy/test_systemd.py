@@ -50,6 +50,7 @@ def test_our_own_sandbox_still_works_inside() -> None:
         "landlock_add_rule",
         "landlock_restrict_self",
         "prlimit64",
+        "setpriority",
     ):
         assert call in allowed
     assert values("ProtectProc") == []
