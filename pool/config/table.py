@@ -179,7 +179,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 8, _LIMITS,
-        "Threads of one task, which libraries start; one over it ends the task.",
+        "Threads that the libraries of one task may start; one more ends the task.",
     ),
     _row(
         "REPTARIUM_MAX_OPEN_FILES", "max_open_files", kinds.whole(16, 65_536), 64, _LIMITS,

@@ -58,7 +58,7 @@ def no_worker(limits: Limits) -> TaskErrorData:
 def too_many_threads(limits: Limits) -> TaskErrorData:
     """Killed for having more than its limit."""
     return TaskErrorData(
-        message=f"Task had more than {limits.max_threads} threads",
+        message=f"Task started more than {limits.max_threads} threads",
         description="A library started them. Have it use fewer, or raise REPTARIUM_MAX_THREADS.",
     )
 

@@ -18,7 +18,8 @@ from reptarium.pool.workers.worker import Worker
 
 INTERVAL = 0.05
 #: Lines of ``/proc/<pid>/status`` that count: resident pages, page tables, what was swapped out (proc_pid_status(5)).
-_COUNTED = (b"VmRSS:", b"VmPTE:", b"VmSwap:")
+#: Not pages of files: a worker can only read those, and shares them with all.
+_COUNTED = (b"RssAnon:", b"RssShmem:", b"VmPTE:", b"VmSwap:")
 
 
 def footprint(status: bytes) -> int:
@@ -52,12 +53,14 @@ class _Watched:
 
 
 class Watchdog:
-    """Kills workers that hold more than ``memory`` bytes over what they were parked with, or have more than so many
-    threads.
+    """Kills workers that hold more than ``memory`` bytes (and a sixteenth) over what they were parked with, or have
+    started more than so many threads.
     """
 
     def __init__(self, memory: int, max_threads: int, metrics: Metrics) -> None:
-        self._memory = memory
+        # RLIMIT_DATA comes first, and gives a MemoryError: page tables aren't in it, nor what a task is the first to
+        # write to of what the interpreter had
+        self._most = memory + memory // 16
         self._max_threads = max_threads
         self._metrics = metrics
         self.watched: dict[int, _Watched] = {}
@@ -95,8 +98,8 @@ class Watchdog:
         status = _status(entry.pid)
         held = footprint(status)
         entry.peak = max(entry.peak, held - entry.baseline)
-        if held - entry.baseline > self._memory:
+        if held - entry.baseline > self._most:
             entry.worker.kill("memory")
-        elif threads(status) > self._max_threads:
+        elif threads(status) > 1 + self._max_threads:
             entry.worker.kill("threads")
         return held

@@ -118,7 +118,7 @@ class Prepared:
         self._pids = self._loaded.pids if self._loaded else ()
 
         self._users = users.Users(config)
-        self._shared_threads = max(_SHARED_THREADS, 2 * config.tasks) * config.max_threads
+        self._shared_threads = max(_SHARED_THREADS, 2 * config.tasks) * (1 + config.max_threads)
         data, addresses = rlimits.memory_in_use()
         self._limits = rlimits.WorkerLimits(
             data=data + config.memory,
@@ -160,7 +160,7 @@ class Prepared:
         self._enter_namespaces()
         self._users.drop(self._readable.roots, self._layers)
         if self._users.one_each:
-            self._limits = dataclasses.replace(self._limits, processes=self.config.max_threads)
+            self._limits = dataclasses.replace(self._limits, processes=1 + self.config.max_threads)
         self._limit()
         self._no_new_privs()
         self._separate_speculation()

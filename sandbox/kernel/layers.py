@@ -40,8 +40,8 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     tasks: int = 0
     #: Processor seconds of a worker (all threads); 0: no limit.
     cpu_seconds: int = 0
-    #: Threads of a worker: exact with `worker_uids`, otherwise a ceiling for all workers together, and the supervisor's
-    #: watchdog looks after each.
+    #: Threads that a worker may start: exact with `worker_uids`, otherwise a ceiling for all workers together, and the
+    #: supervisor's watchdog looks after each.
     max_threads: int = 8
     #: Descriptors of a worker.
     open_files: int = 64

@@ -35,6 +35,8 @@ class Users:
         self._worker_capabilities = privileges.CapabilitySet()
         self._worker_uid = ctypes.c_long()
         self._first, self._count = 0, 1
+        # Two runners on one machine have the same range, and RLIMIT_NPROC counts a user's threads wherever they are
+        self._offset = int.from_bytes(os.urandom(4), "little")
         #: Whether each worker has a user id of its own.
         self.one_each = False
 
@@ -145,4 +147,4 @@ class Users:
 
     def choose(self, number: int) -> None:
         """The next calls are those of the zygote's worker `number`."""
-        self._worker_uid.value = self._first + number % self._count
+        self._worker_uid.value = self._first + (self._offset + number) % self._count

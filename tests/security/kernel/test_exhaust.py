@@ -80,7 +80,7 @@ ATTACKS: dict[str, tuple[str, str | None]] = {
     ),
     "threads": (
         "threading.stack_size(32768)\nwhile True: threading.Thread(target=hang, daemon=True).start()",
-        "can't start new thread|MemoryError|had more than 8 threads|" + TIMED_OUT,
+        "can't start new thread|MemoryError|started more than 8 threads|" + TIMED_OUT,
     ),
     "descriptors": ("kept = []\nwhile True: kept.append(os.open('/dev/null', os.O_RDONLY))", "Too many open files"),
     "recursion": ("def f(): return f()\nf()", "RecursionError"),

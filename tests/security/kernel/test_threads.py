@@ -146,12 +146,12 @@ else: time.sleep(600)
         async with arena(size=1, **isolation) as place, trio.open_nursery() as nursery:
             nursery.start_soon(watchdog.run)
             answers = []
-            for count in (3, 4):
+            for count in (4, 5):
                 worker = await place.pool.lease()
                 watchdog.watch(worker)
                 head = wire.TaskHead(code=code.format(count), items_size=2)
                 await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
-                with trio.move_on_after(10 * INTERVAL if count == 3 else 30):
+                with trio.move_on_after(10 * INTERVAL if count == 4 else 30):
                     try:
                         _, payload = await worker.receive({Kind.RESULT: 4096, Kind.FAILED: 2**16})
                         answers.append(json.loads(bytes(wire.split_head(payload)[1])))

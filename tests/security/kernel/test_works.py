@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}
 if AS_ROOT:
-    CONFIGURATIONS["own-uids"] = {"worker_uids": (70000, 70999), "max_threads": 17}
+    CONFIGURATIONS["own-uids"] = {"worker_uids": (70000, 70999), "max_threads": 16}
 
 # name → (code that sets ``result``, what it must be)
 WORK: dict[str, tuple[str, Any]] = {
