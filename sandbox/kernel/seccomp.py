@@ -67,7 +67,7 @@ _WORKER_PLAIN: Final = _words(
     # memory of its own, counted by RLIMIT_DATA
     "munmap mremap brk mseal membarrier "
     # threads of its own
-    "rseq set_robust_list gettid exit exit_group "
+    "rseq set_robust_list set_tid_address gettid exit exit_group "
     # signals that it sends to itself
     "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack "
     # who and where it is: nothing here tells what it couldn't know anyway
@@ -171,8 +171,9 @@ def worker_rules(arch: Arch) -> Rules:
         "prlimit64": (Clause((Check(0, own), Check(2, (0,)), Check(2, (0,), high=True))),),
         # glibc's pthread_getattr_np asks for the thread's own id, and takes ENOSYS as "all processors".
         "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
-        # raise(3), abort(3), pthread_kill(3)
+        # raise(3), abort(3), pthread_kill(3). musl names the thread alone, of which a filter knows the first.
         "tgkill": (Clause((Check(0, (PID,)),)),),
+        "tkill": (Clause((Check(0, (PID,)),)),),
         # Names of threads and of mappings; everything else that prctl does could undo a layer.
         "prctl": (Clause((Check(0, (_PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)),)),),
         # Negative clock ids are the processor clocks of other processes.
@@ -193,6 +194,7 @@ def zygote_rules(arch: Arch) -> Rules:
     # prlimit's own check of user ids stand behind them.
     for name in (
         "tgkill",
+        "tkill",
         "prlimit64",
         "sched_getaffinity",
         "clock_gettime",
@@ -207,7 +209,8 @@ def zygote_rules(arch: Arch) -> Rules:
         "dup dup2 dup3 pipe2 close_range wait4 waitid pidfd_open pidfd_send_signal setrlimit "
         "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self "
         "setresuid setresgid setgroups capget capset setpriority getpgid getsid "
-        "epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 eventfd2"
+        "epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 eventfd2 "
+        "fork"  # of musl; where there is no such call it is clone there, too
     )
     plain |= dict.fromkeys(extra, ALLOW)
     af_unix = Check(0, (1,))

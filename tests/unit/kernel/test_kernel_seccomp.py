@@ -147,7 +147,6 @@ class TestWorkerRules:
             "fork",
             "vfork",
             "kill",
-            "tkill",
             "rt_sigqueueinfo",
             "rt_tgsigqueueinfo",
             "pidfd_send_signal",
@@ -308,6 +307,8 @@ class TestWorkerRules:
         assert ask(arch, "tgkill", PID, PID + 1, 0) == ALLOW
         for other in (0, 1, PID - 1, -1 & 2**64 - 1, -PID & 2**64 - 1):
             assert ask(arch, "tgkill", other, 5, 0) == DENY
+            assert ask(arch, "tkill", other, 5) == DENY
+        assert ask(arch, "tkill", PID, 6) == ALLOW
         assert ask(arch, "prlimit64", 0, 7, 0, 0x1000) == ALLOW
         assert ask(arch, "prlimit64", PID, 7, 0, 0x1000) == ALLOW
         assert ask(arch, "prlimit64", 1, 7, 0, 0x1000) == DENY
@@ -409,6 +410,16 @@ class TestZygoteRules:
             assert ask(arch, name, filters=ZYGOTE) == ALLOW, name
         assert ask(arch, "clone", 0x1200011, filters=ZYGOTE) == ALLOW
         assert ask(arch, "socketpair", 1, 0o2000001, filters=ZYGOTE) == ALLOW
+
+    @both
+    def test_of_musl(self, arch: Arch) -> None:
+        """musl forks by fork(2) where there is one, and tells the kernel anew where a child's thread id lies."""
+        if arch == "x86_64":
+            assert ask(arch, "fork", filters=ZYGOTE) == ALLOW
+            assert ask(arch, "fork") == DENY
+        assert ask(arch, "clone", 17, filters=ZYGOTE) == ALLOW
+        for filters in (WORKER, ZYGOTE):
+            assert ask(arch, "set_tid_address", 0x1000, filters=filters) == ALLOW
 
     @both
     def test_not_its_work(self, arch: Arch) -> None:
