@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
+from reptarium.sandbox.wire import BUSY_NAME
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -163,15 +166,32 @@ async def test_prints_are_streamed(broker: Broker) -> None:
         assert (await handle.outcome()).status == "cancelled"
 
 
+def at_work() -> set[psutil.Process]:
+    """The workers that have a task, by the name that they show in the process table."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.name() == BUSY_NAME:
+                found.add(child)
+    return found
+
+
+async def gone(workers: set[psutil.Process]) -> None:
+    """Wait until these processes have ended: a loop does so by being killed, or never."""
+    while any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers):
+        await trio.sleep(0.005)
+
+
 async def test_cancel_kills_at_once(broker: Broker) -> None:
-    """A cancelled loop is gone, and its slot serves again."""
+    """A cancelled loop is gone, its process with it, and its slot serves again."""
     with trio.fail_after(20):
         for _ in range(3):
             handle = broker.submit({"code": "while True:\n    pass", "items": []})
-            while handle.task_id is None or not broker.runners[0].tasks:
+            while not (workers := at_work()):
                 await trio.sleep(0.005)
             handle.cancel()
             assert (await handle.outcome()).status == "cancelled"
+            await gone(workers)
     assert value(await submit(broker, "return 1")) == 1
 
 
@@ -223,10 +243,20 @@ async def test_state_does_not_leak() -> None:
 
 
 async def test_time_limit() -> None:
-    """A runaway loop is cut off with a message that names the setting."""
+    """A runaway loop is cut off, its process with it, with a message that names the setting."""
     with trio.fail_after(60):
         async with embedded_runner(make_settings(task_timeout=0.3)) as broker:
-            report = error(await submit(broker, "while True:\n    pass"))
+            workers: set[psutil.Process] = set()
+            async with trio.open_nursery() as nursery:
+
+                async def look() -> None:
+                    while not workers:
+                        workers.update(at_work())
+                        await trio.sleep(0.005)
+
+                nursery.start_soon(look)
+                report = error(await submit(broker, "while True:\n    pass"))
+            await gone(workers)
             assert report["message"] == "Task execution timed out after 0.3 seconds"
             assert "N8N_RUNNERS_TASK_TIMEOUT" in report["description"]
             done = await submit(broker, "while True:\n    pass", continueOnFail=True)

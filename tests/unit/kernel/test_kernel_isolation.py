@@ -266,6 +266,40 @@ report(in_worker(action))
         assert status == 0
         assert 5 <= count <= 10
 
+    @pytest.mark.parametrize("layered", [True, False], ids=["with it", "without it"])
+    def test_own_landlock_layer_keeps_a_worker_from_its_siblings(self, layered: bool) -> None:
+        """Siblings are out of reach by a worker's own layer alone: where they could be traced otherwise (dumpable, of
+        one user), a sibling's descriptor of a file that all may read opens without it, and doesn't with it.
+        """
+        code = """
+from reptarium.sandbox.kernel import landlock, privileges, syscalls
+privileges.not_dumpable = lambda: syscalls.prctl(4, 1)
+privileges.PR_SET_DUMPABLE = 3  # PR_GET_DUMPABLE
+if not layered:
+    landlock.restrict_with = lambda calls, ruleset, flags: None
+"""
+        prelude, restrict, rest = SANDBOX.partition("prepared = prepare(")
+        look = """
+gate, theirs = socket.socketpair()
+sibling = os.fork()
+if sibling == 0:
+    prepared.restrict_worker(theirs.fileno(), zygote, 1)
+    os.write(theirs.fileno(), b"up")
+    os.read(theirs.fileno(), 1)
+    os._exit(0)
+theirs.close()
+gate.recv(2)
+forks = 1
+answer = in_worker(lambda: [outcome(os.open, f"/proc/{sibling}/fd/0", os.O_RDONLY), outcome(os.open, "/dev/null", 0)])
+gate.close()
+os.waitpid(sibling, 0)
+report(answer)
+"""
+        program = f"{prelude}{code}{restrict}{rest}{look}"
+        answers, status = child(program, user=0, layered=layered, config={"namespaces": "off"})
+        assert status == 0
+        assert answers == [["EACCES" if layered else "done", "done"], 0]
+
     @root
     def test_submounts_are_read_only(self, tmp_path: Path) -> None:
         """What is mounted below a readable path can't be written either, once the new root is in place."""
@@ -285,10 +319,10 @@ write = lambda path: os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
 before = outcome(write, top + "/below/one")
 entered = namespaces.enter(paths.Readable((top,)))
 report([before, entered.refused, outcome(write, top + "/two"), outcome(write, top + "/below/three"),
-        outcome(os.unlink, top + "/below/one")])
+        outcome(os.unlink, top + "/below/one"), outcome(write, "/four")])
 """
         answers, status = child(code, top=str(tmp_path))
-        assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS"], 0)
+        assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS", "EROFS"], 0)
 
     def test_speculation(self) -> None:
         """Where the kernel leaves the prediction of branches to processes it isn't shared, for good."""

@@ -46,6 +46,15 @@ def test_sep_and_end() -> None:
     assert printed((("a", 1), {"sep": "-"}), ((1,), {"end": ", "}), (("b",), {})) == [["'a-1'"], ["'1, b'"]]
 
 
+def test_every_line_of_a_print_is_sent() -> None:
+    """A print of several lines is one text with all of them, whichever option makes its way a longer one."""
+    assert printed((("one\ntwo\nthree",), {"end": "!\n"})) == [["'one\ntwo\nthree!'"]]
+    assert printed((("one", "two", "three"), {"sep": "\n"})) == [["'one\ntwo\nthree'"]]
+    assert printed((("one\ntw",), {"end": ""}), (("o\nthree\nfo",), {"end": ""})) == [
+        ["'one'"], ["'two\nthree'"], ["'fo'"]
+    ]  # fmt: skip
+
+
 def test_unfinished_line_is_not_lost() -> None:
     """The last print(…, end="") comes out when the task ends."""
     assert printed((("dots",), {"end": "..."})) == [["'dots...'"]]
