@@ -11,6 +11,7 @@ import pytest
 
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
+from reptarium.sandbox.kernel import landlock, seccomp
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:
@@ -23,6 +24,24 @@ def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Sett
 def settings() -> Settings:
     """The defaults of :func:`make_settings`."""
     return make_settings()
+
+
+def kernel_layer_lacks() -> str:
+    """What this machine lacks of the kernel layer's required parts; empty when it has them."""
+    parts = {"seccomp": seccomp.available() == 0, "Landlock": landlock.abi()[0] > 0}
+    return " and ".join(name for name, there in parts.items() if not there)
+
+
+@pytest.fixture(scope="session")
+def kernel_layer() -> None:
+    """For tests of the kernel layer: a machine that has none can't run them, and one that is to vouch for it must.
+
+    ``CI`` in the environment says that it is one; nobody looks at what is skipped there.
+    """
+    if lacks := kernel_layer_lacks():
+        if os.environ.get("CI"):
+            pytest.fail(f"this machine lacks {lacks}: what holds tasks is not tested here", pytrace=False)
+        pytest.skip(f"this machine lacks {lacks}")
 
 
 @pytest.fixture

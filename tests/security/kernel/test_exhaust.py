@@ -22,12 +22,9 @@ from arena import PRELUDE
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.sandbox.kernel import landlock, seccomp
 from tests.conftest import make_settings
 
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 MEMORY = 128 * 2**20
 TIMEOUT = 2.0

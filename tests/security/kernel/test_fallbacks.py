@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arena import AS_ROOT
+from arena import AS_ROOT, ROOT
 
-from reptarium.sandbox.kernel import landlock, privileges, seccomp
+from reptarium.sandbox.kernel import privileges
 
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock anyway"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 LANDLOCK = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
 PROFILE = Path(__file__).resolve().parents[2] / "data" / "docker-default-seccomp.json"
@@ -331,3 +329,15 @@ trio.run(run)
     assert 'reptarium_isolation_layer{layer="landlock",state="missing"} 1.0' in metrics
     assert 'reptarium_isolation_layer{layer="seccomp",state="active"} 1.0' in metrics
     assert (before + done.stderr).count("isolation layer landlock is missing") == 1
+
+
+@pytest.mark.parametrize(("environ", "ends"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")], ids=["at home", "CI"])
+def test_missing_layers_fail_where_they_are_to_be_tested(environ: dict[str, str], ends: str) -> None:
+    """Tests of the kernel layer are skipped on a machine that has none, and fail in CI."""
+    measured = ROOT / "tests/unit/kernel/test_kernel_bench.py"
+    code = (
+        FILTER + f"import pytest\nsys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '{measured}::test_measures']))"
+    )
+    done = run(code, [dict.fromkeys(LANDLOCK, 38), "", None], **environ)
+    assert ends in done.stdout, done.stdout + done.stderr
+    assert (done.returncode == 0) == (not environ)

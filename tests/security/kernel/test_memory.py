@@ -15,12 +15,10 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers.watchdog import INTERVAL, Watchdog, footprint
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import landlock, rlimits, seccomp
+from reptarium.sandbox.kernel import rlimits
 from reptarium.sandbox.wire import Kind
 
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 MIB = 2**20
 MEMORY = 64 * MIB

@@ -18,12 +18,10 @@ from arena import AS_ROOT, NOBODY, PRELUDE, ROOT, Bystanders, arena, bystanders
 
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import landlock, seccomp, syscalls
+from reptarium.sandbox.kernel import syscalls
 from tests.conftest import make_settings
 
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 #: As in a stock container; with all that this machine permits; with one user id per worker.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}

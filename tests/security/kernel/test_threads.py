@@ -20,13 +20,10 @@ from reptarium.pool.workers.pool import PoolRefused, WorkerPool
 from reptarium.pool.workers.watchdog import INTERVAL, Watchdog
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import landlock, seccomp
 from reptarium.sandbox.wire import Kind
 from tests.conftest import make_settings
 
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 # Started below `threading`, as a package in C would: nobody in Python knows of it.
 THREAD = "import _thread, time\n_thread.start_new_thread(time.sleep, ({seconds},))\n"

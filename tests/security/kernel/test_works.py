@@ -10,11 +10,7 @@ import pytest
 import trio
 from arena import AS_ROOT, arena
 
-from reptarium.sandbox.kernel import landlock, seccomp
-
-pytestmark = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}
 if AS_ROOT:

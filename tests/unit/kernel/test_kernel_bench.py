@@ -8,10 +8,9 @@ import pytest
 from kernel_helpers import child
 
 from reptarium.pool.bench import kernel
-from reptarium.sandbox.kernel import landlock, seccomp
 
 
-@pytest.mark.skipif(seccomp.available() != 0 or landlock.abi()[0] == 0, reason="no seccomp or Landlock here")
+@pytest.mark.usefixtures("kernel_layer")
 def test_measures() -> None:
     """A measurement has every part, its workers were restricted, and its caller is not."""
     code = """

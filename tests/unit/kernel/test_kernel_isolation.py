@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 from kernel_helpers import child
 
-from reptarium.sandbox.kernel import IsolationConfig, cgroups, landlock, layers, prepare, privileges, rlimits, seccomp
+from reptarium.sandbox.kernel import IsolationConfig, cgroups, layers, prepare, privileges, rlimits
 
 ROOT = os.geteuid() == 0
 root = pytest.mark.skipif(not ROOT, reason="needs root")
-kernel = pytest.mark.skipif(
-    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
-)
+kernel = pytest.mark.usefixtures("kernel_layer")
 
 SANDBOX = """
 import msgspec

@@ -13,7 +13,7 @@ from reptarium.sandbox.kernel import landlock, paths
 from reptarium.sandbox.kernel.paths import Grant, grants
 
 READ = (1 << 2) | (1 << 3)
-needs_landlock = pytest.mark.skipif(landlock.abi()[0] == 0, reason="no Landlock here")
+needs_landlock = pytest.mark.usefixtures("kernel_layer")
 
 
 class TestFeatures:

@@ -455,7 +455,7 @@ if worker:
 
 
 class TestForReal:
-    pytestmark = pytest.mark.skipif(syscalls.machine() is None or seccomp.available() != 0, reason="no seccomp here")
+    pytestmark = pytest.mark.usefixtures("kernel_layer")
 
     def test_refusals(self) -> None:
         """Under both filters the kernel refuses processes, sockets, writes and shared memory with EPERM;

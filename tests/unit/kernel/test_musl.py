@@ -15,10 +15,10 @@ import pytest
 from reptarium.sandbox.kernel import seccomp, syscalls
 
 COMPILER = shutil.which("musl-gcc")
-pytestmark = pytest.mark.skipif(
-    COMPILER is None or syscalls.machine() is None or seccomp.available() != 0,
-    reason="no musl-gcc here (Debian: musl-tools), or no seccomp",
-)
+pytestmark = [
+    pytest.mark.skipif(COMPILER is None, reason="no musl-gcc here (Debian: musl-tools)"),
+    pytest.mark.usefixtures("kernel_layer"),
+]
 
 PROGRAM = r"""
 #include <errno.h>
