@@ -1,32 +1,22 @@
 """What the runner counts, for Prometheus.
 
-`Metrics` is the only place that knows metric names; the rest of the pool calls methods that are named by what
-happened. None takes a label from user code: unknown names count as "other", so that nobody can make the
-number of series grow. Children of labelled metrics are made once: all events of one task cost about 7 µs
-(measured on 2 cores, CPython 3.11).
+`Metrics` and, for the supervisor's own process, `ProcessMetrics` are the only places that know metric names; the rest
+of the pool calls methods that are named by what happened. None takes a label from user code: unknown names count
+as "other", so that nobody can make the number of series grow. Children of labelled metrics are made once: all events
+of one task cost about 7 µs (measured on 2 cores, CPython 3.11).
 
 Every `Metrics` has its own registry: nothing is global, tests and several pools in one process don't meet.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from reptarium import __version__
+from reptarium.pool.ops.exposition import exposition
+from reptarium.pool.ops.process_metrics import ProcessMetrics
 
 OUTCOMES = ("done", "error", "timeout", "memory", "cancelled", "lost", "failed")
 """How a task ends: `error` is the user code's own error; `lost` = its worker or zygote died, the broker went
@@ -95,17 +85,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        # Linux only, as we are: CPU, memory, descriptors and start time of the supervisor itself.
-        ProcessCollector(registry=registry)
-        GCCollector(registry=registry)
-
-        info = Gauge(
-            "reptarium_build_info",
-            "Always 1; the labels tell what runs.",
-            ["version", "python", "kernel"],
-            registry=registry,
-        )
-        info.labels(__version__, platform.python_version(), platform.release()).set(1)
+        self.process = ProcessMetrics(registry)
 
         self._tasks = _fixed(
             Counter("reptarium_tasks", "Tasks by how they ended.", ["outcome"], registry=registry), OUTCOMES
@@ -370,22 +350,7 @@ class Metrics:
 
     def expose(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(_Exposed(self.registry))
-
-
-class _Exposed(Collector):
-    """A registry without the `_created` series: a third of all, when each counter and histogram was made.
-
-    The library can leave them out for the whole process only, which isn't ours alone.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+        return exposition(self.registry)
 
 
 def _fixed(metric: _Labelled, values: Iterable[str]) -> dict[str, _Labelled]:
