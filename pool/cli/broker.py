@@ -14,6 +14,7 @@ from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.logs import configure_logging
+from reptarium.pool.ops.stderr import take_over_stderr
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Serve until a signal. Returns the exit status."""
+    take_over_stderr()
     settings = load_settings(os.environ)
     configure_logging(settings)
     return trio.run(_serve_broker, settings, arguments.host, arguments.port)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,4 +135,5 @@ async def _exec_one(settings: Settings, task: Mapping[str, Any]) -> int:
 
 
 def _show_print(parts: Sequence[str]) -> None:
-    print(*parts, file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):  # whoever doesn't read the prints may still read the result
+        print(*parts, file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from reptarium import __version__
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
+from reptarium.pool.ops.stderr import open_standard_descriptors
 from reptarium.pool.refusal import StartRefused
 
 #: The commands, each a module of this room, and a line about each. A module has ``arguments(parser)``, which
@@ -26,13 +27,16 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
+    open_standard_descriptors()
     try:
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has gone; keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(null, stream.fileno())
         return FAILED
     except (StartRefused, BaseExceptionGroup) as error:
         if _find(error, KeyboardInterrupt) is not None:

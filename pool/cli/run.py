@@ -9,13 +9,16 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 
 import structlog
 import trio
 
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.logs import configure_logging
+from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import open_reporter, own_fault
+from reptarium.pool.ops.stderr import take_over_stderr
 from reptarium.pool.runner import Runner
 
 log = structlog.get_logger("reptarium.pool.cli.run")
@@ -35,6 +38,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Serve the brokers. Returns the runner's exit status."""
+    metrics = Metrics()
+    sink = None if arguments.print_config else take_over_stderr()
+    if sink is not None:
+        metrics.process.log_lines_dropped = partial(getattr, sink, "dropped")
     settings = load_settings(os.environ)
     if arguments.print_config:
         rows = describe(settings)
@@ -46,6 +53,8 @@ def call(arguments: argparse.Namespace) -> int:
         return 0
     require_credentials(settings)
     configure_logging(settings)
+    if sink is None:
+        log.warning("no thread can be started to write the log: whoever stops reading it stops the runner")
     for warning in (*settings.warnings, *weak_secrets(settings)):
         log.warning(warning)
     for variable, value in (
@@ -59,7 +68,7 @@ def call(arguments: argparse.Namespace) -> int:
             source=settings.sources[variable],
         )
     _take_all_descriptors()
-    return trio.run(_run_until_stopped, settings)
+    return trio.run(_run_until_stopped, settings, metrics)
 
 
 def _take_all_descriptors() -> None:
@@ -72,9 +81,9 @@ def _take_all_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run_until_stopped(settings: Settings) -> int:
+async def _run_until_stopped(settings: Settings, metrics: Metrics) -> int:
     reporter = open_reporter(settings)
-    runner = Runner(settings, reporter=reporter)
+    runner = Runner(settings, metrics=metrics, reporter=reporter)
     # What is there by now stays. Out of the collector's sight it doesn't put off full collections, which come when
     # a quarter has been added: what cycles hold would grow to that.
     gc.collect()

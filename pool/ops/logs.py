@@ -14,13 +14,14 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
 from reptarium.pool.config import Settings, holds_secret, secret_values
+from reptarium.pool.ops.stderr import LogSink, dropped_text
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
@@ -69,6 +70,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     else:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False, key="time")
         final = [stamp, _one_line, _render_console if style == "console" else _render_plain]
+    if isinstance(out, LogSink):
+        out.notice = lambda lines: _rendered(final, "warning", dropped_text(lines))
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -114,6 +117,13 @@ class _Lines:
             return
 
     debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+
+def _rendered(processors: Sequence[Processor], level: str, text: str) -> str:
+    event: Any = {"event": text, "level": level}
+    for processor in processors:
+        event = processor(None, level, event)
+    return str(event)
 
 
 def task_context(task_id: str, settings: TaskSettings) -> dict[str, str]:

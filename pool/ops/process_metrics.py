@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from reptarium import __version__
 
@@ -23,3 +26,20 @@ class ProcessMetrics:
             registry=registry,
         )
         info.labels(__version__, platform.python_version(), platform.release()).set(1)
+        self.log_lines_dropped: Callable[[], int] = int
+        """Says how many log lines were never written; a log sink's (:mod:`reptarium.pool.ops.stderr`)."""
+        registry.register(_DroppedLines(self))
+
+
+class _DroppedLines(Collector):
+    """Asked when metrics are: whoever drops a line may not wait for a counter's lock."""
+
+    def __init__(self, metrics: ProcessMetrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "reptarium_log_lines_dropped",
+            "Log lines that were never written: nobody read standard error, or it took no more.",
+            value=self._metrics.log_lines_dropped(),
+        )

@@ -13,10 +13,14 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
+import structlog
+
 from reptarium import __version__
 from reptarium.pool.config import ConfigError, Settings, secret_values
 from reptarium.pool.ops.logs import redact
 from reptarium.pool.refusal import StartRefused
+
+log = structlog.get_logger("reptarium.pool.ops.sentry")
 
 
 class Reporter:
@@ -26,7 +30,7 @@ class Reporter:
         self._sdk = sdk
 
     def report(self, error: BaseException, **tags: str) -> None:
-        """Send one of our own faults. Never raises.
+        """Send one of our own faults. Never raises; never waits: the SDK's thread sends, and its queue is bounded.
 
         Args:
             error: with its traceback.
@@ -34,16 +38,20 @@ class Reporter:
         """
         if self._sdk is None:
             return
-        # whoever reports is in the middle of containing something
-        with suppress(Exception), self._sdk.new_scope() as scope:
-            for name, value in tags.items():
-                scope.set_tag(name, value)
-            scope.capture_exception(error)
+        try:
+            with self._sdk.new_scope() as scope:
+                for name, value in tags.items():
+                    scope.set_tag(name, value)
+                scope.capture_exception(error)
+        except Exception as fault:
+            # whoever reports is in the middle of containing something
+            log.warning("a fault could not be reported to Sentry", error=repr(fault))
 
     def close(self, timeout: float = 2.0) -> None:
         """Wait at most `timeout` seconds for what is still to be sent. Blocks: call it last."""
         if self._sdk is not None:
-            self._sdk.flush(timeout=timeout)
+            with suppress(Exception):
+                self._sdk.flush(timeout=timeout)
 
 
 def own_fault(error: BaseException) -> BaseException | None:

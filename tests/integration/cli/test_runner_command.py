@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,14 +19,16 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
-def start(environ: dict[str, str], *arguments: str, group: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    environ: dict[str, str], *arguments: str, group: int | None = None, stderr: int = subprocess.STDOUT
+) -> subprocess.Popen[bytes]:
     """`python -m reptarium run`, with nothing in its environment but what is given; ``group`` 0: in its own."""
     env = {"PATH": os.environ["PATH"], **environ}
     return subprocess.Popen(
         [sys.executable, "-m", "reptarium", "run", *arguments],
         env=env,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         process_group=group,
     )
 
@@ -37,9 +40,11 @@ async def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def running(broker: Broker, **environ: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def running(
+    broker: Broker, *, stderr: int = subprocess.STDOUT, **environ: str
+) -> AsyncIterator[subprocess.Popen[bytes]]:
     """A registered runner process."""
-    process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, **environ})
+    process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, **environ}, stderr=stderr)
     try:
         await broker.wait_for_runner()
         yield process
@@ -47,8 +52,11 @@ async def running(broker: Broker, **environ: str) -> AsyncIterator[subprocess.Po
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         if process.stdout is not None and not process.stdout.closed:
+            patience = threading.Timer(20, process.kill)
+            patience.start()
             with trio.CancelScope(shield=True):
                 await ended(process)
+            patience.cancel()
 
 
 async def test_grant_token_and_uri_are_enough() -> None:

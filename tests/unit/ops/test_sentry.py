@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from reptarium.pool.config import ConfigError, load_settings
 from reptarium.pool.ops.endpoint import EndpointError
-from reptarium.pool.ops.sentry import open_reporter, own_fault
+from reptarium.pool.ops.sentry import Reporter, open_reporter, own_fault
 from reptarium.pool.workers.pool import PoolRefused
 
 DSN = "https://public@sentry.example/1"
@@ -132,3 +135,40 @@ def test_our_faults_are_found_among_others() -> None:
     (inner,) = found.exceptions
     assert isinstance(inner, ExceptionGroup)
     assert inner.exceptions == (bug,)
+
+
+@pytest.fixture
+def deaf_sentry() -> Iterator[str]:
+    """The DSN of a Sentry that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://public@127.0.0.1:{listener.getsockname()[1]}/1"
+
+
+def test_a_sentry_that_never_answers_is_not_waited_for(deaf_sentry: str) -> None:
+    """Reports go to the SDK's own thread and bounded queue; only the end waits, and no longer than it is told to."""
+    sdk = pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
+    reporter = open_reporter(load_settings({"N8N_SENTRY_DSN": deaf_sentry}))
+    try:
+        for number in range(300):
+            reporter.report(ValueError(f"fault {number}"), part="link")
+        reporter.close(timeout=0.1)
+        assert 0 < sdk.get_client().transport._worker._queue.qsize() < 200
+    finally:
+        sdk.init()  # no DSN: back to silence
+
+
+def test_a_fault_of_the_reporter_reaches_nobody() -> None:
+    """Whatever the SDK does wrong: whoever reports a fault goes on."""
+
+    class Broken:
+        def new_scope(self) -> Any:
+            raise RuntimeError("the SDK's own fault")
+
+        def flush(self, timeout: float) -> None:
+            raise RuntimeError("the SDK's own fault")
+
+    reporter = Reporter(Broken())
+    with structlog.testing.capture_logs() as said:
+        reporter.report(ValueError("ours"))
+        reporter.close()
+    assert [line["log_level"] for line in said] == ["warning"]
