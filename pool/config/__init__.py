@@ -1,17 +1,17 @@
-"""Settings from the environment: the table of variables, what values they take, loading, the page about them."""
+"""Settings from the environment: the table of variables, their values, loading, the page about them; secrets."""
 
 from reptarium.pool.config.loading import (
     ConfigError,
     Row,
     Settings,
     describe,
-    holds_secret,
     load_settings,
     require_credentials,
     secret_values,
     task_environment,
     weak_secrets,
 )
+from reptarium.pool.config.secrets import holds_secret, names_secret, shows_secret
 
 __all__ = [
     "ConfigError",
@@ -20,8 +20,10 @@ __all__ = [
     "describe",
     "holds_secret",
     "load_settings",
+    "names_secret",
     "require_credentials",
     "secret_values",
+    "shows_secret",
     "task_environment",
     "weak_secrets",
 ]

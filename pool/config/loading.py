@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from reptarium.pool.config.secrets import SHORTEST_SECRET, holds_secret, names_secret, shows_secret
 from reptarium.pool.config.table import BY_FIELD, VARIABLES, Variable
 from reptarium.pool.config.values import KIB
 from reptarium.pool.refusal import StartRefused
@@ -127,25 +127,7 @@ _OTHERS = frozenset(
         "N8N_RUNNERS_CONFIG_PATH",
     }
 )
-_SECRET_WORDS = (
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "PRIVATE",
-    "COOKIE",
-    "AUTH",
-    "APIKEY",
-    "_KEY",
-    "DSN",
-)
 _BUILTINS = frozenset(dir(builtins))
-#: Characters that a secret has at least if it is to be found in texts: a shorter one is part of any other word, and
-#: taking it out would spoil every line.
-SHORTEST_SECRET = 4
-_URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 class ConfigError(StartRefused):
@@ -257,17 +239,11 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def holds_secret(text: str, secret: str) -> bool:
-    """Whether the text is the secret or, when that is long enough to be told from chance, has it in it."""
-    return secret == text or (len(secret) >= SHORTEST_SECRET and secret in text)
-
-
 def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
     """What user code may see of the runner's environment.
 
-    Nothing under `N8N_BLOCK_RUNNER_ENV_ACCESS=true`. Otherwise all but secrets: what the table marks so,
-    every name that sounds like one, and every value that contains one of our tokens or is a URL with a
-    password.
+    Nothing under `N8N_BLOCK_RUNNER_ENV_ACCESS=true`. Otherwise all but secrets: what the table marks so, every value
+    that contains one of our tokens, and what `secrets` takes for one by its name or its value.
     """
     if settings.block_env_access:
         return {}
@@ -277,9 +253,9 @@ def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str
         name: value
         for name, value in environ.items()
         if name not in marked
-        and not any(word in name.upper() for word in _SECRET_WORDS)
+        and not names_secret(name)
         and not any(holds_secret(value, token) for token in tokens)
-        and not _URL_WITH_PASSWORD.search(value)
+        and not shows_secret(value)
     }
 
 

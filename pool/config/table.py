@@ -148,7 +148,9 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "N8N_BLOCK_RUNNER_ENV_ACCESS", "block_env_access", kinds.boolean(), True, _CODE,
-        "`false` lets user code read the runner's environment, minus tokens and other secrets.",
+        "`false` lets user code read the runner's environment, minus secrets: variables that have a secret's word in "
+        "their name (`PASS`, `PWD`, `KEY`, `TOKEN`, `AUTH`, `CERT`, `SALT`, `DSN` …, joined ones such as `MYSQLPASS` "
+        "too) or show one in their value (a password in a URL or connection string, a PEM block, a JWT …).",
     ),
     _row(
         "REPTARIUM_RESULT_CONVERSION", "result_conversion", kinds.choice("rich", "original"), "rich", _CODE,

@@ -20,15 +20,12 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from reptarium.pool.config import Settings, holds_secret, secret_values
+from reptarium.pool.config import Settings, holds_secret, names_secret, secret_values
 from reptarium.pool.ops.stderr import LogSink, dropped_text
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
 _UNKNOWN = "Unknown"  # n8n's own word where it has no name
-_SECRET_FIELDS = frozenset(
-    {"token", "grant_token", "auth_token", "authorization", "password", "secret", "dsn", "sentry_dsn"}
-)
 _PRIVATE_FIELDS = frozenset({"code", "items", "query", "result", "data", "params", "text", "printed", "payload"})
 _QUIET_LIBRARIES = ("trio-websocket", "hypercorn", "hypercorn.error", "hypercorn.access", "urllib3")
 
@@ -189,7 +186,7 @@ def redact(secrets: frozenset[str]) -> Processor:
 
 
 def _is_secret(key: object) -> bool:
-    return isinstance(key, str) and key.lower() in _SECRET_FIELDS
+    return isinstance(key, str) and names_secret(key)
 
 
 def _keep_private(level: int) -> Processor:

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from reptarium.pool.config import names_secret, shows_secret
+
 #: What a JSON decoder raises for what isn't JSON, has another shape, or is nested too deeply.
 _UNREADABLE = (ValueError, RecursionError)
 
@@ -238,22 +240,16 @@ def _release_state(state: Any) -> dict[str, Any]:
 
 
 #: Families of variables that configure n8n, its database, its queue, and us.
-_SECRET_PREFIXES = ("N8N_", "DB_", "QUEUE_", "REPTARIUM_")
-_SECRET_WORDS = (
-    *("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "PRIVATE", "KEY", "DSN", "AUTH"),
-    *("_PASS", "_PWD", "COOKIE", "SIGNATURE", "CERT", "SALT"),
-)
-#: User name and password inside an address: ``postgres://user:word@host``.
-_SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+_PREFIXES = ("N8N_", "DB_", "QUEUE_", "REPTARIUM_")
 
 
 def release_environment(env: dict[str, Any]) -> dict[str, str]:
-    """n8n's environment without its own settings and without anything that looks like a secret."""
+    """n8n's environment without its own settings and without what is a secret by its name or its value."""
     return {
         name: value
         for name, value in env.items()
         if isinstance(value, str)
-        and not name.upper().startswith(_SECRET_PREFIXES)
-        and not any(word in name.upper() for word in _SECRET_WORDS)
-        and not _SECRET_VALUE.search(value)
+        and not name.upper().startswith(_PREFIXES)
+        and not names_secret(name)
+        and not shows_secret(value)
     }
