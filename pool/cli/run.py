@@ -68,7 +68,7 @@ def call(arguments: argparse.Namespace) -> int:
             source=settings.sources[variable],
         )
     _take_all_descriptors()
-    return trio.run(_run_until_stopped, settings, metrics)
+    return trio.run(_run_until_stopped, settings, metrics, instruments=[metrics.process.loop_lag])
 
 
 def _take_all_descriptors() -> None:

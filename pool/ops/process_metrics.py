@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reptarium import __version__
+from reptarium.pool.ops.loop_lag import LoopLag
 
 
 class ProcessMetrics:
@@ -29,6 +30,8 @@ class ProcessMetrics:
         self.log_lines_dropped: Callable[[], int] = int
         """Says how many log lines were never written; a log sink's (:mod:`reptarium.pool.ops.stderr`)."""
         registry.register(_DroppedLines(self))
+        self.loop_lag = LoopLag()
+        registry.register(self.loop_lag)
 
 
 class _DroppedLines(Collector):
