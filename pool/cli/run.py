@@ -15,10 +15,12 @@ import structlog
 import trio
 
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import open_reporter, own_fault
 from reptarium.pool.ops.stderr import take_over_stderr
+from reptarium.pool.ops.systemd import Notifier, keep_told, open_notifier
 from reptarium.pool.runner import Runner
 
 log = structlog.get_logger("reptarium.pool.cli.run")
@@ -68,7 +70,9 @@ def call(arguments: argparse.Namespace) -> int:
             source=settings.sources[variable],
         )
     _take_all_descriptors()
-    return trio.run(_run_until_stopped, settings, metrics, instruments=[metrics.process.loop_lag])
+    with open_notifier(os.environ) as notifier:
+        lag = metrics.process.loop_lag
+        return trio.run(_run_until_stopped, settings, metrics, notifier, instruments=[lag])
 
 
 def _take_all_descriptors() -> None:
@@ -81,7 +85,7 @@ def _take_all_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run_until_stopped(settings: Settings, metrics: Metrics) -> int:
+async def _run_until_stopped(settings: Settings, metrics: Metrics, notifier: Notifier) -> int:
     reporter = open_reporter(settings)
     runner = Runner(settings, metrics=metrics, reporter=reporter)
     # What is there by now stays. Out of the collector's sight it doesn't put off full collections, which come when
@@ -90,8 +94,10 @@ async def _run_until_stopped(settings: Settings, metrics: Metrics) -> int:
     gc.freeze()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, runner)
+        begun = _Begun()
+        nursery.start_soon(OwnFaults(metrics, reporter).keep, "systemd", keep_told, notifier, runner, begun.event)
         try:
-            status = await runner.run()
+            status = await runner.run(task_status=begun)
         except BaseException as error:
             if (fault := own_fault(error)) is not None:
                 reporter.report(fault, part="runner")
@@ -100,6 +106,16 @@ async def _run_until_stopped(settings: Settings, metrics: Metrics) -> int:
             reporter.close()
         nursery.cancel_scope.cancel()
     return status
+
+
+class _Begun:
+    """A task status that is an event."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()
 
 
 async def _stop_on_signal(runner: Runner) -> None:

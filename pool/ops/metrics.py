@@ -55,11 +55,22 @@ RPC_NAMES = (
     "nodeTypes",
 )
 RPC_RESULTS = ("success", "error", "timeout", "refused", "abandoned")
-FAULT_PARTS = ("capacity", "endpoint", "execution", "link", "metrics", "pool", "resolver", "runner", "watchdog")
+FAULT_PARTS = (
+    "capacity",
+    "endpoint",
+    "execution",
+    "link",
+    "metrics",
+    "pool",
+    "resolver",
+    "runner",
+    "systemd",
+    "watchdog",
+)
 """What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `endpoint` = one client of
 the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = the
-zygote and its workers; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `watchdog` as it
-says."""
+zygote and its workers; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `systemd` =
+what the service manager is told; `watchdog` as it says."""
 LAYER_STATES = ("active", "partial", "missing", "off")
 _OTHER = "other"
 

@@ -69,6 +69,14 @@ def test_settings_are_valid_and_in_step() -> None:
     assert settings.namespaces == "off"
 
 
+def test_the_service_manager_is_told() -> None:
+    """The unit waits to be told that it is up, by the runner alone, and has a watchdog that bears a pool's restart."""
+    assert values("Type") == ["notify"]
+    assert values("NotifyAccess") == ["main"]
+    (watchdog,) = values("WatchdogSec")
+    assert int(watchdog) >= 30
+
+
 def test_slice_has_room_for_all_tasks() -> None:
     """The slice's memory holds the default number of tasks at their limit, and stops there."""
     settings = load_settings({})
