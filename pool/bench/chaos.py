@@ -14,21 +14,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import msgspec
-import psutil
 import trio
 
 from reptarium.pool.bench.cases import CASES, Case
-from reptarium.pool.bench.faults import FaultMaker, Record, alive
+from reptarium.pool.bench.faults import FaultMaker
+from reptarium.pool.bench.injuries import Record
+from reptarium.pool.bench.ledger import Ledger, wrong
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
-from reptarium.pool.bench.stats import tree
-from reptarium.pool.embedded_broker import BrokerConfig, Outcome, open_broker
-from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, RunnerTaskError
+from reptarium.pool.bench.wholeness import GIVEN_UP, State, changed, quiet
+from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 
 Say = Callable[[str], None]
 
@@ -39,8 +39,6 @@ _SLEEPER = Case(
     about="still running when a fault strikes",
     code='import time\nn = _items[0]["json"]["n"]\ntime.sleep(0.05)\nreturn [{"json": {"n": n + 1}}]',
 )
-#: Seconds until a pool that isn't whole again is given up on (a lost connection waits up to 10 s of backoff).
-GIVEN_UP = 20.0
 #: Limits in seconds, short ones so that what waits in vain is seen to end: the broker's and the runner's.
 _CONFIG = BrokerConfig(task_timeout=6.0, request_timeout=60.0, heartbeat_interval=2.0)
 _ENVIRON = {
@@ -69,54 +67,6 @@ class Chaos(msgspec.Struct, kw_only=True):
         lines.append(f"whole again {self.recovery:.2f} s after the last fault")
         lines += [f"BROKEN: {text}" for text in self.broken] or ["nothing lost"]
         return "\n".join(lines)
-
-
-class Ledger:
-    """What each runner has accepted and not answered yet, over its present connection."""
-
-    def __init__(self) -> None:
-        self.owed: dict[str, set[str]] = {}
-        self.names: dict[str, str] = {}
-        self.wrong: list[str] = []
-
-    def event(self, name: str, fields: Mapping[str, Any]) -> None:
-        """What the broker tells of its connections: all that a runner owed is void when it has gone."""
-        if name == "broker.runner_registered":
-            self.owed[fields["runner_id"]] = set()
-            self.names[fields["runner_id"]] = fields["name"]
-        elif name == "broker.runner_gone":
-            self.owed.pop(fields["runner_id"], None)
-
-    def message(self, runner_id: str, message: Any) -> None:
-        """A message of a runner."""
-        owed = self.owed.get(runner_id)
-        if owed is None:
-            return
-        if isinstance(message, RunnerTaskAccepted):
-            if message.task_id in owed:
-                self.wrong.append(f"{message.task_id} was accepted twice")
-            owed.add(message.task_id)
-        elif isinstance(message, RunnerTaskDone | RunnerTaskError):
-            if message.task_id not in owed:
-                self.wrong.append(f"{message.task_id} was answered without having been accepted, or twice")
-            owed.discard(message.task_id)
-
-    @property
-    def open(self) -> int:
-        """How many accepted tasks are still to be answered."""
-        return sum(map(len, self.owed.values()))
-
-
-def wrong(case: Case, number: int, outcome: Outcome, console: int, explained: Callable[[], bool]) -> str | None:
-    """What is wrong with the end of a task under faults; None when it is right or ``explained`` by one."""
-    if outcome.status == "done":
-        return None if case.right(number, outcome, console) else "the result is not its own"
-    if case.expect == outcome.status and case.right(number, outcome, console):
-        return None
-    if explained():
-        return None
-    text = "" if outcome.error is None else f": {outcome.error.message} {outcome.error.description or ''}"
-    return f"ended as {outcome.status}, which no fault explains{text}"
 
 
 @asynccontextmanager
@@ -193,7 +143,7 @@ class _Run:
         say: Say,
     ) -> Chaos:
         chosen = [one for one in self._faults.all() if faults is None or one.__name__ in faults]
-        before = await _quiet(self._site)
+        before = await quiet(self._site)
         ends = math.inf if duration is None else trio.current_time() + duration
         limit = math.inf if tasks is None else tasks
         done = self._found.faults
@@ -266,7 +216,7 @@ class _Run:
             if problem is not None and len(found.broken) < 20:
                 found.broken.append(f"task {number} ({case.name}) {problem}")
 
-    async def _whole(self, before: _State) -> None:
+    async def _whole(self, before: State) -> None:
         """Wait until everything is as before, and note what isn't, and how long it took."""
         since = trio.current_time()
         left = ["no runner is registered"]
@@ -277,55 +227,7 @@ class _Run:
         self._found.recovery = trio.current_time() - since
         self._found.broken += left
 
-    def _left(self, before: _State) -> list[str]:
+    def _left(self, before: State) -> list[str]:
         """What isn't as before the faults, in words."""
-        left, now, runners = [], _state(self._site), len(self._site.runners)
-        if now.processes != before.processes:
-            left.append(f"{now.processes} processes where {before.processes} were before the faults")
-        if now.descriptors > before.descriptors + 2 * runners:
-            left.append(f"{now.descriptors} descriptors where {before.descriptors} were before the faults")
-        # trio keeps an idle thread of its cache for ten seconds: one that fetched a grant is not a leak
-        if now.threads > before.threads + runners:
-            left.append(f"{now.threads} threads where {before.threads} were before the faults")
-        if self._ledger.open:
-            left.append(f"{self._ledger.open} accepted tasks were never answered")
-        for root in self._site.processes():
-            for status in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED):
-                pids = [process.pid for process in tree(root) if _status(process) == status]
-                if pids:
-                    left.append(f"processes that are {status}: {pids}")
-        return left
-
-
-class _State(msgspec.Struct, frozen=True):
-    processes: int
-    descriptors: int
-    threads: int
-
-
-def _state(site: Site) -> _State:
-    processes = descriptors = threads = 0
-    for root in site.processes():
-        processes += sum(alive(process) for process in tree(root))
-        with suppress(psutil.NoSuchProcess):
-            descriptors += root.num_fds()
-            threads += root.num_threads()
-    return _State(processes, descriptors, threads)
-
-
-async def _quiet(site: Site) -> _State:
-    """What the site's processes hold once every pool is warm and nothing changes any more."""
-    last, since = _state(site), trio.current_time()
-    with trio.move_on_after(GIVEN_UP):
-        while trio.current_time() - since < 0.4:
-            await trio.sleep(0.05)
-            now = _state(site)
-            if now != last:
-                last, since = now, trio.current_time()
-    return last
-
-
-def _status(process: psutil.Process) -> str:
-    with suppress(psutil.NoSuchProcess):
-        return str(process.status())
-    return "gone"
+        owed = self._ledger.open
+        return changed(self._site, before) + ([f"{owed} accepted tasks were never answered"] if owed else [])

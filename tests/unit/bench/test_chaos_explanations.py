@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from reptarium.pool.bench.cases import CASES
-from reptarium.pool.bench.chaos import Ledger, wrong
-from reptarium.pool.bench.faults import Record
+from reptarium.pool.bench.injuries import Record
+from reptarium.pool.bench.ledger import Ledger, wrong
 from reptarium.pool.embedded_broker import Outcome, Timings
 from reptarium.pool.protocol.messages import (
     RunnerTaskAccepted,
