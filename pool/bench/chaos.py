@@ -1,6 +1,7 @@
 """Faults from a seeded schedule while tasks run, and the invariants that must hold all the same.
 
-Each fault is done to real processes and real connections of runners under load (``faults.py``).
+Each fault is done to real processes and real connections of runners under load (``faults.py``, ``hostile.py``), among
+neighbours that answer garbage all the time (``neighbours.py``).
 What is checked is seen from the broker and from the operating system, never from inside the runner:
 
 * a task has one outcome; a result is its own task's; a task ends as ``done`` or for a reason that a fault
@@ -24,8 +25,11 @@ import trio
 
 from reptarium.pool.bench.cases import CASES, Case
 from reptarium.pool.bench.faults import FaultMaker
+from reptarium.pool.bench.hostile import HostileNeighbours
 from reptarium.pool.bench.injuries import Record
+from reptarium.pool.bench.lag import Passes, Stall, longest, passes, waited
 from reptarium.pool.bench.ledger import Ledger, wrong
+from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.bench.wholeness import GIVEN_UP, State, changed, quiet
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
@@ -45,7 +49,7 @@ _ENVIRON = {
     "N8N_RUNNERS_TASK_TIMEOUT": "4",
     "REPTARIUM_SETTINGS_TIMEOUT": "2",
     "REPTARIUM_HEARTBEAT_INTERVAL": "1",
-    "REPTARIUM_LOG_LEVEL": "critical",
+    "REPTARIUM_LOG_LEVEL": "info",
 }
 
 
@@ -56,27 +60,37 @@ class Chaos(msgspec.Struct, kw_only=True):
     tasks: int = 0
     outcomes: dict[str, int] = {}
     faults: dict[str, int] = {}
+    proves: dict[str, str] = {}
+    """Fault → what is done, and what it is to prove."""
+    stalls: dict[str, Stall] = {}
+    """Fault → how the runners' event loops fared from its begin to the next one's, at worst."""
     broken: list[str] = []
     recovery: float = math.nan
 
     def text(self) -> str:
         """For people: one fact a line."""
         lines = [f"seed {self.seed}: {self.tasks} tasks, {sum(self.faults.values())} faults"]
-        lines.append("faults:   " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())))
+        lines += [self._line(name, count) for name, count in sorted(self.faults.items())]
         lines.append("outcomes: " + ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items())))
         lines.append(f"whole again {self.recovery:.2f} s after the last fault")
         lines += [f"BROKEN: {text}" for text in self.broken] or ["nothing lost"]
         return "\n".join(lines)
 
+    def _line(self, name: str, count: int) -> str:
+        measured = self.stalls[name].text() if name in self.stalls else "loop stall not measured"
+        return f"  {name} {count}: {self.proves.get(name, '')} {measured[0].upper()}{measured[1:]}"
+
 
 @asynccontextmanager
-async def _open(command: str, names: Sequence[str]) -> AsyncIterator[Site]:
+async def _open(command: str, names: Sequence[str], around: Around) -> AsyncIterator[Site]:
     """A broker with a registered runner of each name."""
     async with open_broker(_CONFIG) as broker:
         site = Site(command, broker, [])
         try:
-            for name in names:
-                runner = RunnerProcess(command, broker, {**_ENVIRON, "REPTARIUM_RUNNER_NAME": name})
+            for number, name in enumerate(names):
+                environ = {**_ENVIRON, **around.environ(number, broker.uri), "REPTARIUM_RUNNER_NAME": name}
+                runner = RunnerProcess(command, broker, environ)
+                runner.stderr = around.logs[number].writing
                 runner.start()
                 site.runners.append(runner)
             await registered(site, len(names))
@@ -84,6 +98,7 @@ async def _open(command: str, names: Sequence[str]) -> AsyncIterator[Site]:
         finally:
             for runner in site.runners:
                 await runner.stop()
+            around.close()
 
 
 async def run(
@@ -101,23 +116,25 @@ async def run(
     """Load ``runners`` runners and do a fault about each ``every`` seconds until the load ends.
 
     ``tasks`` ends it, or ``duration`` (seconds) when each fault has been done once; ``faults`` names the methods
-    of :class:`FaultMaker` to draw from. Raises RuntimeError when a runner can't be started, trio.TooSlowError when
-    the load hangs.
+    of :class:`FaultMaker` and :class:`HostileNeighbours` to draw from. Raises RuntimeError when a runner can't be
+    started, trio.TooSlowError when the load hangs.
     """
     names = [f"runner-{number}" for number in range(1, runners + 1)]
-    async with _open(command, names) as site:
-        return await _Run(site, names, seed).run(tasks, duration, concurrency, every, faults, say)
+    around = Around(runners, random.Random(seed))
+    async with _open(command, names, around) as site:
+        return await _Run(site, names, around, seed).run(tasks, duration, concurrency, every, faults, say)
 
 
 class _Run:
-    def __init__(self, site: Site, names: Sequence[str], seed: int) -> None:
-        self._site = site
+    def __init__(self, site: Site, names: Sequence[str], around: Around, seed: int) -> None:
+        self._site, self._around = site, around
         self._rng = random.Random(seed)
         self._found = Chaos(seed=seed)
         self._record, self._ledger = Record(), Ledger()
         self._ledger.names.update((view.id, view.name) for view in site.broker.runners)
         self._ledger.owed.update((view.id, set()) for view in site.broker.runners)
         self._faults = FaultMaker(site, names, self._rng, self._record)
+        self._hostile = HostileNeighbours(site, names, around, self._rng, self._record)
         self._given = 0
         site.broker.incoming_filter = self._incoming
         site.broker.on_event = self._ledger.event
@@ -142,8 +159,10 @@ class _Run:
         faults: Sequence[str] | None,
         say: Say,
     ) -> Chaos:
-        chosen = [one for one in self._faults.all() if faults is None or one.__name__ in faults]
+        every_one = [*self._faults.all(), *self._hostile.all()]
+        chosen = [one for one in every_one if faults is None or one.__name__ in faults]
         before = await quiet(self._site)
+        self._around.garbage.start()
         ends = math.inf if duration is None else trio.current_time() + duration
         limit = math.inf if tasks is None else tasks
         done = self._found.faults
@@ -157,6 +176,7 @@ class _Run:
                 for _ in range(concurrency):
                     nursery.start_soon(self._client, goes_on)
         self._faults.settle()
+        self._around.garbage.stop()
         self._ended_alone()
         await self._whole(before)
         self._found.broken += self._ledger.wrong
@@ -171,13 +191,16 @@ class _Run:
     ) -> None:
         """One fault after the other, each once before any comes again."""
         left: list[Callable[[], Awaitable[None]]] = []
+        name, before = "", await self._loops()
         while True:
             await trio.sleep(every * self._rng.uniform(0.5, 1.5))
+            before = await self._measure(name, before)
             if not goes_on():
                 return
             left = left or self._rng.sample(chosen, len(chosen))
             fault = left.pop()
             name = fault.__name__
+            self._found.proves[name] = (fault.__doc__ or "").partition("\n")[0]
             say(name)
             self._ended_alone()
             try:
@@ -185,6 +208,22 @@ class _Run:
             except AssertionError as error:
                 self._found.broken.append(str(error))
             self._found.faults[name] = self._found.faults.get(name, 0) + 1
+
+    async def _loops(self) -> list[tuple[Passes | None, float]]:
+        """What each runner's loop says of itself."""
+        processors = [waited(runner.process.pid) for runner in self._site.runners]
+        return [(await passes(port), one) for port, one in zip(self._around.ports, processors, strict=True)]
+
+    async def _measure(self, name: str, before: list[tuple[Passes | None, float]]) -> list[tuple[Passes | None, float]]:
+        """What they say of the fault ``name`` that was done since ``before``. Returns what they say now."""
+        now = await self._loops()
+        for (passed, waited_before), (passing, waited_now) in zip(before, now, strict=True):
+            slowest = longest(passed, passing)
+            if name and slowest is not None:
+                worst = self._found.stalls.get(name, Stall(0.0, 0.0))
+                starved = max(worst.waited, waited_now - waited_before)
+                self._found.stalls[name] = Stall(max(worst.longest, slowest), starved)
+        return [(new[0] or old[0], new[1]) for old, new in zip(before, now, strict=True)]
 
     def _ended_alone(self) -> None:
         """No fault but a SIGKILL may end a runner: note one that has ended, and start it anew."""

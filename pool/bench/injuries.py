@@ -37,7 +37,9 @@ class _Cause(msgspec.Struct, frozen=True):
 _CAUSES = (
     _Cause("error", "killed from outside", frozenset({"kill_idle_worker", "kill_busy_worker"})),
     _Cause("error", "sandbox was restarted", frozenset({"kill_zygote"})),
-    _Cause("error", "Task execution timed out", frozenset({"stop_worker"})),
+    _Cause("error", "broke its protocol", frozenset({"hostile_console"})),
+    # a broker that takes prints slowly holds a flood of them back until the time limit
+    _Cause("error", "Task execution timed out", frozenset({"stop_worker", "hostile_console"})),
     _Cause("error", "settings did not arrive", frozenset({"lose_settings", "slow_reader"})),
     # the broker's own limit: a stopped worker, leased late because the zygote was dead or could fork nothing
     _Cause("timeout", "", frozenset({"stop_worker", "kill_zygote", "exhaust_descriptors"})),

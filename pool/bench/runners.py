@@ -39,11 +39,15 @@ DEFAULTS = {
 
 
 class RunnerProcess:
-    """One runner process. ``registered_after`` is seconds from its start to its registration."""
+    """One runner process. ``registered_after`` is seconds from its start to its registration.
+
+    ``stderr`` is the descriptor that becomes its standard error (None: ours).
+    """
 
     def __init__(self, command: str, broker: Broker, environ: Mapping[str, str]) -> None:
         self.command = KNOWN.get(command, command)
         self.registered_after = 0.0
+        self.stderr: int | None = None
         self._environ = {
             **DEFAULTS,
             **os.environ,
@@ -68,7 +72,7 @@ class RunnerProcess:
     def start(self, preexec: Sequence[str] = ()) -> None:
         """Start it, behind the command ``preexec`` (such as ``prlimit``) when there is one. Raises OSError."""
         # trio's own process would need a nursery for its life; this one outlives cancelled scopes and is reaped in stop
-        self._process = subprocess.Popen([*preexec, *shlex.split(self.command)], env=self._environ)
+        self._process = subprocess.Popen([*preexec, *shlex.split(self.command)], env=self._environ, stderr=self.stderr)
 
     async def stop(self, *, kill: bool = False) -> int:
         """SIGTERM (or SIGKILL), wait, and SIGKILL when that takes too long. Returns the exit status."""

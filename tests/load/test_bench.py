@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -22,8 +23,26 @@ async def test_nothing_is_lost_under_faults(runners: int) -> None:
         found = await chaos.run(seed=7 + runners, runners=runners, duration=2.0, concurrency=20, every=0.1)
     print(found.text())
     assert found.broken == []
-    assert len(found.faults) == 14
+    assert len(found.faults) == 18
+    assert found.stalls
     assert found.outcomes["done"] > 0
+
+
+#: Each hostile neighbour alone, so that nothing else can explain what goes wrong beside it.
+HOSTILE = ["hostile_health_client", "garbage_broker", "stalled_stderr", "hostile_console"]
+
+
+@pytest.mark.parametrize("neighbour", HOSTILE)
+async def test_hostile_neighbours(neighbour: str) -> None:
+    """Under load: no task is lost but the hostile one, and the loop's lag is measured meanwhile."""
+    with trio.fail_after(90):
+        found = await chaos.run(seed=5, duration=3.0, concurrency=10, every=0.1, faults=[neighbour])
+    print(found.text())
+    assert found.broken == []
+    assert found.faults[neighbour] >= 1
+    assert found.stalls[neighbour].longest < math.inf
+    ended_well = found.outcomes["done"] + found.outcomes["error"]  # the load has tasks that must fail
+    assert ended_well == found.tasks
 
 
 async def test_connections_cut_in_quick_succession() -> None:
