@@ -9,13 +9,19 @@ TYPED   = $(VENV)/typed
 # Where n8n versions are installed that are asked for by number
 N8N_CACHE ?= build/n8n
 
-.PHONY: demo test lint check bench e2e e2e-queue e2e-newest e2e-original clean
+# Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
+SEEDS ?= 1000
+
+.PHONY: demo test simulate lint check bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
 
 test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+simulate: $(VENV)/.tested
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -212,9 +212,9 @@ class Runner:
                     error=str(error),
                 )
             else:
-                for address in wanted - known.keys():
+                for address in sorted(wanted - known.keys()):
                     known[address] = self._add_link(address, nursery)
-                for address in known.keys() - wanted:
+                for address in sorted(known.keys() - wanted):
                     known.pop(address).retire()
             await trio.sleep(resolve.RESOLVE_INTERVAL)
 

@@ -77,6 +77,7 @@ class Serving:
             name=shared.settings.runner_name,
             capacity=shared.capacity.may_have(holder, trio.current_time()),
             settings_timeout=shared.settings.settings_timeout,
+            rng=shared.rng,
         )
         self.connection = connection
         self._shared = shared

@@ -1,0 +1,99 @@
+"""Where the imaginary takes the place of the real, while one history runs. Everything else is the real thing.
+
+| real | imaginary |
+|---|---|
+| TCP and TLS (``brokers/stream.py``) | ``network.py`` |
+| names that stand for several brokers (``brokers/resolve.py``) | ``network.py`` |
+| the zygote, workers' processes and sockets, epoll (``workers/zygote.py``, parts of ``worker.py``) | ``workers.py`` |
+| psutil (``workers/watchdog.py``) | ``workers.py`` |
+| what waits in an outbox (``brokers/outbox.py``): 8 MiB, 256 and 4,352 messages | a hundredth, so that it gets full |
+| unguessable ids | ids that count |
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import structlog
+
+from reptarium.pool import runner
+from reptarium.pool.brokers import connection, grant, link, outbox, resolve
+from reptarium.pool.ops import sentry
+from reptarium.pool.tasks import router
+from reptarium.pool.workers import pool
+from tests.simulation.history import History
+from tests.simulation.network import Network
+from tests.simulation.workers import FirstWords, Machine
+
+#: In place of outbox.py's: messages in all, of bulk, bytes of bulk, and from which number on a broker is slow.
+OUTBOX, BULK, BULK_BYTES, BACKLOG = 96, 8, 4096, 16
+
+
+class Faults(sentry.Reporter):
+    """What the runner reports: contained or not, an exception that nobody foresaw fails the seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: BaseException | None = None
+
+    def report(self, error: BaseException, **tags: str) -> None:
+        """Remember the first."""
+        self.first = self.first or error
+
+
+@contextmanager
+def imaginary(network: Network, machine: Machine, history: History, faults: Faults, seed: int) -> Iterator[None]:
+    """While the block runs, a ``Runner`` that is made in it has nothing real around it."""
+    calls = count(1)
+    epoll = SimpleNamespace(
+        epoll=lambda: FirstWords(machine), EPOLLIN=pool.select.EPOLLIN, EPOLLONESHOT=pool.select.EPOLLONESHOT
+    )
+    seams: list[tuple[ModuleType, str, Any]] = [
+        (connection, "open_stream", network.open_stream),
+        (grant, "open_stream", network.open_stream),
+        (resolve, "addresses", network.addresses),
+        (pool, "ZygoteProcess", machine.zygote),
+        (pool, "Worker", machine.worker),
+        (pool, "select", epoll),
+        (runner, "Watchdog", lambda *_: machine.watchdog),
+        (runner, "random", SimpleNamespace(Random=lambda: random.Random(seed))),
+        (router, "new_call_id", lambda: f"call-{next(calls)}"),
+        (outbox, "OUTBOX", OUTBOX),
+        (outbox, "BULK", BULK),
+        (outbox, "BULK_BYTES", BULK_BYTES),
+        (outbox, "BACKLOG", BACKLOG),
+        (link, "hide_secret", lambda secret: None),
+    ]
+    real = [(module, name, getattr(module, name)) for module, name, _ in seams]
+    before = structlog.get_config()
+    for module, name, imagined in seams:
+        setattr(module, name, imagined)
+    structlog.configure(processors=[_into(history, faults)], wrapper_class=structlog.BoundLogger)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        for module, name, original in real:
+            setattr(module, name, original)
+
+
+def _into(history: History, faults: Faults) -> Any:
+    """Log lines become events, and a traceback in one a fault."""
+
+    def take(logger: object, method: str, event: dict[str, Any]) -> Any:
+        if event.get("exc_info") or method == "exception":
+            import sys
+
+            faults.first = faults.first or sys.exc_info()[1] or AssertionError(event["event"])
+        history.note(f"log {method}", *(f"{name}={value}" for name, value in event.items() if name not in _VARYING))
+        raise structlog.DropEvent
+
+    return take
+
+
+_VARYING = {"seconds", "ms", "exc_info", "call"}

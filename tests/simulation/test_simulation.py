@@ -1,0 +1,64 @@
+"""Histories of a runner among hostile neighbours, from seeds. ``make simulate SEED=n`` shows one, event by event."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from reptarium.pool.brokers.capacity import Capacity
+from tests.simulation.world import Failure, play
+
+#: Seeds that are played here, so many a test. `make simulate` plays as many as one likes.
+SEEDS, AT_ONCE = 240, 40
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+def test_what_is_promised_holds_whatever_the_neighbours_do(first: int) -> None:
+    """Connections break, brokers lie, workers die, time jumps: each accepted task has one outcome, nothing is left."""
+    for seed in range(first, first + AT_ONCE):
+        try:
+            play(seed)
+        except Failure as failure:
+            last = "\n".join(failure.events[-60:])
+            pytest.fail(f"{failure}\nmake simulate SEED={failure.seed}\n{last}")
+
+
+@pytest.mark.parametrize("seed", [106, 127, 160])
+def test_a_seed_has_one_history(seed: int) -> None:
+    """The same seed gives the same events at the same times, in another process and with other hashes too."""
+    here = play(seed, keep=None).lines()
+    assert here == play(seed, keep=None).lines()
+    there = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seed", str(seed)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert there.stdout.splitlines() == [*here, f"seed {seed}: well"]
+
+
+def test_seeds_have_histories_of_their_own() -> None:
+    """Another seed, another history."""
+    assert play(1).lines() != play(2).lines()
+
+
+def test_a_failure_names_its_seed_and_shows_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner that gives each broker one slot too many is found out, and says with which seed."""
+    honest = Capacity.may_have
+
+    def generous(self: Capacity, *facts: object, **more: object) -> int:
+        return honest(self, *facts, **more) + 1  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Capacity, "may_have", generous)
+    with pytest.raises(Failure, match=r"tasks are accepted, with \d slots") as failed:
+        deque(map(play, range(100)), maxlen=0)
+    assert str(failed.value).startswith(f"seed {failed.value.seed}: ")
+    assert any("runner:taskaccepted" in event for event in failed.value.events)

@@ -1,0 +1,215 @@
+"""One history: a runner, its brokers and what happens to them, from a seed to the end.
+
+It has three parts. In the *storm* the seed's troubles strike while tasks are asked for. Then, unless the runner was
+shut down meanwhile, comes the *calm*: all troubles end, and the runner must find back to every broker, serve each
+fairly and end every task well. At last it is shut down, must end in time, and must leave nothing.
+"""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import trio
+import trio.testing
+
+from reptarium.pool.config import Settings
+from reptarium.pool.embedded import embedded_settings
+from reptarium.pool.embedded_broker.records import BrokerTask
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.runner import Runner
+from tests.simulation import determinism, invariants, seams
+from tests.simulation.broker import Broken, ImaginaryBroker
+from tests.simulation.history import History
+from tests.simulation.network import Network
+from tests.simulation.plan import Plan, plan, settings, task
+from tests.simulation.storm import Storm
+from tests.simulation.workers import Machine
+
+_BASE: Settings | None = None
+_NAME = "brokers"
+#: Seconds in which the runner must have found back to every broker once all is well: a grant and a WebSocket that come
+#: to nothing (15 s each), the wait after that (10 s), a connection that is gone without a word (two heartbeats).
+RECOVERY = 90.0
+#: Seconds beyond its grace that a runner may take to end: what is aborted is answered, the pool is buried.
+ENDING = 8.0
+
+
+class Failure(Exception):
+    """A seed that fails: why, and the last events."""
+
+    def __init__(self, seed: int, why: BaseException, events: list[str]) -> None:
+        super().__init__(f"seed {seed}: {type(why).__name__}: {why}")
+        self.seed, self.why, self.events = seed, why, events
+
+
+def play(seed: int, keep: int | None = 300) -> History:
+    """The history of a seed. Raises :class:`Failure`."""
+    history = History(keep)
+    world = World(seed, history)
+    try:
+        determinism.run(seed, world.main, world.watcher)
+        if world.faults.first is not None:
+            raise world.faults.first
+    except Exception as error:
+        raise Failure(seed, world.watcher.broken or _innermost(error), history.lines()) from error
+    return history
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class World:
+    """What one seed is made of."""
+
+    def __init__(self, seed: int, history: History) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.plan: Plan = plan(self.rng)
+        self.history = history
+        self.network = Network(self.rng, history)
+        self.machine = Machine(self.rng, history)
+        self.faults = seams.Faults()
+        self.watcher = invariants.Watcher()
+        self.brokers: list[ImaginaryBroker] = []
+        self.asked = 0
+        self.runner: Runner | None = None
+        self.ended = trio.Event()
+        self.scope = trio.CancelScope()
+
+    # ---- the three parts ------------------------------------------------------------------
+
+    async def main(self, clock: trio.testing.MockClock) -> None:
+        """From the beginning to the end."""
+        self.history.begin()
+        self.history.note("plan", self.plan)
+        with seams.imaginary(self.network, self.machine, self.history, self.faults, self.seed), self.scope:
+            async with trio.open_nursery() as nursery:
+                await self._begin(nursery)
+                assert self.runner is not None
+                storm = Storm(self, clock)
+                async with trio.open_nursery() as weather:
+                    weather.start_soon(storm.run)
+                    if self.plan.shutdown:
+                        await trio.sleep(self.rng.uniform(0, self.plan.storm))
+                        self.history.note("shutdown")
+                        self.runner.shutdown()
+                storm.end()
+                if not self.runner.stopping:
+                    await self._calm()
+                await self._end()
+                nursery.cancel_scope.cancel()
+        if self.watcher.broken is not None:
+            raise self.watcher.broken
+
+    async def _begin(self, nursery: trio.Nursery) -> None:
+        self.network.nursery = self.machine.nursery = nursery
+        for number in range(self.plan.brokers):
+            self.add_broker(nursery, number)
+        addresses = [broker.address for broker in self.brokers]
+        self.network.names[_NAME] = list(addresses)
+        self.runner = Runner(self._settings(addresses), metrics=_METRICS, reporter=self.faults)
+        self.watcher.watch(self.runner, self.machine, self.scope.cancel)
+        nursery.start_soon(self._run)
+
+    def add_broker(self, nursery: trio.Nursery, number: int) -> None:
+        """One more broker."""
+        broker = ImaginaryBroker(f"b{number}", f"10.0.0.{number + 1}:5679", self.network, self.history, self.rng)
+        broker.nursery, broker.heartbeat = nursery, self.plan.heartbeat
+        nursery.start_soon(broker.keep_time)
+        self.brokers.append(broker)
+
+    def _settings(self, addresses: list[str]) -> Settings:
+        plan, base = self.plan, _settings()
+        uris = (f"dns+http://{_NAME}:5679",) if plan.by_name else tuple(f"http://{one}" for one in addresses)
+        return msgspec.structs.replace(
+            base,
+            broker_uris=uris,
+            max_concurrency=plan.slots,
+            warm_workers=plan.warm,
+            heartbeat_interval=plan.heartbeat,
+            task_timeout=plan.task_timeout,
+            settings_timeout=5.0,
+            rpc_timeout=2.0,
+            graceful_shutdown_timeout=plan.grace,
+            auto_shutdown_timeout=plan.idle,
+        )
+
+    async def _run(self) -> None:
+        assert self.runner is not None
+        status = await self.runner.run()
+        self.history.note("runner ended", status)
+        self.ended.set()
+
+    async def _calm(self) -> None:
+        """All is well: the runner finds back to every broker, and serves them all."""
+        assert self.runner is not None
+        self.history.note("calm")
+        with trio.move_on_after(RECOVERY) as waiting:
+            while not self.ended.is_set() and not (self.runner.pool.parked and all(map(self._is_well, self.brokers))):
+                await trio.sleep(0.5)
+        if self.ended.is_set():
+            return
+        if waiting.cancelled_caught:
+            lost = [broker.name for broker in self.brokers if not self._is_well(broker)]
+            raise Broken(f"{RECOVERY:g} s after the storm there is no usable connection to {lost}")
+        asked = [(broker, self.ask(broker, [["wait", 0.1]])) for broker in self.brokers for _ in range(self.plan.calm)]
+        # twice the time that all of them take one after the other, and what workers of the storm may still take
+        seconds = 2 * len(asked) * 0.1 / self.plan.slots + self.plan.task_timeout + 5.0
+        with trio.move_on_after(seconds):
+            while any(one not in broker.outcomes for broker, one in asked) and not self.ended.is_set():
+                await trio.sleep(0.1)
+        for broker, one in asked:
+            outcome = broker.outcomes.get(one)
+            if outcome is None or outcome.status != "done":
+                if self.ended.is_set():
+                    return  # shut down for idleness meanwhile
+                end = "has not ended" if outcome is None else f"ended as {outcome.status} ({outcome.error})"
+                raise Broken(f"{broker.name}: a task that was asked for in the calm {end}")
+
+    def _is_well(self, broker: ImaginaryBroker) -> bool:
+        """Whether the broker has a connection that both sides know, and no task of the storm is left."""
+        return not broker.core.unfinished and any(
+            peer.registered and key in broker.runners and not broker.runners[key].stream.line.there.deaf
+            for key, peer in broker.core.peers.items()
+        )
+
+    async def _end(self) -> None:
+        assert self.runner is not None
+        self.history.note("shutdown at the end")
+        self.runner.shutdown()
+        with trio.move_on_after(self.plan.grace + ENDING):
+            await self.ended.wait()
+        if not self.ended.is_set():
+            raise Broken(f"not ended {ENDING:g} s after its grace")
+        await trio.sleep(5.0)  # what is on its way arrives
+        wrong = invariants.left(self.runner, self.machine)
+        if wrong is None and self.network.open:
+            wrong = f"{len(self.network.open)} streams"
+        if wrong is not None:
+            raise Broken(f"left at the end: {wrong}")
+
+    # ---- what happens ------------------------------------------------------------------------
+
+    def ask(self, broker: ImaginaryBroker, steps: list[list[object]] | None = None) -> BrokerTask:
+        """Somebody asks for a task: one of the seed's, or this one, which ends well."""
+        self.asked += 1
+        number = f"n{self.asked}"
+        if steps is None:
+            return broker.submit(task(number, self.plan, self.rng))
+        return broker.submit(settings(number, [*steps, ["result", number, 0]]))
+
+
+def _settings() -> Settings:
+    global _BASE
+    if _BASE is None:
+        environment = {"N8N_RUNNERS_AUTH_TOKEN": "imaginary", "N8N_RUNNERS_ID": "runner"}
+        _BASE = embedded_settings(environment)
+    return _BASE
+
+
+#: One for all seeds: making one costs as much as a small history.
+_METRICS = Metrics()
