@@ -15,9 +15,9 @@ import structlog
 import trio
 
 from reptarium.pool.brokers import resolve
-from reptarium.pool.brokers.capacity import TURN, Capacity
+from reptarium.pool.brokers.capacity import Capacity
 from reptarium.pool.brokers.link import BrokerLink, Exit
-from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.brokers.shared import Shared, Slots
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
@@ -64,13 +64,14 @@ class Runner:
         self.links: list[BrokerLink] = []
         self._reporter = reporter or Reporter()
         self._faults = OwnFaults(self.metrics, self._reporter)
+        self._slots = Slots(self.capacity, self._faults)
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._idle_since = 0.0
         self._shared = Shared(
             settings=settings,
             limits=task_limits(settings),
-            capacity=self.capacity,
+            slots=self._slots,
             pool=self.pool,
             watchdog=self.watchdog,
             metrics=self.metrics,
@@ -99,8 +100,7 @@ class Runner:
             await nursery.start(partial(keep, "pool", self.pool.run))
             nursery.start_soon(keep, "watchdog", self.watchdog.run)
             nursery.start_soon(keep, "metrics", self._observe)
-            if len(self.settings.broker_uris) > 1 or self.settings.broker_uris[0].startswith(resolve.PREFIX):
-                nursery.start_soon(self._keep_sharing)
+            nursery.start_soon(self._slots.keep_time)
             self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
                 nursery.start_soon(keep, "runner", self._shut_down_when_idle)
@@ -172,12 +172,6 @@ class Runner:
             self.metrics.open_offers(sum(link.open_offers for link in self.links))
             await trio.sleep(0.5)
 
-    async def _keep_sharing(self) -> None:
-        """A slot that was kept for a broker and not taken goes back to all."""
-        while True:
-            await trio.sleep(TURN / 2)
-            self._shared.share()
-
     # ---- brokers ----------------------------------------------------------------------
 
     def _add_link(self, uri: str, nursery: trio.Nursery) -> BrokerLink:
@@ -195,8 +189,7 @@ class Runner:
                 self.links.remove(link)
             if link.retired and all(other.uri != link.uri for other in self.links):
                 self.metrics.broker_forgotten(link.uri)
-            self.capacity.leave(link)
-            self._shared.share()
+            self._slots.leave(link)
         if status is not None:
             self.shutdown(status)
 

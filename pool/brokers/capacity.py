@@ -1,19 +1,37 @@
 """Who may take how many tasks: the one owner of the runner's slots. No I/O, no clock: ``now`` is handed in.
 
-All brokers share the slots, and each is offered what is free of them; so a slot that one broker has
-taken is withdrawn from the others before anything else happens (:meth:`Capacity.share`). A broker that was
-turned away for lack of a slot comes first: for ``TURN`` seconds one of those that become free is kept for
-it. Otherwise the one whose task just ended would always be the first to have the next, and the others
-would starve.
+Theory of operation. A single broker is offered every free slot, always: its session sees to that by itself, and here it
+is only counted. What follows is about several (:attr:`Capacity.shared`).
+
+An offer is an invitation: the broker answers when it has a task, and whether there is a slot for that is decided then
+(:meth:`Capacity.room`). So one free slot may be offered to several brokers, and nothing is withdrawn from all of them
+when one has taken it: that would be a message to each for each task. A broker that holds an offer needs no other.
+
+One that holds none waits in *line* for a free slot, and is offered one when its turn comes:
+
+* It has a task for sure if it was turned away, and likely if it took its last offer at once. Such a broker is *eager*:
+  a slot is kept for it for twice as long as it takes to answer, within :data:`TURN` and :data:`LONGEST_TURN`, and it
+  stays in line, behind the others, for the next one. If it doesn't take what is kept, it isn't eager any more, and
+  keeps the offer.
+* Of the others nobody knows. Nothing is kept for them: the slot is offered to the next in line too.
+
+So a free slot is offered to each broker that could take it, whoever is eager has his turn, in a circle, and what a task
+costs doesn't depend on how many brokers there are: it uses one offer up, which is made anew once.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections import OrderedDict, deque
+from itertools import count
 from typing import Protocol
 
-#: How long a freed slot is kept for the brokers that were turned away, in seconds on the clock of ``now``.
-TURN = 0.05
+import msgspec
+
+#: How long a slot is kept for a broker that is likely to have a task, in seconds on the clock of ``now``: at least
+#: (which is also how soon an offer is taken by who has waited for it), and for one that is far away.
+TURN, LONGEST_TURN = 0.05, 0.5
 
 
 class Holder(Protocol):
@@ -24,84 +42,228 @@ class Holder(Protocol):
         """Whether the broker may send tasks."""
 
     @property
+    def reads(self) -> bool:
+        """Whether it reads what it is told: one that doesn't gets no offers."""
+
+    @property
     def accepted(self) -> int:
         """How many slots it has taken: its tasks that have not ended."""
 
+    @property
+    def open_offers(self) -> int:
+        """How many offers it holds."""
+
     def set_capacity(self, capacity: int, now: float) -> None:
-        """Take that many tasks from now on, those counted that it has."""
+        """All slots are this broker's: offer it every free one of so many."""
+
+    def offer(self, now: float) -> None:
+        """Offer it one more slot."""
+
+    def withdraw(self, now: float) -> None:
+        """Let it hold no offer."""
+
+
+class _Place(msgspec.Struct, eq=False):
+    """What is known of a broker."""
+
+    holder: Holder
+    accepted: int = 0
+    eager: bool = False
+    offered: float = -math.inf
+    turn: float = TURN
+    told: int | None = None
+    """The capacity that it was told while it was alone."""
+    kept: deque[_Kept] = msgspec.field(default_factory=deque)
+
+
+class _Kept(msgspec.Struct, eq=False):
+    """A slot that is kept for a broker."""
+
+    place: _Place
+    since: float
+    due: bool = True
 
 
 class Capacity:
-    """``slots`` tasks at once, over all brokers that have joined."""
+    """At most ``slots`` tasks at once, over all brokers that have joined."""
 
     def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self._turned_away: dict[Holder, float] = {}  # when it last was, of each that has joined
-        self._sharing = False
+        self.slots = self._most = slots
+        self.accepted = 0
+        """How many slots are taken."""
+        self._places: dict[Holder, _Place] = {}
+        self._line: OrderedDict[_Place, None] = OrderedDict()
+        self._kept: list[tuple[float, int, _Kept]] = []  # a heap: until when, which one
+        self._numbers = count()
+        self._keeps = 0
+        self._here: set[_Place] = set()
+        self._sole: _Place | None = None
+        self._settling = False
 
     @property
     def shared(self) -> bool:
-        """Whether there is more than one broker to have the slots."""
-        return len(self._turned_away) > 1
+        """Whether more than one broker is there to have the slots."""
+        return len(self._here) > 1
 
     @property
-    def accepted(self) -> int:
-        """How many slots are taken."""
-        return sum(holder.accepted for holder in self._turned_away)
+    def free(self) -> int:
+        """How many slots are not taken."""
+        return max(self.slots - self.accepted, 0)
+
+    # ---- who is there -----------------------------------------------------------------------
 
     def join(self, holder: Holder) -> None:
-        """From now on the slots are this broker's too."""
-        self._turned_away[holder] = -math.inf
+        """From now on the slots are this broker's too, whenever it is registered."""
+        self._places[holder] = _Place(holder)
 
-    def leave(self, holder: Holder) -> None:
+    def leave(self, holder: Holder, now: float) -> None:
         """The broker is gone for good."""
-        self._turned_away.pop(holder, None)
+        place = self._places.pop(holder, None)
+        if place is not None:
+            self._count(place, 0)
+            self._gone(place)
+            self._settle(now)
+
+    def set_slots(self, slots: int, now: float) -> None:
+        """The pool can serve so many tasks from now on: fewer than all while it can't start workers."""
+        self.slots = min(slots, self._most)
+        if self.shared and not self.free:
+            for place in self._places.values():
+                if place in self._here:
+                    place.holder.withdraw(now)
+                    self._line_up(place)
+        self._settle(now)
+
+    # ---- what a broker's link tells -----------------------------------------------------------
+
+    def room(self, holder: Holder) -> int | None:
+        """How many more tasks ``holder`` may take at this moment. None: all slots are its own, and it counts itself."""
+        place = self._places.get(holder)
+        if place is None:
+            return 0
+        if len(self._here) - (place in self._here) == 0:
+            return None
+        return max(self.slots - self.accepted - self._keeps + len(place.kept), 0)
 
     def turned_away(self, holder: Holder, now: float) -> None:
-        """A task of this broker was rejected for lack of a slot: the next that becomes free is kept for it."""
-        if holder in self._turned_away:
-            self._turned_away[holder] = now
+        """A task of this broker was rejected for lack of a slot: it wants one."""
+        place = self._places.get(holder)
+        if place is not None and place in self._here:
+            place.eager = True
+            self._answered(place, now - place.offered)
 
-    def served(self, holder: Holder) -> None:
-        """A task of this broker was taken: its turn is over."""
-        if holder in self._turned_away:
-            self._turned_away[holder] = -math.inf
-
-    def may_have(self, holder: Holder, now: float, *, ending: int = 0) -> int:
-        """How many tasks ``holder`` may have: those that it has, and what is free for it.
-
-        ``ending`` of its tasks are about to end.
-        """
-        free = max(self.slots - self.accepted + ending, 0)
-        return holder.accepted - ending + self._free_for(holder, free, self._first(now) if free else [])
-
-    def share(self, now: float) -> None:
-        """After a slot was taken or became free: tell every broker's link what it may have now.
-
-        Nothing happens for a single broker, nor when a link calls this because it has just been told.
-        """
-        if self._sharing or not self.shared:
+    def changed(self, holder: Holder, now: float) -> None:
+        """To be called whenever anything may have changed that ``holder`` tells of itself."""
+        place = self._places.get(holder)
+        if place is None:
             return
-        self._sharing = True
+        more = holder.accepted - place.accepted
+        self._count(place, holder.accepted)
+        if holder.registered:
+            self._here.add(place)
+        else:
+            self._gone(place)
+        if more > 0:
+            # what was kept for it, an offer that it has just got, or one that it had held for a while
+            since = place.kept[0].since if place.kept else place.offered
+            place.eager = self._give_up(place) or now - since <= TURN
+            if place.eager:
+                place.turn = TURN
+                self._answered(place, now - since)
+        self._line_up(place)
+        self.tick(now)
+
+    # ---- whose turn it is ---------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`tick` is due; None while nothing is kept."""
+        while self._kept and not self._kept[0][2].due:
+            heapq.heappop(self._kept)
+        return self._kept[0][0] if self._kept else None
+
+    def tick(self, now: float) -> None:
+        """Time has passed: what was kept and not taken goes to the next."""
+        while (until := self.next_deadline()) is not None and until <= now:
+            place = self._kept[0][2].place
+            self._forget(place)
+            self._line_up(place)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Tell the only broker what it has, or those in line what is free."""
+        if self._settling:  # a link that was just told something calls
+            return
+        self._settling = True
         try:
-            for holder, capacity in self.shares(now):
-                holder.set_capacity(capacity, now)
+            sole = next(iter(self._here)) if len(self._here) == 1 else None
+            if self._sole is not None and self._sole is not sole:
+                self._sole.told = None
+                self._line_up(self._sole)
+            self._sole = sole
+            if sole is not None:
+                self._tell(sole, now)
+            else:
+                self._hand_out(now)
         finally:
-            self._sharing = False
+            self._settling = False
 
-    def shares(self, now: float) -> list[tuple[Holder, int]]:
-        """What each may have: those that were turned away first, then whoever has the least."""
-        free = max(self.slots - self.accepted, 0)
-        first = self._first(now)
-        order = sorted(self._turned_away, key=lambda one: (-self._turned_away[one], one.accepted))
-        return [(holder, holder.accepted + self._free_for(holder, free, first)) for holder in order]
+    def _tell(self, place: _Place, now: float) -> None:
+        """The only broker has all slots, but those that are still taken by tasks of others."""
+        self._forget(place)
+        capacity = max(self.slots - self.accepted + place.accepted, 0)
+        if place.told != capacity:
+            place.told = capacity
+            place.holder.set_capacity(capacity, now)
 
-    def _first(self, now: float) -> list[Holder]:
-        """Those that were turned away a moment ago."""
-        if not self.shared:
-            return []
-        return [holder for holder, at in self._turned_away.items() if at > now - TURN and holder.registered]
+    def _hand_out(self, now: float) -> None:
+        """Offer every slot that is free and not kept to the next in line, until nobody waits."""
+        deaf: list[_Place] = []
+        while self._line and self.slots - self.accepted - self._keeps > 0:
+            place, _ = self._line.popitem(last=False)
+            if not place.holder.reads:
+                deaf.append(place)
+                continue
+            if place.eager:
+                kept = _Kept(place, now)
+                heapq.heappush(self._kept, (now + place.turn, next(self._numbers), kept))
+                place.kept.append(kept)
+                self._keeps += 1
+                self._line[place] = None
+            place.offered = now
+            place.holder.offer(now)
+        for place in reversed(deaf):  # each keeps its place
+            self._line[place] = None
+            self._line.move_to_end(place, last=False)
 
-    def _free_for(self, holder: Holder, free: int, first: list[Holder]) -> int:
-        """What is free for it of ``free`` slots: one is kept for each of ``first``, if it isn't one of them."""
-        return free if holder in first else max(free - len(first), 0)
+    def _line_up(self, place: _Place) -> None:
+        if place in self._here and not place.holder.open_offers:
+            self._line.setdefault(place)
+
+    def _give_up(self, place: _Place) -> bool:
+        """Keep one slot less for it. False when none is kept."""
+        if not place.kept:
+            return False
+        place.kept.popleft().due = False
+        self._keeps -= 1
+        return True
+
+    def _answered(self, place: _Place, seconds: float) -> None:
+        """It has taken so long to take an offer, if that isn't one that it had held before it had a task."""
+        if seconds <= LONGEST_TURN:
+            place.turn = max(place.turn, min(2 * seconds, LONGEST_TURN))
+
+    def _count(self, place: _Place, accepted: int) -> None:
+        self.accepted += accepted - place.accepted
+        place.accepted = accepted
+
+    def _gone(self, place: _Place) -> None:
+        self._here.discard(place)
+        place.told = None
+        self._forget(place)
+
+    def _forget(self, place: _Place) -> None:
+        """It isn't in line any more, and nothing is kept for it."""
+        place.eager = False
+        self._line.pop(place, None)
+        while self._give_up(place):
+            pass

@@ -74,10 +74,25 @@ class BrokerLink:
         """Offers that stand."""
         return 0 if self._serving is None else self._serving.session.open_offers
 
+    @property
+    def reads(self) -> bool:
+        """Whether the broker reads what it is told."""
+        return self._serving is not None and self._serving.reads
+
     def set_capacity(self, capacity: int, now: float) -> None:
-        """Take and offer that many tasks from now on."""
+        """Take and offer that many tasks from now on: no other broker has a part in the slots."""
         if self._serving is not None:
             self._serving.set_capacity(capacity, now)
+
+    def offer(self, now: float) -> None:
+        """Offer one more task."""
+        if self._serving is not None:
+            self._serving.offer(now)
+
+    def withdraw(self, now: float) -> None:
+        """Offer nothing any more."""
+        if self._serving is not None:
+            self._serving.withdraw(now)
 
     def drain(self) -> None:
         """No more offers."""
@@ -193,4 +208,4 @@ class BrokerLink:
                 return await self._serving.run()
         finally:
             self._serving = None
-            self._shared.share()
+            self._shared.slots.changed(self)

@@ -29,6 +29,9 @@ class Outbox:
     """
 
     def __init__(self) -> None:
+        #: Called when a broker that was slow isn't any more.
+        self.on_relief: Callable[[], object] = lambda: None
+        self._was_slow = False
         self.unwritten = 0  # queued, or on its way from the queue to the socket
         self._bulk = self._bulk_bytes = 0
         self._turn = trio.StrictFIFOLock()
@@ -62,6 +65,7 @@ class Outbox:
         if bulk:
             self._bulk += 1
             self._bulk_bytes += len(data)
+        self._was_slow = self._was_slow or self.slow
 
     @property
     def _full(self) -> bool:
@@ -90,6 +94,9 @@ class Outbox:
                 if self._turn.locked():
                     self._freed.set()
                     self._freed = trio.Event()
+                if self._was_slow and not self.slow:
+                    self._was_slow = False
+                    self.on_relief()
         finally:
             self.close()
 

@@ -75,7 +75,7 @@ class Serving:
     def __init__(self, shared: Shared, uri: str, holder: Holder, connection: Connection, tasks: trio.Nursery) -> None:
         self.session = RunnerSession(
             name=shared.settings.runner_name,
-            capacity=shared.capacity.may_have(holder, trio.current_time()),
+            capacity=shared.slots.capacity.free,
             settings_timeout=shared.settings.settings_timeout,
             rng=shared.rng,
         )
@@ -84,7 +84,8 @@ class Serving:
         self._uri = uri
         self._holder = holder
         self._metrics = shared.metrics
-        self._capacity = shared.capacity
+        self._capacity = shared.slots.capacity
+        connection.outbox.on_relief = self._tick  # offers that were held back
         self._router = RpcRouter(connection.send)
         self._executions: dict[str, Execution] = {}
         self._tasks = tasks
@@ -105,10 +106,22 @@ class Serving:
         """Whether a task has come and not ended, or has ended and its outcome is not written yet."""
         return bool(self._executions) or self.session.accepted > 0 or self.connection.outbox.owes
 
+    @property
+    def reads(self) -> bool:
+        """Whether the broker reads what it is told."""
+        return not self.connection.outbox.slow
+
     def set_capacity(self, capacity: int, now: float) -> None:
-        """Take and offer that many tasks from now on."""
-        if self.session.capacity != capacity:
-            self._ask(lambda: self.session.set_capacity(capacity, now))
+        """Take and offer that many tasks from now on: no other broker has a part in the slots."""
+        self._ask(lambda: self.session.set_capacity(capacity, now))
+
+    def offer(self, now: float) -> None:
+        """Offer one more task."""
+        self._ask(lambda: self.session.offer(now))
+
+    def withdraw(self, now: float) -> None:
+        """Offer nothing any more."""
+        self._ask(lambda: self.session.withdraw(now))
 
     def drain(self, *, leave: bool) -> None:
         """No more offers. ``leave``: when the last task has ended, the connection ends too."""
@@ -209,11 +222,10 @@ class Serving:
             wake = trio.current_time() + session.lead
             deadline = session.next_deadline()
             await trio.sleep_until(wake if deadline is None else min(wake, deadline))
-            if self.connection.outbox.slow:
-                # it doesn't read: let the offers lapse instead of piling up new ones
-                await trio.sleep(0.1)
-                continue
-            self._ask(lambda: session.tick(trio.current_time()))
+            self._tick()
+
+    def _tick(self) -> None:
+        self._ask(lambda: self.session.tick(trio.current_time()))
 
     # ---- acting on the session's word ---------------------------------------------------------
 
@@ -222,6 +234,8 @@ class Serving:
         if self._faulty and not even_so:
             return
         try:
+            self.session.room = self._capacity.room(self._holder)
+            self.session.hold = not self.reads
             actions = ask()
         except Exception as error:
             self._failed(error)
@@ -235,7 +249,7 @@ class Serving:
                 self._act(action)
             except Exception as error:
                 self._failed(error)
-        self._shared.share()
+        self._shared.slots.changed(self._holder)
 
     def _act(self, action: Action) -> None:
         match action:
@@ -287,7 +301,6 @@ class Serving:
 
     def _reserve(self, task_id: str) -> None:
         self._metrics.offers("accepted")
-        self._capacity.served(self._holder)
         self._metrics.task_accepted()
         execution = Execution(task_id, self._shared.pool, self._router, self._shared.limits)
         self._executions[task_id] = execution
@@ -346,10 +359,7 @@ class Serving:
     def _finished(self, task_id: str, outcome: TaskDoneData | TaskErrorData, left: list[RunnerMessage]) -> list[Action]:
         """Queue the outcome, and empty ``left`` then. Returns what else the session says."""
         rest: list[Action] = []
-        now = trio.current_time()
-        if self._capacity.shared:
-            rest += self.session.set_capacity(self._capacity.may_have(self._holder, now, ending=1), now)
-        for action in self.session.finish(task_id, outcome, now):
+        for action in self.session.finish(task_id, outcome, trio.current_time()):
             if isinstance(action, SendMessage) and not isinstance(action.message, RunnerTaskOffer):
                 self.connection.outbox.put(action.message, bulk=True)
                 left.clear()

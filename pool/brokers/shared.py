@@ -9,13 +9,52 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from reptarium.pool.brokers.capacity import Capacity
+from reptarium.pool.brokers.capacity import Capacity, Holder
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
+
+
+class Slots:
+    """The owner of the slots with its clock, as a fault boundary: one of its faults is no connection's."""
+
+    def __init__(self, capacity: Capacity, faults: OwnFaults) -> None:
+        self.capacity = capacity
+        self._faults = faults
+        self._timer = trio.CancelScope()
+
+    def changed(self, holder: Holder) -> None:
+        """Anything may have changed that ``holder`` tells of itself."""
+        self._tell(lambda: self.capacity.changed(holder, trio.current_time()))
+
+    def leave(self, holder: Holder) -> None:
+        """The broker is gone for good."""
+        self._tell(lambda: self.capacity.leave(holder, trio.current_time()))
+
+    def set_slots(self, slots: int) -> None:
+        """The pool can serve so many tasks from now on."""
+        self._tell(lambda: self.capacity.set_slots(slots, trio.current_time()))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Things stay as they are if that fails."""
+        try:
+            tell()
+        except Exception as error:
+            self._faults.met(error, "capacity", "the slots could not be shared anew through a fault of the runner")
+        deadline = self.capacity.next_deadline()
+        if deadline is not None and deadline < self._timer.deadline:
+            self._timer.deadline = deadline
+
+    async def keep_time(self) -> None:
+        """A slot that was kept for a broker and not taken goes to the next."""
+        while True:
+            deadline = self.capacity.next_deadline()
+            with trio.CancelScope(deadline=float("inf") if deadline is None else deadline) as self._timer:
+                await trio.sleep_forever()
+            self._tell(lambda: self.capacity.tick(trio.current_time()))
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +66,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     limits: Limits
-    capacity: Capacity
+    slots: Slots
     pool: WorkerPool
     watchdog: Watchdog
     metrics: Metrics
@@ -36,10 +75,3 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     stopping: trio.Event
     task_ended: Callable[[], None]
     tls: ssl.SSLContext | None = None
-
-    def share(self) -> None:
-        """Tell every link what it may have now. A fault in that is no connection's: things stay as they are."""
-        try:
-            self.capacity.share(trio.current_time())
-        except Exception as error:
-            self.faults.met(error, "capacity", "the slots could not be shared anew through a fault of the runner")

@@ -25,9 +25,9 @@ silence and not with a second verdict. An accepted task ends in exactly one ``ta
 or, when the connection is lost, in an Abandon or Kill. A task id is free to be used anew once its task has
 ended, if it comes with an offer that still stands.
 
-**Offers.** While registered, *open offers + accepted tasks = capacity*, re-established by ``_settle`` at the
-end of every call: a slot that becomes free is offered in the same list that reports the result. The broker
-matches only when a request or an offer arrives, so every moment without an offer would be added to the
+**Offers.** While registered, with slots of its own, *open offers + accepted tasks = capacity*, re-established by
+``_settle`` at the end of every call: a slot that becomes free is offered in the same list that reports the result. The
+broker matches only when a request or an offer arrives, so every moment without an offer would be added to the
 latency of whoever queues.
 
 **Renewal, and the race in it.** An offer can't be withdrawn or prolonged. So that the broker never holds
@@ -45,6 +45,13 @@ The broker counts an offer's validity from its arrival and its accept needs time
 an offer is honoured for ``IN_TRANSIT`` seconds longer than it was announced. After that, and for offers
 that were never made or were already accepted, the answer is "offer expired". ``Lapsed`` says once of each
 offer that it came to nothing; of those that stand when the session drains or ends, nothing is said.
+
+**Shared slots.** Where others have a part in the slots, their owner (``brokers/capacity.py``) says how many offers
+stand. ``room``, set before each call, is then how many more tasks may be taken at this moment, and an offer is made
+only when the owner says so (:meth:`offer`). One that is used up isn't made anew, and one that is due for renewal lapses
+when there is no room. An accept without room is rejected, as above.
+
+**A broker that doesn't read** (``hold``) gets no offers, neither new nor renewed ones, until it does again.
 
 **Draining** (asked for by the broker or by ourselves) forgets all offers; accepts that were on their
 way are rejected ("draining"), so that another runner gets the request. What was accepted is finished; then
@@ -164,6 +171,10 @@ class RunnerSession:
         #: So many seconds at least pass before anything falls due that begins now: an offer, a task.
         self.lead = min(offer_validity - renew_margin, settings_timeout)
         self.state: SessionState = "connecting"
+        #: How many more tasks may be taken, where the slots are shared: to be set before each call. None: they aren't.
+        self.room: int | None = None
+        #: Whether the broker doesn't read: it gets no offers.
+        self.hold = False
         self._offer_validity = offer_validity
         self._renew_margin = renew_margin
         self._settings_timeout = settings_timeout
@@ -245,9 +256,12 @@ class RunnerSession:
             del self._stale[offer]
         if lapsed:
             out.append(Lapsed(len(lapsed)))
-        for offer, expiry in [*self._offers.items()]:
-            if expiry - self._renew_margin <= now:
-                self._replace(offer)
+        due = [offer for offer, expiry in self._offers.items() if expiry - self._renew_margin <= now]
+        for offer in due:
+            self._replace(offer)
+        if self.room is not None and not self.hold:
+            for _ in range(min(len(due), self.room - len(self._offers))):
+                self._offer(out, now)
         return self._settle(out, now)
 
     def next_deadline(self) -> float | None:
@@ -261,6 +275,19 @@ class RunnerSession:
         if self.state == "closed":
             return []
         return self._settle(self._step(task_id, Event.FINISH, outcome, now), now)
+
+    def offer(self, now: float) -> list[Action]:
+        """Make one more offer: a shared slot has been left to this broker."""
+        out: list[Action] = []
+        if self.state == "registered" and not self.hold:
+            self._offer(out, now)
+        return self._settle(out, now)
+
+    def withdraw(self, now: float) -> list[Action]:
+        """Let no offer stand, of shared slots: there are none. The broker, which can't be told, is rejected."""
+        for offer in [*self._offers]:
+            self._replace(offer)
+        return self._settle([], now)
 
     def set_capacity(self, capacity: int, now: float) -> list[Action]:
         """Take up to ``capacity`` tasks from now on. What was accepted beyond it is finished."""
@@ -314,7 +341,14 @@ class RunnerSession:
             expiry = None
         if expiry is None:
             return OFFER_EXPIRED
-        return AT_CAPACITY if self.accepted >= self.capacity else None
+        room = self.capacity - self.accepted if self.room is None else self.room
+        return None if room > 0 else AT_CAPACITY
+
+    def _offer(self, out: list[Action], now: float) -> None:
+        stretched = self._offer_validity * (1 + JITTER * self._random.random())
+        valid_for, offer_id = round(stretched * 1000), self._new_id()
+        self._offers[offer_id] = now + valid_for / 1000
+        out.append(SendMessage(RunnerTaskOffer(offer_id, valid_for)))
 
     def _replace(self, offer: str) -> None:
         self._stale[offer] = self._offers.pop(offer)
@@ -328,15 +362,12 @@ class RunnerSession:
 
     def _settle(self, out: list[Action], now: float) -> list[Action]:
         """Make the number of open offers right again, or say that nothing is left."""
-        if self.state == "registered":
+        if self.state == "registered" and self.room is None:
             free = max(0, self.capacity - self.accepted)
             while len(self._offers) > free:
                 self._replace(min(self._offers, key=self._offers.__getitem__))
-            while len(self._offers) < free:
-                stretched = self._offer_validity * (1 + JITTER * self._random.random())
-                valid_for, offer_id = round(stretched * 1000), self._new_id()
-                self._offers[offer_id] = now + valid_for / 1000
-                out.append(SendMessage(RunnerTaskOffer(offer_id, valid_for)))
+            while len(self._offers) < free and not self.hold:
+                self._offer(out, now)
         elif self.state == "draining" and not self._tasks:
             out += self._say_drained()
         return out

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import trio
 
+from reptarium.pool.brokers.capacity import Capacity
+from reptarium.pool.brokers.link import BrokerLink
 from reptarium.pool.protocol.session import STALE
 from reptarium.pool.runner import Runner
 from tests.simulation import seams
@@ -44,28 +46,49 @@ class Watcher(trio.abc.Instrument):
 
 def check(runner: Runner, machine: Machine) -> str | None:
     """What doesn't hold of a runner, or None."""
-    slots, accepted = runner.capacity.slots, 0
+    capacity = runner.capacity
+    slots, accepted = capacity.slots, 0
     for link in runner.links:
-        session = link._session
-        if session is None:
+        serving = link._serving
+        if serving is None:
             continue
+        session = serving.session
         tasks, offers = len(session._tasks), len(session._offers)
         accepted += tasks
-        if session.state == "registered":
-            if offers + tasks != session.capacity and (offers or tasks < session.capacity):
-                return f"{link.uri}: {offers} offers and {tasks} tasks, which is not {session.capacity}"
-        elif offers:
-            return f"{link.uri}: {offers} offers while {session.state}"
+        if session.state != "registered":
+            if offers:
+                return f"{link.uri}: {offers} offers while {session.state}"
+        elif offers > slots:
+            return f"{link.uri}: {offers} offers for {slots} slots"
+        elif not session.hold:
+            wrong = _offered(capacity, link, offers, tasks, session.capacity)
+            if wrong is not None:
+                return f"{link.uri}: {wrong}"
         if len(session._stale) > STALE:
             return f"{link.uri}: {len(session._stale)} replaced offers are remembered"
-        connection = link._connection
-        if connection is not None:
-            waits = connection.outbox
-            if waits.unwritten > seams.OUTBOX + 1 or waits._bulk > seams.BULK + 1:
-                return f"{link.uri}: {waits.unwritten} messages wait, {waits._bulk} of them bulk"
+        waits = serving.connection.outbox
+        if waits.unwritten > seams.OUTBOX + 1 or waits._bulk > seams.BULK + 1:
+            return f"{link.uri}: {waits.unwritten} messages wait, {waits._bulk} of them bulk"
     if accepted > slots:
         return f"{accepted} tasks are accepted, with {slots} slots"
+    if accepted != capacity.accepted:
+        return f"{accepted} tasks are accepted; capacity says {capacity.accepted}"
+    if capacity.shared and slots - accepted - capacity._keeps > 0:
+        waiting = [place.holder for place in capacity._line if place.holder.reads]
+        if waiting:
+            return f"{len(waiting)} brokers wait for an offer while a slot is free and kept for nobody"
     return None
+
+
+def _offered(capacity: Capacity, link: BrokerLink, offers: int, tasks: int, told: int) -> str | None:
+    """What is wrong with the offers of a registered broker that reads, or None."""
+    if capacity.shared:
+        waits = capacity._places[link] in capacity._line
+        return None if offers or waits or not link.reads else "holds no offer, and doesn't wait for one"
+    should = capacity.slots - capacity.accepted + tasks
+    if told != should:
+        return f"was told {told} slots, and has {should}"
+    return None if offers + tasks == max(told, tasks) else f"{offers} offers and {tasks} tasks for {told} slots"
 
 
 def left(runner: Runner, machine: Machine) -> str | None:

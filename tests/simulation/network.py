@@ -304,7 +304,7 @@ class Network:
         self.nursery.start_soon(serve, theirs)
         return ours
 
-    async def addresses(self, uri: str) -> frozenset[str]:
+    async def addresses(self, uri: str, served: object = ()) -> frozenset[str]:
         """In place of ``brokers/resolve.py``. Raises OSError as that does."""
         await trio.lowlevel.checkpoint()
         found = self.names[urlsplit(uri).hostname or ""]

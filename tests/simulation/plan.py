@@ -75,7 +75,7 @@ def plan(rng: random.Random) -> Plan:
         task_timeout=rng.choice([3.0, 8.0]),
         grace=rng.choice([0.0, 1.0, 5.0]),
         idle=rng.choice([0.0, 0.0, 0.0, 2.0]),
-        calm=rng.choice([1, 3]),
+        calm=rng.choice([1, 1, 3, 10]),
     )
 
 

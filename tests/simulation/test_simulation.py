@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reptarium.pool.brokers.capacity import Capacity
+from reptarium.pool.brokers.capacity import Capacity, Holder
 from tests.simulation.world import Failure, play
 
 #: Seeds that are played here, so many a test. `make simulate` plays as many as one likes.
@@ -51,13 +51,14 @@ def test_seeds_have_histories_of_their_own() -> None:
 
 
 def test_a_failure_names_its_seed_and_shows_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runner that gives each broker one slot too many is found out, and says with which seed."""
-    honest = Capacity.may_have
+    """A runner that takes one task more than there is room for is found out, and says with which seed."""
+    honest = Capacity.room
 
-    def generous(self: Capacity, *facts: object, **more: object) -> int:
-        return honest(self, *facts, **more) + 1  # type: ignore[arg-type]
+    def generous(self: Capacity, holder: Holder) -> int | None:
+        room = honest(self, holder)
+        return None if room is None else room + 1
 
-    monkeypatch.setattr(Capacity, "may_have", generous)
+    monkeypatch.setattr(Capacity, "room", generous)
     with pytest.raises(Failure, match=r"tasks are accepted, with \d slots") as failed:
         deque(map(play, range(100)), maxlen=0)
     assert str(failed.value).startswith(f"seed {failed.value.seed}: ")

@@ -156,12 +156,16 @@ class World:
         if waiting.cancelled_caught:
             lost = [broker.name for broker in self.brokers if not self._is_well(broker)]
             raise Broken(f"{RECOVERY:g} s after the storm there is no usable connection to {lost}")
+        if {"messages lost", "messages garbled"} & set(self.plan.troubles):
+            await trio.sleep(6.0)  # offers that a broker has never heard of are made anew
         asked = [(broker, self.ask(broker, [["wait", 0.1]])) for broker in self.brokers for _ in range(self.plan.calm)]
         # twice the time that all of them take one after the other, and what workers of the storm may still take
-        seconds = 2 * len(asked) * 0.1 / self.plan.slots + self.plan.task_timeout + 5.0
+        each = 0.1 + (1.0 if "slow network" in self.plan.troubles else 0.0)
+        seconds = 2 * len(asked) * each / self.plan.slots + self.plan.task_timeout + 5.0
         with trio.move_on_after(seconds):
             while any(one not in broker.outcomes for broker, one in asked) and not self.ended.is_set():
-                await trio.sleep(0.1)
+                self._check_shares(asked)
+                await trio.sleep(0.05)
         for broker, one in asked:
             outcome = broker.outcomes.get(one)
             if outcome is None or outcome.status != "done":
@@ -171,11 +175,31 @@ class World:
                 raise Broken(f"{broker.name}: a task that was asked for in the calm {end}")
 
     def _is_well(self, broker: ImaginaryBroker) -> bool:
-        """Whether the broker has a connection that both sides know, and no task of the storm is left."""
+        """Whether the broker has a connection that works, and holds an offer: no task of the storm is left."""
         return not broker.core.unfinished and any(
-            peer.registered and key in broker.runners and not broker.runners[key].stream.line.there.deaf
+            key in broker.runners
+            and not broker.runners[key].stream.line.there.deaf
+            and broker.core.open_offers(peer, trio.current_time())
             for key, peer in broker.core.peers.items()
         )
+
+    def _check_shares(self, asked: list[tuple[ImaginaryBroker, BrokerTask]]) -> None:
+        """Who still waits has had as many slots as the others, but for those that were free at the beginning.
+
+        On a slow network those that are near have begun some more before the word of the others has come.
+        """
+        slots = self.plan.slots
+        ahead = 4 * slots + 4 if "slow network" in self.plan.troubles else slots + 2
+        begun = {broker.name: 0 for broker in self.brokers}
+        waiting = set()
+        for broker, one in asked:
+            if one.state in ("running", "ended"):
+                begun[broker.name] += 1
+            else:
+                waiting.add(broker.name)
+        behind = min((begun[name] for name in waiting), default=0)
+        if waiting and max(begun.values()) > behind + ahead:
+            raise Broken(f"slots are not shared fairly: {begun}, and {sorted(waiting)} still wait")
 
     async def _end(self) -> None:
         assert self.runner is not None

@@ -150,8 +150,7 @@ async def test_a_full_outbox_ends_only_its_own_connection(monkeypatch: pytest.Mo
 
             monkeypatch.setattr(lost.connection.outbox, "put", full)
             before = [view.id for view in first.runners]
-            runner.capacity.slots += 1  # as when one becomes free: each broker is to get another offer
-            runner.capacity.share(trio.current_time())
+            stuck.offer(trio.current_time())  # as when a slot becomes free
             while stuck._serving is lost or not stuck.registered:  # it comes back with a new connection
                 await trio.sleep(0.01)
             assert (await first.submit({"code": SLEEP, "items": []}).outcome()).status == "done"

@@ -1,166 +1,285 @@
-"""Who may take how many tasks: the owner of the slots, with brokers that take what they are told they may have."""
+"""Who may take how many tasks: the owner of the slots, and brokers that take tasks for the offers that they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from reptarium.pool.brokers.capacity import TURN, Capacity
+from reptarium.pool.brokers.capacity import LONGEST_TURN, TURN, Capacity
 
 
 @dataclass(eq=False)
 class Link:
-    """A broker's link that holds what it was told: an offer stands for each slot that it may still take."""
+    """A broker's link that holds what it was told to offer."""
 
     registered: bool = True
+    reads: bool = True
     accepted: int = 0
-    capacity: int = 0
-
-    @property
-    def offers(self) -> int:
-        return max(self.capacity - self.accepted, 0) if self.registered else 0
+    open_offers: int = 0
+    told: int | None = None
+    calls: int = 0
+    on_offer: Callable[[], None] = lambda: None
 
     def set_capacity(self, capacity: int, now: float) -> None:
-        self.capacity = capacity
+        self.calls += 1
+        self.told = capacity
+        self.open_offers = max(capacity - self.accepted, 0)
+
+    def offer(self, now: float) -> None:
+        self.calls += 1
+        self.open_offers += 1
+        self.on_offer()
+
+    def withdraw(self, now: float) -> None:
+        self.calls += 1
+        self.open_offers = 0
+
+    def take(self, owner: Capacity, now: float) -> bool:
+        """The broker has a task for an offer that it holds. Whether there is a slot for it."""
+        room = owner.room(self)
+        self.open_offers -= 1
+        taken = (self.told or 0) > self.accepted if room is None else room > 0
+        if taken:
+            self.accepted += 1
+        else:
+            owner.turned_away(self, now)
+        owner.changed(self, now)
+        return taken
+
+    def end(self, owner: Capacity, now: float) -> None:
+        """A task has ended."""
+        self.accepted -= 1
+        if owner.room(self) is None:
+            self.open_offers = max((self.told or 0) - self.accepted, 0)
+        owner.changed(self, now)
 
 
-def joined(slots: int, *links: Link) -> Capacity:
+def here(slots: int, *links: Link, now: float = 0.0) -> Capacity:
     """The owner of so many slots, with these links."""
-    capacity = Capacity(slots)
+    owner = Capacity(slots)
     for link in links:
-        capacity.join(link)
-    return capacity
+        owner.join(link)
+    for link in links:
+        owner.changed(link, now)
+    return owner
 
 
-def told(capacity: Capacity, links: Sequence[Link], now: float) -> list[int]:
-    """What each link is told that it may have."""
-    capacity.share(now)
-    return [link.capacity for link in links]
+def offers(*links: Link) -> list[int]:
+    return [link.open_offers for link in links]
 
 
-def test_every_broker_is_offered_all_that_is_free() -> None:
-    """Free slots are everybody's; what one has taken the others lack."""
-    links = Link(accepted=1), Link(accepted=2), Link()
-    assert told(joined(10, *links), links, 0.0) == [8, 9, 7]
+def test_a_single_broker_has_all_slots() -> None:
+    """It is told once, and counts for itself from then on."""
+    link = Link()
+    owner = here(3, link)
+    assert (link.told, link.open_offers, link.calls) == (3, 3, 1)
+    assert owner.room(link) is None
+    assert link.take(owner, 1.0)
+    link.end(owner, 2.0)
+    assert (link.open_offers, link.calls) == (3, 1)
 
 
-def test_a_single_broker_needs_no_telling() -> None:
-    """It has all slots from its beginning; sharing says nothing to it."""
-    link = Link(accepted=3, capacity=7)
-    capacity = joined(7, link)
-    assert not capacity.shared
-    assert told(capacity, [link], 0.0) == [7]
-    assert capacity.may_have(link, 0.0) == 7
-    capacity.turned_away(link, 0.0)
-    assert capacity.may_have(link, 0.0, ending=1) == 7
+def test_each_of_several_brokers_holds_an_offer() -> None:
+    """One free slot is offered to all: an offer is an invitation."""
+    links = Link(), Link(), Link()
+    owner = here(1, *links)
+    assert offers(*links) == [1, 1, 1]
+    assert [owner.room(link) for link in links] == [1, 1, 1]
 
 
-def test_a_broker_that_left_takes_nothing_away() -> None:
-    """Its tasks' slots are free for the others, and it is told nothing any more, whatever is still heard of it."""
-    gone, stays = Link(accepted=4, capacity=4), Link()
-    capacity = joined(4, gone, stays)
-    assert capacity.may_have(stays, 0.0) == 0
-    capacity.leave(gone)
-    capacity.turned_away(gone, 0.0)
-    capacity.served(gone)
-    assert capacity.accepted == 0
-    assert capacity.may_have(stays, 0.0) == 4
+def test_a_taken_slot_is_withdrawn_from_nobody() -> None:
+    """Who tries it is turned away, and it costs nothing while nobody does."""
+    links = first, second, third = Link(), Link(), Link()
+    owner = here(1, *links)
+    calls = [link.calls for link in links]
+    assert first.take(owner, 10.0)
+    assert [link.calls for link in links] == calls
+    assert not second.take(owner, 10.0)
+    assert offers(*links) == [0, 0, 1]
+    assert owner.accepted == 1
+    first.end(owner, 10.1)
+    assert second.open_offers == 1
+    assert owner.room(third) == 0  # it is kept
 
 
-def test_a_kept_slot_goes_back_to_all() -> None:
-    """For TURN seconds the freed slot is the turned-away broker's alone, after that everybody's."""
-    links = first, second = Link(accepted=1), Link()
-    capacity = joined(1, *links)
-    capacity.turned_away(second, 10.0)
-    first.accepted = 0
-    assert told(capacity, links, 10.0) == [0, 1]
-    assert told(capacity, links, 10.0 + TURN * 0.9) == [0, 1]
-    assert told(capacity, links, 10.0 + TURN * 1.1) == [1, 1]
+def test_what_is_kept_goes_to_the_next_after_its_turn() -> None:
+    """For TURN seconds it is the turned-away broker's alone, after that everybody's."""
+    links = first, second, third = Link(), Link(), Link()
+    owner = here(1, *links)
+    first.take(owner, 10.0)
+    second.take(owner, 10.0)
+    first.end(owner, 11.0)
+    assert (owner.room(second), owner.room(third)) == (1, 0)
+    assert owner.next_deadline() == pytest.approx(11.0 + TURN)
+    owner.tick(11.0 + 0.9 * TURN)
+    assert owner.room(third) == 0
+    owner.tick(11.0 + 1.1 * TURN)
+    assert owner.next_deadline() is None
+    assert (owner.room(second), owner.room(third)) == (1, 1)
 
 
-def test_a_broker_that_was_served_has_had_its_turn() -> None:
-    """Nothing is kept for it any more."""
-    links = first, second = Link(accepted=1), Link(accepted=1)
-    capacity = joined(2, *links)
-    capacity.turned_away(second, 10.0)
-    capacity.served(second)
-    assert capacity.may_have(first, 10.0, ending=1) == 1
+def test_a_distant_broker_is_kept_a_slot_for_longer() -> None:
+    """As long as twice the time that it has taken to answer, within LONGEST_TURN."""
+    links = near, far = Link(), Link()
+    owner = here(1, *links)
+    near.take(owner, 10.0)
+    owner.tick(20.0)
+    far.open_offers = 0
+    owner.changed(far, 20.0)
+    near.end(owner, 20.0)
+    assert far.open_offers == 1
+    near.take(owner, 20.0)
+    assert not far.take(owner, 20.2)  # its answer has taken so long
+    near.end(owner, 20.3)
+    owner.tick(20.4)  # the other, whose turn it was first, has let it pass
+    assert owner.next_deadline() == pytest.approx(20.8)
+    assert owner.room(near) == 0
 
 
-def test_nothing_is_kept_for_a_broker_that_is_away() -> None:
-    """One that isn't registered can send no task."""
-    first, second = Link(accepted=1), Link(registered=False)
-    capacity = joined(1, first, second)
-    capacity.turned_away(second, 10.0)
-    assert capacity.may_have(first, 10.0, ending=1) == 1
+def test_a_slot_that_the_others_still_hold_is_not_the_only_brokers() -> None:
+    """One that drains keeps its tasks; as they end, the slots are the other's."""
+    links = stays, leaves = Link(), Link()
+    owner = here(2, *links)
+    leaves.take(owner, 1.0)
+    leaves.registered = False
+    owner.changed(leaves, 2.0)
+    assert stays.told == 1
+    leaves.end(owner, 3.0)
+    assert stays.told == 2
+    owner.leave(leaves, 4.0)
+    assert owner.room(leaves) == 0
 
 
-def test_the_turned_away_are_told_first() -> None:
-    """The latest of them, then the others, the one with the least tasks first."""
-    order: list[str] = []
-
-    @dataclass(eq=False)
-    class Named(Link):
-        name: str = ""
-
-        def set_capacity(self, capacity: int, now: float) -> None:
-            order.append(self.name)
-
-    busy, idle, early, late = (
-        Named(accepted=accepted, name=name) for name, accepted in {"busy": 3, "idle": 0, "early": 1, "late": 1}.items()
-    )
-    capacity = joined(9, busy, idle, early, late)
-    capacity.turned_away(early, 9.98)
-    capacity.turned_away(late, 9.99)
-    capacity.share(10.0)
-    assert order == ["late", "early", "idle", "busy"]
+def test_a_broker_that_does_not_read_gets_no_offer() -> None:
+    """It keeps its place in line until it reads again."""
+    links = busy, deaf = Link(), Link(reads=False)
+    owner = here(2, *links)
+    assert (busy.open_offers, deaf.open_offers) == (2, 0)
+    deaf.reads = True
+    owner.changed(deaf, 1.0)
+    assert deaf.open_offers == 1
 
 
-def test_a_link_that_shares_when_it_is_told_changes_nothing() -> None:
-    """Each is told once."""
-    said: list[Link] = []
+def test_slots_that_the_pool_cannot_serve_are_not_offered() -> None:
+    """Offers are withdrawn when nothing is left, and made again when there is something."""
+    links = Link(), Link()
+    owner = here(2, *links)
+    owner.set_slots(0, 1.0)
+    assert offers(*links) == [0, 0]
+    assert [owner.room(link) for link in links] == [0, 0]
+    owner.set_slots(5, 2.0)
+    assert owner.slots == 2
+    assert offers(*links) == [1, 1]
+    alone = Link()
+    owner = here(2, alone)
+    owner.set_slots(1, 1.0)
+    assert alone.told == 1
 
-    class Chatty(Link):
-        def set_capacity(self, capacity: int, now: float) -> None:
-            said.append(self)
-            owner.share(now)
 
-    links = [Chatty(), Chatty(), Chatty()]
-    owner = joined(3, *links)
-    owner.share(0.0)
-    owner.share(0.0)
-    assert said == links * 2
+def test_a_link_that_calls_back_when_it_is_told_is_told_once() -> None:
+    """Whatever it is told changes something, of which it tells in the same breath."""
+    links = first, second = Link(), Link()
+    owner = here(1, *links)
+    second.on_offer = lambda: owner.changed(second, 5.0)
+    first.take(owner, 5.0)
+    second.take(owner, 5.0)
+    before = second.calls
+    first.end(owner, 5.0)
+    assert second.calls == before + 1
+
+
+class Market:
+    """Brokers whose queues are never empty, each as far away as it is; tasks take ``seconds``."""
+
+    def __init__(self, slots: int, distances: list[float], seconds: float) -> None:
+        self.now = 0.0
+        self.served = [0] * len(distances)
+        self.turned_away = 0
+        self._seconds = seconds
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self.links = [Link() for _ in distances]
+        self.owner = Capacity(slots)
+        for number, (link, distance) in enumerate(zip(self.links, distances, strict=True)):
+            link.on_offer = lambda number=number, distance=distance: self._in(distance, lambda: self._accept(number))  # type: ignore[misc]
+            self.owner.join(link)
+        for link in self.links:
+            self.owner.changed(link, 0.0)
+        first = self.links[0]
+        for _ in range(first.open_offers if first.told else 0):  # it was alone, for a moment
+            self._in(distances[0], lambda: self._accept(0))
+
+    def _in(self, seconds: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
+
+    def _accept(self, number: int) -> None:
+        link = self.links[number]
+        if not link.open_offers:
+            return
+        if link.take(self.owner, self.now):
+            self.served[number] += 1
+            self._in(self._seconds, lambda: link.end(self.owner, self.now))
+        else:
+            self.turned_away += 1
+
+    def run(self, tasks: int) -> None:
+        """Until so many tasks were begun."""
+        while sum(self.served) < tasks:
+            deadline = self.owner.next_deadline()
+            if self._events and (deadline is None or self._events[0][0] <= deadline):
+                self.now, _, event = heapq.heappop(self._events)
+                event()
+            else:
+                assert deadline is not None, "nothing happens any more"
+                self.now = deadline
+                self.owner.tick(self.now)
+
+
+@given(slots=st.integers(1, 6), brokers=st.integers(2, 12), seconds=st.sampled_from([0.001, 0.02, 1.0]))
+@settings(deadline=None, max_examples=60)
+def test_slots_go_round(slots: int, brokers: int, seconds: float) -> None:
+    """Each has its turn: nobody is behind by more than the slots that were free at the beginning, and one round."""
+    market = Market(slots, [0.001] * brokers, seconds)
+    market.run(brokers * 20)
+    assert max(market.served) - min(market.served) <= slots + 2, market.served
 
 
 @given(
-    turned_away=st.lists(st.integers(0, 5), min_size=1, max_size=5),
-    others=st.lists(st.integers(0, 5), min_size=1, max_size=5),
-    freed=st.integers(1, 5),
+    slots=st.integers(1, 4), distances=st.lists(st.sampled_from([0.001, 0.02, 0.06, 0.15, 0.2]), min_size=2, max_size=6)
 )
-def test_a_turned_away_broker_gets_its_turn(turned_away: list[int], others: list[int], freed: int) -> None:
-    """However the slots are spread: as many freed slots as brokers were turned away are left to these alone."""
-    first, rest = [Link(accepted=n) for n in turned_away], [Link(accepted=n) for n in others]
-    links = first + rest
-    taken = sum(link.accepted for link in links)
-    capacity = joined(taken, *links)
-    for link in first:
-        capacity.turned_away(link, 5.0)
-    ender = max(rest, key=lambda link: link.accepted)
-    ending = min(freed, ender.accepted)
-    at_once = capacity.may_have(ender, 5.0, ending=ending) - (ender.accepted - ending)
-    ender.accepted -= ending
-    capacity.share(5.0)
-    assert [link.offers for link in first] == [ending] * len(first)
-    assert [link.offers for link in rest] == [max(ending - len(first), 0)] * len(rest)
-    assert at_once == ender.offers
+@settings(deadline=None, max_examples=60)
+def test_a_distant_broker_gets_its_turn(slots: int, distances: list[float]) -> None:
+    """Its word comes late, but what is kept for it is not given to others meanwhile."""
+    market = Market(slots, distances, 0.01)
+    market.run(len(distances) * 100)  # it isn't known from the beginning how far away they are
+    before = list(market.served)
+    market.run(len(distances) * 150)
+    served = [now - then for now, then in zip(market.served, before, strict=True)]
+    assert min(served) >= 20, (served, distances)
+    assert max(distances) * 2 < LONGEST_TURN
+
+
+@pytest.mark.parametrize("brokers", [2, 4, 40])
+def test_the_cost_of_a_task_does_not_grow_with_the_brokers(brokers: int) -> None:
+    """With full queues each task costs one word to one broker; who is turned away, is at the beginning."""
+    market = Market(4, [0.001] * brokers, 0.02)
+    market.run(brokers * 10)
+    calls, away = sum(link.calls for link in market.links), market.turned_away
+    assert away <= 4 * brokers
+    market.run(brokers * 40)
+    assert sum(link.calls for link in market.links) - calls <= brokers * 30 * 1.1
+    assert market.turned_away - away <= brokers * 30 * 0.1
 
 
 class Brokers(RuleBasedStateMachine):
-    """Brokers that come, go, take tasks whenever an offer stands, and ask for more than there is."""
+    """Brokers that come, go, read or don't, and take tasks whenever they hold an offer."""
 
     links = Bundle("links")
 
@@ -168,76 +287,97 @@ class Brokers(RuleBasedStateMachine):
     def start(self, slots: int) -> None:
         self.owner = Capacity(slots)
         self.now = 100.0
-        self.here: list[Link] = []
+        self.joined: list[Link] = []
 
     @rule(target=links)
     def come(self) -> Link:
         link = Link()
         self.owner.join(link)
-        link.capacity = self.owner.may_have(link, self.now)
-        self.here.append(link)
+        self.joined.append(link)
+        self.owner.changed(link, self.now)
         return link
 
     @rule(link=links)
     def lose_the_connection(self, link: Link) -> None:
         """Its tasks are killed: the broker has failed them."""
-        link.registered, link.accepted, link.capacity = False, 0, 0
-        self.owner.share(self.now)
+        link.registered, link.accepted, link.open_offers, link.told, link.reads = False, 0, 0, None, True
+        self.owner.changed(link, self.now)
+
+    @rule(link=links)
+    def drain(self, link: Link) -> None:
+        """It takes nothing more, and finishes what it has."""
+        link.registered, link.open_offers, link.told = False, 0, None
+        self.owner.changed(link, self.now)
 
     @rule(link=links)
     def come_back(self, link: Link) -> None:
-        if link in self.here and not link.registered:
+        if link in self.joined and not link.accepted:
             link.registered = True
-            link.capacity = self.owner.may_have(link, self.now)
+            self.owner.changed(link, self.now)
 
     @rule(link=links)
     def go(self, link: Link) -> None:
-        if link in self.here:
+        if link in self.joined:
             self.lose_the_connection(link)
-            self.here.remove(link)
-            self.owner.leave(link)
-            self.owner.share(self.now)
+            self.joined.remove(link)
+            self.owner.leave(link, self.now)
 
     @rule(link=links)
     def send_a_task(self, link: Link) -> None:
-        """Against an offer that stands, or against one that was withdrawn a moment ago."""
-        if link not in self.here or not link.registered:
-            return
-        if link.offers:
-            link.accepted += 1
-            self.owner.served(link)
-        else:
-            self.owner.turned_away(link, self.now)
-        self.owner.share(self.now)
+        if link in self.joined and link.registered and link.open_offers:
+            link.take(self.owner, self.now)
 
     @rule(link=links)
     def end_a_task(self, link: Link) -> None:
-        """The slot is offered in the same breath, then the others are told."""
-        if link in self.here and link.accepted:
-            link.set_capacity(self.owner.may_have(link, self.now, ending=1), self.now)
-            link.accepted -= 1
-            self.owner.share(self.now)
+        if link in self.joined and link.accepted:
+            link.end(self.owner, self.now)
 
-    @rule(seconds=st.sampled_from([0.001, TURN / 2, TURN, 1.0]))
+    @rule(link=links)
+    def let_an_offer_lapse(self, link: Link) -> None:
+        """It is due for renewal while there is no room."""
+        if link in self.joined and link.open_offers and (self.owner.room(link) or 1) <= 0:
+            link.open_offers -= 1
+            self.owner.changed(link, self.now)
+
+    @rule(link=links, reads=st.booleans())
+    def read(self, link: Link, reads: bool) -> None:
+        link.reads = reads
+        self.owner.changed(link, self.now)
+
+    @rule(slots=st.integers(0, 4))
+    def lack_slots(self, slots: int) -> None:
+        self.owner.set_slots(slots, self.now)
+
+    @rule(seconds=st.sampled_from([0.001, TURN / 2, TURN, LONGEST_TURN, 5.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.owner.share(self.now)
+        self.owner.tick(self.now)
 
     @invariant()
-    def never_more_than_there_are(self) -> None:
-        """Whichever offer is accepted next, no task is taken beyond the slots."""
-        taken = sum(link.accepted for link in self.here)
-        assert taken == self.owner.accepted <= self.owner.slots
-        for link in self.here:
-            assert taken + link.offers <= self.owner.slots
+    def what_is_counted_is_what_there_is(self) -> None:
+        taken = sum(link.accepted for link in self.joined)
+        assert taken == self.owner.accepted <= self.owner._most
+        assert self.owner._keeps == sum(len(self.owner._places[link].kept) for link in self.joined)
+        if self.owner.shared:
+            for link in self.joined:
+                room = self.owner.room(link)
+                assert room is not None
+                assert taken + room <= max(self.owner.slots, taken)
 
     @invariant()
-    def nothing_lies_idle(self) -> None:
-        """A free slot is offered by somebody, if somebody is there."""
-        ready = [link for link in self.here if link.registered]
-        if ready and self.owner.accepted < self.owner.slots:
-            assert any(link.offers for link in ready)
+    def nobody_is_forgotten(self) -> None:
+        """Who may send tasks holds an offer, or waits for one; and nobody waits while a slot is free."""
+        ready = [link for link in self.joined if link.registered]
+        if not self.owner.shared:
+            for link in ready:
+                assert link.told == max(self.owner.slots - self.owner.accepted + link.accepted, 0)
+            return
+        waiting = [place.holder for place in self.owner._line]
+        for link in ready:
+            assert link.open_offers or link in waiting
+        if self.owner.slots - self.owner.accepted - self.owner._keeps > 0:
+            assert not any(link.reads for link in waiting)
 
 
 TestBrokers = Brokers.TestCase
-TestBrokers.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestBrokers.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

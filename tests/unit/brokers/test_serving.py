@@ -17,12 +17,13 @@ from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.brokers.link import BACKOFF_FIRST, BACKOFF_LAST, BrokerLink
 from reptarium.pool.brokers.outbox import Outbox
 from reptarium.pool.brokers.serving import Serving
-from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.brokers.shared import Shared, Slots
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import FAULT_PARTS, Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.protocol.messages import (
+    BrokerInfoRequest,
     BrokerRunnerRegistered,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
@@ -93,14 +94,15 @@ class EmptyPool:
 def shared(slots: int = 2) -> Shared:
     """The means of a link without a pool."""
     settings, metrics, pool = make_settings(auth_token="a token"), Metrics(), EmptyPool()
+    faults = OwnFaults(metrics, Reporter())
     return Shared(
         settings=settings,
         limits=task_limits(settings),
-        capacity=Capacity(slots),
+        slots=Slots(Capacity(slots), faults),
         pool=pool,  # type: ignore[arg-type] # as far as it is used
         watchdog=Watchdog(2**29, metrics),
         metrics=metrics,
-        faults=OwnFaults(metrics, Reporter()),
+        faults=faults,
         rng=random.Random(1),
         stopping=trio.Event(),
         task_ended=lambda: None,
@@ -122,7 +124,7 @@ async def settled() -> None:
 async def served(means: Shared, wire: Wire) -> AsyncIterator[Serving]:
     """A registered connection that is served."""
     link = BrokerLink(means, "http://broker")
-    means.capacity.join(link)
+    means.slots.capacity.join(link)
     async with trio.open_nursery() as tasks:
         serving = Serving(means, link.uri, link, wire, tasks)  # type: ignore[arg-type] # as far as it is used
         link._serving = serving
@@ -164,7 +166,7 @@ async def test_a_task_that_ends_when_the_connection_has_just_gone(brokers: int) 
     """Its outcome waited for room and is nobody's now: no slot is counted twice, whoever shares them."""
     means, wire = shared(), Wire()
     for number in range(1, brokers):
-        means.capacity.join(BrokerLink(means, f"http://broker{number}"))
+        means.slots.capacity.join(BrokerLink(means, f"http://broker{number}"))
     with trio.fail_after(20):
         async with served(means, wire) as serving:
             while not wire.outbox._full:
@@ -255,7 +257,7 @@ async def test_a_full_outbox_ends_the_connection_whoever_met_it() -> None:
                     wire.send_nowait(RunnerTaskOffer("o", 1))
                 except LinkError:
                     break
-            serving.set_capacity(3, trio.current_time())
+            wire.come(BrokerInfoRequest())
             await settled()
             assert serving.session.state == "closed"
             assert "does not read" in str(serving._end)
