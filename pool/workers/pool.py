@@ -17,26 +17,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
 import trio
 
 from reptarium.pool.refusal import StartRefused
-from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
-from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteProcess
+from reptarium.pool.workers.brood import Brood
+from reptarium.pool.workers.worker import Worker
+from reptarium.pool.workers.zygote import START_TIMEOUT, ZygoteProcess
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
-from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.workers.pool")
 
-#: A forked worker that isn't parked after this many seconds is given up.
-READY_TIMEOUT = 20.0
 BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 #: A first zygote that is killed while it starts (not one that ends by itself) is tried so many times in all.
 FIRST_STARTS = 3
@@ -73,14 +71,11 @@ class WorkerPool:
         self.size = size
         self.processors = len(os.sched_getaffinity(0))
         self.layers: tuple[LayerStatus, ...] = ()
-        self.workers: dict[int, Worker] = {}
         self._meter = meter
-        self._starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self._parked: deque[Worker] = deque()
         self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
-        self._requested = 0
-        self._numbers = 0
-        self._zygote: ZygoteProcess | None = None
+        self._numbers = itertools.count(1)
+        self._brood: Brood | None = None
         self._closing = False
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -89,6 +84,11 @@ class WorkerPool:
         self._starts = 0
 
     # ---- what tasks use ---------------------------------------------------------------
+
+    @property
+    def workers(self) -> Mapping[int, Worker]:
+        """Every worker that there is, by its process id."""
+        return {} if self._brood is None else self._brood.workers
 
     @property
     def parked(self) -> int:
@@ -142,7 +142,6 @@ class WorkerPool:
             worker.close_socket()  # it died while a task had it
             return
         worker.kill(reason)
-        self._not_starting(worker)
         worker.close_socket()
         worker.happened("discarded")
         self._refill()
@@ -188,37 +187,23 @@ class WorkerPool:
             backoff = min(backoff * 2, BACKOFF_LAST)
 
     async def _one_zygote(self, ready: Callable[[], None]) -> None:
-        zygote = ZygoteProcess()
+        brood = Brood(self, self._numbers)
         try:
-            with select.epoll() as first_words:  # of workers that are starting
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(zygote.log_stderr)
-                    if await self._greet(zygote):
-                        ready()
-                        self._zygote, self._nursery = zygote, nursery
-                        self._requested, self._pausing = 0, False
-                        nursery.start_soon(self._await_ready, first_words)
-                        nursery.start_soon(self._give_up_late_ones)
-                        self._refill()
-                        await self._listen(zygote, first_words)
-                    self._nursery = None
-                    nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(brood.zygote.log_stderr)
+                if await self._greet(brood.zygote):
+                    ready()
+                    self._brood, self._nursery = brood, nursery
+                    self._pausing = False
+                    self._refill()
+                    await brood.serve()
+                self._nursery = None
+                nursery.cancel_scope.cancel()
         finally:
-            self._zygote = self._nursery = None
+            self._brood = self._nursery = None
             with trio.CancelScope(shield=True):
-                await self._bury(zygote)
-
-    async def _bury(self, zygote: ZygoteProcess) -> None:
-        """End a zygote and every worker of it."""
-        self._parked.clear()  # first: who needs a worker meanwhile waits for the next zygote's
-        for worker in list(self.workers.values()):
-            worker.kill("shutdown" if self._closing else "zygote")
-            worker.close_socket()
-        await zygote.bury(self.workers, self._exited)
-        for worker in list(self.workers.values()):
-            self._forget(worker, None)
-        self._starting.clear()
-        self._requested = 0
+                self._parked.clear()  # first: who needs a worker meanwhile waits for the next zygote's
+                await brood.bury("shutdown" if self._closing else "zygote")
 
     async def _greet(self, zygote: ZygoteProcess) -> bool:
         """Wait until the zygote is ready. False when it died before that and is to be tried again."""
@@ -243,31 +228,23 @@ class WorkerPool:
         _log_hello(hello)
         return True
 
-    async def _listen(self, zygote: ZygoteProcess, first_words: select.epoll) -> None:
-        while (news := await zygote.receive()) is not None:
-            if isinstance(news, wire.Exited):
-                self._exited(news)
-                continue
-            self._requested = max(self._requested - 1, 0)
-            if isinstance(news, Newborn):
-                self._numbers += 1
-                worker = Worker(self._numbers, news.pid, news.fd, news.pidfd)
-                self.workers[news.pid] = self._starting[worker.fd] = worker
-                if self._meter is not None:
-                    self._meter.worker_forked()
-                first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
-            else:
-                self._fork_failed(news.errno)
+    # ---- what the brood tells ---------------------------------------------------------
 
-    def _fork_failed(self, number: int) -> None:
+    def born(self) -> None:
+        """A worker was forked."""
+        if self._meter is not None:
+            self._meter.worker_forked()
+
+    def fork_failed(self, number: int) -> None:
+        """A worker could not be forked, for this errno."""
         if self._meter is not None:
             self._meter.fork_failed()
         if not self._pausing:  # one line a try, however many it asked for
             name = errno.errorcode.get(number, str(number))
             log.error("fork failed; fewer warm workers until it works again", error=name, pause_s=self._pause)
-        self._hold_off()
+        self.not_started()
 
-    def _hold_off(self) -> None:
+    def not_started(self) -> None:
         """Ask for no worker for a while: forks, or what is forked, come to nothing."""
         if not self._pausing and self._nursery is not None:
             self._pausing = True
@@ -279,50 +256,10 @@ class WorkerPool:
         self._pausing = False
         self._refill()
 
-    async def _await_ready(self, first_words: select.epoll) -> None:
-        """Park workers as they say that they are ready. One task for all: a worker lives for a single task's time."""
-        while True:
-            await trio.lowlevel.wait_readable(first_words.fileno())
-            for fd, _ in first_words.poll(0):
-                worker = self._starting.get(fd)
-                if worker is not None and not self._hear(worker):
-                    first_words.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
-
-    def _hear(self, worker: Worker) -> bool:
-        """Take a new worker's first word. False when it hasn't all come."""
-        try:
-            frame = worker.receive_nowait({Kind.READY: 0, Kind.FAILED: 64 * 1024})
-        except wire.ProtocolViolation as error:
-            log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
-            self.discard(worker, "violation")
-            return True
-        except WorkerGone:
-            return True  # its death is reported by the zygote
-        if frame is None:
-            return False
-        kind, words = frame
-        if kind is Kind.FAILED:
-            log.error("a new worker failed", worker=worker.number, reason=words.decode("utf-8", "replace"))
-            self._hold_off()
-            self.discard(worker, "start")
-        else:
-            self._pause = PAUSE_FIRST
-            self._not_starting(worker)
-            worker.happened("ready")
-            self._park(worker)
-        return True
-
-    def _not_starting(self, worker: Worker) -> None:
-        if self._starting.get(worker.fd) is worker:  # another may have its number by now
-            del self._starting[worker.fd]
-
-    async def _give_up_late_ones(self) -> None:
-        while True:
-            await trio.sleep(1.0)
-            for worker in list(self._starting.values()):
-                if worker.forked + READY_TIMEOUT < trio.current_time():
-                    log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
-                    self.discard(worker, "start")
+    def ready(self, worker: Worker) -> None:
+        """A new worker can take a task."""
+        self._pause = PAUSE_FIRST
+        self._park(worker)
 
     def _park(self, worker: Worker) -> None:
         if self._waiting:
@@ -340,45 +277,34 @@ class WorkerPool:
         self._changed.set()
         self._changed = trio.Event()
 
-    def _exited(self, message: wire.Exited) -> None:
-        worker = self.workers.get(message.pid)
-        if worker is None:
-            return
-        if worker.state in ("starting", "parked") and worker.killed_for is None:
-            log.error("a warm worker died", worker=worker.number, status=describe_status(message.status))
-            if worker.state == "starting":
-                # a worker that can't even park would be forked again and again without a pause
-                self._hold_off()
+    def ended(self, worker: Worker, exited: wire.Exited | None) -> None:
+        """A worker is no more; None: nobody has seen how it ended."""
         if self._meter is not None:
-            self._meter.worker_cpu(message.cpu - worker.cpu)  # the watchdog has counted the rest
-        self._forget(worker, message.status)
-        self._refill()
-
-    def _forget(self, worker: Worker, status: int | None) -> None:
-        self.workers.pop(worker.pid, None)
-        self._not_starting(worker)
-        if worker.killed_for is not None and worker.killed_for not in ENDED and self._meter is not None:
-            self._meter.worker_killed(worker.killed_for)
+            if exited is not None:
+                self._meter.worker_cpu(exited.cpu - worker.cpu)  # the watchdog has counted the rest
+            if worker.killed_for is not None and worker.killed_for not in ENDED:
+                self._meter.worker_killed(worker.killed_for)
         if worker.state == "parked":
             with contextlib.suppress(ValueError):
                 self._parked.remove(worker)  # or it would count as warm until a lease comes across it
         if worker.state in ("starting", "parked", "discarded"):
             worker.close_socket()
-        worker.gone(status)
+        worker.gone(None if exited is None else exited.status)
+        self._refill()
 
     def _refill(self) -> None:
-        if self._zygote is None or self._closing or self._pausing:
+        brood = self._brood
+        if brood is None or self._closing or self._pausing:
             return
-        starting = len(self._starting)
-        wanted = self.size + len(self._waiting) - len(self._parked) - starting - self._requested
+        starting = len(brood.starting)
+        wanted = self.size + len(self._waiting) - len(self._parked) - starting - brood.requested
         if wanted <= 0:
             return
-        busy = len(self.workers) - starting - len(self._parked)
+        busy = len(brood.workers) - starting - len(self._parked)
         # A dummy task is for processors with nothing to do: more tasks run than there are processors, or none is
         # warm though tasks are running, and the next lease will wait for this one
         urgent = busy > self.processors or (busy > 0 and not self._parked)
-        if self._zygote.order(wanted, urgent=urgent):  # otherwise the next change asks again, or the zygote is replaced
-            self._requested += wanted
+        brood.order(wanted, urgent=urgent)
 
     def close(self) -> None:
         """No more refills: what follows is shutdown."""

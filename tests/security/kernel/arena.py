@@ -25,7 +25,8 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.workers.pool import WorkerGone, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.worker import WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
