@@ -284,7 +284,7 @@ def _outside(worker: Worker) -> dict[str, str]:
         "Threads",
     )
     try:
-        lines = Path(f"/proc/{worker.host_pid()}/status").read_text("utf-8", "replace").splitlines()
+        lines = Path(f"/proc/{worker.pid}/status").read_text("utf-8", "replace").splitlines()
     except OSError:
         return {}
     fields = {key: " ".join(value.split()) for key, _, value in (line.partition(":") for line in lines)}

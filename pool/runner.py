@@ -25,8 +25,9 @@ from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.tasks.limits import task_limits
+from reptarium.pool.workers.brood import OPTIONAL_LAYERS
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pool import OPTIONAL_LAYERS, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
 from reptarium.sandbox.wire import ZygoteConfig
 
@@ -54,16 +55,18 @@ class Runner:
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
+        self._reporter = reporter or Reporter()
+        self._faults = OwnFaults(self.metrics, self._reporter)
         self.pool = WorkerPool(
             zygote or zygote_config(settings),
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
+            faults=self._faults,
         )
+        self.pool.on_limit = self._pool_changed
         self.watchdog = Watchdog(settings.task_memory, settings.max_threads, self.metrics)
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
-        self._reporter = reporter or Reporter()
-        self._faults = OwnFaults(self.metrics, self._reporter)
         self._slots = Slots(self.capacity, self._faults)
         self._exit = Exit.OK
         self._stop = trio.Event()
@@ -216,6 +219,14 @@ class Runner:
         """How many tasks are accepted, over all brokers."""
         return self.capacity.accepted
 
+    def _pool_changed(self) -> None:
+        """The pool can serve less than it could, or more: offers follow."""
+        slots = self.settings.max_concurrency
+        if self.pool.limit is not None:
+            slots = min(slots, self.pool.limit)
+        self.metrics.capacity(slots)
+        self._slots.set_slots(slots)
+
     def _task_ended(self) -> None:
         self._idle_since = trio.current_time()
 
@@ -224,6 +235,7 @@ class Runner:
     def checks(self) -> Sequence[ReadinessCheck]:
         """What ``/readyz`` reports."""
         registered = [link for link in self.links if link.registered]
+        trouble = self.pool.trouble
         missing = [
             layer for layer in self.pool.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
         ]
@@ -231,8 +243,8 @@ class Runner:
             ReadinessCheck("broker", bool(registered), "" if registered else "not registered with any broker"),
             ReadinessCheck(
                 "workers",
-                self.pool.parked > 0 or any(link.busy for link in self.links),
-                "" if self.pool.parked else "no warm worker is parked",
+                self.pool.parked > 0 or (not trouble and any(link.busy for link in self.links)),
+                trouble or ("" if self.pool.parked else "no warm worker is parked"),
             ),
             ReadinessCheck(
                 "isolation",

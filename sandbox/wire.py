@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -180,6 +180,13 @@ class RpcHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 # ---- supervisor and zygote -----------------------------------------------------------
 
+# What the supervisor takes from a zygote is bounded here: a number that can't be is no message.
+_Pid = Annotated[int, msgspec.Meta(ge=1, le=2**22)]  # PID_MAX_LIMIT
+_Status = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+_Errno = Annotated[int, msgspec.Meta(ge=0, le=4095)]  # MAX_ERRNO
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**52)]
+
 
 class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """First control message to the zygote: everything that it and its workers need to know.
@@ -233,24 +240,26 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
     """Zygote to supervisor, with two descriptors: the worker's socket and its pidfd."""
 
-    pid: int
+    pid: _Pid
 
 
 class ForkFailed(msgspec.Struct, frozen=True, tag="forkfailed"):
     """Zygote to supervisor: fork(2) answered ``errno``."""
 
-    errno: int
+    errno: _Errno
 
 
 class Exited(msgspec.Struct, frozen=True, tag="exited"):
     """Zygote to supervisor: a worker was reaped, with ``status`` as of waitpid(2).
 
-    ``cpu`` is the processor time that it used in its life, in seconds.
+    ``cpu`` is the processor time that it used in its life, in seconds, ``peak`` the most memory that it had resident
+    (``ru_maxrss``, in bytes): pages that it shares with the zygote count.
     """
 
-    pid: int
-    status: int
-    cpu: float
+    pid: _Pid
+    status: _Status
+    cpu: _Seconds
+    peak: _Bytes = 0
 
 
 ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited

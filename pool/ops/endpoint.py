@@ -1,6 +1,8 @@
 """`/healthz`, `/readyz` and `/metrics` over HTTP, for n8n's launcher, Kubernetes and Prometheus.
 
-    /healthz, /   200 as long as the event loop turns. n8n's launcher asks `/`.
+    /healthz, /   200 as long as the event loop turns, with what is weak or lacks in words. n8n's launcher asks `/`.
+                  That no worker can be started is 200 too: whoever acts on another answer would end what still runs
+                  and start a runner that can do no more. The pool goes on trying by itself.
     /readyz       200 when every check holds, otherwise 503 with what is missing, as JSON.
     /metrics      Prometheus' text format.
 
@@ -68,9 +70,12 @@ class _Pages:
         return None if page is None else page()
 
     def _alive(self) -> HttpAnswer:
-        checks = self._health.checks()
-        weak = next((check.detail for check in checks if check.name == "isolation" and check.detail), "")
-        return HttpAnswer(200, f"OK\nisolation: {weak}".encode() if weak else b"OK")
+        said = [
+            f"{check.name}: {check.detail}"
+            for check in self._health.checks()
+            if check.detail and (check.name == "isolation" or (check.name == "workers" and not check.ok))
+        ]
+        return HttpAnswer(200, "\n".join(["OK", *said]).encode())
 
     def _ready(self) -> HttpAnswer:
         checks = self._health.checks()

@@ -66,11 +66,13 @@ FAULT_PARTS = (
     "runner",
     "systemd",
     "watchdog",
+    "zygote",
 )
 """What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `endpoint` = one client of
-the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = the
-zygote and its workers; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `systemd` =
-what the service manager is told; `watchdog` as it says."""
+the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = what
+outlives zygotes; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `systemd` = what the
+service manager is told; `watchdog` as it says; `zygote` = one zygote and its workers, also where it hangs or says what
+no honest one says."""
 LAYER_STATES = ("active", "partial", "missing", "off")
 _OTHER = "other"
 

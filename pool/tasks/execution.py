@@ -23,7 +23,7 @@ from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.tasks.turns import in_turns
-from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.pool import NoWorker, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.texts import PRINT_PRICE
@@ -149,10 +149,16 @@ class Execution:
         return outcome
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
+        none = ""
         with trio.move_on_after(self._limits.timeout) as waiting:
-            self.worker = await self._pool.lease()
+            try:
+                self.worker = await self._pool.lease()
+            except NoWorker as error:
+                none = str(error)
         if self.settings is None:
             await self._settings_came.wait()
+        if none:
+            return self._failure("crash", failures.no_workers(none))
         if waiting.cancelled_caught:
             return self._failure("timeout", failures.no_worker(self._limits))
         self._router.open_task(self.task_id)
@@ -161,6 +167,8 @@ class Execution:
             return await self._listen(await self._dispatch())
         except _Failed as failed:
             return self._failure(failed.kind, failed.error)
+        except NoWorker as error:
+            return self._failure("crash", failures.no_workers(str(error)))
 
     def _failure(self, kind: OutcomeKind, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
         """The outcome of a task that has failed: where it is to go on, the error is its result."""

@@ -63,6 +63,14 @@ def too_many_threads(limits: Limits) -> TaskErrorData:
     )
 
 
+def no_workers(reason: str) -> TaskErrorData:
+    """The pool can't start workers, for ``reason``."""
+    return TaskErrorData(
+        message="The runner can't start workers",
+        description=f"{reason[:1000]}. The task has not run; the runner's log has the details.",
+    )
+
+
 def out_of_memory(limits: Limits) -> TaskErrorData:
     """Killed for holding more than its limit."""
     return TaskErrorData(message=memory_message(limits.memory), description=MEMORY_REMEDY)

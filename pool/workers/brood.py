@@ -1,13 +1,25 @@
-"""One zygote and its workers, from its start to their burial.
+"""One zygote and its workers, from its start to their burial: a fault boundary.
 
 Theory of operation. A :class:`Brood` starts a zygote (``zygote.py``), greets it, orders workers from it, and turns what
 it tells of births, deaths and failed forks into states of workers. A forked worker belongs to its brood until its first
 word says that it is ready; then it is handed to the :class:`Owner` (``pool.py``), who lends it to a task. The brood
-hears of its end again: the zygote, which reaps it, says so. With the zygote all of its workers end.
+hears of its end again: the zygote, which reaps it, says so.
+
+A brood ends in one of three ways, and whichever it is, :meth:`Brood.live` ends without an exception and leaves no
+process; :attr:`Brood.problem` says which it was.
+
+* The zygote has ended. Its workers have died with it (``PR_SET_PDEATHSIG``).
+* It did what no honest one does, or met a fault of ours. It is killed, and its workers with it: who lies about one of
+  them may lie about all.
+* It hangs: it owes workers and gives none (:data:`HUNG`). Nothing is wrong with those that it has made, each of which
+  speaks for itself and is killed through its own pidfd. So it is retired (:meth:`Brood.retire`): :attr:`Brood.over` is
+  set, another zygote is started beside it, the tasks that its workers run are finished, each within its own time limit,
+  and then it is killed.
 """
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Iterator
 from typing import Protocol
@@ -16,18 +28,28 @@ import structlog
 import trio
 
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
-from reptarium.pool.workers.zygote import Newborn, ZygoteProcess
+from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.workers.brood")
 
+#: Layers that a stock container can't have and that nothing depends on.
+OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
 #: A forked worker that isn't parked after this many seconds is given up.
 READY_TIMEOUT = 20.0
+#: A zygote that owes workers and has forked none for so many seconds hangs. One fork takes it milliseconds.
+HUNG = 5.0
 
 
 class Owner(Protocol):
-    """What a brood tells of its workers."""
+    """What a brood tells, and whom it gives its workers to."""
+
+    def greeted(self, brood: Brood, hello: wire.Hello) -> None:
+        """The zygote is ready to fork."""
+
+    def lost(self, brood: Brood) -> None:
+        """No more workers are to be had of it: there is a :attr:`Brood.problem`."""
 
     def born(self) -> None:
         """A worker was forked."""
@@ -38,14 +60,22 @@ class Owner(Protocol):
     def ready(self, worker: Worker) -> None:
         """A worker can take a task."""
 
-    def not_started(self) -> None:
+    def not_started(self, reason: str) -> None:
         """A worker was forked in vain: it failed, or died, before it was ready."""
 
     def discard(self, worker: Worker, reason: str) -> None:
         """A worker is of no use: end it."""
 
-    def ended(self, worker: Worker, exited: wire.Exited | None) -> None:
-        """A worker is no more; None: nobody has seen how it ended."""
+    def ended(self, worker: Worker, *, parked: bool) -> None:
+        """A worker is no more, which was parked until then or not; nobody has seen how, if its ``end`` is None."""
+
+
+class ZygoteEnded(Exception):
+    """A zygote has ended, or can't be one. ``killed``: by a signal. Foreseen, and nobody's fault."""
+
+    def __init__(self, text: str, *, killed: bool = False) -> None:
+        super().__init__(text)
+        self.killed = killed
 
 
 class Brood:
@@ -56,27 +86,112 @@ class Brood:
         self.workers: dict[int, Worker] = {}
         self.starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self.requested = 0
+        self.retired = False
+        #: Set when no more workers are to be had of it.
+        self.over = trio.Event()
+        self.problem: Exception | None = None
         self._owner = owner
         self._numbers = numbers
+        self._scope = trio.CancelScope()
+        self._answered = 0.0
+
+    # ---- what the pool asks -----------------------------------------------------------
 
     def order(self, count: int, *, urgent: bool) -> None:
         """Ask for so many workers (``urgent``: see ``wire.Fork``), if the zygote's socket takes the order."""
         if self.zygote.order(count, urgent=urgent):  # otherwise the next change asks again, or the zygote is replaced
+            if not self.requested:
+                self._answered = trio.current_time()
             self.requested += count
 
-    async def serve(self) -> None:
-        """Bring workers up until the zygote ends."""
+    @property
+    def silent(self) -> float:
+        """For how many seconds it has owed workers and given none."""
+        return trio.current_time() - self._answered if self.requested else 0.0
+
+    @property
+    def lent(self) -> bool:
+        """Whether a task has a worker of it."""
+        return any(worker.state == "leased" for worker in self.workers.values())
+
+    def look(self) -> None:
+        """Give up workers that don't become ready, and a zygote that hangs. To be called now and then."""
+        for worker in list(self.starting.values()):
+            if worker.forked + READY_TIMEOUT < trio.current_time():
+                log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
+                self._owner.not_started("a new worker was not ready in time")
+                self._give_up(worker, "start")
+        if self.silent >= HUNG:
+            self.retire(ZygoteFault(f"the zygote hangs: it has forked no worker for {HUNG:g} s"))
+
+    def retire(self, problem: ZygoteFault) -> None:
+        """No more workers of this zygote. Those that tasks have stay with them; when none is left, call :meth:`end`."""
+        self.problem, self.retired = problem, True
+        self._owner.lost(self)
+        for worker in list(self.workers.values()):
+            if worker.state in ("starting", "parked"):
+                self._give_up(worker, "zygote")
+        self.over.set()
+
+    def end(self) -> None:
+        """:meth:`live` ends, and with it every process of the brood."""
+        self._scope.cancel()
+
+    # ---- life -------------------------------------------------------------------------
+
+    async def live(self, config: wire.ZygoteConfig) -> None:
+        """Greet the zygote and bring workers up until it ends, then bury it. Whatever goes wrong is a ``problem``."""
+        try:
+            with self._scope:
+                await self._serve(config)
+        except* Exception as group:
+            error: Exception = group
+            while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+                (error,) = error.exceptions
+            if self.problem is None:
+                self.problem = error
+                self._owner.lost(self)
+            else:
+                log.warning("a zygote that hung ended", reason=str(error))
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._bury()
+            self.over.set()
+
+    async def _serve(self, config: wire.ZygoteConfig) -> None:
         with select.epoll() as first_words:  # of workers that are starting
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.zygote.log_stderr)
+                hello = await self._greet(config)
                 nursery.start_soon(self._await_ready, first_words)
-                nursery.start_soon(self._give_up_late_ones)
+                self._owner.greeted(self, hello)
                 await self._listen(first_words)
+                status = await self.zygote.exit_status()
                 nursery.cancel_scope.cancel()
+        raise _ended(status, "the zygote died")
 
-    async def bury(self, reason: str) -> None:
-        """End the zygote and every worker of it, killed for ``reason``."""
+    async def _greet(self, config: wire.ZygoteConfig) -> wire.Hello:
+        try:
+            hello = await self.zygote.greet(config)
+        except trio.TooSlowError:
+            raise ZygoteFault(
+                f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
+            ) from None
+        if hello is None:
+            raise _ended(
+                await self.zygote.exit_status(), "the zygote ended while it started; the log lines above tell why"
+            )
+        if isinstance(hello, wire.Refusal):
+            raise ZygoteEnded(hello.message)
+        _log_hello(hello)
+        return hello
+
+    async def _bury(self) -> None:
+        """End the zygote and every worker of it."""
+        if self.problem is not None:
+            self.zygote.kill()  # it needn't be asked
         for worker in list(self.workers.values()):
-            worker.kill(reason)
+            worker.kill("shutdown" if self.problem is None else "zygote")
             worker.close_socket()
         await self.zygote.bury(self.workers, self._exited)
         for worker in list(self.workers.values()):
@@ -86,16 +201,36 @@ class Brood:
     async def _listen(self, first_words: select.epoll) -> None:
         while (news := await self.zygote.receive()) is not None:
             if isinstance(news, wire.Exited):
-                self._exited(news)
+                if not self._exited(news):
+                    raise ZygoteFault("the zygote told the end of a worker that lives")
                 continue
-            self.requested = max(self.requested - 1, 0)
             if isinstance(news, Newborn):
-                worker = Worker(next(self._numbers), news.pid, news.fd, news.pidfd)
-                self.workers[news.pid] = self.starting[worker.fd] = worker
-                self._owner.born()
-                first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
-            else:
+                worker = self._born(news)
+                if self.retired:
+                    self._give_up(worker, "zygote")
+                else:
+                    first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
+            elif not self.retired:
                 self._owner.fork_failed(news.errno)
+            if not self.requested:
+                raise ZygoteFault("the zygote answers orders that it didn't get")
+            self.requested -= 1
+            self._answered = trio.current_time()
+
+    def _born(self, news: Newborn) -> Worker:
+        try:
+            worker = Worker(next(self._numbers), news.pid, news.fd, news.pidfd)
+        except OSError:
+            os.close(news.fd)
+            os.close(news.pidfd)
+            raise ZygoteFault("the zygote gave a worker that is none: its socket is none") from None
+        strange = "its pid is another worker's" if news.pid in self.workers else worker.stranger(self.zygote.pid)
+        if strange:
+            worker.disown()
+            raise ZygoteFault(f"the zygote gave a worker that is none: {strange}")
+        self.workers[news.pid] = self.starting[worker.fd] = worker
+        self._owner.born()
+        return worker
 
     async def _await_ready(self, first_words: select.epoll) -> None:
         """Hear workers say that they are ready. One task for all: a worker lives for a single task's time."""
@@ -112,6 +247,7 @@ class Brood:
             frame = worker.receive_nowait({Kind.READY: 0, Kind.FAILED: 64 * 1024})
         except wire.ProtocolViolation as error:
             log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
+            self._owner.not_started("a new worker broke the protocol")
             self._give_up(worker, "violation")
             return True
         except WorkerGone:
@@ -121,7 +257,7 @@ class Brood:
         kind, words = frame
         if kind is Kind.FAILED:
             log.error("a new worker failed", worker=worker.number, reason=words.decode("utf-8", "replace"))
-            self._owner.not_started()
+            self._owner.not_started("a new worker failed")
             self._give_up(worker, "start")
         else:
             self._not_starting(worker)
@@ -133,30 +269,51 @@ class Brood:
         if self.starting.get(worker.fd) is worker:  # another may have its number by now
             del self.starting[worker.fd]
 
-    async def _give_up_late_ones(self) -> None:
-        while True:
-            await trio.sleep(1.0)
-            for worker in list(self.starting.values()):
-                if worker.forked + READY_TIMEOUT < trio.current_time():
-                    log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
-                    self._give_up(worker, "start")
-
     def _give_up(self, worker: Worker, reason: str) -> None:
         self._not_starting(worker)
         self._owner.discard(worker, reason)
 
-    def _exited(self, message: wire.Exited) -> None:
+    def _exited(self, message: wire.Exited) -> bool:
+        """A worker was reaped. False when that isn't true.
+
+        One that isn't known was forked in vain: there was no room for its descriptors here, or none for them there.
+        """
         worker = self.workers.get(message.pid)
         if worker is None:
-            return
+            return True
         if worker.state in ("starting", "parked") and worker.killed_for is None:
             log.error("a warm worker died", worker=worker.number, status=describe_status(message.status))
             if worker.state == "starting":
                 # a worker that can't even park would be forked again and again without a pause
-                self._owner.not_started()
-        self._forget(worker, message)
+                self._owner.not_started("a new worker died")
+        return self._forget(worker, message)
 
-    def _forget(self, worker: Worker, exited: wire.Exited | None) -> None:
+    def _forget(self, worker: Worker, end: wire.Exited | None) -> bool:
         del self.workers[worker.pid]
         self._not_starting(worker)
-        self._owner.ended(worker, exited)
+        if worker.state in ("starting", "parked", "discarded"):
+            worker.close_socket()
+        parked = worker.state == "parked"
+        honest = worker.gone(end)
+        self._owner.ended(worker, parked=parked)
+        return honest
+
+
+def _ended(status: int, text: str) -> Exception:
+    """A zygote's end, by its exit status (negative: by that signal)."""
+    if status < 0:
+        return ZygoteEnded(f"{text} ({describe_status(-status)})", killed=True)
+    return ZygoteFault(f"{text} (exit status {status})")
+
+
+def _log_hello(hello: wire.Hello) -> None:
+    """What a new zygote has and hasn't got."""
+    for layer in hello.layers:
+        if layer.state in ("missing", "partial"):
+            say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
+            say(f"isolation layer {layer.name} is {layer.state}", detail=layer.detail, remedy=layer.remedy)
+    for name, reason in hello.failed.items():
+        log.warning("a module could not be preloaded", module=name, reason=reason)
+    if not hello.sealed:
+        log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
+    log.info("zygote ready", python=hello.python, modules=hello.preloaded)

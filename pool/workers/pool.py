@@ -1,16 +1,21 @@
-"""The warm pool: one zygote, parked single-use workers, lease, kill, respawn.
+"""The warm pool: parked single-use workers, lease, kill, respawn, one zygote after the other.
 
-Theory of operation. :meth:`WorkerPool.run` starts a zygote (``zygote.py``) and keeps ``size`` workers
-parked: what the zygote tells of births, deaths and failed forks becomes states of workers here. A task leases
-one (:meth:`WorkerPool.lease`), speaks with it over its socket, and discards it (:meth:`WorkerPool.discard`):
-SIGKILL on its pidfd, whatever it was doing. A replacement is asked for when the task has ended (a fork beside
-it would cost it a third of its latency on two processors), or at its start where less than half of the pool is
-still warm. A worker that has been leased and not used may be parked again.
+Theory of operation. :meth:`WorkerPool.run` starts a zygote (``brood.py``) and keeps ``size`` workers
+parked. A task leases one (:meth:`WorkerPool.lease`), speaks with it over its socket, and discards it
+(:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. A replacement is asked for when the task has
+ended (a fork beside it would cost it a third of its latency on two processors), or at its start where less than half of
+the pool is still warm. A worker that has been leased and not used may be parked again.
 
 The states that a worker goes through are a table: ``states.py``.
 
-When the zygote dies its workers die with it (``PR_SET_PDEATHSIG``); the pool starts another,
-with backoff. Who waits for a lease keeps waiting.
+Once one zygote has been ready, nothing that a zygote does ends the pool: another is started, with backoff, beside one
+that hangs and after one that has ended. What of it is a fault is counted and reported.
+
+**What the pool can serve** is :attr:`WorkerPool.limit`: no limit while it can start workers, otherwise those that it
+has, parked or with a task. It can't while there is no zygote of which a worker has become ready, while that owes
+workers for a second (:data:`SLOW`), and until :data:`CALM` seconds after a fork that came to nothing. Whoever waits for
+a lease keeps waiting meanwhile, but not for ever: when no worker has become ready for :data:`NO_WORKER` seconds,
+:class:`NoWorker` says why.
 """
 
 from __future__ import annotations
@@ -18,18 +23,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import math
 import os
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import structlog
 import trio
 
+from reptarium.pool.ops.faults import OwnFaults
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.refusal import StartRefused
-from reptarium.pool.workers.brood import Brood
+from reptarium.pool.workers.brood import Brood, ZygoteEnded
 from reptarium.pool.workers.worker import Worker
-from reptarium.pool.workers.zygote import START_TIMEOUT, ZygoteProcess
+from reptarium.pool.workers.zygote import ZygoteFault
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 
@@ -40,55 +48,67 @@ BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 FIRST_STARTS = 3
 #: Seconds without forks after one that came to nothing: the first time, and at most while none succeeds.
 PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
-#: Layers that a stock container can't have and that nothing depends on.
-OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
 #: What workers are discarded for that have served their task, or died: nobody's kills.
 ENDED = frozenset({"done", "error", "refused", "crash", "died parked"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
 HEALTHY = 3.0
+#: Seconds: how often it is looked whether all goes on; how long a zygote may owe a worker, and how long ago the last
+#: fork must be that came to nothing, for the pool to be one that can start workers.
+LOOK, SLOW, CALM = 0.25, 1.0, 5.0
+#: Who waits for a lease is told after so many seconds without any new worker that there is none.
+NO_WORKER = 15.0
+#: How long the zygote may take to say how a discarded worker ended, in seconds.
+END_KNOWN = 1.0
 
 
 class PoolRefused(StartRefused):
     """The sandbox cannot be had as configured. The text says what is missing and what to change."""
 
 
-class Meter(Protocol):
-    """The metrics that the pool counts (see ``ops/metrics.py``)."""
-
-    def worker_forked(self) -> None: ...
-    def fork_failed(self) -> None: ...
-    def worker_killed(self, reason: str) -> None: ...
-    def worker_cpu(self, seconds: float) -> None: ...
-    def zygote_replaced(self) -> None: ...
-    def isolation(self, layers: tuple[LayerStatus, ...]) -> None: ...
+class NoWorker(Exception):
+    """No worker can be had. The text says why."""
 
 
 class WorkerPool:
-    """Keeps ``size`` workers parked. ``meter`` counts, and may be left out."""
+    """Keeps ``size`` workers parked. ``meter`` counts, ``faults`` is told of zygotes'; they may be left out."""
 
-    def __init__(self, config: wire.ZygoteConfig, *, size: int, meter: Meter | None = None) -> None:
+    def __init__(
+        self, config: wire.ZygoteConfig, *, size: int, meter: Metrics | None = None, faults: OwnFaults | None = None
+    ) -> None:
         self.config = config
         self.size = size
         self.processors = len(os.sched_getaffinity(0))
         self.layers: tuple[LayerStatus, ...] = ()
-        self._meter = meter
+        #: Called when :attr:`limit` has changed.
+        self.on_limit: Callable[[], None] | None = None
+        self.limit: int | None = None
+        self._meter = meter or Metrics()
+        self._faults = faults or OwnFaults(self._meter, Reporter())
         self._parked: deque[Worker] = deque()
-        self._waiting: deque[tuple[trio.lowlevel.Task, list[Worker]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._numbers = itertools.count(1)
-        self._brood: Brood | None = None
+        self._broods: list[Brood] = []  # all that have a process: those that are being buried, those that hang
+        self._brood: Brood | None = None  # of which workers are to be had
+        self._greeted: trio.TaskStatus[None] | None = None
+        self._started = False  # a zygote has been ready, once
         self._closing = False
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._pause = PAUSE_FIRST
         self._pausing = False
-        self._starts = 0
+        self._no_zygote = "no zygote is up yet"
+        self._proven = False  # a worker of the present zygote has become ready
+        self._failure = ""  # why the last worker didn't start, if that is the state of affairs
+        self._failed_at = self._ready_at = -math.inf
 
     # ---- what tasks use ---------------------------------------------------------------
 
     @property
     def workers(self) -> Mapping[int, Worker]:
         """Every worker that there is, by its process id."""
-        return {} if self._brood is None else self._brood.workers
+        if len(self._broods) == 1:
+            return self._broods[0].workers
+        return ChainMap(*(brood.workers for brood in self._broods))
 
     @property
     def parked(self) -> int:
@@ -99,6 +119,15 @@ class WorkerPool:
     def waiting(self) -> int:
         """How many tasks wait for a worker."""
         return len(self._waiting)
+
+    @property
+    def trouble(self) -> str:
+        """Why it can't start workers; empty: it can."""
+        if self._brood is None:
+            return self._no_zygote
+        if self._brood.silent >= SLOW:
+            return "the zygote doesn't answer"
+        return self._failure or ("" if self._proven else "no worker of the new zygote is ready yet")
 
     def lease_nowait(self) -> Worker | None:
         """A parked worker, or None."""
@@ -112,13 +141,12 @@ class WorkerPool:
         return None
 
     async def lease(self) -> Worker:
-        """A parked worker, as soon as there is one (first come, first served)."""
+        """A parked worker, as soon as there is one (first come, first served). Raises :class:`NoWorker`."""
         await trio.lowlevel.checkpoint_if_cancelled()  # not later: nobody would give a leased worker back
         worker = self.lease_nowait()
         if worker is not None:
             return worker
-        slot: list[Worker] = []
-        entry = (trio.lowlevel.current_task(), slot)
+        entry = _Waiting(trio.lowlevel.current_task())
         self._waiting.append(entry)
         self._refill()
 
@@ -128,7 +156,9 @@ class WorkerPool:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        return slot[0]
+        if entry.worker is None:
+            raise NoWorker(self.trouble or "they take too long to start")
+        return entry.worker
 
     def give_back(self, worker: Worker) -> None:
         """Park a leased worker again that was not given a task."""
@@ -141,115 +171,154 @@ class WorkerPool:
         if worker.state == "dead":
             worker.close_socket()  # it died while a task had it
             return
+        if worker.state == "parked":
+            self._unpark(worker)
         worker.kill(reason)
         worker.close_socket()
         worker.happened("discarded")
+        worker.discarded = trio.current_time()
         self._refill()
+        self._weigh()
 
     async def wait_warm(self, count: int | None = None) -> None:
         """Wait until ``count`` workers are parked (all of them by default)."""
         while self.parked < (self.size if count is None else count):
             await self._changed.wait()
 
+    def close(self) -> None:
+        """No more refills: what follows is shutdown."""
+        self._closing = True
+
     # ---- life -------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the zygote and its workers until cancelled.
+        """Own zygotes and workers until cancelled.
 
         ``task_status.started()`` is called when the first zygote is ready to fork. Raises
-        :class:`PoolRefused` when the sandbox can't be had as configured.
+        :class:`PoolRefused`, in a group, when the sandbox can't be had as configured.
         """
-        backoff = BACKOFF_FIRST
-        started = False
-        while True:
-            born = trio.current_time()
-            problem = "the zygote died; starting another"
+        self._greeted, self._pausing = task_status, False
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._look)
+            backoff = BACKOFF_FIRST
+            for attempt in itertools.count(1):
+                born = trio.current_time()
+                problem = await self._one_zygote(nursery)
+                lived = trio.current_time() - born
+                if lived >= HEALTHY:
+                    backoff = BACKOFF_FIRST
+                killed = isinstance(problem, ZygoteEnded) and problem.killed
+                if not (self._started or (killed and attempt < FIRST_STARTS)):
+                    raise PoolRefused(str(problem))
+                self._report(problem, lived, backoff)
+                await trio.sleep(backoff)
+                backoff = min(backoff * 2, BACKOFF_LAST)
 
-            def ready() -> None:
-                nonlocal started
-                if not started:
-                    started = True
-                    task_status.started()
-
-            try:
-                await self._one_zygote(ready)
-            except OSError as error:  # out of processes, descriptors, memory
-                if not started:
-                    raise PoolRefused(f"the zygote cannot be started: {error}") from None
-                problem = f"the zygote cannot be started ({error}); trying again"
-            lived = trio.current_time() - born
-            if lived >= HEALTHY:
-                backoff = BACKOFF_FIRST
-            if self._meter is not None:
-                self._meter.zygote_replaced()
-            log.error(problem, lived_s=round(lived, 1), wait_s=backoff)
-            await trio.sleep(backoff)
-            backoff = min(backoff * 2, BACKOFF_LAST)
-
-    async def _one_zygote(self, ready: Callable[[], None]) -> None:
-        brood = Brood(self, self._numbers)
+    async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
+        """Start a zygote; why no more workers are to be had of it, once that is so."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(brood.zygote.log_stderr)
-                if await self._greet(brood.zygote):
-                    ready()
-                    self._brood, self._nursery = brood, nursery
-                    self._pausing = False
-                    self._refill()
-                    await brood.serve()
-                self._nursery = None
-                nursery.cancel_scope.cancel()
+            brood = Brood(self, self._numbers)
+        except OSError as error:  # out of processes, descriptors, memory
+            problem = ZygoteEnded(f"the zygote cannot be started: {error}")
+            self._no_zygote = f"no zygote is up: {problem}"
+            return problem
+        for hung in [brood for brood in self._broods if brood.retired][:-1]:
+            hung.end()  # each costs as much as a pool: one of them is let finish
+        self._broods.append(brood)
+        nursery.start_soon(self._keep, brood)
+        await brood.over.wait()
+        return brood.problem or ZygoteEnded("the zygote ended")
+
+    async def _keep(self, brood: Brood) -> None:
+        try:
+            await brood.live(self.config)
         finally:
-            self._brood = self._nursery = None
-            with trio.CancelScope(shield=True):
-                self._parked.clear()  # first: who needs a worker meanwhile waits for the next zygote's
-                await brood.bury("shutdown" if self._closing else "zygote")
+            self._broods.remove(brood)
+            if self._brood is brood:  # at the end of the pool
+                self._brood = None
 
-    async def _greet(self, zygote: ZygoteProcess) -> bool:
-        """Wait until the zygote is ready. False when it died before that and is to be tried again."""
-        self._starts += 1
-        try:
-            hello = await zygote.greet(self.config)
-        except trio.TooSlowError:
-            raise PoolRefused(
-                f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
-            ) from None
-        if hello is None:
-            if self.layers:  # it can start: one did
-                return False
-            if await zygote.exit_status() < 0 and self._starts < FIRST_STARTS:
-                return False  # killed: that says nothing about whether it can
-            raise PoolRefused("the zygote ended while it started; the log lines above tell why")
-        if isinstance(hello, wire.Refusal):
-            raise PoolRefused(hello.message)
-        self.layers = hello.layers
-        if self._meter is not None:
-            self._meter.isolation(hello.layers)
-        _log_hello(hello)
-        return True
+    def _report(self, problem: Exception, lived: float, wait: float) -> None:
+        event = "no zygote; starting another"
+        said = {"reason": str(problem) or type(problem).__name__, "lived_s": round(lived, 1), "wait_s": wait}
+        self._meter.zygote_replaced()
+        if isinstance(problem, ZygoteEnded):
+            log.error(event, **said)
+        else:
+            self._faults.met(problem, "zygote", event, **said)
+
+    async def _look(self) -> None:
+        """Look now and then for what nobody tells: that something doesn't happen."""
+        while True:
+            await trio.sleep(LOOK)
+            now = trio.current_time()
+            if self._brood is not None:
+                self._brood.look()
+            for brood in self._broods:
+                if brood.retired and not brood.lent:
+                    brood.end()
+            while self._waiting and now - max(self._waiting[0].since, self._ready_at) >= NO_WORKER:
+                trio.lowlevel.reschedule(self._waiting.popleft().task)
+            if self._failure and now - self._failed_at >= CALM:
+                self._failure = ""
+            for worker in self.workers.values():
+                if worker.state == "discarded" and now - worker.discarded >= END_KNOWN:
+                    worker.tell_end()
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Find out what can be served now, and tell if that has changed."""
+        limit = None
+        if self.trouble:
+            limit = sum(worker.state in ("parked", "leased") for worker in self.workers.values())
+        if limit != self.limit:
+            self.limit = limit
+            if self.on_limit is not None:
+                self.on_limit()
 
     # ---- what the brood tells ---------------------------------------------------------
 
+    def greeted(self, brood: Brood, hello: wire.Hello) -> None:
+        """A zygote is ready to fork."""
+        self.layers = hello.layers
+        self._meter.isolation(hello.layers)
+        self._brood, self._started = brood, True
+        self._proven, self._failure = False, ""
+        self._weigh()
+        if self._greeted is not None:
+            self._greeted.started()
+            self._greeted = None
+        self._refill()
+
+    def lost(self, brood: Brood) -> None:
+        """No more workers are to be had of it."""
+        said = isinstance(brood.problem, ZygoteEnded | ZygoteFault)
+        self._no_zygote = f"no zygote is up: {brood.problem if said else 'a fault of the runner; its log tells which'}"
+        if self._brood is brood:
+            self._brood = None
+            self._parked.clear()  # at once: who needs a worker meanwhile waits for the next zygote's
+        self._weigh()
+
     def born(self) -> None:
         """A worker was forked."""
-        if self._meter is not None:
-            self._meter.worker_forked()
+        self._meter.worker_forked()
 
     def fork_failed(self, number: int) -> None:
         """A worker could not be forked, for this errno."""
-        if self._meter is not None:
-            self._meter.fork_failed()
+        self._meter.fork_failed()
+        name = errno.errorcode.get(number, str(number))
         if not self._pausing:  # one line a try, however many it asked for
-            name = errno.errorcode.get(number, str(number))
             log.error("fork failed; fewer warm workers until it works again", error=name, pause_s=self._pause)
-        self.not_started()
+        self.not_started(f"fork failed ({name}): a limit of processes, descriptors or memory")
 
-    def not_started(self) -> None:
+    def not_started(self, reason: str) -> None:
         """Ask for no worker for a while: forks, or what is forked, come to nothing."""
+        self._failure, self._failed_at = reason, trio.current_time()
         if not self._pausing and self._nursery is not None:
             self._pausing = True
             self._nursery.start_soon(self._go_on, self._pause)
             self._pause = min(self._pause * 2, PAUSE_LAST)
+        self._weigh()
 
     async def _go_on(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -259,38 +328,41 @@ class WorkerPool:
     def ready(self, worker: Worker) -> None:
         """A new worker can take a task."""
         self._pause = PAUSE_FIRST
+        self._proven, self._ready_at = True, trio.current_time()
         self._park(worker)
 
+    def ended(self, worker: Worker, *, parked: bool) -> None:
+        """A worker is no more; nobody has seen how, if its ``end`` is None."""
+        if worker.end is not None:
+            self._meter.worker_cpu(worker.end.cpu - worker.cpu)  # the watchdog has counted the rest
+        if worker.killed_for is not None and worker.killed_for not in ENDED:
+            self._meter.worker_killed(worker.killed_for)
+        if parked:
+            self._unpark(worker)  # or it would count as warm until a lease comes across it
+        self._refill()
+        self._weigh()
+
     def _park(self, worker: Worker) -> None:
-        if self._waiting:
-            task, slot = self._waiting.popleft()
+        if self._brood is None or self._brood.workers.get(worker.pid) is not worker:
+            self.discard(worker, "zygote")  # given back when its zygote is one no more
+        elif self._waiting:
+            entry = self._waiting.popleft()
             worker.happened("taken")
-            slot.append(worker)
-            trio.lowlevel.reschedule(task)
+            entry.worker = worker
+            trio.lowlevel.reschedule(entry.task)
             self._refill()
-            return
-        if len(self._parked) >= self.size:
+        elif len(self._parked) >= self.size:
             # one was given back while its replacement was on its way
             self.discard(worker, "surplus")
-            return
-        self._parked.append(worker)
-        self._changed.set()
-        self._changed = trio.Event()
+        else:
+            self._parked.append(worker)
+            self._changed.set()
+            self._changed = trio.Event()
+        self._weigh()
 
-    def ended(self, worker: Worker, exited: wire.Exited | None) -> None:
-        """A worker is no more; None: nobody has seen how it ended."""
-        if self._meter is not None:
-            if exited is not None:
-                self._meter.worker_cpu(exited.cpu - worker.cpu)  # the watchdog has counted the rest
-            if worker.killed_for is not None and worker.killed_for not in ENDED:
-                self._meter.worker_killed(worker.killed_for)
-        if worker.state == "parked":
-            with contextlib.suppress(ValueError):
-                self._parked.remove(worker)  # or it would count as warm until a lease comes across it
-        if worker.state in ("starting", "parked", "discarded"):
-            worker.close_socket()
-        worker.gone(None if exited is None else exited.status)
-        self._refill()
+    def _unpark(self, worker: Worker) -> None:
+        with contextlib.suppress(ValueError):
+            self._parked.remove(worker)
 
     def _refill(self) -> None:
         brood = self._brood
@@ -306,19 +378,13 @@ class WorkerPool:
         urgent = busy > self.processors or (busy > 0 and not self._parked)
         brood.order(wanted, urgent=urgent)
 
-    def close(self) -> None:
-        """No more refills: what follows is shutdown."""
-        self._closing = True
 
+class _Waiting:
+    """A task that waits for a lease; woken without a worker, it gets none."""
 
-def _log_hello(hello: wire.Hello) -> None:
-    """What a new zygote has and hasn't got."""
-    for layer in hello.layers:
-        if layer.state in ("missing", "partial"):
-            say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
-            say(f"isolation layer {layer.name} is {layer.state}", detail=layer.detail, remedy=layer.remedy)
-    for name, reason in hello.failed.items():
-        log.warning("a module could not be preloaded", module=name, reason=reason)
-    if not hello.sealed:
-        log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
-    log.info("zygote ready", python=hello.python, modules=hello.preloaded)
+    __slots__ = ("since", "task", "worker")
+
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self.task = task
+        self.since = trio.current_time()
+        self.worker: Worker | None = None

@@ -46,7 +46,7 @@ class _Watched:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.pid = worker.host_pid()
+        self.pid = worker.pid
         self.process: psutil.Process | None = None
         self.baseline = footprint(_status(self.pid))
         self.peak = 0

@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,6 +19,9 @@ from reptarium.sandbox.wire import Kind
 _RECEIVE = 256 * 1024
 #: How much is moved between two looks at the event loop, in bytes, and how many frames are read.
 _SLICE, _FRAMES = 1 << 20, 64
+#: Never a wait, whatever the mode of the socket is: who has made it may change that.
+_NO_WAIT = socket.MSG_DONTWAIT
+_UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
 
 def _beginning(buffers: list[memoryview]) -> list[memoryview]:
@@ -37,14 +40,20 @@ class WorkerGone(Exception):
 
 
 class Worker:
-    """The supervisor's view of one worker process. It owns the socket and the pidfd."""
+    """The supervisor's view of one worker process. It owns the socket and the pidfd.
+
+    Making one raises OSError when ``fd`` is no socket.
+    """
 
     __slots__ = (
         "_buffer",
         "_pidfd",
         "_read",
         "_sock",
+        "_tell_end",
         "cpu",
+        "discarded",
+        "end",
         "exited",
         "fd",
         "forked",
@@ -52,7 +61,6 @@ class Worker:
         "number",
         "pid",
         "state",
-        "status",
     )
 
     def __init__(self, number: int, pid: int, fd: int, pidfd: int) -> None:
@@ -60,14 +68,15 @@ class Worker:
         self.pid = pid
         self.fd = fd
         self.forked = trio.current_time()
+        self.discarded = 0.0  # when
         self.state: WorkerState = "starting"
         self.killed_for: str | None = None
-        self.status: int | None = None
+        self.end: wire.Exited | None = None  # None once it has exited: nobody has seen how
         self.cpu = 0.0  # seconds of its processor time that are counted already
         self.exited = trio.Event()
+        self._tell_end: Callable[[wire.Exited | None], None] | None = None
         # all three are said: Python would ask the kernel for what is left out
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
-        self._sock.setblocking(False)
         self._pidfd = pidfd
         self._buffer = bytearray()
         self._read = 0  # frames since the last look at the event loop
@@ -76,21 +85,56 @@ class Worker:
         """Go on to the next state. Raises KeyError for what can't happen in this one."""
         self.state = WORKER_TRANSITIONS[self.state][event]
 
-    def host_pid(self) -> int:
-        """The process id in the supervisor's namespace, from the pidfd (pidfd_open(2); -1: gone)."""
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines():
-                if line.startswith("Pid:"):
-                    return int(line.split()[1])
-        return -1
+    @property
+    def status(self) -> int | None:
+        """How it has ended, as of waitpid(2); None: it lives, or nobody has seen it end."""
+        return None if self.end is None else self.end.status
+
+    def stranger(self, zygote: int) -> str:
+        """What shows that this isn't a child of process ``zygote``: its pidfd is killed through, and must be its own.
+
+        Empty: it is one, or is gone, or it can't be told for lack of a descriptor.
+        """
+        peer, _, _ = _UCRED.unpack(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if peer != zygote:
+            return "its socket is another's"
+        try:
+            facts = os.open(f"/proc/self/fdinfo/{self._pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            _, found, rest = os.read(facts, 1024).partition(b"\nPid:")
+        finally:
+            os.close(facts)
+        pid = int(rest.split(None, 1)[0]) if found else 0
+        if pid == -1:  # reaped (pidfd_open(2))
+            return ""
+        if pid != self.pid:
+            return "its pidfd is another's"
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) != zygote:
+                return "it isn't the zygote's child"
+        return ""
+
+    def disown(self) -> None:
+        """Let go of a process that isn't ours, unharmed."""
+        self.close_socket()
+        os.close(self._pidfd)
+        self._pidfd = -1
 
     def kill(self, reason: str) -> None:
         """SIGKILL, at once. The first reason is kept."""
         if self.killed_for is None:
             self.killed_for = reason
+        self._kill()
+
+    def _kill(self) -> bool:
+        """Whether there was still a process to be killed."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                return True
+        return False
 
     def close_socket(self) -> None:
         """Close our end: a lingering worker exits."""
@@ -98,25 +142,40 @@ class Worker:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
 
-    def gone(self, status: int | None) -> None:
-        """The process has been reaped (by the zygote, or died with it)."""
-        self.status = status
+    def gone(self, end: wire.Exited | None) -> bool:
+        """The process has been reaped by the zygote, or has died with it (None). False when it lived: it is killed."""
+        self.end = end
         self.happened("reaped")
+        lived = self._kill()
         if self._pidfd >= 0:
-            if status is None:
+            if end is None:
                 # after a zygote's death its orphans are ours if we are their reaper (pid 1 of a container)
                 with contextlib.suppress(ChildProcessError):
                     os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
             os.close(self._pidfd)
             self._pidfd = -1
         self.exited.set()
+        self.tell_end()
+        return not lived
+
+    def when_gone(self, tell: Callable[[wire.Exited | None], None]) -> None:
+        """Call ``tell`` once, as soon as it is known how the worker has ended, or that nobody will say."""
+        self._tell_end = tell
+        if self.exited.is_set():
+            self.tell_end()
+
+    def tell_end(self) -> None:
+        """Who waits for the worker's end waits no longer, whatever is known of it."""
+        tell, self._tell_end = self._tell_end, None
+        if tell is not None:
+            tell(self.end)
 
     async def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
         """Write one frame. Raises :class:`WorkerGone`."""
         buffers = [memoryview(part) for part in wire.frame(kind, *parts) if len(part)]
         while buffers:
             try:
-                done = self._sock.sendmsg(_beginning(buffers))
+                done = self._sock.sendmsg(_beginning(buffers), (), _NO_WAIT)
             except BlockingIOError:
                 await self._wait(trio.lowlevel.wait_writable)
                 continue
@@ -187,7 +246,7 @@ class Worker:
 
     def _some_nowait(self, size: int = _RECEIVE) -> bytes | None:
         try:
-            data = self._sock.recv(size)
+            data = self._sock.recv(size, _NO_WAIT)
         except BlockingIOError:
             return None
         except OSError as error:

@@ -10,8 +10,11 @@ supervisor but these. It lives through four steps, in this order, each taken by 
 3. :meth:`~ZygoteProcess.order` asks for workers, :meth:`~ZygoteProcess.receive` tells what has become of that and who
    has exited. Packets and descriptors are turned into values here; what they mean for the pool is the
    pool's business (``pool.py``), and so is everything about a worker once it is born.
-4. :meth:`~ZygoteProcess.bury`: its workers, which the pool has killed, are reaped and reported by it as long as it
+4. :meth:`~ZygoteProcess.bury`: its workers, which were killed, are reaped and reported by it as long as it
    lives; then its socket is closed, which ends it, and it is reaped itself.
+
+A zygote runs no user code, but it holds the hand of processes that do, so it isn't believed: what no honest one says is
+a :class:`ZygoteFault`, and whoever gets that ends it.
 """
 
 from __future__ import annotations
@@ -39,8 +42,16 @@ log = structlog.get_logger("reptarium.pool.workers.zygote")
 START_TIMEOUT = 120.0
 #: Seconds for a dying zygote to reap its workers, and again to end by itself.
 _END_TIMEOUT = 1.0
+#: What is executed, with the number of its control socket's descriptor as the last argument.
+_COMMAND = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
 #: Bytes of an unfinished line on standard error that are kept.
 _MAX_LINE = 64 * 1024
+#: Packets that are read without a look at the event loop.
+_PACKETS = 64
+
+
+class ZygoteFault(Exception):
+    """A zygote hangs, or did what no honest one does. The text says what."""
 
 
 class Newborn(msgspec.Struct, frozen=True):
@@ -65,21 +76,31 @@ class ZygoteProcess:
 
     def __init__(self) -> None:
         self._control, self._process, self._stderr = _spawn()
+        self._read = 0  # packets since the last look at the event loop
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is that of its session: it leads one."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: its workers die with it."""
+        self._process.kill()
 
     async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
         """Tell it ``config`` and wait for its first word; None when it ended before that.
 
-        Raises trio.TooSlowError after :data:`START_TIMEOUT` seconds.
+        Raises trio.TooSlowError after :data:`START_TIMEOUT` seconds, and :class:`ZygoteFault`.
         """
         with contextlib.suppress(BrokenPipeError):  # it may be dead already: the end of the socket tells
             self._control.send(msgspec.json.encode(config))
         with trio.fail_after(START_TIMEOUT):
-            packet, _ = await self._receive_packet()
-        if not packet:
-            return None
-        word = _decoder.decode(packet)
-        assert isinstance(word, wire.Hello | wire.Refusal)
-        return word
+            packet, fds, _ = await self._receive_packet()
+        word = _decoded(packet, fds)
+        _close(fds)
+        if isinstance(word, wire.Hello | wire.Refusal | None) and not fds:
+            return word
+        raise ZygoteFault(f"the zygote's first word is {type(word).__name__}")
 
     def order(self, workers: int, *, urgent: bool) -> bool:
         """Ask for so many workers (``urgent``: see ``wire.Fork``). False when its socket is full, or it is gone."""
@@ -90,21 +111,18 @@ class ZygoteProcess:
         return True
 
     async def receive(self) -> News | None:
-        """What it tells next; None when it has ended."""
-        while True:
-            packet, fds = await self._receive_packet()
-            if not packet:
-                return None
-            message = _decoder.decode(packet)
-            if isinstance(message, wire.Forked):
-                if len(fds) == 2:
-                    return Newborn(message.pid, *fds)
-                # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
-                for fd in fds:
-                    os.close(fd)
-                return wire.ForkFailed(errno.EMFILE)
-            if isinstance(message, wire.Exited | wire.ForkFailed):
-                return message
+        """What it tells next; None when it has ended. Raises :class:`ZygoteFault`."""
+        packet, fds, cut = await self._receive_packet()
+        message = _decoded(packet, fds)
+        if isinstance(message, wire.Forked) and len(fds) == 2 and not cut:
+            return Newborn(message.pid, *fds)
+        _close(fds)
+        if isinstance(message, wire.Forked) and len(fds) < 2 and cut:
+            # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
+            return wire.ForkFailed(errno.EMFILE)
+        if fds or cut or isinstance(message, wire.Forked | wire.Hello | wire.Refusal):
+            raise ZygoteFault(f"the zygote said {type(message).__name__}, with {len(fds)} descriptors, where it can't")
+        return message
 
     async def exit_status(self) -> int:
         """How it has ended, when it ends now (negative: by that signal); if it doesn't, it is killed after a second."""
@@ -115,7 +133,7 @@ class ZygoteProcess:
             self._process.kill()
         return self._process.wait()
 
-    async def bury(self, left: Sized, exited: Callable[[wire.Exited], None]) -> None:
+    async def bury(self, left: Sized, exited: Callable[[wire.Exited], object]) -> None:
         """End it; leave no process and no descriptor.
 
         ``left`` are its workers that were killed and not reaped yet. A living zygote reaps them and says so, and
@@ -123,13 +141,12 @@ class ZygoteProcess:
         """
         with trio.move_on_after(_END_TIMEOUT):
             while left and self._process.poll() is None:
-                packet, fds = await self._receive_packet()
-                for fd in fds:
-                    os.close(fd)
+                packet, fds, _ = await self._receive_packet()
+                _close(fds)
                 if not packet:
                     break
-                with contextlib.suppress(msgspec.MsgspecError):
-                    message = _decoder.decode(packet)
+                with contextlib.suppress(ZygoteFault):
+                    message = _decoded(packet, [])
                     if isinstance(message, wire.Exited):
                         exited(message)
         trio.lowlevel.notify_closing(self._control)
@@ -146,17 +163,38 @@ class ZygoteProcess:
                 for line in lines:
                     log.warning("zygote: " + line.decode("utf-8", "replace"))
 
-    async def _receive_packet(self) -> tuple[bytes, list[int]]:
-        """One control packet and its descriptors; empty at the end."""
+    async def _receive_packet(self) -> tuple[bytes, list[int], bool]:
+        """One control packet, its descriptors, and whether some found no room; empty at the end."""
+        self._read += 1
+        if self._read >= _PACKETS:
+            self._read = 0
+            await trio.lowlevel.checkpoint()
         while True:
             try:
-                packet, fds, _, _ = socket.recv_fds(self._control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
+                packet, fds, flags, _ = socket.recv_fds(self._control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
+                self._read = 0
                 await trio.lowlevel.wait_readable(self._control)
                 continue
             except ConnectionResetError:
-                return b"", []
-            return packet, fds
+                return b"", [], False
+            return packet, fds, bool(flags & socket.MSG_CTRUNC)
+
+
+def _decoded(packet: bytes, fds: list[int]) -> wire.ZygoteMessage | None:
+    """The message in a packet; None at the end. Raises ZygoteFault, and closes ``fds`` then."""
+    if not packet:
+        return None
+    try:
+        return _decoder.decode(packet)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        _close(fds)
+        raise ZygoteFault(f"the zygote said what is no message: {error}") from None
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdStream]:
@@ -171,7 +209,7 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], trio.lowlevel.FdSt
             try:
                 # In this thread on purpose: PR_SET_PDEATHSIG fires when the *thread* that forked ends (prctl(2))
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox", str(theirs.fileno())],
+                    [*_COMMAND, str(theirs.fileno())],
                     env=zygote_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

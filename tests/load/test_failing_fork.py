@@ -1,4 +1,4 @@
-"""The kernel refuses new processes (EAGAIN): warm workers serve, what comes after waits, nothing ends.
+"""The kernel refuses new processes (EAGAIN): warm workers serve, nothing more is offered, nothing ends.
 
 The limit is set on the runner's zygote alone, which is never root.
 """
@@ -6,53 +6,70 @@ The limit is set on the runner's zygote alone, which is never root.
 from __future__ import annotations
 
 import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
+from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
-from tests.load.support import WORKERS, limited, one_runner, until
+from tests.load.support import WORKERS, Whole, limited, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
+QUICK = {"code": "return 1", "items": []}
 
 
-async def test_tasks_wait_while_no_process_can_be_forked() -> None:
-    """Each parked worker serves a task, the others wait, and are done when the zygote can fork again."""
+@asynccontextmanager
+async def no_worker_left(runner: Whole, tasks: int) -> AsyncIterator[list[TaskHandle]]:
+    """Nothing can be forked, and so many tasks are one for each warm worker and others; what becomes of the others."""
+    (zygote,) = runner.zygotes()
+    with limited(zygote, resource.RLIMIT_NPROC, 0):
+        handles = [runner.site.broker.submit(QUICK) for _ in range(tasks)]
+        for handle in handles[:WORKERS]:
+            assert (await handle.outcome()).status == "done"
+        await until(lambda: not runner.pids(IDLE_NAME, BUSY_NAME), "every warm worker is used")
+        yield handles[WORKERS:]
+    await runner.again()
+    assert runner.zygotes() == runner.zygote
+    assert runner.site.broker.counters.connects == 1
+
+
+async def test_tasks_wait_at_the_broker_while_no_process_can_be_forked() -> None:
+    """Each parked worker serves a task, the others are taken when the zygote can fork again: by any runner that can."""
     with trio.fail_after(60):
         async with one_runner() as runner:
-            (zygote,) = runner.zygotes()
-            with limited(zygote, resource.RLIMIT_NPROC, 0):
-                handles = [runner.site.broker.submit({"code": "return 1", "items": []}) for _ in range(3 * WORKERS)]
-                done = handles[:WORKERS]
-                for handle in done:
-                    assert (await handle.outcome()).status == "done"
-                await until(lambda: not runner.pids(IDLE_NAME, BUSY_NAME), "every warm worker is used")
-                await trio.sleep(0.4)  # the pool tries again, and again
-                assert [handle.done for handle in handles] == [True] * WORKERS + [False] * 2 * WORKERS
-                assert runner.zygotes() == runner.zygote
-                # the slots are taken by tasks that wait for a worker; the rest waits at the broker
-                assert runner.site.broker.runners[0].tasks == WORKERS
+            broker = runner.site.broker
+            async with no_worker_left(runner, 4 * WORKERS) as handles:
+                # what was accepted before the first fork failed waits for a worker; more is not accepted
+                await until(lambda: not broker.runners[0].offers, "nothing is offered")
+                await trio.sleep(1.0)  # the pool tries again, and again
+                assert broker.runners[0].tasks <= WORKERS
+                assert not any(handle.done for handle in handles)
                 runner.struck()
             for handle in handles:
                 assert (await handle.outcome()).status == "done"
-            await runner.again()
-            assert runner.zygotes() == runner.zygote
-            assert runner.site.broker.counters.connects == 1
+
+
+async def test_offers_come_back_by_themselves() -> None:
+    """With every worker used nothing is offered, not even renewed, until one can be forked."""
+    with trio.fail_after(60):
+        async with one_runner() as runner:
+            broker = runner.site.broker
+            async with no_worker_left(runner, WORKERS):
+                await until(lambda: not broker.runners[0].offers, "no offer stands")
+                runner.struck()
+            await until(lambda: broker.runners[0].offers >= WORKERS, "the slots are offered again")
 
 
 async def test_waiting_tasks_can_be_cancelled() -> None:
-    """A task that waits for a worker ends when it is cancelled, and its slot is free for another."""
+    """A task that waits for a worker ends when it is cancelled, and its slot is free once there are workers."""
     with trio.fail_after(60):
         async with one_runner() as runner:
-            (zygote,) = runner.zygotes()
             broker = runner.site.broker
-            with limited(zygote, resource.RLIMIT_NPROC, 0):
-                for _ in range(WORKERS):
-                    assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
-                waiting = [broker.submit({"code": "return 1", "items": []}) for _ in range(WORKERS)]
-                await until(lambda: broker.runners[0].tasks == WORKERS, "they are accepted")
+            async with no_worker_left(runner, 2 * WORKERS) as waiting:
                 for handle in waiting:
                     handle.cancel()
                     assert (await handle.outcome()).status == "cancelled"
-                await until(lambda: broker.runners[0].offers == WORKERS, "the slots are offered again")
-            await runner.again()
+                runner.struck()
+            await until(lambda: broker.runners[0].offers == WORKERS, "the slots are offered again")

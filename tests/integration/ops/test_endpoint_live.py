@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -19,6 +20,7 @@ from reptarium.pool.runner import Runner
 from reptarium.pool.tasks.execution import Execution
 from tests.conftest import make_settings
 from tests.integration.ops.plain_http import get
+from tests.integration.workers.liars import lying
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "hush-hush"
@@ -158,6 +160,34 @@ async def test_no_warm_worker_is_not_ready() -> None:
             status, body = await here.ready()
             assert status == 503
             assert body["missing"] == ["workers: no warm worker is parked"]
+
+
+async def test_a_pool_that_can_start_no_worker_says_so_and_takes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alive, not ready, with the reason; nothing is offered until a zygote is there again, and then all of it."""
+    with trio.fail_after(60):
+        async with site() as here:
+            (link,) = here.runner.links
+            await until(lambda: link.open_offers == 2)
+            lying(monkeypatch, "sys.exit(1)")
+            psutil.Process().children()[0].kill()
+            await until(lambda: link.open_offers == 0)
+            assert here.sample("reptarium_capacity") == 0
+            task = here.broker.submit({"code": "return 1", "items": []})
+            await until(lambda: "exit status 1" in here.runner.pool.trouble)
+            reason = "workers: no zygote is up: the zygote ended while it started; the log lines above tell why"
+            status, body = await here.ready()
+            assert status == 503
+            assert body["missing"] == [f"{reason} (exit status 1)"]
+            status, _, alive = await get(here.url, "/healthz")
+            assert (status, alive) == (200, f"OK\n{reason} (exit status 1)".encode())
+            assert here.runner.accepted == 0
+            assert here.broker.counters.accepts == 0
+            monkeypatch.undo()
+            assert (await task.outcome()).status == "done"
+            await until(lambda: link.open_offers == 2)
+            assert (await here.ready())[0] == 200
+            assert here.sample("reptarium_capacity") == 2
+            assert here.sample("reptarium_faults_total", part="zygote") == len(here.reports.kept) > 0
 
 
 async def test_tasks_are_counted_as_they_end() -> None:

@@ -19,7 +19,7 @@ class Greedy:
     def __init__(self) -> None:
         self.taken = bytearray()
 
-    def sendmsg(self, buffers: list[memoryview]) -> int:
+    def sendmsg(self, buffers: list[memoryview], ancillary: tuple[()], flags: int) -> int:
         """Take everything."""
         self.taken += b"".join(buffers)
         return sum(map(len, buffers))
