@@ -307,6 +307,16 @@ class Serving:
         self._tasks.start_soon(self._execute, execution)
 
     async def _execute(self, execution: Execution) -> None:
+        try:
+            await self._carry_out(execution)
+        finally:
+            if execution.settings is not None:  # it was started: whatever comes, it is counted and has its line
+                try:
+                    record_ended(execution, execution.settings, self._metrics, self._shared.faults, broker=self._uri)
+                except Exception as error:
+                    self._task_fault(execution, error)
+
+    async def _carry_out(self, execution: Execution) -> None:
         metrics, watchdog = self._metrics, self._shared.watchdog
 
         def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
@@ -323,7 +333,7 @@ class Serving:
             kind = type(group.exceptions[0]).__name__
             outcome = TaskErrorData(message=_FAULT, description=f"{kind}; its log has the details.")
         finally:
-            peak = watchdog.unwatch(execution.worker)
+            watchdog.unwatch(execution.worker)
             if self._executions.get(execution.task_id) is execution:
                 del self._executions[execution.task_id]
         try:
@@ -331,8 +341,6 @@ class Serving:
                 metrics.task_abandoned()
             if outcome is not None:
                 await self._finish(execution.task_id, outcome)
-                if execution.settings is not None:
-                    record_ended(execution, execution.settings, metrics, peak_memory=peak)
         except* Exception as group:
             self._task_fault(execution, group)
 

@@ -15,7 +15,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import msgspec
 import structlog
@@ -100,6 +100,18 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
+class Used(Protocol):
+    """What a worker has used in its life, which a task shares with its start."""
+
+    @property
+    def cpu(self) -> float:
+        """Processor time, seconds."""
+
+    @property
+    def peak(self) -> int:
+        """The most memory that was resident, bytes; pages that it shares with others count."""
+
+
 class _Lines:
     """Writes lines. A reader that has gone away must not end tasks: what can't be written is lost."""
 
@@ -135,27 +147,43 @@ def task_context(task_id: str, settings: TaskSettings) -> dict[str, str]:
 
 
 def task_finished_fields(
-    *, outcome: str, seconds: float, request_bytes: int, result_bytes: int | None, worker: int | None
+    *,
+    outcome: str,
+    seconds: float,
+    queue_seconds: float,
+    request_bytes: int,
+    result_bytes: int | None,
+    worker: int | None,
+    broker: str,
 ) -> dict[str, Any]:
     """What the line about a finished task carries besides `task_context`.
 
     Args:
         outcome: as in `metrics.OUTCOMES`.
         seconds: from settings received to outcome sent.
+        queue_seconds: from offer accepted to settings received.
         request_bytes: size of the settings.
         result_bytes: size of the result; None where there is none.
         worker: number of the worker (its log lines carry it too); None where the task never got one.
+        broker: address of the broker that sent the task.
     """
     fields: dict[str, Any] = {
         "outcome": outcome,
         "ms": round(seconds * 1000, 2),
+        "queue_ms": round(queue_seconds * 1000, 2),
         "request_bytes": request_bytes,
     }
     if result_bytes is not None:
         fields["result_bytes"] = result_bytes
     if worker is not None:
         fields["worker"] = worker
+    fields["broker"] = broker
     return fields
+
+
+def task_used_fields(used: Used | None) -> dict[str, Any]:
+    """What its worker has used, for the line about a finished task; None: nobody knows."""
+    return {} if used is None else {"cpu_s": round(used.cpu, 4), "peak_memory_bytes": used.peak}
 
 
 def redact(secrets: frozenset[str]) -> Processor:

@@ -245,9 +245,7 @@ class Metrics:
         """A worker has the task; `seconds` since its settings came."""
         self._dispatch.observe(seconds)
 
-    def task_finished(
-        self, outcome: str, seconds: float, *, result_bytes: int | None = None, peak_memory: int = 0
-    ) -> None:
+    def task_finished(self, outcome: str, seconds: float, *, result_bytes: int | None = None) -> None:
         """A started task has ended and its outcome is sent.
 
         Args:
@@ -264,8 +262,10 @@ class Metrics:
         self._duration.observe(seconds)
         if result_bytes is not None:
             self._result_bytes.observe(result_bytes)
-        if peak_memory:
-            self._peak_memory.observe(peak_memory)
+
+    def task_memory(self, peak_bytes: int) -> None:
+        """A finished task's worker has ended, and this is the most memory that it had resident, in bytes."""
+        self._peak_memory.observe(peak_bytes)
 
     # --- Offers and brokers
 

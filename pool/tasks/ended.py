@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import structlog
 
-from reptarium.pool.ops.logs import task_context, task_finished_fields
+from reptarium.pool.ops.faults import OwnFaults
+from reptarium.pool.ops.logs import task_context, task_finished_fields, task_used_fields
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.pool.tasks.execution import Execution, OutcomeKind
+from reptarium.sandbox import wire
 
 log = structlog.get_logger("reptarium.pool.tasks.ended")
 
@@ -26,20 +28,39 @@ _OUTCOMES: dict[OutcomeKind, str] = {
 }
 
 
-def record_ended(execution: Execution, settings: TaskSettings, metrics: Metrics, *, peak_memory: int) -> None:
-    """Count a task that was started and has ended, and log it. ``peak_memory`` in bytes (0: not seen)."""
-    report = execution.report
+def record_ended(
+    execution: Execution, settings: TaskSettings, metrics: Metrics, faults: OwnFaults, *, broker: str
+) -> None:
+    """Count a task that was started and has ended, and log it, when it is known what its worker has used.
+
+    That is a moment after the outcome, which doesn't wait for it: the zygote reaps the worker and says so. Where it
+    doesn't, the line comes without (``Worker.when_gone``); it comes in any case, and once.
+    """
+    report, worker = execution.report, execution.worker
     outcome = _OUTCOMES[report.kind]
     result_bytes = report.bytes_out if report.kind == "done" else None
-    metrics.task_finished(outcome, report.duration, result_bytes=result_bytes, peak_memory=peak_memory)
-    log.info(
-        "task",
-        **task_context(execution.task_id, settings),
-        **task_finished_fields(
-            outcome=outcome,
-            seconds=report.duration,
-            request_bytes=report.bytes_in,
-            result_bytes=result_bytes,
-            worker=report.worker,
-        ),
+    metrics.task_finished(outcome, report.duration, result_bytes=result_bytes)
+    # nothing of the execution itself is kept until then
+    context = task_context(execution.task_id, settings)
+    known = task_finished_fields(
+        outcome=outcome,
+        seconds=report.duration,
+        queue_seconds=execution.waited,
+        request_bytes=report.bytes_in,
+        result_bytes=result_bytes,
+        worker=report.worker,
+        broker=broker,
     )
+
+    def tell(end: wire.Exited | None) -> None:
+        try:
+            if end is not None:
+                metrics.task_memory(end.peak)
+            log.info("task", **context, **known, **task_used_fields(end))
+        except Exception as error:  # the zygote, of which this is heard, has no part in it
+            faults.met(error, "execution", "a task was not logged through a fault of the runner", task=context["task"])
+
+    if worker is None:
+        tell(None)
+    else:
+        worker.when_gone(tell)

@@ -131,6 +131,9 @@ class Execution:
         except Exception:
             self.report.kind = "fault"
             raise
+        except trio.Cancelled:  # what it came through ends
+            self.report.kind = self._killed_by if self._killed_for is not None else "shutdown"
+            raise
         finally:
             abandoned = self.state == "abandoned"
             self._happened("outcome")

@@ -190,6 +190,32 @@ async def test_a_pool_that_can_start_no_worker_says_so_and_takes_no_task(monkeyp
             assert here.sample("reptarium_faults_total", part="zygote") == len(here.reports.kept) > 0
 
 
+async def test_a_tasks_line_says_how_much_it_took() -> None:
+    """Of memory as much as was resident at most, though it ends between two looks; of processor time its worker's."""
+    with trio.fail_after(60):
+        async with site() as here:
+            for code in ("return 1", "x = b'x' * (64 << 20)\nreturn len(x)", "for n in range(10**6):\n    pass"):
+                assert (await here.broker.submit({"code": code, "items": []}).outcome()).status == "done"
+            await until(lambda: len(here.task_lines()) == 3)
+            little, much, long = here.task_lines()
+            assert 60 << 20 < much["peak_memory_bytes"] - little["peak_memory_bytes"] < 100 << 20
+            assert long["cpu_s"] > little["cpu_s"] > 0
+
+
+async def test_a_tasks_line_comes_though_nobody_says_how_its_worker_ended() -> None:
+    """A zygote that stands still reaps no worker: the line doesn't wait for it."""
+    with trio.fail_after(60):
+        async with site() as here:
+            (zygote,) = psutil.Process().children()
+            zygote.suspend()
+            assert (await here.broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+            await until(lambda: here.task_lines())
+            zygote.resume()
+            (line,) = here.task_lines()
+            assert line["outcome"] == "done"
+            assert "cpu_s" not in line
+
+
 async def test_tasks_are_counted_as_they_end() -> None:
     """Outcomes and kills by reason; what ends by itself is nobody's kill, and nothing is counted twice."""
     with trio.fail_after(90):
@@ -296,6 +322,11 @@ async def test_the_line_of_a_task_says_all_but_what_is_the_users() -> None:
             assert line["request_bytes"] > len(task["code"])
             assert line["result_bytes"] > 0
             assert line["worker"] >= 1
+            assert line["broker"] == here.broker.uri
+            assert 0 < line["queue_ms"] < 30_000
+            assert 0 < line["cpu_s"] < 30
+            assert 2**20 < line["peak_memory_bytes"] < 2**29
+            assert here.sample("reptarium_task_peak_memory_bytes_sum") == line["peak_memory_bytes"]
         said = repr([line for line in here.lines if line["log_level"] != "debug"])
     for secret in ("printed-secret", "result-secret", "item-secret", TOKEN):
         assert secret not in said

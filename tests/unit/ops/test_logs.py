@@ -6,14 +6,16 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
 
 from reptarium.pool.config import load_settings
 from reptarium.pool.ops import logs
-from reptarium.pool.ops.logs import configure_logging, hide_secret, task_context, task_finished_fields
+from reptarium.pool.ops.logs import configure_logging, hide_secret, task_context, task_finished_fields, task_used_fields
 from reptarium.pool.protocol.messages.broker import TaskSettings
+from reptarium.sandbox.wire import Exited
 
 
 @pytest.fixture(autouse=True)
@@ -225,8 +227,20 @@ def test_task_fields() -> None:
         "node": "Unknown",
         "node_id": "n1",
     }
-    fields = task_finished_fields(outcome="done", seconds=0.0123456, request_bytes=10, result_bytes=20, worker=77)
-    assert fields == {"outcome": "done", "ms": 12.35, "request_bytes": 10, "result_bytes": 20, "worker": 77}
-    bare = task_finished_fields(outcome="lost", seconds=1, request_bytes=10, result_bytes=None, worker=None)
+    common: dict[str, Any] = {"queue_seconds": 0.0012345, "request_bytes": 10, "broker": "http://b:5679"}
+    fields = task_finished_fields(outcome="done", seconds=0.0123456, result_bytes=20, worker=77, **common)
+    assert fields == {
+        "outcome": "done",
+        "ms": 12.35,
+        "queue_ms": 1.23,
+        "request_bytes": 10,
+        "result_bytes": 20,
+        "worker": 77,
+        "broker": "http://b:5679",
+    }
+    used = Exited(pid=1, status=0, cpu=0.0123456, peak=30_000_000)
+    assert task_used_fields(used) == {"cpu_s": 0.0123, "peak_memory_bytes": 30_000_000}
+    assert task_used_fields(None) == {}
+    bare = task_finished_fields(outcome="lost", seconds=1, result_bytes=None, worker=None, **common)
     assert "result_bytes" not in bare
     assert "worker" not in bare

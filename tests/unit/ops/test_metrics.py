@@ -30,7 +30,8 @@ def test_life_of_a_task() -> None:
     assert sample(metrics, "reptarium_tasks_waiting") == 0
     assert sample(metrics, "reptarium_tasks_running") == 1
     metrics.task_dispatched(0.0002)
-    metrics.task_finished("done", 0.02, result_bytes=300, peak_memory=20_000_000)
+    metrics.task_finished("done", 0.02, result_bytes=300)
+    metrics.task_memory(20_000_000)
     assert sample(metrics, "reptarium_tasks_running") == 0
     assert sample(metrics, "reptarium_tasks_total", outcome="done") == 1
     assert sample(metrics, "reptarium_task_duration_seconds_sum") == pytest.approx(0.02)
@@ -45,8 +46,8 @@ def test_life_of_a_task() -> None:
         assert sample(metrics, name + "_count") == 1, name
 
 
-def test_task_without_result_or_watch() -> None:
-    """A failed task has no result size; one that the watchdog never saw has no peak."""
+def test_task_without_result() -> None:
+    """A failed task has no result size; one of whose worker nobody knows the end has no peak."""
     metrics = Metrics()
     metrics.task_accepted()
     metrics.task_started(0.001, 1)
