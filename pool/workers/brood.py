@@ -19,6 +19,7 @@ process; :attr:`Brood.problem` says which it was.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from reptarium.pool.workers.watchdog import footprint_of
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
 from reptarium.sandbox import wire
@@ -94,6 +96,7 @@ class Brood:
         self._numbers = numbers
         self._scope = trio.CancelScope()
         self._answered = 0.0
+        self._baseline = -1  # what a worker of it holds before its task, in bytes; all are forked alike
 
     # ---- what the pool asks -----------------------------------------------------------
 
@@ -261,6 +264,10 @@ class Brood:
             self._give_up(worker, "start")
         else:
             self._not_starting(worker)
+            if self._baseline < 0:
+                with contextlib.suppress(OSError):
+                    self._baseline = footprint_of(worker.pid)
+            worker.baseline = self._baseline
             worker.happened("ready")
             self._owner.ready(worker)
         return True

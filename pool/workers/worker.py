@@ -51,6 +51,7 @@ class Worker:
         "_read",
         "_sock",
         "_tell_end",
+        "baseline",
         "cpu",
         "discarded",
         "end",
@@ -73,6 +74,7 @@ class Worker:
         self.killed_for: str | None = None
         self.end: wire.Exited | None = None  # None once it has exited: nobody has seen how
         self.cpu = 0.0  # seconds of its processor time that are counted already
+        self.baseline = -1  # bytes that it held before its task; -1: not known
         self.exited = trio.Event()
         self._tell_end: Callable[[wire.Exited | None], None] | None = None
         # all three are said: Python would ask the kernel for what is left out

@@ -294,7 +294,7 @@ async def test_a_fault_in_the_books_costs_no_answer(monkeypatch: pytest.MonkeyPa
 SERVICES: dict[str, tuple[str, Callable[[Runner], object], str]] = {
     "slots": ("capacity", lambda runner: runner.capacity, "shares"),
     "gauges": ("metrics", lambda runner: runner.metrics, "workers"),
-    "watchdog": ("watchdog", lambda runner: runner.watchdog, "_sample"),
+    "watchdog": ("watchdog", lambda runner: runner.watchdog, "_look"),
 }
 
 
@@ -334,8 +334,8 @@ async def test_a_fault_in_the_pool_is_a_zygote_lost(monkeypatch: pytest.MonkeyPa
             view = await broker.wait_for_runner()
             await runner.pool.wait_warm()
             task = await running(broker)
-            bomb = Bomb(runner.pool._exited)
-            monkeypatch.setattr(runner.pool, "_exited", bomb)
+            bomb = Bomb(runner.pool.ended)
+            monkeypatch.setattr(runner.pool, "ended", bomb)
             short = broker.submit({"code": "return 1", "items": []})  # its worker's end is what goes off
             assert (await short.outcome()).status == "done"
             outcome = await task.outcome()
@@ -343,7 +343,7 @@ async def test_a_fault_in_the_pool_is_a_zygote_lost(monkeypatch: pytest.MonkeyPa
             assert outcome.error.message == "The sandbox was restarted while the task ran"
             await done(broker)
             assert [one.id for one in broker.runners] == [view.id]
-            assert reports.kept == [("a bug", "pool")]
+            assert reports.kept == [("a bug", "zygote")]
             runner.shutdown()
 
 
