@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from reptarium.pool.bench import chaos, report
+from reptarium.pool.bench import brokers, chaos, report
 from reptarium.pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
 from reptarium.pool.bench.load import Plan, Round, run_round
 from reptarium.pool.bench.runners import KNOWN, Site, open_site
@@ -27,6 +27,7 @@ from reptarium.pool.cli.status import BAD_INPUT
 
 #: Tasks in the mix, and tasks of each case that are run before anything is measured.
 _MIX_TASKS, _WARM_UP = 2000, 20
+_NAMES = (*DEFAULT_CASES, brokers.NAME)
 #: Seconds of a round when two runners take turns.
 _TURN = 5.0
 
@@ -38,12 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "process and told the broker in N8N_RUNNERS_TASK_BROKER_URI and N8N_RUNNERS_AUTH_TOKEN. Without --case, all."
     )
     parser.epilog = (
-        "Cases: " + "; ".join(f"{case.name} ({case.about})" for case in CASES.values()) + "; mix (by weight)."
+        "Cases: "
+        + "; ".join(f"{case.name} ({case.about})" for case in CASES.values())
+        + f"; mix (by weight); brokers (what a task costs the supervisor with {brokers.MANY} brokers, against one)."
     )
     known = ", ".join(KNOWN)
     parser.add_argument("--runner-cmd", default="reptarium", metavar="CMD", help=f"the runner: a command, or {known}")
     parser.add_argument("--against", metavar="CMD", help="a second runner, in turns with the first; prints ratios")
-    parser.add_argument("--case", action="append", choices=DEFAULT_CASES, metavar="NAME", help="may be repeated")
+    parser.add_argument("--case", action="append", choices=_NAMES, metavar="NAME", help="may be repeated")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--tasks", type=_count, metavar="N", help="tasks in a round (default: the case's)")
     amount.add_argument("--duration", type=_positive, metavar="S", help="seconds of a round")
@@ -86,12 +89,18 @@ def _positive(text: str) -> float:
 async def _bench(arguments: argparse.Namespace, console: Console) -> int:
     results: list[report.CaseResult] = []
     ratios: list[report.Ratio] = []
-    for name in dict.fromkeys(arguments.case or DEFAULT_CASES):
+    targets: list[report.Target] = []
+    for name in dict.fromkeys(arguments.case or _NAMES):
+        if name == brokers.NAME:
+            tasks, rounds = arguments.tasks or _MIX_TASKS, arguments.rounds
+            command = arguments.runner_cmd
+            targets += await brokers.measure(command, tasks=tasks, rounds=rounds, say=partial(print, flush=True))
+            continue
         found = await _measure(name, arguments, console)
         results += found
         if len(found) == 2:
             ratios.append(report.ratio(*found))
-    whole = report.build(arguments.argv, results, ratios, judge(results, ratios))
+    whole = report.build(arguments.argv, results, ratios, [*judge(results, ratios), *targets])
     if arguments.report is not None:
         data = report.to_json(whole) if arguments.report.suffix == ".json" else report.to_html(whole).encode()
         arguments.report.write_bytes(data)
@@ -215,7 +224,8 @@ def _show(whole: report.BenchReport, console: Console) -> None:
             str(one.failures), str(one.rejects), f"{one.cpu_per_task * 1000:.2f}", f"{report.peak(one) / 1e6:.0f}",
             f"{one.generator_share:.0%}",
         )  # fmt: skip
-    console.print(table)
+    if whole.results:
+        console.print(table)
     for one in whole.results:
         for text in one.wrong[:3]:
             console.print(f"wrong: {text}", style="red", markup=False)

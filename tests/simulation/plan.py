@@ -63,10 +63,10 @@ def plan(rng: random.Random) -> Plan:
     troubles = rng.sample(TROUBLES, rng.choice([0, 1, 2, 3, 5, 8]))
     by_name = rng.random() < (0.7 if "addresses come and go" in troubles else 0.1)
     return Plan(
-        brokers=rng.choice([1, 1, 1, 2, 2, 3, 3, 4, 8]),
+        brokers=rng.choice([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 8]),
         slots=slots,
         warm=rng.randint(1, slots),
-        tasks=rng.choice([2, 5, 12]),
+        tasks=rng.choice([2, 4, 10]),
         storm=rng.choice([0.2, 2.0, 8.0]),
         troubles=tuple(sorted(troubles)),
         shutdown=rng.random() < 0.3,
@@ -75,7 +75,7 @@ def plan(rng: random.Random) -> Plan:
         task_timeout=rng.choice([3.0, 8.0]),
         grace=rng.choice([0.0, 1.0, 5.0]),
         idle=rng.choice([0.0, 0.0, 0.0, 2.0]),
-        calm=rng.choice([1, 1, 3, 10]),
+        calm=rng.choice([1, 1, 1, 3, 8]),
     )
 
 
