@@ -31,7 +31,7 @@ from tests.simulation.network import Network
 from tests.simulation.workers import FirstWords, Machine
 
 #: In place of outbox.py's: messages in all, of bulk, bytes of bulk, and from which number on a broker is slow.
-OUTBOX, BULK, BULK_BYTES, BACKLOG = 96, 8, 4096, 16
+OUTBOX, BULK, BULK_BYTES, BACKLOG = 36, 8, 4096, 12
 
 
 class Faults(sentry.Reporter):

@@ -187,7 +187,9 @@ class Storm:
         self._world.network.black_holes.add(self._broker().address)
 
     def _zygote_dies(self) -> None:
-        self._world.machine.zygotes[-1].die()
+        # a runner whose first zygotes are killed while they start has no sandbox, and says so
+        if self._world.machine.greeted:
+            self._world.machine.zygotes[-1].die()
 
     def _zygote_hangs(self) -> None:
         zygote = self._world.machine.zygotes[-1]

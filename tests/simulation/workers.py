@@ -74,6 +74,7 @@ class Machine:
         self.habits = Habits()
         self.nursery: trio.Nursery | None = None
         self.zygotes: list[Zygote] = []
+        self.greeted = False  # one of them has been ready
         self.processes: dict[int, Process] = {}  # those that live, by pid
         self.everybody: dict[int, Process] = {}  # that was ever born, by pid and by descriptor
         self.watchdog = Watchdog()
@@ -354,6 +355,7 @@ class Zygote:
             self.die()
         if not self.alive:
             return None
+        self._machine.greeted = True
         return wire.Hello(python="imaginary", layers=(LayerStatus(name="seccomp", state="active"),), sealed=True)
 
     def order(self, workers: int, *, urgent: bool) -> bool:
