@@ -24,28 +24,29 @@ class Watcher(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.turns = 0
+        self._accepted = 0
         self.broken: Broken | None = None
         self._runner: Runner | None = None
-        self._machine: Machine | None = None
         self._failed: Callable[[], None] = lambda: None
 
-    def watch(self, runner: Runner, machine: Machine, failed: Callable[[], None]) -> None:
+    def watch(self, runner: Runner, failed: Callable[[], None]) -> None:
         """From now on."""
-        self._runner, self._machine, self._failed = runner, machine, failed
+        self._runner, self._failed = runner, failed
 
     def after_io_wait(self, timeout: float) -> None:
         """A turn has ended."""
         self.turns += 1
-        if self._runner is None or self._machine is None or self.broken is not None:
+        if self._runner is None or self.broken is not None:
             return
-        wrong = check(self._runner, self._machine)
+        wrong = check(self._runner, self._accepted)
+        self._accepted = self._runner.capacity.accepted
         if wrong is not None:
             self.broken = Broken(wrong)
             self._failed()
 
 
-def check(runner: Runner, machine: Machine) -> str | None:
-    """What doesn't hold of a runner, or None."""
+def check(runner: Runner, before: int) -> str | None:
+    """What doesn't hold of a runner that had accepted so many tasks a turn ago, or None."""
     capacity = runner.capacity
     slots, accepted = capacity.slots, 0
     for link in runner.links:
@@ -58,8 +59,8 @@ def check(runner: Runner, machine: Machine) -> str | None:
         if session.state != "registered":
             if offers:
                 return f"{link.uri}: {offers} offers while {session.state}"
-        elif offers > slots:
-            return f"{link.uri}: {offers} offers for {slots} slots"
+        elif offers > runner.settings.max_concurrency:
+            return f"{link.uri}: {offers} offers for {runner.settings.max_concurrency} slots"
         elif not session.hold:
             wrong = _offered(capacity, link, offers, tasks, session.capacity)
             if wrong is not None:
@@ -69,7 +70,7 @@ def check(runner: Runner, machine: Machine) -> str | None:
         waits = serving.connection.outbox
         if waits.unwritten > seams.OUTBOX + 1 or waits._bulk > seams.BULK + 1:
             return f"{link.uri}: {waits.unwritten} messages wait, {waits._bulk} of them bulk"
-    if accepted > slots:
+    if accepted > max(slots, before):
         return f"{accepted} tasks are accepted, with {slots} slots"
     if accepted != capacity.accepted:
         return f"{accepted} tasks are accepted; capacity says {capacity.accepted}"

@@ -13,6 +13,8 @@
 from __future__ import annotations
 
 import random
+import select
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -25,7 +27,8 @@ from reptarium.pool import runner
 from reptarium.pool.brokers import connection, grant, link, outbox, resolve
 from reptarium.pool.ops import sentry
 from reptarium.pool.tasks import router
-from reptarium.pool.workers import pool
+from reptarium.pool.workers import brood
+from reptarium.pool.workers.zygote import ZygoteFault
 from tests.simulation.history import History
 from tests.simulation.network import Network
 from tests.simulation.workers import FirstWords, Machine
@@ -42,24 +45,24 @@ class Faults(sentry.Reporter):
         self.first: BaseException | None = None
 
     def report(self, error: BaseException, **tags: str) -> None:
-        """Remember the first."""
-        self.first = self.first or error
+        """Remember the first. A zygote that hangs is one of the machine's faults here, not of the runner's."""
+        if not isinstance(error, ZygoteFault):
+            self.first = self.first or error
 
 
 @contextmanager
 def imaginary(network: Network, machine: Machine, history: History, faults: Faults, seed: int) -> Iterator[None]:
     """While the block runs, a ``Runner`` that is made in it has nothing real around it."""
     calls = count(1)
-    epoll = SimpleNamespace(
-        epoll=lambda: FirstWords(machine), EPOLLIN=pool.select.EPOLLIN, EPOLLONESHOT=pool.select.EPOLLONESHOT
-    )
+    epoll = SimpleNamespace(epoll=lambda: FirstWords(machine), EPOLLIN=select.EPOLLIN, EPOLLONESHOT=select.EPOLLONESHOT)
     seams: list[tuple[ModuleType, str, Any]] = [
         (connection, "open_stream", network.open_stream),
         (grant, "open_stream", network.open_stream),
         (resolve, "addresses", network.addresses),
-        (pool, "ZygoteProcess", machine.zygote),
-        (pool, "Worker", machine.worker),
-        (pool, "select", epoll),
+        (brood, "ZygoteProcess", machine.zygote),
+        (brood, "Worker", machine.worker),
+        (brood, "select", epoll),
+        (brood, "footprint_of", lambda pid: 0),
         (runner, "Watchdog", lambda *_: machine.watchdog),
         (runner, "random", SimpleNamespace(Random=lambda: random.Random(seed))),
         (router, "new_call_id", lambda: f"call-{next(calls)}"),
@@ -86,10 +89,9 @@ def _into(history: History, faults: Faults) -> Any:
     """Log lines become events, and a traceback in one a fault."""
 
     def take(logger: object, method: str, event: dict[str, Any]) -> Any:
-        if event.get("exc_info") or method == "exception":
-            import sys
-
-            faults.first = faults.first or sys.exc_info()[1] or AssertionError(event["event"])
+        error = event.get("exc_info") or (method == "exception" and sys.exc_info()[1])
+        if error:
+            faults.report(error if isinstance(error, BaseException) else AssertionError(event["event"]))
         history.note(f"log {method}", *(f"{name}={value}" for name, value in event.items() if name not in _VARYING))
         raise structlog.DropEvent
 

@@ -108,7 +108,7 @@ class _Socket:
         self._process = process
         self.closed = False
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, *_: object) -> bytes:
         said = self._process.said
         if self.closed:
             raise OSError(errno.EBADF, "imaginary: closed")
@@ -121,7 +121,7 @@ class _Socket:
             raise BlockingIOError
         return b""
 
-    def sendmsg(self, buffers: list[memoryview]) -> int:
+    def sendmsg(self, buffers: list[memoryview], *_: object) -> int:
         if self.closed or not self._process.speaks:
             raise BrokenPipeError
         room = ROOM - len(self._process.heard)
@@ -147,11 +147,14 @@ class ImaginaryWorker(Worker):
     def __init__(self, number: int, process: Process) -> None:
         self.number, self.pid, self.fd = number, process.pid, process.fd
         self.forked = trio.current_time()
+        self.discarded = 0.0
         self.state = "starting"
         self.killed_for = None
-        self.status = None
+        self.end = None
         self.cpu = 0.0
+        self.baseline = -1
         self.exited = trio.Event()
+        self._tell_end = None
         self._sock: Any = _Socket(process)
         self._pidfd = -1
         self._buffer = bytearray()
@@ -159,15 +162,11 @@ class ImaginaryWorker(Worker):
         self._process = process
         process.worker = self
 
-    def host_pid(self) -> int:
-        """Not to be found in /proc."""
-        return -1
-
-    def kill(self, reason: str) -> None:
+    def _kill(self) -> bool:
         """SIGKILL, at once."""
-        if self.killed_for is None:
-            self.killed_for = reason
+        lives = self._process.speaks
         self._process.kill()
+        return lives
 
     def close_socket(self) -> None:
         """Close our end."""
@@ -176,11 +175,13 @@ class ImaginaryWorker(Worker):
             self._process.left = True
             self._process.notify()
 
-    def gone(self, status: int | None) -> None:
-        """The process has been reaped."""
-        self.status = status
-        self.happened("reaped")
-        self.exited.set()
+    def stranger(self, zygote: int) -> str:
+        """It is the zygote's own."""
+        return ""
+
+    def disown(self) -> None:
+        """Let go of it."""
+        self.close_socket()
 
     async def _wait(self, wait: Callable[[Any], Any]) -> None:
         ready = self._sock.readable if wait is trio.lowlevel.wait_readable else self._sock.writable
@@ -348,6 +349,15 @@ class Zygote:
         self._changed.set()
         self._changed = trio.Event()
 
+    @property
+    def pid(self) -> int:
+        """Nobody's."""
+        return 1
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.die()
+
     async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
         """Ready after a while, or dead."""
         await trio.sleep(0.05)
@@ -428,7 +438,7 @@ class Zygote:
         self.die()
         return -int(signal.SIGKILL)
 
-    async def bury(self, left: Sized, exited: Callable[[wire.Exited], None]) -> None:
+    async def bury(self, left: Sized, exited: Callable[[wire.Exited], object]) -> None:
         """Its workers are reported while it lives; then it is dead."""
         with trio.move_on_after(1.0):
             while left and (news := await self.receive()) is not None:

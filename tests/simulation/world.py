@@ -112,7 +112,7 @@ class World:
         addresses = [broker.address for broker in self.brokers]
         self.network.names[_NAME] = list(addresses)
         self.runner = Runner(self._settings(addresses), metrics=_METRICS, reporter=self.faults)
-        self.watcher.watch(self.runner, self.machine, self.scope.cancel)
+        self.watcher.watch(self.runner, self.scope.cancel)
         nursery.start_soon(self._run)
 
     def add_broker(self, nursery: trio.Nursery, number: int) -> None:
