@@ -88,6 +88,8 @@ class Brood:
         self.workers: dict[int, Worker] = {}
         self.starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
         self.requested = 0
+        #: For how many seconds it has owed workers and given none, as far as anybody has looked.
+        self.silent = 0.0
         self.retired = False
         #: Set when no more workers are to be had of it.
         self.over = trio.Event()
@@ -95,7 +97,6 @@ class Brood:
         self._owner = owner
         self._numbers = numbers
         self._scope = trio.CancelScope()
-        self._answered = 0.0
         self._baseline = -1  # what a worker of it holds before its task, in bytes; all are forked alike
 
     # ---- what the pool asks -----------------------------------------------------------
@@ -104,26 +105,27 @@ class Brood:
         """Ask for so many workers (``urgent``: see ``wire.Fork``), if the zygote's socket takes the order."""
         if self.zygote.order(count, urgent=urgent):  # otherwise the next change asks again, or the zygote is replaced
             if not self.requested:
-                self._answered = trio.current_time()
+                self.silent = 0.0
             self.requested += count
-
-    @property
-    def silent(self) -> float:
-        """For how many seconds it has owed workers and given none."""
-        return trio.current_time() - self._answered if self.requested else 0.0
 
     @property
     def lent(self) -> bool:
         """Whether a task has a worker of it."""
         return any(worker.state == "leased" for worker in self.workers.values())
 
-    def look(self) -> None:
-        """Give up workers that don't become ready, and a zygote that hangs. To be called now and then."""
+    def look(self, passed: float) -> None:
+        """Give up workers that don't become ready, and a zygote that hangs. To be called now and then.
+
+        ``passed``: seconds since the last time in which it could have been heard. While we stood still ourselves it
+        couldn't, and isn't to blame.
+        """
         for worker in list(self.starting.values()):
             if worker.forked + READY_TIMEOUT < trio.current_time():
                 log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
                 self._owner.not_started("a new worker was not ready in time")
                 self._give_up(worker, "start")
+        if self.requested:
+            self.silent += passed
         if self.silent >= HUNG:
             self.retire(ZygoteFault(f"the zygote hangs: it has forked no worker for {HUNG:g} s"))
 
@@ -218,7 +220,7 @@ class Brood:
             if not self.requested:
                 raise ZygoteFault("the zygote answers orders that it didn't get")
             self.requested -= 1
-            self._answered = trio.current_time()
+            self.silent = 0.0
 
     def _born(self, news: Newborn) -> Worker:
         try:

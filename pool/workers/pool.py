@@ -99,6 +99,7 @@ class WorkerPool:
         self._no_zygote = "no zygote is up yet"
         self._proven = False  # a worker of the present zygote has become ready
         self._failure = ""  # why the last worker didn't start, if that is the state of affairs
+        self._looked = 0.0  # the clock of what is waited for, in seconds
         self._failed_at = self._ready_at = -math.inf
 
     # ---- what tasks use ---------------------------------------------------------------
@@ -146,7 +147,7 @@ class WorkerPool:
         worker = self.lease_nowait()
         if worker is not None:
             return worker
-        entry = _Waiting(trio.lowlevel.current_task())
+        entry = _Waiting(trio.lowlevel.current_task(), self._looked)
         self._waiting.append(entry)
         self._refill()
 
@@ -250,16 +251,19 @@ class WorkerPool:
     async def _look(self) -> None:
         """Look now and then for what nobody tells: that something doesn't happen."""
         while True:
+            before = trio.current_time()
             await trio.sleep(LOOK)
             now = trio.current_time()
+            passed = min(now - before, 2 * LOOK)  # whoever stood still himself has missed nothing
+            self._looked += passed
             if self._brood is not None:
-                self._brood.look()
+                self._brood.look(passed)
             for brood in self._broods:
                 if brood.retired and not brood.lent:
                     brood.end()
-            while self._waiting and now - max(self._waiting[0].since, self._ready_at) >= NO_WORKER:
+            while self._waiting and self._looked - max(self._waiting[0].since, self._ready_at) >= NO_WORKER:
                 trio.lowlevel.reschedule(self._waiting.popleft().task)
-            if self._failure and now - self._failed_at >= CALM:
+            if self._failure and self._looked - self._failed_at >= CALM:
                 self._failure = ""
             for worker in self.workers.values():
                 if worker.state == "discarded" and now - worker.discarded >= END_KNOWN:
@@ -313,7 +317,7 @@ class WorkerPool:
 
     def not_started(self, reason: str) -> None:
         """Ask for no worker for a while: forks, or what is forked, come to nothing."""
-        self._failure, self._failed_at = reason, trio.current_time()
+        self._failure, self._failed_at = reason, self._looked
         if not self._pausing and self._nursery is not None:
             self._pausing = True
             self._nursery.start_soon(self._go_on, self._pause)
@@ -328,7 +332,7 @@ class WorkerPool:
     def ready(self, worker: Worker) -> None:
         """A new worker can take a task."""
         self._pause = PAUSE_FIRST
-        self._proven, self._ready_at = True, trio.current_time()
+        self._proven, self._ready_at = True, self._looked
         self._park(worker)
 
     def ended(self, worker: Worker, *, parked: bool) -> None:
@@ -384,7 +388,7 @@ class _Waiting:
 
     __slots__ = ("since", "task", "worker")
 
-    def __init__(self, task: trio.lowlevel.Task) -> None:
+    def __init__(self, task: trio.lowlevel.Task, since: float) -> None:
         self.task = task
-        self.since = trio.current_time()
+        self.since = since
         self.worker: Worker | None = None
