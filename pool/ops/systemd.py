@@ -2,8 +2,9 @@
 
 ``READY=1`` once workers are parked and the brokers are being called: whether one answers is the broker's own matter
 (``STATUS=`` and ``/readyz`` say it), and a start that waited for n8n would fail after ``TimeoutStartSec``.
-``WATCHDOG=1`` from the event loop, while it turns and there are workers: a runner that stands is ended and started
-anew. ``STOPPING=1`` when it drains. Nothing here waits for the service manager; without one nothing is done.
+``WATCHDOG=1`` from the event loop, while it turns and there are tasks or workers for some: a runner that stands is
+ended and started anew. ``STOPPING=1`` when it drains. Nothing here waits for the service manager; without one nothing
+is done.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ async def keep_told(notifier: Notifier, service: Service, started: trio.Event) -
         news = {_status(checks, service.accepted)} | ({"STOPPING=1"} if service.stopping else set())
         notifier.tell(*sorted(news - told))
         told = news
-        if feeding and trio.current_time() >= fed + feeding and _lives(checks):
+        if feeding and trio.current_time() >= fed + feeding and _lives(checks, service.accepted):
             notifier.tell("WATCHDOG=1")
             fed = trio.current_time()
         try:
@@ -108,9 +109,9 @@ async def keep_told(notifier: Notifier, service: Service, started: trio.Event) -
             raise
 
 
-def _lives(checks: Sequence[ReadinessCheck]) -> bool:
-    """Whether tasks can be run: without a broker, and while it drains, it lives all the same."""
-    return all(check.ok for check in checks if check.name == "workers")
+def _lives(checks: Sequence[ReadinessCheck], accepted: int) -> bool:
+    """Whether tasks run or could be run: without a broker, and while it drains, it lives all the same."""
+    return accepted > 0 or all(check.ok for check in checks if check.name == "workers")
 
 
 def _status(checks: Sequence[ReadinessCheck], accepted: int) -> str:

@@ -85,7 +85,7 @@ async def test_ready_status_and_stopping(manager: Manager, autojump_clock: trio.
 
 
 async def test_the_watchdog_is_fed_while_it_lives(manager: Manager, autojump_clock: trio.testing.MockClock) -> None:
-    """At half of its time, while there are workers; a broker that is away, or a drain, doesn't matter to it."""
+    """At half of its time, while there are workers or tasks; a broker that is away and a drain don't matter."""
     service, started = Service(), trio.Event()
     started.set()
     given = environ(manager, WATCHDOG_USEC="60000000", WATCHDOG_PID=str(os.getpid()))
@@ -97,6 +97,12 @@ async def test_the_watchdog_is_fed_while_it_lives(manager: Manager, autojump_clo
         await trio.sleep(300)
         assert manager.heard().count("WATCHDOG=1") == 10
         service.missing["workers"] = "no warm worker is parked"
+        await trio.sleep(300)
+        assert "WATCHDOG=1" not in manager.heard()
+        service.accepted = 1
+        await trio.sleep(1.5)
+        assert manager.heard().count("WATCHDOG=1") == 1
+        service.accepted = 0
         await trio.sleep(300)
         assert "WATCHDOG=1" not in manager.heard()
         del service.missing["workers"]
