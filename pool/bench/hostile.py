@@ -18,7 +18,7 @@ from reptarium.pool.bench.faults import alive, below
 from reptarium.pool.bench.injuries import Injury, Record
 from reptarium.pool.bench.lag import ask
 from reptarium.pool.bench.neighbours import Around
-from reptarium.pool.bench.runners import Site
+from reptarium.pool.bench.runners import DEFAULTS, Site
 from reptarium.sandbox.wire import BUSY_NAME, HEADER, Kind
 
 #: Clients of the health endpoint that say nothing, and that ask and don't read.
@@ -51,6 +51,7 @@ class HostileNeighbours:
             self.hostile_health_client,
             self.garbage_broker,
             self.stalled_stderr,
+            self.hung_zygote,
             self.hostile_console,
         ]
 
@@ -109,7 +110,7 @@ class HostileNeighbours:
         if number is None:
             return
         root = self._site.runners[number].process
-        injury = self._note("hung_zygote", number)
+        injury = self._note("hung_zygote", number, victims=int(DEFAULTS["N8N_RUNNERS_MAX_CONCURRENCY"]))
         for zygote in root.children():
             with suppress(psutil.NoSuchProcess):
                 zygote.suspend()

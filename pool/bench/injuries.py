@@ -37,6 +37,8 @@ class _Cause(msgspec.Struct, frozen=True):
 _CAUSES = (
     _Cause("error", "killed from outside", frozenset({"kill_idle_worker", "kill_busy_worker"})),
     _Cause("error", "sandbox was restarted", frozenset({"kill_zygote"})),
+    # those that had been accepted; no more are offered meanwhile
+    _Cause("error", "The runner can't start workers", frozenset({"hung_zygote", "kill_zygote", "exhaust_descriptors"})),
     _Cause("error", "broke its protocol", frozenset({"hostile_console"})),
     # a broker that takes prints slowly holds a flood of them back until the time limit
     _Cause("error", "Task execution timed out", frozenset({"stop_worker", "hostile_console"})),
