@@ -24,6 +24,9 @@ from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
+from reptarium.pool.powers.connections import ConnectLimits
+from reptarium.pool.powers.connector import Connector
+from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.workers.brood import OPTIONAL_LAYERS
 from reptarium.pool.workers.configuration import zygote_config
@@ -68,6 +71,7 @@ class Runner:
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
         self._slots = Slots(self.capacity, self._faults)
+        self.connector = _connector(settings, self.metrics, self._faults)
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._idle_since = 0.0
@@ -82,6 +86,7 @@ class Runner:
             rng=random.Random(),
             stopping=self._stop,
             task_ended=self._task_ended,
+            connector=self.connector,
             tls=broker_tls(settings),
         )
 
@@ -101,6 +106,8 @@ class Runner:
                 urls = await nursery.start(partial(keep, "endpoint", serve))
                 log.info("health and metrics", at=urls[0])
             await nursery.start(partial(keep, "pool", self.pool.run))
+            if self.connector is not None:
+                await nursery.start(partial(keep, "connections", self.connector.run))
             nursery.start_soon(keep, "watchdog", self.watchdog.run)
             nursery.start_soon(keep, "metrics", self._observe)
             nursery.start_soon(self._slots.keep_time)
@@ -254,3 +261,24 @@ class Runner:
             ),
             ReadinessCheck("draining", not self.stopping, "shutting down" if self.stopping else ""),
         )
+
+
+def _connector(settings: Settings, metrics: Metrics, faults: OwnFaults) -> Connector | None:
+    """What hands connections to tasks, where they may have any."""
+    if not settings.connect_allow:
+        return None
+    from reptarium.pool.powers.resolver import SystemResolver  # dnspython: not for who doesn't use it
+
+    return Connector(
+        Destinations(map(parse_entry, settings.connect_allow)),
+        SystemResolver(),
+        ConnectLimits(
+            most=settings.connect_max,
+            rate=settings.connect_rate,
+            timeout=settings.connect_timeout,
+            sockets=settings.max_open_files,
+        ),
+        meter=metrics,
+        brokers=[urlsplit(uri.removeprefix(resolve.PREFIX)).hostname or "" for uri in settings.broker_uris],
+        fault=partial(faults.met, part="connections", event="a task's connections ended through a fault of the runner"),
+    )

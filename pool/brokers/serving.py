@@ -22,6 +22,7 @@ from reptarium.pool.brokers.capacity import Holder
 from reptarium.pool.brokers.connection import Connection
 from reptarium.pool.brokers.errors import FAULT, LinkError, first
 from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.powers.connections import Connections
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerMessage,
@@ -317,10 +318,14 @@ class Serving:
                     self._task_fault(execution, error)
 
     async def _carry_out(self, execution: Execution) -> None:
-        metrics, watchdog = self._metrics, self._shared.watchdog
+        metrics, watchdog, connector = self._metrics, self._shared.watchdog, self._shared.connector
+        connections: Connections | None = None
 
         def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
+            nonlocal connections
             watchdog.watch(execution.worker)
+            if connector is not None and execution.worker is not None:
+                connections = connector.begin(execution.worker.take_handed())
             metrics.task_dispatched(execution.report.dispatch or 0.0)
 
         execution.on_dispatch = dispatched
@@ -334,12 +339,16 @@ class Serving:
             outcome = TaskErrorData(message=_FAULT, description=f"{kind}; its log has the details.")
         finally:
             watchdog.unwatch(execution.worker)
+            if connections is not None:
+                connections.end()
+                execution.report.connections = connections.seen
             if self._executions.get(execution.task_id) is execution:
                 del self._executions[execution.task_id]
         try:
             if execution.settings is None:
                 metrics.task_abandoned()
             if outcome is not None:
+                outcome = connections.explain(outcome) if connections is not None else outcome
                 await self._finish(execution.task_id, outcome)
         except* Exception as group:
             self._task_fault(execution, group)

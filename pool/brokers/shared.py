@@ -13,6 +13,7 @@ from reptarium.pool.brokers.capacity import Capacity, Holder
 from reptarium.pool.config import Settings
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.powers.connector import Connector
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import Watchdog
@@ -61,7 +62,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """The means of every link, and what it tells the runner: ``task_ended`` when an outcome is on its way.
 
     ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew. ``tls`` is what
-    brokers' certificates are checked against (``stream.py``).
+    brokers' certificates are checked against (``stream.py``). ``connector`` is None where tasks have no connections.
     """
 
     settings: Settings
@@ -74,4 +75,5 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     rng: random.Random
     stopping: trio.Event
     task_ended: Callable[[], None]
+    connector: Connector | None = None
     tls: ssl.SSLContext | None = None

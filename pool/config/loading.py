@@ -78,6 +78,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_open_files: int
     read_paths: tuple[str, ...]
 
+    connect_allow: tuple[str, ...]
+    """Entries of `powers/destinations.py` as text; () = none."""
+    connect_max: int
+    connect_rate: int
+    connect_timeout: float
+
     max_result: int
     max_console: int
     rpc_allow: tuple[str, ...]

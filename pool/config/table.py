@@ -43,11 +43,12 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
         return "(not set)" if self.default is None or self.default == "" else self.kind.show(self.default)
 
 
-_BROKER, _CODE, _LIMITS, _SANDBOX, _CALLS, _WATCH = (
+_BROKER, _CODE, _LIMITS, _SANDBOX, _CONNECTIONS, _CALLS, _WATCH = (
     "Broker and life cycle",
     "What user code may use",
     "Limits of one task",
     "Sandbox",
+    "Connections of user code",
     "Calls from user code (RPC)",
     "Logs, health and error reports",
 )
@@ -212,6 +213,25 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "REPTARIUM_READ_PATHS", "read_paths", kinds.absolute_paths(), (), _SANDBOX,
         "Paths that workers may read besides the interpreter and its packages.",
+    ),
+    # --- Connections of user code
+    _row(
+        "REPTARIUM_CONNECT_ALLOW", "connect_allow", kinds.destinations(), (), _CONNECTIONS,
+        "Where tasks may connect to over TCP, with any library: names, `*.suffix`, addresses and networks, each with "
+        "its ports (`443`, `80|443`, `8000-8100`, `*`). Private, link-local and loopback addresses must be listed "
+        "themselves, even where a listed name has one. Needs Linux 5.9; see powers.md.",
+    ),
+    _row(
+        "REPTARIUM_CONNECT_MAX", "connect_max", kinds.whole(1, 1_000_000), 1000, _CONNECTIONS,
+        "Connections of one task in all.",
+    ),
+    _row(
+        "REPTARIUM_CONNECT_RATE", "connect_rate", kinds.whole(1, 10_000), 50, _CONNECTIONS,
+        "Connections of one task per second, with as many at once; more of them wait.",
+    ),
+    _row(
+        "REPTARIUM_CONNECT_TIMEOUT", "connect_timeout", kinds.seconds(0.1, 3600), 10.0, _CONNECTIONS,
+        "How long one connection may take to be made.",
     ),
     # --- Calls from user code
     _row(

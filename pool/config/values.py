@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reptarium.pool.powers.destinations import parse_entry
+
 KIB = 2**10
 MIB = 2**20
 GIB = 2**30
@@ -274,6 +276,23 @@ def names(*, wildcard: bool, default_all: bool = False) -> ValueKind:
         words += ", or * alone for all"
     words += ", or none" if default_all else ", or nothing"
     return ValueKind(parse, words, show_list, empty_counts=True)
+
+
+def destinations() -> ValueKind:
+    """A comma-separated list of what may be connected to: see `powers/destinations.py`."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        if value.lower() == "none":
+            return ()
+        return tuple(dict.fromkeys(str(parse_entry(entry)) for entry in _split(value)))
+
+    return ValueKind(
+        parse,
+        "a comma-separated list of HOST:PORTS, such as api.example.com:443, *.example.com:80|443, 10.1.0.0/16:5432, "
+        "[2001:db8::1]:8000-8100; or none",
+        show_list,
+        empty_counts=True,
+    )
 
 
 def absolute_path() -> ValueKind:

@@ -55,8 +55,11 @@ RPC_NAMES = (
     "nodeTypes",
 )
 RPC_RESULTS = ("success", "error", "timeout", "refused", "abandoned")
+CONNECTION_OUTCOMES = ("connected", "failed", "timeout", "refused")
+"""What becomes of a connection that a task asks for."""
 FAULT_PARTS = (
     "capacity",
+    "connections",
     "endpoint",
     "execution",
     "link",
@@ -68,8 +71,8 @@ FAULT_PARTS = (
     "watchdog",
     "zygote",
 )
-"""What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `endpoint` = one client of
-the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = what
+"""What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `connections` = those
+of one task; `endpoint` = one client of the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = what
 outlives zygotes; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `systemd` = what the
 service manager is told; `watchdog` as it says; `zygote` = one zygote and its workers, also where it hangs or says what
 no honest one says."""
@@ -187,6 +190,16 @@ class Metrics:
             "From call to answer, of calls that wait for one.",
             buckets=_SECONDS,
             registry=registry,
+        )
+
+        self._connections = _fixed(
+            Counter(
+                "reptarium_task_connections",
+                "Connections that tasks asked for, by outcome.",
+                ["outcome"],
+                registry=registry,
+            ),
+            CONNECTION_OUTCOMES,
         )
 
         self._connected = Gauge(
@@ -325,6 +338,10 @@ class Metrics:
         """Workers have used so much more CPU time."""
         if seconds > 0:
             self._cpu.inc(seconds)
+
+    def connection(self, outcome: str) -> None:
+        """A task asked for a connection; `outcome` is one of CONNECTION_OUTCOMES."""
+        self._connections[outcome].inc()
 
     # --- Calls from user code
 

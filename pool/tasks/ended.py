@@ -52,11 +52,13 @@ def record_ended(
         broker=broker,
     )
 
+    connected = {"connections": report.connections} if report.connections else {}
+
     def tell(end: wire.Exited | None) -> None:
         try:
             if end is not None:
                 metrics.task_memory(end.peak)
-            log.info("task", **context, **known, **task_used_fields(end))
+            log.info("task", **context, **known, **connected, **task_used_fields(end))
         except Exception as error:  # the zygote, of which this is heard, has no part in it
             faults.met(error, "execution", "a task was not logged through a fault of the runner", task=context["task"])
 

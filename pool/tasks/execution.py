@@ -56,6 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
     bytes_in: int = 0
     bytes_out: int = 0
     worker: int | None = None
+    connections: tuple[str, ...] = ()
 
 
 class _Failed(Exception):

@@ -8,6 +8,7 @@ import os
 import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, task_environment
+from reptarium.pool.powers.certificates import certificates
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
@@ -48,7 +49,8 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             gid=settings.sandbox_gid,
             worker_uids=settings.worker_uids,
             namespaces=settings.namespaces,
-            read_paths=settings.read_paths,
+            read_paths=(*settings.read_paths, *(certificates() if settings.connect_allow else ())),
+            connections=bool(settings.connect_allow),
         ),
         conversion=settings.result_conversion,
         max_result=settings.max_result,

@@ -58,6 +58,7 @@ class Worker:
         "exited",
         "fd",
         "forked",
+        "handed",
         "killed_for",
         "number",
         "pid",
@@ -80,6 +81,7 @@ class Worker:
         # all three are said: Python would ask the kernel for what is left out
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
         self._pidfd = pidfd
+        self.handed: list[int] = []  # the listener of its filter and its memory, when it may ask for connections
         self._buffer = bytearray()
         self._read = 0  # frames since the last look at the event loop
 
@@ -144,6 +146,11 @@ class Worker:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
 
+    def take_handed(self) -> list[int]:
+        """What came with its first word: from here on the caller's to close."""
+        handed, self.handed = self.handed, []
+        return handed
+
     def gone(self, end: wire.Exited | None) -> bool:
         """The process has been reaped by the zygote, or has died with it (None). False when it lived: it is killed."""
         self.end = end
@@ -156,6 +163,8 @@ class Worker:
                     os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
             os.close(self._pidfd)
             self._pidfd = -1
+        for handed in self.take_handed():
+            os.close(handed)
         self.exited.set()
         self.tell_end()
         return not lived
@@ -248,7 +257,11 @@ class Worker:
 
     def _some_nowait(self, size: int = _RECEIVE) -> bytes | None:
         try:
-            data = self._sock.recv(size, _NO_WAIT)
+            if self.state == "starting":  # no task has been near it: its first word may bring descriptors
+                data, handed, _, _ = socket.recv_fds(self._sock, size, 2, _NO_WAIT | socket.MSG_CMSG_CLOEXEC)
+                self.handed += handed
+            else:
+                data = self._sock.recv(size, _NO_WAIT)
         except BlockingIOError:
             return None
         except OSError as error:

@@ -10,11 +10,21 @@
 `rlimits.py`      resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals
 `seccomp.py`      system calls; `bpf.py` makes filter programs of its rules
+`notify.py`       connections that a worker asks the supervisor for
 `syscalls.py`     their numbers
 """
 
 from reptarium.sandbox.kernel.isolation import Prepared, prepare
 from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus
+from reptarium.sandbox.kernel.notify import stopped_calls
 from reptarium.sandbox.kernel.threads import Threads
 
-__all__ = ["IsolationConfig", "IsolationUnavailable", "LayerStatus", "Prepared", "Threads", "prepare"]
+__all__ = [
+    "IsolationConfig",
+    "IsolationUnavailable",
+    "LayerStatus",
+    "Prepared",
+    "Threads",
+    "prepare",
+    "stopped_calls",
+]

@@ -27,6 +27,7 @@
     6. every descriptor but its own socket is closed
     7. resource limits, lower priority than supervisor and zygote
     8. final seccomp filter with its own pid
+       (for connections: 4 after a moment of being dumpable, to open its own memory; 8 with a listener)
     9. a look whether the zygote still lives
 
 The zygote does *not* ask for death with its parent: the signal comes when the parent's *thread* ends, and
@@ -46,9 +47,21 @@ import os
 from collections.abc import Collection
 from typing import Final
 
-from reptarium.sandbox.kernel import cgroups, landlock, namespaces, paths, privileges, rlimits, seccomp, syscalls, users
+from reptarium.sandbox.kernel import (
+    cgroups,
+    landlock,
+    namespaces,
+    notify,
+    paths,
+    privileges,
+    rlimits,
+    seccomp,
+    syscalls,
+    users,
+)
 from reptarium.sandbox.kernel.layers import (
     IsolationConfig,
+    IsolationUnavailable,
     Layers,
     LayerStatus,
     check_config,
@@ -96,6 +109,9 @@ class Prepared:
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
         self._grants = paths.grants(self._readable.roots, paths.own_paths())
+        connections = config.connections
+        if connections:
+            self._grants += (notify.PROC,)
         self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
         self._abi, self._landlock_errno = landlock.abi()
@@ -112,10 +128,16 @@ class Prepared:
                 self._landlock_errno = error.errno or errno.EIO
                 self._ruleset = None  # one without the other is none
         self._seccomp_errno = seccomp.available() if self._arch else errno.ENOSYS
-        self._zygote_filter = seccomp.zygote_filter(self._arch) if self._arch else None
-        self._worker_filter = seccomp.worker_filter(self._arch) if self._arch else None
+        self._zygote_filter = seccomp.zygote_filter(self._arch, connections=connections) if self._arch else None
+        self._worker_filter = seccomp.worker_filter(self._arch, connections=connections) if self._arch else None
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
         self._pids = self._loaded.pids if self._loaded else ()
+        self._connections_problem = ""
+        self._handover: notify.Handover | None = None
+        if connections:
+            self._connections_problem = notify.problem()
+            if not self._connections_problem and self._loaded is not None:
+                self._handover = notify.Handover(self._loaded.address)
 
         self._users = users.Users(config)
         self._shared_threads = max(_SHARED_THREADS, 2 * config.tasks) * (1 + config.max_threads)
@@ -153,6 +175,8 @@ class Prepared:
         self._threads.require_one(self._layers)
         keep = {*keep_fds, self._devnull}
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
+        if self._handover is not None:
+            keep.add(self._handover.proc)
         rlimits.close_all_but(keep)
         os.chdir("/")
         os.umask(0o077)
@@ -176,6 +200,9 @@ class Prepared:
             self._layers.require("seccomp", *seccomp_problem(self._seccomp_errno, self._arch))
         if self._ruleset is None and landlock_expected():
             self._layers.require("landlock", *landlock_problem(self._landlock_errno))
+        if self.config.connections and (self._connections_problem or self._seccomp_errno):
+            problem = self._connections_problem or "it needs the layer seccomp"
+            raise IsolationUnavailable(f"REPTARIUM_CONNECT_ALLOW can't be had: {problem}. Unset it to start without.")
 
     def _enter_cgroup(self) -> None:
         wanted = {"pids.max": self._shared_threads, "cpu.weight": _CPU_WEIGHT}
@@ -291,6 +318,8 @@ class Prepared:
             "active",
             f"allowlist for {self._arch}; filter of {len(self._worker_filter)} instructions in each worker",
         )
+        if self._handover is not None:
+            self._layers.report("connections", "active", "made by the supervisor, handed over to workers that ask")
 
     def _plan_worker(self) -> None:
         """Lay out what every worker does, now that it is known which layers there are; see the module's sequence."""
@@ -301,10 +330,12 @@ class Prepared:
         if self._users.one_each:
             self._users.become_with(calls)
             rlimits.die_with_parent(calls)
+        if self._handover is not None:
+            calls.function(self._handover.open_memory)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self._use_landlock and self._worker_ruleset is not None:
             landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
-        if rlimits.close_range_works():
+        if self._handover is None and rlimits.close_range_works():
             calls.call("close_range", 3, self._last_below, 0)
             calls.call("close_range", self._first_above, 2**32 - 1, 0)
         else:
@@ -314,11 +345,16 @@ class Prepared:
             calls.setrlimit(*limit)
         if self._priority is not None:
             calls.call("setpriority", os.PRIO_PROCESS, 0, self._priority)
-        if self._use_seccomp and self._loaded is not None:
+        if self._handover is not None:
+            calls.function(self._handover.install)
+        elif self._use_seccomp and self._loaded is not None:
             self._loaded.install_with(calls)
 
     def _close_one_by_one(self) -> int:
-        rlimits.close_all_but((self._last_below.value + 1,))
+        keep = {self._last_below.value + 1}
+        if self._handover is not None:
+            keep.add(self._handover.memory)
+        rlimits.close_all_but(keep)
         return 0
 
     def rehearse(self) -> None:
@@ -335,10 +371,11 @@ class Prepared:
 
     # --- worker -----------------------------------------------------------------------------------
 
-    def restrict_worker(self, keep_fd: int, zygote_pid: int, number: int) -> None:
+    def restrict_worker(self, keep_fd: int, zygote_pid: int, number: int) -> tuple[int, ...]:
         """Restrict this freshly forked process for good; leaves /dev/null as 0, 1, 2 and `keep_fd`, which
         must be above 2. `number` counts the zygote's forks: it selects the worker's user id out of the range.
-        Ends the process when the zygote has gone.
+        Ends the process when the zygote has gone. Returns what is to be handed to the supervisor and closed: nothing,
+        or with `IsolationConfig.connections` the filter's listener and this process's memory.
 
         Raises OSError when a layer that the zygote has can't be put in force: the worker must then end
         without running a task.
@@ -354,3 +391,4 @@ class Prepared:
         self._worker_calls.make()
         if os.getppid() != zygote_pid:
             os._exit(1)
+        return () if self._handover is None else (self._handover.listener, self._handover.memory)

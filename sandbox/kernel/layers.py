@@ -20,6 +20,7 @@ __all__ = [
     "LayerStatus",
     "Layers",
     "check_config",
+    "kernel_version",
     "landlock_expected",
     "landlock_problem",
     "namespaces_outcome",
@@ -55,6 +56,8 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     namespaces: Literal["auto", "off"] = "auto"
     #: Paths that workers may read besides the interpreter, packages, shared libraries and time zones.
     read_paths: tuple[str, ...] = ()
+    #: Whether workers may ask the supervisor for connections (`notify.py`).
+    connections: bool = False
 
 
 def check_config(config: IsolationConfig) -> None:
@@ -135,14 +138,15 @@ def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: s
     return "active", f"{', '.join(entered)}; {left_out}", ""
 
 
-def _kernel() -> tuple[int, int]:
+def kernel_version() -> tuple[int, int]:
+    """The running kernel's first two numbers; (0, 0) when it doesn't tell."""
     match = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def landlock_expected() -> bool:
     """Landlock came with Linux 5.13."""
-    return _kernel() >= (5, 13)
+    return kernel_version() >= (5, 13)
 
 
 def landlock_problem(error: int) -> tuple[str, str]:

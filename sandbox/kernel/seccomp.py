@@ -25,7 +25,7 @@ import errno
 import os
 from typing import Final
 
-from reptarium.sandbox.kernel import syscalls
+from reptarium.sandbox.kernel import notify, syscalls
 from reptarium.sandbox.kernel.bpf import ALLOW, KILL, PID, Check, Clause, Program, Rules, assemble, errno_action
 from reptarium.sandbox.kernel.syscalls import Arch
 
@@ -222,14 +222,16 @@ def zygote_rules(arch: Arch) -> Rules:
     return Rules(plain, checked)
 
 
-def worker_filter(arch: Arch) -> Program:
-    """The compiled final filter of workers."""
-    return assemble(worker_rules(arch), arch)
+def worker_filter(arch: Arch, *, connections: bool = False) -> Program:
+    """The compiled final filter of workers; `connections`: those that may ask for connections."""
+    rules = worker_rules(arch)
+    return assemble(notify.worker_rules(rules) if connections else rules, arch)
 
 
-def zygote_filter(arch: Arch) -> Program:
-    """The compiled baseline filter of the zygote."""
-    return assemble(zygote_rules(arch), arch)
+def zygote_filter(arch: Arch, *, connections: bool = False) -> Program:
+    """The compiled baseline filter of the zygote; `connections`: of one whose workers may ask for them."""
+    rules = zygote_rules(arch)
+    return assemble(notify.zygote_rules(rules) if connections else rules, arch)
 
 
 # --- the kernel's side ----------------------------------------------------------------------------
@@ -264,6 +266,7 @@ class Loaded:
     def __init__(self, program: Program) -> None:
         self._buffer = ctypes.create_string_buffer(program.code, len(program.code))
         self._header = _FilterProgram(len(program), ctypes.addressof(self._buffer))
+        #: Of the filter's ``struct sock_fprog``, as long as this object lives.
         self.address = ctypes.addressof(self._header)
         #: Where the process's own pid belongs.
         self.pids = tuple(ctypes.c_uint32.from_buffer(self._buffer, offset) for offset in program.pid_offsets)

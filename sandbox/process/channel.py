@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from typing import Any
 
@@ -34,6 +35,16 @@ class Channel:
         """Write one frame completely. Raises :class:`SupervisorGone`."""
         with self._lock:
             self._write(wire.frame(kind, *parts))
+
+    def send_descriptors(self, kind: int, descriptors: tuple[int, ...]) -> None:
+        """Write one frame without a payload that these travel with, and close them here. Raises OSError."""
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=self.fd)
+        try:
+            socket.send_fds(end, wire.frame(kind), descriptors)
+        finally:
+            end.detach()
+            for each in descriptors:
+                os.close(each)
 
     def print(self, payload: bytes) -> None:
         """One CONSOLE frame."""

@@ -97,14 +97,17 @@ class WorkerLife:
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
 
-    def live(self, fd: int, *, urgent: bool, rehearsal: bool = False) -> None:
-        """From READY to the end of the socket."""
+    def live(self, fd: int, *, urgent: bool, rehearsal: bool = False, handed: tuple[int, ...] = ()) -> None:
+        """From READY, with which `handed` goes, to the end of the socket."""
         sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
         channel = self._channel
         channel.fd = fd
         if not urgent:
             warm_up(self._config)
-        channel.send(_READY)
+        if handed:
+            channel.send_descriptors(_READY, handed)
+        else:
+            channel.send(_READY)
         head, items, query = _receive_task(channel)
         set_name(wire.BUSY_NAME)
         _seed(head.code)
@@ -169,8 +172,8 @@ def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, numb
     status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
     try:
         set_name(wire.IDLE_NAME)
-        prepared.restrict_worker(fd, zygote_pid, number)
-        life.live(fd, urgent=urgent)
+        handed = prepared.restrict_worker(fd, zygote_pid, number)
+        life.live(fd, urgent=urgent, handed=handed)
         status = 0
     except SupervisorGone:
         status = 0

@@ -116,6 +116,9 @@ def _set_environment(config: wire.ZygoteConfig) -> None:
     if config.time_zone:
         os.environ["TZ"] = config.time_zone
     show_environment(config.environ)
+    if config.isolation.connections:
+        # for the C library alone: it asks over TCP, which the supervisor answers (resolv.conf(5))
+        os.putenv("RES_OPTIONS", "use-vc attempts:1")
 
 
 def _hide_our_own(config: wire.ZygoteConfig) -> None:

@@ -365,7 +365,7 @@ class TestConfiguration:
 
     def test_old_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a kernel before 5.13 Landlock isn't expected, so that enforce doesn't insist on it."""
-        monkeypatch.setattr(layers, "_kernel", lambda: (5, 12))
+        monkeypatch.setattr(layers, "kernel_version", lambda: (5, 12))
         assert not layers.landlock_expected()
         assert "5.13" in layers.landlock_problem(38)[0]
 

@@ -1,0 +1,23 @@
+"""Where the certificates of authorities are that tasks check servers against: readable for who may connect."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+__all__ = ["certificates"]
+
+#: Debian and Alpine, Fedora and its relatives, SUSE; the first of each pair has links into the second. Public
+#: certificates only: no directory with private keys is among them.
+_PLACES = (
+    *("/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/ssl/cert.pem"),
+    *("/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf"),
+    *("/etc/pki/ca-trust/extracted", "/etc/ca-certificates/extracted", "/var/lib/ca-certificates"),
+)
+
+
+def certificates() -> tuple[str, ...]:
+    """Absolute paths, those that exist: the usual places, and where this Python's OpenSSL looks."""
+    own = ssl.get_default_verify_paths()
+    places = dict.fromkeys((*_PLACES, own.openssl_cafile, own.openssl_capath))
+    return tuple(place for place in places if Path(place).is_absolute() and Path(place).exists())

@@ -1,0 +1,148 @@
+"""The kernel's side of connections: calls that a worker's filter has stopped, and their answers.
+
+A worker's filter answers ``socket`` and ``connect`` with "ask the listener" (`sandbox/kernel/notify.py`). The calling
+thread sleeps in the kernel until this side, which holds the listener, has answered; the call is not made. A descriptor
+can be put into the worker's table in the meantime. Everything here returns at once: the listener is read only when it
+has something, which nobody else can take away (a worker has neither the descriptor nor the ioctl).
+
+A process's memory is read through ``/proc/<pid>/mem``, opened by itself while it still could: the file stays with that
+memory, whoever has the pid later. A worker's threads may rewrite what is read: so it is read once, and only what was
+read counts.
+
+References: `seccomp_unotify(2)`, ``include/uapi/linux/seccomp.h``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+import msgspec
+import trio
+
+from reptarium.pool.powers.destinations import Address
+from reptarium.sandbox.kernel import stopped_calls
+
+__all__ = ["Destination", "Listener", "Stopped"]
+
+# struct seccomp_notif: id, pid, flags, then seccomp_data: nr, arch, instruction pointer, six arguments
+_NOTIFICATION: Final = struct.Struct("=QIIiIQ6Q")
+_ANSWER: Final = struct.Struct("=QqiI")  # struct seccomp_notif_resp: id, val, error, flags
+_ADD: Final = struct.Struct("=QIIII")  # struct seccomp_notif_addfd: id, flags, srcfd, newfd, newfd_flags
+_ID: Final = struct.Struct("=Q")
+# _IOWR('!', 0, struct seccomp_notif) and so on: the same on x86-64 and aarch64 (asm-generic/ioctl.h)
+_RECV: Final = 0xC0502100
+_SEND: Final = 0xC0182101
+_VALID: Final = 0x40082102
+_ADDFD: Final = 0x40182103
+_SETFD: Final = 1  # SECCOMP_ADDFD_FLAG_SETFD
+
+#: Bytes of an address that are looked at: struct sockaddr_in6.
+_LONGEST: Final = 28
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """What a ``connect`` names."""
+
+    address: Address
+    port: int
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """A stopped call: its id, its name, its arguments as the registers held them."""
+
+    id: int
+    call: str
+    args: tuple[int, ...]
+
+    @property
+    def fd(self) -> int:
+        """The first argument as the kernel reads an ``int``."""
+        low = self.args[0] & 0xFFFFFFFF
+        return low - 2**32 if low & 2**31 else low
+
+
+class Listener:
+    """One worker's listener and memory. Owns both descriptors."""
+
+    def __init__(self, listener: int, memory: int) -> None:
+        self.fd, self._memory = listener, memory
+        self._poll = select.poll()
+        self._poll.register(listener, select.POLLIN)
+        self._names = stopped_calls()
+
+    def close(self) -> None:
+        """Calls that are waiting, and later ones, fail with ENOSYS."""
+        if self.fd >= 0:
+            trio.lowlevel.notify_closing(self.fd)
+            os.close(self.fd)
+            os.close(self._memory)
+            self.fd = self._memory = -1
+
+    async def receive(self) -> Stopped | None:
+        """The next stopped call; None once the worker has ended. Raises trio.ClosedResourceError."""
+        while True:
+            await trio.lowlevel.wait_readable(self.fd)
+            events = self._poll.poll(0)
+            if not events:
+                continue
+            if not events[0][1] & select.POLLIN:
+                return None
+            buffer = bytearray(_NOTIFICATION.size)
+            try:
+                fcntl.ioctl(self.fd, _RECV, buffer)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINTR):  # the caller has died since
+                    continue
+                raise
+            number, _, _, nr, _, _, *args = _NOTIFICATION.unpack(buffer)
+            return Stopped(number, self._names.get(nr, "unknown"), tuple(args))
+
+    def valid(self, stopped: Stopped) -> bool:
+        """Whether its caller still waits."""
+        try:
+            fcntl.ioctl(self.fd, _VALID, _ID.pack(stopped.id))
+        except OSError:
+            return False
+        return True
+
+    def target(self, stopped: Stopped) -> Destination | int:
+        """What a ``connect`` names, read once; an errno for what isn't an address of IP."""
+        _, pointer, length, *_ = stopped.args
+        length &= 0xFFFFFFFF  # an int
+        if not 2 <= length <= 128:  # as the kernel has it: struct sockaddr_storage
+            return errno.EINVAL
+        try:
+            raw = os.pread(self._memory, min(length, _LONGEST), pointer)
+        except (OSError, OverflowError):
+            return errno.EFAULT
+        if len(raw) < min(length, _LONGEST):
+            return errno.EFAULT
+        family = int.from_bytes(raw[:2], "little")
+        port = int.from_bytes(raw[2:4], "big")
+        if family == socket.AF_INET and len(raw) >= 16:
+            return Destination(IPv4Address(raw[4:8]), port)
+        if family == socket.AF_INET6 and len(raw) >= 24:
+            return Destination(IPv6Address(raw[8:24]), port)
+        return errno.EAFNOSUPPORT if family not in (socket.AF_INET, socket.AF_INET6) else errno.EINVAL
+
+    def put(self, stopped: Stopped, source: int, *, at: int | None = None) -> int:
+        """Put a copy of our descriptor ``source`` into the worker's table, in the place of its number ``at`` or at the
+        lowest that is free; returns the number. Raises OSError: the caller is gone, or its table is full.
+        """
+        flags, number = (0, 0) if at is None else (_SETFD, at)
+        # bytearray: of what is mutable, ioctl() returns the kernel's own answer
+        made: int = fcntl.ioctl(self.fd, _ADDFD, bytearray(_ADD.pack(stopped.id, flags, source, number, os.O_CLOEXEC)))
+        return made
+
+    def answer(self, stopped: Stopped, error: int = 0, value: int = 0) -> None:
+        """Let the caller go on: with an errno, or with ``value``."""
+        with contextlib.suppress(OSError):  # the caller is gone
+            fcntl.ioctl(self.fd, _SEND, _ANSWER.pack(stopped.id, 0 if error else value, -error, 0))
