@@ -36,6 +36,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             external_allow=settings.external_allow,
             builtins_deny=settings.builtins_deny,
             preload=settings.preload,
+            connections=bool(settings.connect_allow),
         ),
         isolation=IsolationConfig(
             policy=settings.isolation,

@@ -40,7 +40,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, prepare
-from reptarium.sandbox.language import preload, seal, show_environment, silence_compiler
+from reptarium.sandbox.language import hardening, preload, seal, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
 
@@ -119,6 +119,7 @@ def _set_environment(config: wire.ZygoteConfig) -> None:
     if config.isolation.connections:
         # for the C library alone: it asks over TCP, which the supervisor answers (resolv.conf(5))
         os.putenv("RES_OPTIONS", "use-vc attempts:1")
+        hardening.allow_connections()
 
 
 def _hide_our_own(config: wire.ZygoteConfig) -> None:

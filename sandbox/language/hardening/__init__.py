@@ -10,7 +10,15 @@ nothing but user code.
 `sealing.py`             library classes that no task can change
 """
 
-from reptarium.sandbox.language.hardening.audit import RefusedOperation, arm, arm_for_life, disarm, trusted, watching
+from reptarium.sandbox.language.hardening.audit import (
+    RefusedOperation,
+    allow_connections,
+    arm,
+    arm_for_life,
+    disarm,
+    trusted,
+    watching,
+)
 from reptarium.sandbox.language.hardening.gadgets import harden
 
-__all__ = ["RefusedOperation", "arm", "arm_for_life", "disarm", "harden", "trusted", "watching"]
+__all__ = ["RefusedOperation", "allow_connections", "arm", "arm_for_life", "disarm", "harden", "trusted", "watching"]

@@ -34,6 +34,7 @@ class _State:
         self.armed = False
         self.for_life = False
         self.trusted = 0
+        self.connections = False
         self.namespace: dict[str, Any] | None = None
 
 
@@ -58,6 +59,15 @@ _REFUSED_EVENTS = frozenset(
         urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open
         nntplib.connect syslog.openlog webbrowser.open glob.glob glob.glob/2 pathlib.Path.glob
         pathlib.Path.rglob code.interact builtins.breakpoint
+    """.split()
+)
+
+#: What asks for connections, and for addresses. The kernel layer hands over what may be had.
+_CONNECTING = frozenset(
+    """
+        socket.connect socket.getaddrinfo socket.gethostbyname socket.gethostbyaddr socket.getservbyname
+        socket.sendmsg urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open
+        telnetlib.Telnet.open nntplib.connect
     """.split()
 )
 
@@ -111,7 +121,7 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
     if event.startswith("socket."):
         raise RefusedOperation(
             f"{event} is not available in a task: it has no network. Let n8n do the request, with "
-            "_helpers.http_request(…) or an HTTP Request node. No setting allows it."
+            "_helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."
         )
     raise RefusedOperation(f"{event}{what and f' ({what})'} is not available in a task. No setting allows it.")
 
@@ -134,6 +144,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if check is not None and event == "compile":
             check(args[0])
     elif event in _REFUSED_EVENTS:
+        if state.connections and event in _CONNECTING:
+            return
         _refuse(event)
     elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):
         _refuse(event, str(args[0]))
@@ -165,6 +177,11 @@ def disarm(previous: tuple[bool, dict[str, Any] | None]) -> None:
     """User code has ended."""
     if not state.for_life:
         state.armed, state.namespace = previous
+
+
+def allow_connections() -> None:
+    """Tasks of this process may ask for connections."""
+    state.connections = True
 
 
 def arm_for_life() -> None:

@@ -14,6 +14,7 @@ from reptarium.sandbox.language.policy import stdlib
 STDLIB_SETTING = "N8N_RUNNERS_STDLIB_ALLOW"
 EXTERNAL_SETTING = "N8N_RUNNERS_EXTERNAL_ALLOW"
 BUILTINS_SETTING = "N8N_RUNNERS_BUILTINS_DENY"
+CONNECT_SETTING = "REPTARIUM_CONNECT_ALLOW"
 
 
 class LanguagePolicy(msgspec.Struct, frozen=True):
@@ -21,22 +22,27 @@ class LanguagePolicy(msgspec.Struct, frozen=True):
 
     ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
     below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
-    ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``).
+    ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``). ``connections``:
+    whether tasks may connect to anything.
     """
 
     stdlib_allow: tuple[str, ...] = ()
     external_allow: tuple[str, ...] = ()
     builtins_deny: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    connections: bool = False
 
 
 def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
     """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names:
-        if name in stdlib.REFUSED or top in stdlib.REFUSED:
+        if name in stdlib.NETWORK:
+            if not policy.connections:
+                return "tasks have no network", CONNECT_SETTING
+        elif name in stdlib.REFUSED or top in stdlib.REFUSED:
             return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
-        if top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
+        elif top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
             return "it is not among the modules for tasks", None
         if not _listed(policy.stdlib_allow, name):
             return "it is not on the list of allowed standard modules", STDLIB_SETTING

@@ -144,6 +144,11 @@ REFUSED: dict[str, str] = {
     }.items()
     for name in names.split()
 }
+#: Refused as well, but open where tasks may connect (``REPTARIUM_CONNECT_ALLOW``).
+NETWORK = frozenset(
+    "socket ssl select selectors http.client http.cookies http.cookiejar urllib.request urllib.response urllib.error "
+    "ftplib imaplib poplib smtplib nntplib telnetlib xmlrpc xmlrpc.client".split()
+)
 REFUSED["crypt"] = _OLD
 OPEN.pop("crypt", None)
 REFUSED["string.templatelib"] = "it isn't read yet"

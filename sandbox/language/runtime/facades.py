@@ -66,7 +66,7 @@ def _submodule(package: str, attribute: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def _is_elsewhere_withheld(value: Any) -> bool:
+def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     """Whether it is a function, class or object of a class that its own module's façade doesn't carry.
 
     Modules keep what they use themselves: ``pydantic.import_module`` was importlib's.
@@ -75,6 +75,8 @@ def _is_elsewhere_withheld(value: Any) -> bool:
         value = type(value)
     module = str(value.__module__).removeprefix("_")  # "_socket" is what "socket" is made of
     top = module.partition(".")[0]
+    if connections and (module in stdlib.NETWORK or top in stdlib.NETWORK):
+        return False
     if top in stdlib.REFUSED or top in ("thread", "frozen_importlib"):
         return top not in ("builtins", "annotationlib")  # typing.ForwardRef is annotationlib's since Python 3.14
     if module in stdlib.ONLY:
@@ -241,7 +243,9 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
-        if id(value) in _FORBIDDEN or (name not in stdlib.ONLY and _is_elsewhere_withheld(value)):
+        if id(value) in _FORBIDDEN or (
+            name not in stdlib.ONLY and _is_elsewhere_withheld(value, self._policy.connections)
+        ):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):

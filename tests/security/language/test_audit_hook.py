@@ -100,7 +100,11 @@ def test_leaked_socket() -> None:
             ("leaked.bind(('127.0.0.1', 0))", "socket.bind"),
             ("lookup('localhost', 1)", "socket.getaddrinfo"),
         ):
-            attack = Attack(f"reached.append({program})", f"{event} {NETWORK}{NO_SETTING}", RefusedOperation)
+            attack = Attack(
+                f"reached.append({program})",
+                f"{event} {NETWORK}REPTARIUM_CONNECT_ALLOW decides this.",
+                RefusedOperation,
+            )
             check(attack, leaked=free, lookup=socket.getaddrinfo, address=address)
 
 

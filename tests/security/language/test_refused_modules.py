@@ -9,7 +9,7 @@ from programs import OPEN, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import import_refusal
-from reptarium.sandbox.language.policy.stdlib import REFUSED, REFUSED_EXTERNAL
+from reptarium.sandbox.language.policy.stdlib import NETWORK, REFUSED, REFUSED_EXTERNAL
 
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
 MODULES = [
@@ -43,17 +43,24 @@ COMPUTED = {
 
 
 def why(name: str) -> str:
-    """The reason that the policy gives."""
+    """The reason that the policy gives, and what decides: nothing, but for what connects."""
     refusal = import_refusal(OPEN, name)
     assert refusal is not None
+    if name in NETWORK:
+        assert refusal == ("tasks have no network", "REPTARIUM_CONNECT_ALLOW")
+        return "tasks have no network. REPTARIUM_CONNECT_ALLOW decides this."
     assert refusal[1] is None
-    return refusal[0]
+    return f"{refusal[0]}. No setting allows it."
 
 
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("way", KNOWN)
 def test_known_name(name: str, way: str) -> None:
-    """The program is refused before it runs."""
+    """The program is refused before it runs; a ``try`` around what a setting decides gets the ImportError."""
+    if way == "in_a_try" and name in NETWORK:
+        program = f"{KNOWN[way].replace('NAME', name)}\nraise ValueError('not imported')"
+        check(Attack(program, "not imported", ValueError))
+        return
     check(at_compile(KNOWN[way].replace("NAME", name), f"import of '{name}' is not allowed"))
 
 
@@ -61,7 +68,7 @@ def test_known_name(name: str, way: str) -> None:
 @pytest.mark.parametrize("way", COMPUTED)
 def test_computed_name(name: str, way: str) -> None:
     """The import is refused when it would happen."""
-    message = f"import of '{name}' is not allowed: {why(name)}. No setting allows it."
+    message = f"import of '{name}' is not allowed: {why(name)}"
     check(Attack(COMPUTED[way], message, RefusedImport), name=name)
 
 
