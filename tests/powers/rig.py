@@ -153,12 +153,13 @@ async def rig(
     brokers: Iterable[str] = (),
     hosts: dict[str, list[str]] | None = None,
     size: int = 2,
+    read_paths: tuple[str, ...] = (),
     **isolation: Any,
 ) -> AsyncIterator[Rig]:
     """A warm pool whose tasks may connect to `allow`."""
     config = wire.ZygoteConfig(
         language=LanguagePolicy(),
-        isolation=IsolationConfig(connections=True, read_paths=certificates(), **isolation),
+        isolation=IsolationConfig(connections=True, read_paths=(*certificates(), *read_paths), **isolation),
         probe=True,
     )
     names = FixedNames(HOSTS if hosts is None else hosts)
