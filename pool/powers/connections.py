@@ -185,9 +185,9 @@ class Connections:
                     while (stopped := await self._listener.receive()) is not None:
                         await self._pace()
                         if stopped.call == "connect":
-                            self._connect(stopped, nursery)
+                            await self._connect(stopped, nursery)
                         else:
-                            self._socket(stopped)
+                            await self._socket(stopped)
                     nursery.cancel_scope.cancel()
         finally:
             self._listener.close()
@@ -212,7 +212,7 @@ class Connections:
 
     # ---- socket ---------------------------------------------------------------------------
 
-    def _socket(self, stopped: Stopped) -> None:
+    async def _socket(self, stopped: Stopped) -> None:
         family, kind, _ = (argument & 0xFFFFFFFF for argument in stopped.args[:3])
         try:
             made = socket.socket(family, socket.SOCK_STREAM | kind & socket.SOCK_NONBLOCK)
@@ -220,11 +220,14 @@ class Connections:
             self._listener.answer(stopped, error.errno or errno.ENFILE)
             return
         try:
-            number = self._listener.put(stopped, made.fileno())
+            number = await self._listener.put(stopped, made)
         except OSError as error:
             made.close()
             self._listener.answer(stopped, error.errno or errno.EMFILE)
             return
+        except trio.Cancelled:
+            made.close()
+            raise
         if (before := self._held.pop(number, None)) is not None:
             before.let_go()
         if len(self._held) >= self._limits.sockets:  # numbers beyond what an honest table holds
@@ -234,9 +237,9 @@ class Connections:
 
     # ---- connect --------------------------------------------------------------------------
 
-    def _connect(self, stopped: Stopped, nursery: trio.Nursery) -> None:
-        target = self._listener.target(stopped)
-        if not self._listener.valid(stopped):
+    async def _connect(self, stopped: Stopped, nursery: trio.Nursery) -> None:
+        target = await self._listener.target(stopped)
+        if target is None:
             return
         held = self._held.get(stopped.fd)
         if isinstance(target, int):
@@ -250,13 +253,13 @@ class Connections:
         elif (held.copy.family == socket.AF_INET) != (target.address.version == 4):
             self._listener.answer(stopped, errno.EAFNOSUPPORT)
         elif (target.address, target.port) == RESOLVER:
-            self._connect_resolver(stopped, held, nursery)
+            await self._connect_resolver(stopped, held, nursery)
         elif why := self._objection(target):
             self._came("refused", target, why)
             self._listener.answer(stopped, errno.EACCES)
         else:
             self._made += 1
-            self._begin(stopped, held, held.copy, target, nursery)
+            await self._begin(stopped, held, held.copy, target, nursery)
 
     def _objection(self, target: Destination) -> str:
         if self._waiting >= self._limits.sockets:
@@ -266,7 +269,7 @@ class Connections:
         names = self._answers.names_of(target.address)
         return self._destinations.judge(target.address, target.port, names).why
 
-    def _begin(
+    async def _begin(
         self, stopped: Stopped, held: _Held, before: socket.socket, target: Destination, nursery: trio.Nursery
     ) -> None:
         try:
@@ -279,21 +282,28 @@ class Connections:
         if problem not in (0, errno.EINPROGRESS):
             fresh.close()
             self._failed(stopped, target, problem)
-        elif not fcntl.fcntl(before, fcntl.F_GETFL) & os.O_NONBLOCK:
-            held.state = "connecting"
+            return
+        held.state = "connecting"
+        if not fcntl.fcntl(before, fcntl.F_GETFL) & os.O_NONBLOCK:
             nursery.start_soon(self._finish, stopped, held, fresh, target)
-        elif self._hand_over(stopped, fresh):
+            return
+        handed = False
+        try:
+            handed = await self._hand_over(stopped, fresh)
+        finally:
+            if not handed:
+                fresh.close()
+                held.settle(connected=False)
+        if handed:
             before.close()
-            held.copy, held.state = fresh, "connecting"
+            held.copy = fresh
             self._listener.answer(stopped, problem)
             nursery.start_soon(self._watch, held, fresh, target)
-        else:
-            fresh.close()
 
-    def _hand_over(self, stopped: Stopped, fresh: socket.socket) -> bool:
+    async def _hand_over(self, stopped: Stopped, fresh: socket.socket) -> bool:
         """Put ``fresh`` in the place of the socket that the worker has; False when it can't be."""
         try:
-            self._listener.put(stopped, fresh.fileno(), at=stopped.fd)
+            await self._listener.put(stopped, fresh, at=stopped.fd)
         except OSError as error:
             self._listener.answer(stopped, error.errno or errno.EBADF)
             return False
@@ -317,7 +327,7 @@ class Connections:
                 self._failed(stopped, target, problem)
             else:
                 fresh.setblocking(True)  # nothing that blocks is called on it from here on
-                connected = self._hand_over(stopped, fresh)
+                connected = await self._hand_over(stopped, fresh)
                 if connected:
                     self._came("connected", target)
                     self._listener.answer(stopped)
@@ -347,22 +357,26 @@ class Connections:
 
     # ---- names ----------------------------------------------------------------------------
 
-    def _connect_resolver(self, stopped: Stopped, held: _Held, nursery: trio.Nursery) -> None:
+    async def _connect_resolver(self, stopped: Stopped, held: _Held, nursery: trio.Nursery) -> None:
         if self._resolvers >= self._limits.sockets:
             self._listener.answer(stopped, errno.ENFILE)
             return
         assert held.copy is not None
         ours, theirs = socket.socketpair()
-        theirs.setblocking(not fcntl.fcntl(held.copy, fcntl.F_GETFL) & os.O_NONBLOCK)
-        with theirs:
-            if not self._hand_over(stopped, theirs):
+        handed = False
+        try:
+            theirs.setblocking(not fcntl.fcntl(held.copy, fcntl.F_GETFL) & os.O_NONBLOCK)
+            handed = await self._hand_over(stopped, theirs)
+        finally:
+            theirs.close()
+            if not handed:
                 ours.close()
-                return
-        held.settle(connected=True)
-        self._listener.answer(stopped)
-        ours.setblocking(False)
-        self._resolvers += 1
-        nursery.start_soon(self._resolve, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
+        if handed:
+            held.settle(connected=True)
+            self._listener.answer(stopped)
+            ours.setblocking(False)
+            self._resolvers += 1
+            nursery.start_soon(self._resolve, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
 
     async def _resolve(self, stream: trio.SocketStream) -> None:
         try:

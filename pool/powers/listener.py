@@ -2,8 +2,12 @@
 
 A worker's filter answers ``socket`` and ``connect`` with "ask the listener" (`sandbox/kernel/notify.py`). The calling
 thread sleeps in the kernel until this side, which holds the listener, has answered; the call is not made. A descriptor
-can be put into the worker's table in the meantime. Everything here returns at once: the listener is read only when it
-has something, which nobody else can take away (a worker has neither the descriptor nor the ioctl).
+can be put into the worker's table in the meantime.
+
+Nothing here waits for a worker in the event loop. The listener is read only when it has something, which nobody else
+can take away (a worker has neither the descriptor nor the ioctl). Putting a descriptor into a table is done by the
+thread that asked, once it is scheduled, and memory is read under a lock of the process that it is read of: a worker
+with fifty busy threads made both take a second (measured). So these two are done in a thread of ours.
 
 A process's memory is read through ``/proc/<pid>/mem``, opened by itself while it still could: the file stays with that
 memory, whoever has the pid later. A worker's threads may rewrite what is read: so it is read once, and only what was
@@ -77,6 +81,7 @@ class Listener:
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
         self._names = stopped_calls()
+        self._threads = trio.CapacityLimiter(2)  # one for who is waited for, one for who has waited
 
     def close(self) -> None:
         """Calls that are waiting, and later ones, fail with ENOSYS."""
@@ -105,16 +110,19 @@ class Listener:
             number, _, _, nr, _, _, *args = _NOTIFICATION.unpack(buffer)
             return Stopped(number, self._names.get(nr, "unknown"), tuple(args))
 
-    def valid(self, stopped: Stopped) -> bool:
-        """Whether its caller still waits."""
+    async def target(self, stopped: Stopped) -> Destination | int | None:
+        """What a ``connect`` names, read once; an errno for what isn't an address of IP; None: the caller has gone."""
+        return await trio.to_thread.run_sync(self._target, stopped, limiter=self._threads)
+
+    def _target(self, stopped: Stopped) -> Destination | int | None:
+        found = self._read(stopped)
         try:
             fcntl.ioctl(self.fd, _VALID, _ID.pack(stopped.id))
         except OSError:
-            return False
-        return True
+            return None
+        return found
 
-    def target(self, stopped: Stopped) -> Destination | int:
-        """What a ``connect`` names, read once; an errno for what isn't an address of IP."""
+    def _read(self, stopped: Stopped) -> Destination | int:
         _, pointer, length, *_ = stopped.args
         length &= 0xFFFFFFFF  # an int
         if not 2 <= length <= 128:  # as the kernel has it: struct sockaddr_storage
@@ -133,10 +141,15 @@ class Listener:
             return Destination(IPv6Address(raw[8:24]), port)
         return errno.EAFNOSUPPORT if family not in (socket.AF_INET, socket.AF_INET6) else errno.EINVAL
 
-    def put(self, stopped: Stopped, source: int, *, at: int | None = None) -> int:
-        """Put a copy of our descriptor ``source`` into the worker's table, in the place of its number ``at`` or at the
-        lowest that is free; returns the number. Raises OSError: the caller is gone, or its table is full.
+    async def put(self, stopped: Stopped, source: socket.socket, *, at: int | None = None) -> int:
+        """Put a copy of our socket into the worker's table, in the place of its number ``at`` or at the lowest that is
+        free; returns the number. Raises OSError: the caller is gone, or its table is full.
+
+        ``source`` must not be closed meanwhile; a cancellation waits until it has been put.
         """
+        return await trio.to_thread.run_sync(self._put, stopped, source.fileno(), at, limiter=self._threads)
+
+    def _put(self, stopped: Stopped, source: int, at: int | None) -> int:
         flags, number = (0, 0) if at is None else (_SETFD, at)
         # bytearray: of what is mutable, ioctl() returns the kernel's own answer
         made: int = fcntl.ioctl(self.fd, _ADDFD, bytearray(_ADD.pack(stopped.id, flags, source, number, os.O_CLOEXEC)))

@@ -152,7 +152,7 @@ async def test_racing_the_address_reaches_nobody() -> None:
         reached.append("somebody")
         await stream.aclose()
 
-    with trio.fail_after(BOUND):
+    with trio.fail_after(120):
         async with rig("127.0.0.1:1") as it:
             port, closed = await it.serve(echo), await it.serve(unlisted)
             _list(it, port)
@@ -168,7 +168,7 @@ def race():
 threads = [threading.Thread(target=race) for _ in range(3)]
 for thread in threads: thread.start()
 answers = []
-for _ in range(300):
+for _ in range(80):
     s = socket.socket()
     answer = raw("connect", s.fileno(), where, 16)
     answers.append(answer)
