@@ -72,10 +72,10 @@ FAULT_PARTS = (
     "zygote",
 )
 """What an exception that nobody foresaw was contained in: `capacity` = the sharing of slots; `connections` = those
-of one task; `endpoint` = one client of the health endpoint; `execution` = one task; `link` = one connection to a broker; `metrics` = the gauges; `pool` = what
-outlives zygotes; `resolver` = a name of brokers; `runner` = idle shutdown, the order of the end; `systemd` = what the
-service manager is told; `watchdog` as it says; `zygote` = one zygote and its workers, also where it hangs or says what
-no honest one says."""
+of one task; `endpoint` = one client of the health endpoint; `execution` = one task; `link` = one connection to a
+broker; `metrics` = the gauges; `pool` = what outlives zygotes; `resolver` = a name of brokers; `runner` = idle
+shutdown, the order of the end; `systemd` = what the service manager is told; `watchdog` as it says; `zygote` = one
+zygote and its workers, also where it hangs or says what no honest one says."""
 LAYER_STATES = ("active", "partial", "missing", "off")
 _OTHER = "other"
 
