@@ -205,7 +205,7 @@ async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
             await pool.wait_warm(1)
             seen = await pool.lease()
             outside = _outside(seen)
-            pool.discard(seen, "doctor")
+            pool.discard(seen)
             for name, layer, wanted, expression in _ATTEMPTS:
                 got = await _try(pool, expression, config, unused)
                 attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
@@ -267,7 +267,7 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
         await worker.exited.wait()
         return describe_status(worker.status).removeprefix("killed by ")
     finally:
-        pool.discard(worker, "doctor")
+        pool.discard(worker)
 
 
 def _outside(worker: Worker) -> dict[str, str]:

@@ -20,6 +20,7 @@ from reptarium.pool.brokers.link import BrokerLink, Exit
 from reptarium.pool.brokers.shared import Shared, Slots
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.config import Settings
+from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
@@ -36,7 +37,6 @@ from reptarium.sandbox.wire import ZygoteConfig
 
 log = structlog.get_logger("reptarium.pool.runner")
 
-SHUTTING_DOWN = "Task aborted because the runner is shutting down"
 #: How long all brokers together may take to read what is left for them at the end, in seconds.
 CLOSING = 2.0
 
@@ -152,7 +152,7 @@ class Runner:
             while any(link.busy for link in self.links):
                 await trio.sleep(0.01)
         for link in self.links:
-            link.abort(SHUTTING_DOWN)
+            link.abort(ENDINGS[Ending.SHUTDOWN].told)
         # what was aborted is still answered; a broker that doesn't read takes nobody else's time
         with trio.move_on_after(CLOSING):
             async with trio.open_nursery() as closing:

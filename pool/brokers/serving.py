@@ -22,6 +22,7 @@ from reptarium.pool.brokers.capacity import Holder
 from reptarium.pool.brokers.connection import Connection
 from reptarium.pool.brokers.errors import FAULT, LinkError, first
 from reptarium.pool.brokers.shared import Shared
+from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.powers.connections import Connections
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
@@ -54,7 +55,7 @@ from reptarium.pool.protocol.session import (
     verdict,
 )
 from reptarium.pool.tasks.ended import record_ended
-from reptarium.pool.tasks.execution import Execution, KilledBy
+from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.turns import in_turns
 
@@ -64,7 +65,7 @@ log = structlog.get_logger("reptarium.pool.brokers.serving")
 #: its tasks have failed through a fault of ours, in seconds.
 LEAVING, LAST_WORDS = 10.0, 2.0
 
-_FAULT = "The task failed through a fault of the runner"
+_FAULT = ENDINGS[Ending.FAULT].told
 
 
 class Serving:
@@ -131,7 +132,7 @@ class Serving:
 
     def abort(self, reason: str) -> None:
         """Kill every task; each is still answered."""
-        self._kill_all(reason, "shutdown")
+        self._kill_all(reason, Ending.SHUTDOWN)
 
     async def aclose(self) -> None:
         """Write what was said, then close the connection."""
@@ -155,10 +156,10 @@ class Serving:
             self.connection.outbox.close()
             self._ask(self.session.disconnected, even_so=True)
             if self._faulty:
-                self._kill_all(_FAULT, "fault")
+                self._kill_all(_FAULT, Ending.FAULT)
         return self._end
 
-    def _kill_all(self, reason: str, by: KilledBy) -> None:
+    def _kill_all(self, reason: str, by: Ending) -> None:
         for execution in list(self._executions.values()):
             try:
                 execution.kill(reason, by)
@@ -194,7 +195,7 @@ class Serving:
         with trio.move_on_after(LAST_WORDS):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_on)
-                self._kill_all(_FAULT, "fault")
+                self._kill_all(_FAULT, Ending.FAULT)
                 while self._tasks.child_tasks:
                     await trio.sleep(0.005)
                 await self.aclose()
@@ -275,7 +276,7 @@ class Serving:
             case Kill(task_id, reason):
                 if (execution := self._of(task_id)) is not None:
                     lost = self.session.state == "closed"
-                    execution.kill(cancelled(reason).message, "disconnected" if lost else "cancelled")
+                    execution.kill(cancelled(reason).message, Ending.DISCONNECTED if lost else Ending.CANCELLED)
             case Deliver(_, _, message):
                 self._router.deliver(message)
             case Lapsed(offers):

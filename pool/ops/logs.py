@@ -159,7 +159,7 @@ def task_finished_fields(
     """What the line about a finished task carries besides `task_context`.
 
     Args:
-        outcome: as in `metrics.OUTCOMES`.
+        outcome: as in `endings.OUTCOMES`.
         seconds: from settings received to outcome sent.
         queue_seconds: from offer accepted to settings received.
         request_bytes: size of the settings.

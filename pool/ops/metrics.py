@@ -15,30 +15,11 @@ from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from reptarium.pool.endings import ENDINGS, KILL_REASONS, OUTCOMES, Ending
 from reptarium.pool.ops.exposition import exposition
 from reptarium.pool.ops.process_metrics import ProcessMetrics
 
-OUTCOMES = ("done", "error", "timeout", "memory", "cancelled", "lost", "failed")
-"""How a task ends: `error` is the user code's own error; `lost` = its worker or zygote died, the broker went
-away, or the runner shut down before it had ended; `failed` = our own fault. `timeout`, `memory` and
-`cancelled` as they say."""
 WORKER_STATES = ("starting", "parked", "reserved", "busy", "ending")
-KILL_REASONS = (
-    "cancelled",
-    "timeout",
-    "memory",
-    "threads",
-    "violation",
-    "disconnected",
-    "shutdown",
-    "zygote",
-    "start",
-    "surplus",
-    "fault",
-)
-"""Why a worker was killed that hadn't ended its task: cancelled by n8n; over its time, memory or threads; it broke
-the protocol between us; its broker's connection was lost; the runner shut down; its zygote died; it didn't get
-ready; one too many was parked; a fault of ours."""
 OFFER_EVENTS = ("sent", "accepted", "expired", "rejected")
 """What becomes of offers: `expired` ones ran out unused (each is renewed every few seconds) or were answered too
 late; `rejected` ones were answered when their slot was taken or the runner drained."""
@@ -103,9 +84,9 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.process = ProcessMetrics(registry)
 
-        self._tasks = _fixed(
-            Counter("reptarium_tasks", "Tasks by how they ended.", ["outcome"], registry=registry), OUTCOMES
-        )
+        tasks = Counter("reptarium_tasks", "Tasks by how they ended.", ["outcome"], registry=registry)
+        outcomes = _fixed(tasks, OUTCOMES)
+        self._tasks = {ending: outcomes[means.outcome] for ending, means in ENDINGS.items() if means.outcome}
         self._running = Gauge("reptarium_tasks_running", "Tasks that run now.", registry=registry)
         self._waiting = Gauge(
             "reptarium_tasks_waiting", "Accepted tasks whose settings haven't come yet.", registry=registry
@@ -165,7 +146,7 @@ class Metrics:
         self._zygotes = Counter("reptarium_zygote_restarts", "Zygotes that had to be replaced.", registry=registry)
         self._kills = _fixed(
             Counter("reptarium_worker_kills", "Workers killed, by reason.", ["reason"], registry=registry),
-            (*KILL_REASONS, _OTHER),
+            KILL_REASONS,
         )
         self._memory = Gauge(
             "reptarium_workers_memory_bytes",
@@ -258,19 +239,18 @@ class Metrics:
         """A worker has the task; `seconds` since its settings came."""
         self._dispatch.observe(seconds)
 
-    def task_finished(self, outcome: str, seconds: float, *, result_bytes: int | None = None) -> None:
+    def task_finished(self, ending: Ending, seconds: float, *, result_bytes: int | None = None) -> None:
         """A started task has ended and its outcome is sent.
 
         Args:
-            outcome: one of OUTCOMES.
+            ending: how; one that is a task's.
             seconds: since its settings came.
             result_bytes: size of the result as JSON; None where there is none.
-            peak_memory: the most memory over its start that the watchdog saw, bytes; 0 = it never looked.
 
         Raises:
-            KeyError: an outcome that isn't one of ours.
+            KeyError: an end that is no task's.
         """
-        self._tasks[outcome].inc()
+        self._tasks[ending].inc()
         self._running.dec()
         self._duration.observe(seconds)
         if result_bytes is not None:
@@ -326,9 +306,13 @@ class Metrics:
         """A zygote died and another was started."""
         self._zygotes.inc()
 
-    def worker_killed(self, reason: str) -> None:
-        """A worker was killed; reasons beyond KILL_REASONS count as "other"."""
-        (self._kills.get(reason) or self._kills[_OTHER]).inc()
+    def worker_killed(self, reason: Ending) -> None:
+        """A worker was killed in the middle of something.
+
+        Raises:
+            KeyError: an end that isn't one of KILL_REASONS.
+        """
+        self._kills[reason].inc()
 
     def worker_memory(self, held: int) -> None:
         """Memory in bytes of the workers that have a task, as the watchdog last saw it."""

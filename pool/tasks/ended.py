@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import structlog
 
+from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import task_context, task_finished_fields, task_used_fields
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.protocol.messages import TaskSettings
-from reptarium.pool.tasks.execution import Execution, OutcomeKind
+from reptarium.pool.tasks.execution import Execution
 from reptarium.sandbox import wire
 
 log = structlog.get_logger("reptarium.pool.tasks.ended")
-
-_OUTCOMES: dict[OutcomeKind, str] = {
-    "done": "done",
-    "error": "error",
-    "refused": "error",
-    "violation": "error",
-    "timeout": "timeout",
-    "memory": "memory",
-    "cancelled": "cancelled",
-    "crash": "lost",
-    "disconnected": "lost",
-    "shutdown": "lost",
-    "fault": "failed",
-}
 
 
 def record_ended(
@@ -37,13 +24,13 @@ def record_ended(
     doesn't, the line comes without (``Worker.when_gone``); it comes in any case, and once.
     """
     report, worker = execution.report, execution.worker
-    outcome = _OUTCOMES[report.kind]
-    result_bytes = report.bytes_out if report.kind == "done" else None
-    metrics.task_finished(outcome, report.duration, result_bytes=result_bytes)
+    meaning = ENDINGS[report.ending]
+    result_bytes = report.bytes_out if report.ending is Ending.DONE else None
+    metrics.task_finished(report.ending, report.duration, result_bytes=result_bytes)
     # nothing of the execution itself is kept until then
     context = task_context(execution.task_id, settings)
     known = task_finished_fields(
-        outcome=outcome,
+        outcome=meaning.outcome or report.ending,
         seconds=report.duration,
         queue_seconds=execution.waited,
         request_bytes=report.bytes_in,
@@ -58,7 +45,7 @@ def record_ended(
         try:
             if end is not None:
                 metrics.task_memory(end.peak)
-            log.info("task", **context, **known, **connected, **task_used_fields(end))
+            getattr(log, meaning.level)("task", **context, **known, **connected, **task_used_fields(end))
         except Exception as error:  # the zygote, of which this is heard, has no part in it
             faults.met(error, "execution", "a task was not logged through a fault of the runner", task=context["task"])
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 import structlog
 import trio
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, blanked, judging_json
 from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
@@ -41,16 +41,11 @@ STATUS_WAIT = 0.5
 #: Workers that die between two tasks are replaced; this many in a row is a fault to report.
 ATTEMPTS = 3
 
-#: What ends a task from outside: n8n, a lost connection, our own end, a fault of ours elsewhere.
-KilledBy = Literal["cancelled", "disconnected", "shutdown", "fault"]
-#: ``fault`` is our own; ``crash`` the worker's or the zygote's death.
-OutcomeKind = Literal["done", "error", "timeout", "memory", "violation", "crash", "refused"] | KilledBy
-
 
 class Report(msgspec.Struct, kw_only=True):
     """What is known of an ended execution, for logs and metrics. Times in seconds."""
 
-    kind: OutcomeKind
+    ending: Ending
     duration: float
     dispatch: float | None = None
     bytes_in: int = 0
@@ -60,9 +55,9 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 class _Failed(Exception):
-    def __init__(self, kind: OutcomeKind, error: TaskErrorData) -> None:
+    def __init__(self, ending: Ending, error: TaskErrorData) -> None:
         super().__init__(error.message)
-        self.kind, self.error = kind, error
+        self.ending, self.error = ending, error
 
 
 class Execution:
@@ -72,14 +67,14 @@ class Execution:
         self.task_id = task_id
         self.settings: TaskSettings | None = None
         self.worker: Worker | None = None
-        self.report = Report(kind="cancelled", duration=0.0)
+        self.report = Report(ending=Ending.CANCELLED, duration=0.0)
         self._pool = pool
         self._router = router
         self._limits = limits
         self._scope = trio.CancelScope()
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
-        self._killed_by: KilledBy = "cancelled"
+        self._killed_by = Ending.CANCELLED
         self.state: ExecutionState = "waiting"
         self._console_left = limits.max_console
         self._callbacks: Callbacks | None = None
@@ -106,7 +101,7 @@ class Execution:
         """Seconds from the accepted offer to the settings."""
         return self.started - self.accepted
 
-    def kill(self, reason: str, by: KilledBy = "cancelled") -> None:
+    def kill(self, reason: str, by: Ending = Ending.CANCELLED) -> None:
         """Kill the worker at once; :meth:`run` returns an error that gives ``reason``."""
         self._happened("killed")
         if self._killed_for is None:
@@ -128,12 +123,12 @@ class Execution:
                 outcome = await self._run()
             if outcome is None and self.state in ("starting", "running"):
                 unanswered = None if self._callbacks is None else self._callbacks.waiting
-                outcome = self._failure("timeout", failures.out_of_time(self._limits, unanswered))
+                outcome = self._failure(Ending.TIMEOUT, failures.out_of_time(self._limits, unanswered))
         except Exception:
-            self.report.kind = "fault"
+            self.report.ending = Ending.FAULT
             raise
         except trio.Cancelled:  # what it came through ends
-            self.report.kind = self._killed_by if self._killed_for is not None else "shutdown"
+            self.report.ending = self._killed_by if self._killed_for is not None else Ending.SHUTDOWN
             raise
         finally:
             abandoned = self.state == "abandoned"
@@ -144,12 +139,12 @@ class Execution:
                 if self.settings is None and self._killed_for is None:
                     self._pool.give_back(self.worker)
                 else:
-                    self._pool.discard(self.worker, self.report.kind)
+                    self._pool.discard(self.worker, self.report.ending)
         if outcome is None:
             if abandoned:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
-            self.report.kind = self._killed_by
+            self.report.ending = self._killed_by
         return outcome
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
@@ -162,21 +157,21 @@ class Execution:
         if self.settings is None:
             await self._settings_came.wait()
         if none:
-            return self._failure("crash", failures.no_workers(none))
+            return self._failure(Ending.CRASH, failures.no_workers(none))
         if waiting.cancelled_caught:
-            return self._failure("timeout", failures.no_worker(self._limits))
+            return self._failure(Ending.TIMEOUT, failures.no_worker(self._limits))
         self._router.open_task(self.task_id)
         self._scope.deadline = trio.current_time() + self._limits.timeout
         try:
             return await self._listen(await self._dispatch())
         except _Failed as failed:
-            return self._failure(failed.kind, failed.error)
+            return self._failure(failed.ending, failed.error)
         except NoWorker as error:
-            return self._failure("crash", failures.no_workers(str(error)))
+            return self._failure(Ending.CRASH, failures.no_workers(str(error)))
 
-    def _failure(self, kind: OutcomeKind, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
+    def _failure(self, ending: Ending, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
         """The outcome of a task that has failed: where it is to go on, the error is its result."""
-        self.report.kind = kind
+        self.report.ending = ending
         if self.settings is not None and self.settings.continue_on_fail:
             result = msgspec.json.encode([{"json": {"error": error.message}}])
             return TaskDoneData(msgspec.Raw(result))
@@ -202,10 +197,10 @@ class Execution:
                 await self.worker.send(Kind.TASK, *wire.with_head(head, items, query))
                 break
             except WorkerGone:
-                if self.worker.killed_for not in (None, "zygote") or attempt == ATTEMPTS:
-                    raise _Failed("crash", await self._autopsy(self.worker)) from None
+                if self.worker.killed_for not in (None, Ending.ZYGOTE) or attempt == ATTEMPTS:
+                    raise _Failed(*await self._death(self.worker)) from None
                 # it died before it had the whole task: nothing of that has run, so another may have it
-                self._pool.discard(self.worker, "died parked")
+                self._pool.discard(self.worker, Ending.CRASH)
                 self.worker = None
         assert self.worker is not None
         self.settings = msgspec.structs.replace(settings, code="", items=_SENT, query=msgspec.UNSET)
@@ -300,7 +295,7 @@ class Execution:
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
             if not await in_turns(judging_json(piece)):
                 raise self._violation("a result that is not one well-formed JSON value")
-        self.report.kind = "done"
+        self.report.ending = Ending.DONE
         self.report.bytes_out = len(pieces[0])
         result, custom_data, static_data = (msgspec.Raw(piece) for piece in pieces)
         return TaskDoneData(
@@ -314,38 +309,35 @@ class Execution:
             failure = _failure_decoder.decode(payload)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             return self._violation(f"a failure report that cannot be read: {error}")
-        kind: OutcomeKind = {"memory": "memory", "policy": "refused"}.get(failure.kind, "error")  # type: ignore[assignment]
-        return _Failed(kind, failures.user_error(failure))
+        ending = {"memory": Ending.MEMORY, "policy": Ending.REFUSED}.get(failure.kind, Ending.ERROR)
+        return _Failed(ending, failures.user_error(failure))
 
     def _violation(self, what: str) -> _Failed:
         log.warning("a worker broke the protocol", task=self.task_id, what=what)
-        return _Failed("violation", failures.broken_protocol(what))
+        return _Failed(Ending.VIOLATION, failures.broken_protocol(what))
 
     def _too_large(self, error: wire.FrameTooLarge) -> _Failed:
         if error.kind is not Kind.RESULT:
             return self._violation(str(error))
-        return _Failed("error", failures.result_too_large(error.size, self._limits))
+        return _Failed(Ending.ERROR, failures.result_too_large(error.size, self._limits))
 
-    async def _death(self, worker: Worker) -> tuple[OutcomeKind, TaskErrorData]:
-        if worker.killed_for == "memory":
-            return "memory", failures.out_of_memory(self._limits)
-        if worker.killed_for == "threads":
-            return "error", failures.too_many_threads(self._limits)
-        return "crash", await self._autopsy(worker)
-
-    async def _autopsy(self, worker: Worker) -> TaskErrorData:
-        """Why a worker died that we didn't kill, in words for the task's owner."""
+    async def _death(self, worker: Worker) -> tuple[Ending, TaskErrorData]:
+        """Why a worker has ended that had the task, in words for the task's owner."""
+        if worker.killed_for is Ending.MEMORY:
+            return Ending.MEMORY, failures.out_of_memory(self._limits)
+        if worker.killed_for is Ending.THREADS:
+            return Ending.THREADS, failures.too_many_threads(self._limits)
         worker.close_socket()
         with trio.move_on_after(STATUS_WAIT):
             await worker.exited.wait()
-        if worker.killed_for == "zygote":
-            return failures.zygote_lost()
+        if worker.killed_for is Ending.ZYGOTE:
+            return Ending.ZYGOTE, failures.zygote_lost()
         if self._killed_for is not None:
-            return TaskErrorData(message=self._killed_for)
+            return self._killed_by, TaskErrorData(message=self._killed_for)
         if worker.status is None and not worker.exited.is_set():
-            worker.kill("violation")  # it closed its socket and lives on
-            return failures.closed_socket()
-        return failures.died(worker)
+            worker.kill(Ending.VIOLATION)  # it closed its socket and lives on
+            return Ending.VIOLATION, failures.closed_socket()
+        return Ending.CRASH, failures.died(worker)
 
 
 _SENT = msgspec.Raw(b"[]")

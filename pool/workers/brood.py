@@ -28,6 +28,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.workers.watchdog import footprint_of
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
@@ -65,7 +66,7 @@ class Owner(Protocol):
     def not_started(self, reason: str) -> None:
         """A worker was forked in vain: it failed, or died, before it was ready."""
 
-    def discard(self, worker: Worker, reason: str) -> None:
+    def discard(self, worker: Worker, reason: Ending) -> None:
         """A worker is of no use: end it."""
 
     def ended(self, worker: Worker, *, parked: bool) -> None:
@@ -123,7 +124,7 @@ class Brood:
             if worker.forked + READY_TIMEOUT < trio.current_time():
                 log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
                 self._owner.not_started("a new worker was not ready in time")
-                self._give_up(worker, "start")
+                self._give_up(worker, Ending.START)
         if self.requested:
             self.silent += passed
         if self.silent >= HUNG:
@@ -135,7 +136,7 @@ class Brood:
         self._owner.lost(self)
         for worker in list(self.workers.values()):
             if worker.state in ("starting", "parked"):
-                self._give_up(worker, "zygote")
+                self._give_up(worker, Ending.ZYGOTE)
         self.over.set()
 
     def end(self) -> None:
@@ -196,7 +197,7 @@ class Brood:
         if self.problem is not None:
             self.zygote.kill()  # it needn't be asked
         for worker in list(self.workers.values()):
-            worker.kill("shutdown" if self.problem is None else "zygote")
+            worker.kill(Ending.SHUTDOWN if self.problem is None else Ending.ZYGOTE)
             worker.close_socket()
         await self.zygote.bury(self.workers, self._exited)
         for worker in list(self.workers.values()):
@@ -212,7 +213,7 @@ class Brood:
             if isinstance(news, Newborn):
                 worker = self._born(news)
                 if self.retired:
-                    self._give_up(worker, "zygote")
+                    self._give_up(worker, Ending.ZYGOTE)
                 else:
                     first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
             elif not self.retired:
@@ -253,7 +254,7 @@ class Brood:
         except wire.ProtocolViolation as error:
             log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
             self._owner.not_started("a new worker broke the protocol")
-            self._give_up(worker, "violation")
+            self._give_up(worker, Ending.VIOLATION)
             return True
         except WorkerGone:
             return True  # its death is reported by the zygote
@@ -263,7 +264,7 @@ class Brood:
         if kind is Kind.FAILED:
             log.error("a new worker failed", worker=worker.number, reason=words.decode("utf-8", "replace"))
             self._owner.not_started("a new worker failed")
-            self._give_up(worker, "start")
+            self._give_up(worker, Ending.START)
         else:
             self._not_starting(worker)
             if self._baseline < 0:
@@ -278,7 +279,7 @@ class Brood:
         if self.starting.get(worker.fd) is worker:  # another may have its number by now
             del self.starting[worker.fd]
 
-    def _give_up(self, worker: Worker, reason: str) -> None:
+    def _give_up(self, worker: Worker, reason: Ending) -> None:
         self._not_starting(worker)
         self._owner.discard(worker, reason)
 

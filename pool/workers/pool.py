@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping
 import structlog
 import trio
 
+from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
@@ -48,8 +49,6 @@ BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 FIRST_STARTS = 3
 #: Seconds without forks after one that came to nothing: the first time, and at most while none succeeds.
 PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
-#: What workers are discarded for that have served their task, or died: nobody's kills.
-ENDED = frozenset({"done", "error", "refused", "crash", "died parked"})
 #: A zygote that lived this long (seconds) is started anew without a wait.
 HEALTHY = 3.0
 #: Seconds: how often it is looked whether all goes on; how long a zygote may owe a worker, and how long ago the last
@@ -167,7 +166,7 @@ class WorkerPool:
             worker.happened("given back")
             self._park(worker)
 
-    def discard(self, worker: Worker, reason: str = "done") -> None:
+    def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
         if worker.state == "dead":
             worker.close_socket()  # it died while a task had it
@@ -339,7 +338,7 @@ class WorkerPool:
         """A worker is no more; nobody has seen how, if its ``end`` is None."""
         if worker.end is not None:
             self._meter.worker_cpu(worker.end.cpu - worker.cpu)  # the watchdog has counted the rest
-        if worker.killed_for is not None and worker.killed_for not in ENDED:
+        if worker.killed_for is not None and ENDINGS[worker.killed_for].kills:
             self._meter.worker_killed(worker.killed_for)
         if parked:
             self._unpark(worker)  # or it would count as warm until a lease comes across it
@@ -348,7 +347,7 @@ class WorkerPool:
 
     def _park(self, worker: Worker) -> None:
         if self._brood is None or self._brood.workers.get(worker.pid) is not worker:
-            self.discard(worker, "zygote")  # given back when its zygote is one no more
+            self.discard(worker, Ending.ZYGOTE)  # given back when its zygote is one no more
         elif self._waiting:
             entry = self._waiting.popleft()
             worker.happened("taken")
@@ -357,7 +356,7 @@ class WorkerPool:
             self._refill()
         elif len(self._parked) >= self.size:
             # one was given back while its replacement was on its way
-            self.discard(worker, "surplus")
+            self.discard(worker, Ending.SURPLUS)
         else:
             self._parked.append(worker)
             self._changed.set()

@@ -14,6 +14,7 @@ import os
 
 import trio
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers.worker import Worker
 
@@ -114,9 +115,9 @@ class Watchdog:
             worker.baseline = entry.held
         left = self._most + worker.baseline - entry.held
         if left < 0:
-            worker.kill("memory")
+            worker.kill(Ending.MEMORY)
         elif threads(status) > 1 + self._max_threads:
-            worker.kill("threads")
+            worker.kill(Ending.THREADS)
         entry.due = now + min(max(INTERVAL / 2, left / FASTEST), LONGEST)
         if entry.cpu_due <= now:
             entry.cpu_due = now + CPU_INTERVAL

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.workers.states import WORKER_TRANSITIONS, WorkerEvent, WorkerState
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
@@ -72,7 +73,7 @@ class Worker:
         self.forked = trio.current_time()
         self.discarded = 0.0  # when
         self.state: WorkerState = "starting"
-        self.killed_for: str | None = None
+        self.killed_for: Ending | None = None
         self.end: wire.Exited | None = None  # None once it has exited: nobody has seen how
         self.cpu = 0.0  # seconds of its processor time that are counted already
         self.baseline = -1  # bytes that it held before its task; -1: not known
@@ -126,7 +127,7 @@ class Worker:
         os.close(self._pidfd)
         self._pidfd = -1
 
-    def kill(self, reason: str) -> None:
+    def kill(self, reason: Ending) -> None:
         """SIGKILL, at once. The first reason is kept."""
         if self.killed_for is None:
             self.killed_for = reason

@@ -121,7 +121,7 @@ class Rig:
             await worker.exited.wait()
             result = signal.Signals(worker.status & 0x7F).name if worker.status else "ended"
         finally:
-            self.pool.discard(worker, "test")
+            self.pool.discard(worker)
             if connections is not None:
                 connections.end()
         assert connections is not None

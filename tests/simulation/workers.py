@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import trio
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.pool.workers.zygote import Newborn, News
 from reptarium.sandbox import wire
@@ -514,7 +515,7 @@ class Watchdog:
     def kill(self, worker: Worker) -> None:
         """It has grown too large."""
         if worker.pid in self.watched:
-            worker.kill("memory")
+            worker.kill(Ending.MEMORY)
 
     async def run(self) -> None:
         await trio.sleep_forever()

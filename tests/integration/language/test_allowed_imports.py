@@ -126,7 +126,7 @@ async def loaded(policy: LanguagePolicy, names: set[str]) -> set[str]:
             found: set[str] = set(json.loads(bytes(wire.split_head(payload)[1])))
             return found
         finally:
-            pool.discard(worker, "test")
+            pool.discard(worker)
 
 
 MODULES = {"graphlib", "tomllib", "plistlib", "yaml", "bs4", "pydantic"}

@@ -9,6 +9,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.workers import brood, pool, zygote
 from reptarium.pool.workers.pool import NoWorker, PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker
@@ -160,7 +161,7 @@ async def test_of_zygotes_that_hang_one_is_kept(monkeypatch: pytest.MonkeyPatch)
                 await until(lambda count=count: here.faults == count)
                 await here.pool.wait_warm()
             await until(lambda: lent[0].exited.is_set())
-            assert lent[0].killed_for == "zygote"
+            assert lent[0].killed_for is Ending.ZYGOTE
             assert lent[1].state == "leased"
             assert len(here.zygotes) == 2
             for worker in lent:

@@ -181,7 +181,7 @@ class Arena:
             code_or_signal = os.waitstatus_to_exitcode(worker.status)
             return signal.Signals(-code_or_signal).name if code_or_signal < 0 else f"exit {code_or_signal}"
         finally:
-            self.pool.discard(worker, "test")
+            self.pool.discard(worker)
 
 
 @asynccontextmanager

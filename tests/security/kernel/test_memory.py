@@ -56,7 +56,7 @@ async def _killed(code: str, limit: int, **isolation: Any) -> bool:
             with trio.move_on_after(40 * INTERVAL):
                 await worker.exited.wait()
             reason = worker.killed_for
-            place.pool.discard(worker, "test")
+            place.pool.discard(worker)
             nursery.cancel_scope.cancel()
     assert reason in ("memory", None)
     return reason == "memory"

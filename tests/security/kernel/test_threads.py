@@ -120,7 +120,7 @@ async def test_numeric_libraries_start_no_threads_when_they_are_imported_late() 
             await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
             kind, _ = await worker.receive({Kind.CONSOLE: 4096, Kind.FAILED: 2**16})
             status = _status(worker)
-            place.pool.discard(worker, "test")
+            place.pool.discard(worker)
     assert kind is Kind.CONSOLE
     assert "Threads:\t1\n" in status
 
@@ -154,7 +154,7 @@ else: time.sleep(600)
                         answers.append(json.loads(bytes(wire.split_head(payload)[1])))
                     except WorkerGone:
                         answers.append(worker.killed_for)
-                place.pool.discard(worker, "test")
+                place.pool.discard(worker)
             nursery.cancel_scope.cancel()
     assert answers == ["refused" if own_uids else "threads"]
 

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reptarium import __version__
-from reptarium.pool.ops.metrics import FAULT_PARTS, KILL_REASONS, OUTCOMES, RPC_NAMES, WORKER_STATES, Metrics
+from reptarium.pool.endings import KILL_REASONS, OUTCOMES, Ending
+from reptarium.pool.ops.metrics import FAULT_PARTS, RPC_NAMES, WORKER_STATES, Metrics
 
 
 def sample(metrics: Metrics, name: str, /, **labels: str) -> float | None:
@@ -30,7 +31,7 @@ def test_life_of_a_task() -> None:
     assert sample(metrics, "reptarium_tasks_waiting") == 0
     assert sample(metrics, "reptarium_tasks_running") == 1
     metrics.task_dispatched(0.0002)
-    metrics.task_finished("done", 0.02, result_bytes=300)
+    metrics.task_finished(Ending.DONE, 0.02, result_bytes=300)
     metrics.task_memory(20_000_000)
     assert sample(metrics, "reptarium_tasks_running") == 0
     assert sample(metrics, "reptarium_tasks_total", outcome="done") == 1
@@ -51,7 +52,7 @@ def test_task_without_result() -> None:
     metrics = Metrics()
     metrics.task_accepted()
     metrics.task_started(0.001, 1)
-    metrics.task_finished("error", 0.01)
+    metrics.task_finished(Ending.ERROR, 0.01)
     assert sample(metrics, "reptarium_task_result_bytes_count") == 0
     assert sample(metrics, "reptarium_task_peak_memory_bytes_count") == 0
 
@@ -70,22 +71,22 @@ def test_every_outcome_exists_from_the_start(outcome: str) -> None:
     assert sample(Metrics(), "reptarium_tasks_total", outcome=outcome) == 0
 
 
-def test_unknown_outcome_is_a_mistake_of_ours() -> None:
-    """Outcomes come from our own code only: a new one must be declared."""
+def test_an_end_that_is_none_is_a_mistake_of_ours() -> None:
+    """Ends come from our own code only: no task ends as a spare worker does, and none is killed that is done."""
     with pytest.raises(KeyError):
-        Metrics().task_finished("exploded", 1.0)
+        Metrics().task_finished(Ending.SURPLUS, 1.0)
+    with pytest.raises(KeyError):
+        Metrics().worker_killed(Ending.DONE)
 
 
 def test_labels_can_not_grow() -> None:
-    """Call names and kill reasons beyond the known ones count as "other"."""
+    """Names of calls beyond the known ones count as "other"."""
     metrics = Metrics()
     before = series(metrics)
     for number in range(50):
         metrics.rpc_finished(f"evil{number}", "refused")
-        metrics.worker_killed(f"reason{number}")
     assert series(metrics) == before
     assert sample(metrics, "reptarium_rpc_calls_total", name="other", result="refused") == 50
-    assert sample(metrics, "reptarium_worker_kills_total", reason="other") == 50
 
 
 def test_calls_by_name_and_result() -> None:

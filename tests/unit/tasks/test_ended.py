@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from reptarium.pool.embedded_broker.settings import task_settings
+from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
@@ -52,7 +53,7 @@ class Book:
         pool: Any = None
         execution = Execution("t", pool, RpcRouter(_send), task_limits(make_settings()))
         execution.start(task_settings({"code": "return 1", "items": []}))
-        execution.worker, execution.report.kind = worker, "done"
+        execution.worker, execution.report.ending = worker, Ending.DONE
         self.metrics.task_accepted()
         self.metrics.task_started(0.0, 1)
         assert execution.settings is not None

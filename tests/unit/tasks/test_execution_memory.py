@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker.settings import task_settings
+from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import RunnerMessage, TaskDoneData, TaskErrorData, TaskSettings
 from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Execution
@@ -44,7 +45,7 @@ class OnePool:
         """The one worker."""
         return self.worker
 
-    def discard(self, worker: Worker, reason: str = "done") -> None:
+    def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
         """The task has ended."""
         worker.killed_for = worker.killed_for or reason
         worker.close_socket()

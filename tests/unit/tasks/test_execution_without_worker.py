@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker.settings import task_settings
+from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Execution
@@ -49,7 +50,7 @@ async def test_a_task_that_gets_no_worker_ends_with_an_error(
     (error,) = ended
     assert isinstance(error, TaskErrorData)
     assert error.message == "No worker was free for the task within 60 seconds"
-    assert execution.report.kind == "timeout"
+    assert execution.report.ending is Ending.TIMEOUT
     assert trio.current_time() - begun == pytest.approx(60 if early else 100)
 
 
@@ -80,7 +81,7 @@ async def test_a_task_is_told_why_there_is_no_worker(
 
         outcome = await execution.run()
     assert trio.current_time() - begun == pytest.approx(10 if early else 30)
-    assert execution.report.kind == "crash"
+    assert execution.report.ending is Ending.CRASH
     if goes_on:
         assert isinstance(outcome, TaskDoneData)
         assert bytes(outcome.result) == b'[{"json":{"error":"The runner can\'t start workers"}}]'
