@@ -4,13 +4,15 @@ trio-websocket and wsproto make a str of each text message that comes, whole, an
 character outside the Basic Multilingual Plane makes a str take four bytes a character: a message of 100 MB with one
 emoji in it is 400 MB, and as much again while it is put together. What we do with messages needs no str. So here
 
-- what comes is made bytes again piece by piece, as it is read (256 KiB at a time), and put together as bytes;
+- what comes is made bytes again piece by piece, as it is read (256 KiB at a time), and put together as bytes, which
+  grow as it comes: joining 1 GiB at its end would take a second in which nothing else has its turn;
 - what goes is given away as fragments (RFC 6455, 5.4) that are cut between characters and made str one by one.
 
 The one file that uses private parts of trio-websocket (0.12): its public ones neither take nor give text as bytes,
-and have no fragments. ``_handle_message_event`` gets each piece of a message, ``_handle_ping_event`` each ping;
-``_send`` is what ``send_message`` itself sends with; ``_reader_task`` and ``_open_handshake`` are how
-``wrap_client_stream`` brings a connection to life, which would make one of its own class.
+and have no fragments. ``_handle_message_event`` gets each piece of a message and puts whole ones into
+``_send_channel``, ``_handle_ping_event`` and ``_handle_pong_event`` get each ping and pong; ``_send`` is what
+``send_message`` itself sends with; ``_reader_task`` and ``_open_handshake`` are how ``wrap_client_stream`` brings a
+connection to life, which would make one of its own class.
 """
 
 from __future__ import annotations
@@ -21,22 +23,50 @@ from contextlib import suppress
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import BytesMessage, Ping, TextMessage
+from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 256 * 1024
+#: Fragments and pongs that are taken between two looks at the event loop.
+EVENTS = 64
 
 
 class BytesWebSocket(WebSocketConnection):
     """A client's WebSocket. ``get_message`` gives bytes whether what came was text or not."""
 
+    _begun: bytearray | None = None
+    _events = 0
+
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        if isinstance(event, TextMessage):
-            event = BytesMessage(event.data.encode(), event.frame_finished, event.message_finished)
-        await super()._handle_message_event(event)
+        await self._take_turns()
+        data = event.data.encode() if isinstance(event, TextMessage) else event.data
+        begun, self._begun = self._begun, None
+        if begun is None and event.message_finished:
+            await super()._handle_message_event(BytesMessage(data, True, True))
+        elif len(data) + len(begun or b"") > self._max_message_size:
+            self._message_size = self._max_message_size
+            await super()._handle_message_event(BytesMessage(b"-", True, True))  # which says so, and closes
+        else:
+            begun = bytearray() if begun is None else begun
+            begun += data
+            if event.message_finished:
+                with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
+                    await self._send_channel.send(begun)  # type: ignore[arg-type] # as good as bytes, to whom reads
+            else:
+                self._begun = begun
+
+    async def _handle_pong_event(self, event: Pong) -> None:
+        await self._take_turns()
+        await super()._handle_pong_event(event)
+
+    async def _take_turns(self) -> None:
+        """256 KiB may be 100,000 events, none of which waits for anything."""
+        self._events += 1
+        if self._events % EVENTS == 0:
+            await trio.lowlevel.checkpoint()
 
     async def _handle_ping_event(self, event: Ping) -> None:
         # A ping that crosses our close frame needs no answer (RFC 6455, 5.5.1 and 5.5.2), and wsproto refuses to make

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from reptarium.pool.config import names_secret, shows_secret
+from reptarium.pool.protocol.messages import LARGE, PIECE, Steps, joined, parting
 
 #: What a JSON decoder raises for what isn't JSON, has another shape, or is nested too deeply.
 _UNREADABLE = (ValueError, RecursionError)
@@ -185,6 +186,31 @@ def release_task_data(data: bytes) -> bytes:
     if isinstance(answer.get("runExecutionData"), dict):
         answer["runExecutionData"].pop("resumeToken", None)
     return json.dumps(answer, separators=(",", ":")).encode()
+
+
+#: What is looked at, or changed, of an answer and of the objects in it.
+_LOOKED_AT = (
+    "envProviderState",
+    "env",
+    "runExecutionData",
+    "resumeToken",
+    "additionalData",
+    "executionTimeoutTimestamp",
+)
+
+
+def releasing_task_data(
+    data: memoryview, *, large: int = LARGE, piece: int = PIECE
+) -> Steps[tuple[list[bytes | memoryview], float | None]]:
+    """:func:`release_task_data` and :func:`execution_deadline`, in steps: an answer may have hundreds of megabytes."""
+    if len(data) <= large:
+        return [release_task_data(bytes(data))], execution_deadline(bytes(data))
+    parted = yield from parting(data, _LOOKED_AT, piece)
+    if isinstance(parted, str):
+        raise Refused(f"n8n's answer to a request for task data cannot be read: {parted}")
+    rest, values = parted
+    yield
+    return joined(release_task_data(rest), values), execution_deadline(rest)
 
 
 #: The end of the year 9999, in milliseconds since 1970: no date is later.

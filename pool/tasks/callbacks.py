@@ -21,8 +21,7 @@ from reptarium.pool.tasks.call_rules import (
     Refused,
     check_data_request,
     check_place,
-    execution_deadline,
-    release_task_data,
+    releasing_task_data,
     restrict_http,
 )
 from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
@@ -44,6 +43,8 @@ ENVIRONMENT = "env"
 ONLY_BY_NAME = frozenset({"nodeTypes"})
 #: Longest name and error text that are passed on, in characters and bytes.
 MAX_NAME, MAX_ERROR = 100, 16 * 1024
+#: A failed call's answer that is longer is not read: in it n8n names the request and its own stack.
+LONGEST_REASON = 1 << 20
 
 #: Told of each call: its name, one of ``reptarium.pool.ops.metrics.RPC_RESULTS``, seconds from call to answer.
 OnCall = Callable[[str, str, float | None], None]
@@ -103,19 +104,19 @@ class Callbacks:
             seconds, why = self._time_limit(name)
             with trio.fail_after(seconds):
                 reply = await self._router.call(self._task_id, name, msgspec.Raw(params), head.via)
-            ok, data = self._released(name, head.via, reply, len(params))
+            ok, parts = await self._released(name, head.via, reply, len(params))
             result = "success" if ok else "error"
         except Refused as refusal:
-            ok, data, result = False, str(refusal).encode("utf-8", "replace"), "refused"
+            ok, parts, result = False, _told(str(refusal)), "refused"
         except trio.TooSlowError:
-            ok, data, result = False, f"{name}: no answer {why}".encode(), "timeout"
+            ok, parts, result = False, _told(f"{name}: no answer {why}"), "timeout"
         except CallEnded as ended:
-            ok, data = False, str(ended).encode()
+            ok, parts = False, _told(str(ended))
         finally:
             if self._on_call is not None:
                 self._on_call(name, result, time.perf_counter() - begun)
         self.waiting = None  # not in the finally: whoever cancels the wait wants to know what it was for
-        return wire.with_head(wire.RpcAnswerHead(head.call, ok), data if ok else data[:MAX_ERROR])
+        return wire.with_head(wire.RpcAnswerHead(head.call, ok), *parts)
 
     def _time_limit(self, name: str) -> tuple[float, str]:
         """Seconds that the call may take, and what says so. Raises :class:`Refused` when there is no time left."""
@@ -153,7 +154,7 @@ class Callbacks:
                 return restrict_http(name, body, limits.http_allow)
         return bytes(body)
 
-    def _released(self, name: str, via: str, reply: Answer, sent: int) -> tuple[bool, bytes]:
+    async def _released(self, name: str, via: str, reply: Answer, sent: int) -> tuple[bool, list[bytes | memoryview]]:
         """(ok, what the worker gets). Raises :class:`Refused`.
 
         The kind of the answer decides what is in it, not the name that the worker gave the call:
@@ -171,15 +172,20 @@ class Callbacks:
         if sent + len(memoryview(raw)) > self._limits.max_bytes:
             raise Refused(self._over_bytes(name))
         if isinstance(reply, BrokerTaskDataResponse):
+            parts, deadline = await in_turns(releasing_task_data(memoryview(raw)))
             if not self._deadline_told:
-                self._deadline, self._deadline_told = execution_deadline(bytes(raw)), True
-            return True, release_task_data(bytes(raw))
+                self._deadline, self._deadline_told = deadline, True
+            return True, parts
         if isinstance(reply, BrokerRpcResponse) and reply.status == "error":
-            return False, error_text(name, bytes(raw)).encode("utf-8", "replace")
-        return True, bytes(raw)
+            return False, _told(error_text(name, bytes(memoryview(raw)[:LONGEST_REASON])))
+        return True, [memoryview(raw)]
 
     def _over_bytes(self, name: str) -> str:
         return f"{name}: more than {self._limits.max_bytes} bytes in one call; raise REPTARIUM_RPC_MAX_BYTES"
+
+
+def _told(text: str) -> list[bytes | memoryview]:
+    return [text.encode("utf-8", "replace")[:MAX_ERROR]]
 
 
 def error_text(name: str, data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 ``broker`` holds what the broker sends to a runner, ``runner`` what a runner sends to
 the broker, ``codec`` turns text frames into these values and back, ``wellformed`` judges
-JSON that stays raw.
+JSON that stays raw, ``large`` takes it out of what is large.
 """
 
 from reptarium.pool.protocol.messages.broker import (
@@ -26,6 +26,7 @@ from reptarium.pool.protocol.messages.codec import (
     decoding_broker_message,
     encode,
 )
+from reptarium.pool.protocol.messages.large import LARGE, joined, parting
 from reptarium.pool.protocol.messages.runner import (
     RunnerInfo,
     RunnerMessage,
@@ -41,9 +42,11 @@ from reptarium.pool.protocol.messages.runner import (
     TaskDoneData,
     TaskErrorData,
 )
-from reptarium.pool.protocol.messages.wellformed import Steps, blanked, is_json_value, judging_json
+from reptarium.pool.protocol.messages.wellformed import PIECE, Steps, blanked, is_json_value, judging_json
 
 __all__ = [
+    "LARGE",
+    "PIECE",
     "BrokerDrain",
     "BrokerInfoRequest",
     "BrokerMessage",
@@ -77,5 +80,7 @@ __all__ = [
     "decoding_broker_message",
     "encode",
     "is_json_value",
+    "joined",
     "judging_json",
+    "parting",
 ]

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from reptarium.pool.protocol.messages.broker import BrokerMessage, TaskSettings
+from reptarium.pool.protocol.messages.large import LARGE, LONGEST_MARK, parting
 from reptarium.pool.protocol.messages.runner import RunnerMessage, TaskDoneData
-from reptarium.pool.protocol.messages.wellformed import Buffer, Steps, blanking, whole
+from reptarium.pool.protocol.messages.wellformed import PIECE, Buffer, Steps, blanking, whole
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 _M = TypeVar("_M")
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 _broker_decoder: msgspec.json.Decoder[BrokerMessage] = msgspec.json.Decoder(BrokerMessage)
 _runner_decoder: msgspec.json.Decoder[RunnerMessage] = msgspec.json.Decoder(RunnerMessage)
@@ -69,8 +72,35 @@ def decode_broker_message(frame: str | Buffer) -> BrokerMessage | Unknown | Malf
 
 
 def decoding_broker_message(frame: str | Buffer) -> Steps[BrokerMessage | Unknown | Malformed]:
-    """:func:`decode_broker_message` in steps: a large frame with half an emoji in it takes several."""
-    return _decoding(frame, _broker_decoder, _broker_kinds)
+    """:func:`decode_broker_message` in steps, so that a large frame keeps nobody waiting (``large.py``)."""
+    if len(frame) <= LARGE:
+        return _decoding(frame, _broker_decoder, _broker_kinds)
+    return decoding_large(frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame)
+
+
+def decoding_large(frame: Buffer, piece: int = PIECE) -> Steps[BrokerMessage | Unknown | Malformed]:
+    """:func:`decoding_broker_message` of a large one, a step for every ``piece`` bytes (at least 16)."""
+    parted = yield from parting(frame, _FIELDS - _RAW_FIELDS, piece)
+    if isinstance(parted, str):
+        return _by_its_head(frame, parted)
+    rest, values = parted
+    yield
+    message = yield from _decoding(rest, _broker_decoder, _broker_kinds)
+    return message if isinstance(message, Unknown | Malformed) else _put_back(message, values)
+
+
+def _put_back(part: _S, values: Mapping[bytes, memoryview]) -> _S:
+    """A message, or its settings, with the values in the place of their marks."""
+    changes: dict[str, Any] = {}
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, msgspec.Raw):
+            raw = memoryview(value)
+            if len(raw) <= LONGEST_MARK and (found := values.get(bytes(raw))) is not None:
+                changes[name] = msgspec.Raw(found)
+        elif isinstance(value, TaskSettings):
+            changes[name] = _put_back(value, values)
+    return msgspec.structs.replace(part, **changes)
 
 
 def decode_runner_message(frame: str | Buffer) -> RunnerMessage | Unknown | Malformed:

@@ -62,13 +62,11 @@ def judging_json(raw: Buffer, piece: int = PIECE) -> Steps[bool]:
     except UnicodeError:
         return False
     view = memoryview(raw)
-    state, at, guess = _START, 0, True
+    state, at = _START, 0
+    guess: _Guess | None = (_BETWEEN[0], _LIST)  # n8n's items
     while (left := len(view) - at) > piece:
-        ended = None
-        if guess:
-            ended = _guessed(bytes(view[at : at + piece]))
-            guess = ended is not None and _accepts(_piece(state, view[at : at + ended[0]], ended[1]))
-        if not guess:
+        ended = None if guess is None else _as_before(bytes(view[at : at + piece]), *guess)
+        if ended is None or not accepts(_piece(state, view[at : at + ended[0]], ended[1])):
             size = piece
             while (ended := _end(bytes(view[at : at + size]), state)) is None and size < min(left, WIDEST):
                 size *= 2
@@ -76,12 +74,12 @@ def judging_json(raw: Buffer, piece: int = PIECE) -> Steps[bool]:
                 return False
             if ended is None:
                 break
-            if not _accepts(_piece(state, view[at : at + ended[0]], ended[1])):
+            if not accepts(_piece(state, view[at : at + ended[0]], ended[1])):
                 return False
-        assert ended is not None
+            guess = _guess(view[at : at + ended[0] + _LONGEST_BETWEEN], *ended)
         at, state = at + ended[0], ended[1]
         yield
-    return _accepts(state.before() + bytes(view[at:]) if at else view)
+    return accepts(state.before() + bytes(view[at:]) if at else view)
 
 
 def blanked(raw: Buffer) -> bytes:
@@ -99,7 +97,7 @@ def blanking(raw: Buffer, piece: int = PIECE) -> Steps[bytes]:
     while len(out) < len(view):
         part = bytes(view[len(out) : len(out) + piece])
         if len(out) + len(part) < len(view):
-            part = part[: _outside_escape(_without_escaped_quotes(part))] or part
+            part = part[: outside_escape(without_escaped_quotes(part))] or part
         # escaped backslashes go first: what follows them is no escape
         out += part.replace(b"\\\\", b"__").replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
         if len(out) < len(view):
@@ -149,13 +147,18 @@ class _State:
 
 _START = _State(b"", "")
 _LIST = _State(b"[", ",")
+#: What stands between two members of a list, the first two bytes of it before the cut: where one likes to cut.
+_BETWEEN = (b'},{"json":', b"},{", b"],[")
+_LONGEST_BETWEEN = max(map(len, _BETWEEN))
+#: What one piece ended with, and in which state: the next one probably does too. Empty: it ended where it had to.
+_Guess = tuple[bytes, _State]
 
 
 def _piece(state: _State, part: memoryview, end: _State) -> bytes:
     return b"".join((state.before(), part, end.after()))
 
 
-def _accepts(text: bytes | memoryview) -> bool:
+def accepts(text: bytes | memoryview) -> bool:
     try:
         _raw_decoder.decode(text)
     except RecursionError:
@@ -168,22 +171,42 @@ def _accepts(text: bytes | memoryview) -> bool:
     return True
 
 
-def _guessed(part: bytes) -> tuple[int, _State] | None:
-    """The last end of an item, if it is all a list of items."""
-    at = part.rfind(b'},{"json":')
-    return None if at < 0 else (at + 2, _LIST)
+def _guess(part: memoryview, cut: int, state: _State) -> _Guess | None:
+    """What the next piece may end with, after one that was cut at ``cut``. Finding out costs ten times as much."""
+    if state.next != ",":
+        return b"", state  # in the same string
+    if state.open[-1:] != b"[":
+        return None
+    around = bytes(part[max(cut - 2, 0) :])
+    return next((text for text in _BETWEEN if around.startswith(text)), b","), state
+
+
+def _as_before(part: bytes, ending: bytes, state: _State) -> tuple[int, _State] | None:
+    """The last place of ``part`` that looks like the last one's end."""
+    if not ending:
+        plain = without_escaped_quotes(part)
+        return None if b'"' in plain or not (cut := outside_escape(plain)) else (cut, state)
+    at = part.rfind(ending)
+    return None if at < 0 else (at + min(len(ending), 2), state)
 
 
 def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
     """Where to cut a piece that begins in ``state``, and the state there. None when it can't be cut.
 
-    In the string that it ends in; else after its last comma; else at the end of its last string.
+    Between two members of a list of lists or objects; else in the string that it ends in; else after its last
+    comma; else at the end of its last string.
     """
-    plain = _without_escaped_quotes(part)
-    texts = plain.split(b'"')
+    plain = without_escaped_quotes(part)
     inside = state.next in ("k", "v")  # whether the first text is within a string
+    for separator in _BETWEEN:
+        at = plain.rfind(separator)
+        if at >= 0 and plain.count(b'"', 0, at) % 2 == inside:
+            opened = _open(state.open + b"".join(plain[: at + 2].split(b'"')[inside::2]))
+            if opened is not None and opened[-1:] == b"[":
+                return at + 2, _State(opened, ",")
+    texts = plain.split(b'"')
     if (len(texts) % 2 == 1) == inside:  # and so is the last
-        cut, last = _outside_escape(plain), len(texts) - 1
+        cut, last = outside_escape(plain), len(texts) - 1
         if cut < len(plain) - len(texts[-1]):
             return None  # too small a piece to hold an escape
     else:
@@ -231,12 +254,12 @@ def _open(text: bytes) -> bytes | None:
     return bytes(opened)
 
 
-def _without_escaped_quotes(part: bytes) -> bytes:
+def without_escaped_quotes(part: bytes) -> bytes:
     """The same length, with the backslashes and quotes that are escaped blanked."""
     return part.replace(b"\\\\", b"__").replace(b'\\"', b"__")
 
 
-def _outside_escape(plain: bytes) -> int:
+def outside_escape(plain: bytes) -> int:
     """The last place of ``plain`` (without escaped quotes) that doesn't lie within an escape."""
     at = plain.rfind(b"\\", max(len(plain) - 6, 0))
     cut_off = at >= 0 and (at + 1 == len(plain) or (plain[at + 1 : at + 2] == b"u" and at + 6 > len(plain)))

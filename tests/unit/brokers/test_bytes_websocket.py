@@ -14,6 +14,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
+from reptarium.pool.brokers.bytes_websocket import EVENTS
 from reptarium.pool.brokers.connection import Connection, connect
 from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
 
@@ -29,7 +30,7 @@ Serve = Callable[[trio.SocketStream, WSConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def connected(serve: Serve) -> AsyncIterator[Connection]:
+async def connected(serve: Serve, max_payload: int = 2**30) -> AsyncIterator[Connection]:
     """A connection to a broker that does what ``serve`` does after the handshake."""
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -44,7 +45,7 @@ async def connected(serve: Serve) -> AsyncIterator[Connection]:
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
         uri = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        async with connect(uri, "/runners", "r", "grant", 2**30) as connection:
+        async with connect(uri, "/runners", "r", "grant", max_payload) as connection:
             yield connection
         nursery.cancel_scope.cancel()
 
@@ -165,3 +166,53 @@ async def test_a_ping_that_crosses_our_close_is_no_fault() -> None:
             await connection.aclose()
             assert connection.close_reason.startswith("1000")
     assert answered == []
+
+
+@pytest.mark.parametrize("flood", [b"\x00\x00", b"\x00\x01x", b"\x8a\x00"])
+async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes) -> None:
+    """Empty fragments, fragments of a byte, pongs that nobody asked for: everything else has its turn between them."""
+    count = 50_000
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await stream.send_all(b"\x01\x01a" + flood * count + b"\x80\x01z")
+        await trio.sleep_forever()
+
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    with trio.fail_after(60):
+        async with (
+            connected(send) as connection,
+            aclosing(connection.frames()) as frames,
+            trio.open_nursery() as others,
+        ):
+            others.start_soon(turn)
+            frame = await anext(frames)
+            others.cancel_scope.cancel()
+    assert frame == (b"a" + b"x" * count + b"z" if flood[1] else b"az")
+    assert turns > count / EVENTS / 2
+
+
+async def test_a_message_that_is_too_long_in_pieces_ends_the_connection() -> None:
+    """However small the fragments, together they have the limit that one has."""
+    closed: list[int] = []
+    done = trio.Event()
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await stream.send_all(b"\x01\x01a" + b"\x00\x7d" + b"x" * 125 + b"\x00\x7d" + b"x" * 125)
+        while not closed:
+            server.receive_data(await stream.receive_some(65536))
+            closed.extend(event.code for event in server.events() if isinstance(event, CloseConnection))
+        done.set()
+        await trio.sleep_forever()
+
+    with trio.fail_after(20):
+        async with connected(send, max_payload=200) as connection, aclosing(connection.frames()) as frames:
+            assert [frame async for frame in frames] == []
+            await done.wait()
+    assert closed == [1009]

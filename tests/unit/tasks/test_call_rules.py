@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from reptarium.pool.protocol.messages.wellformed import whole
 from reptarium.pool.tasks.call_rules import (
     Refused,
     check_data_request,
     check_place,
+    execution_deadline,
     http_host,
     release_environment,
     release_task_data,
+    releasing_task_data,
     restrict_http,
 )
 
@@ -280,3 +283,30 @@ def test_unreadable_task_data(raw: bytes) -> None:
     """An answer that is no object is refused."""
     with pytest.raises(Refused, match="cannot be read"):
         release_task_data(raw)
+
+
+@pytest.mark.parametrize("piece", [16, 40, 200])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"workflow": {"nodes": [{"name": "x" * 300}] * 20}, "inputData": {"main": [[{"json": {"a": 1}}] * 50]}},
+        {"envProviderState": {"env": {"SMTP_PASS": "p" * 300, "LANG": "C", **{f"A{n}": "b" * 50 for n in range(9)}}}},
+        {"envProviderState": {"more": ["x"] * 200, "env": {"LANG": "C"}}, "selfData": {"a": ["y"] * 300}},
+        {"runExecutionData": {"resumeToken": "t" * 400, "resultData": {"runData": {"N": [{"a": "b"}] * 90}}}},
+        {"runExecutionData": {"resultData": ["\ud83d" * 100], "resumeToken": "t"}, "node": {"name": "\ud83d"}},
+        {"additionalData": {"x": "y" * 500, "executionTimeoutTimestamp": 1_700_000_000_500}, "mode": "m" * 500},
+    ],
+)
+def test_task_data_is_released_in_pieces_as_it_is_in_one(answer: dict[str, Any], piece: int) -> None:
+    """The same secrets are gone, the same rest is there, whatever of it is long."""
+    data = json.dumps(answer).encode()
+    parts, deadline = whole(releasing_task_data(memoryview(data), large=0, piece=piece))
+    assert json.loads(b"".join(parts)) == json.loads(release_task_data(data))
+    assert deadline == execution_deadline(data)
+
+
+def test_task_data_that_is_none_is_refused_in_pieces_too() -> None:
+    """What can't be read isn't passed on."""
+    for data in (b'{"a":["' + b"x" * 300, b"[" * 300, b'{"workflow":[1,,2' + b" " * 300 + b"]}"):
+        with pytest.raises(Refused):
+            whole(releasing_task_data(memoryview(data), large=0, piece=16))
