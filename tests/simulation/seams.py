@@ -98,4 +98,4 @@ def _into(history: History, faults: Faults) -> Any:
     return take
 
 
-_VARYING = {"seconds", "ms", "exc_info", "call"}
+_VARYING = {"seconds", "ms", "queue_ms", "exc_info", "call"}
