@@ -273,7 +273,7 @@ class WorkerPool:
         """Find out what can be served now, and tell if that has changed."""
         limit = None
         if self.trouble:
-            limit = sum(worker.state in ("parked", "leased") for worker in self.workers.values())
+            limit = len(self._parked) + sum(worker.state == "leased" for worker in self.workers.values())
         if limit != self.limit:
             self.limit = limit
             if self.on_limit is not None:
