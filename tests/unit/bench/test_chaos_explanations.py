@@ -19,6 +19,8 @@ from reptarium.pool.protocol.messages import (
 )
 
 KILLED = "The task's worker ended without a result: it was killed from outside (perhaps by the kernel)"
+FLOODED = "The task's worker broke its protocol and was killed"
+NO_WORKER = "No worker was free for the task within 4 seconds The runner can't start workers; its log tells why."
 RESTARTED = "The sandbox was restarted while the task ran"
 
 
@@ -41,6 +43,11 @@ EXPLANATIONS = [
     (end("error", RESTARTED), ("kill_runner", "a", 11, 11), False),
     (end("error", "Task execution timed out after 4 seconds"), ("stop_worker", "a", 1, 1), True),
     (end("error", "Task execution timed out after 4 seconds"), ("slow_reader", "a", 11, 11), False),
+    (end("error", FLOODED), ("hostile_console", "a", 11, 11), True),
+    (end("error", FLOODED), ("kill_busy_worker", "a", 11, 11), False),
+    (end("error", NO_WORKER), ("hung_zygote", "a", 5, 11), True),
+    (end("error", NO_WORKER), ("hung_zygote", "b", 5, 11), False),
+    (end("error", NO_WORKER), ("stalled_stderr", "a", 11, 11), False),
     (end("error", "Task settings did not arrive within 2 s"), ("lose_settings", "a", 10, 10), True),
     (end("error", "Task settings did not arrive within 2 s"), ("disorder", None, 10, 10), False),
     (end("error", "The task failed through a fault of the runner"), ("kill_zygote", "a", 11, 11), False),
