@@ -55,6 +55,12 @@ def below(root: psutil.Process, *names: str) -> list[psutil.Process]:
     return found
 
 
+def workers(root: psutil.Process, *names: str) -> list[psutil.Process]:
+    """Likewise, without zygotes: one that starts rehearses under a worker's name."""
+    zygotes = set(root.children())
+    return [process for process in below(root, *names) if process not in zygotes]
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether it runs, or sleeps; a zombie that waits for another parent does not."""
     with suppress(psutil.NoSuchProcess):
@@ -96,7 +102,7 @@ class FaultMaker:
         self._kill_worker("kill_busy_worker", BUSY_NAME)
 
     def _kill_worker(self, kind: str, name: str) -> None:
-        found = [(root, process) for root in self._site.processes() for process in below(root, name)]
+        found = [(root, process) for root in self._site.processes() for process in workers(root, name)]
         if found:
             root, victim = self._rng.choice(found)
             self._note(kind, runner=self._name(root), victims=1)
@@ -129,7 +135,7 @@ class FaultMaker:
     async def stop_worker(self) -> None:
         """SIGSTOP to a worker, for good: whoever waits for it must not wait for ever."""
         self._stopped = [process for process in self._stopped if alive(process)]
-        found = [(root, process) for root in self._site.processes() for process in below(root, BUSY_NAME, IDLE_NAME)]
+        found = [(root, process) for root in self._site.processes() for process in workers(root, BUSY_NAME, IDLE_NAME)]
         if found and len(self._stopped) < MAX_STOPPED:
             root, victim = self._rng.choice(found)
             self._note("stop_worker", runner=self._name(root), victims=1)

@@ -14,12 +14,12 @@ from contextlib import suppress
 import psutil
 import trio
 
-from reptarium.pool.bench.faults import alive, below
+from reptarium.pool.bench.faults import alive, below, workers
 from reptarium.pool.bench.injuries import Injury, Record
 from reptarium.pool.bench.lag import ask
 from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import DEFAULTS, Site
-from reptarium.sandbox.wire import BUSY_NAME, HEADER, Kind
+from reptarium.sandbox.wire import BUSY_NAME, HEADER, ZYGOTE_NAME, Kind
 
 #: Clients of the health endpoint that say nothing, and that ask and don't read.
 IDLE, DEAF = 1000, 20
@@ -111,7 +111,7 @@ class HostileNeighbours:
             return
         root = self._site.runners[number].process
         injury = self._note("hung_zygote", number, victims=int(DEFAULTS["N8N_RUNNERS_MAX_CONCURRENCY"]))
-        for zygote in root.children():
+        for zygote in below(root, ZYGOTE_NAME):
             with suppress(psutil.NoSuchProcess):
                 zygote.suspend()
             with trio.move_on_after(GIVEN_UP):
@@ -128,7 +128,7 @@ class HostileNeighbours:
             (number, worker)
             for number, runner in enumerate(self._site.runners)
             if runner.status is None
-            for worker in below(runner.process, BUSY_NAME)
+            for worker in workers(runner.process, BUSY_NAME)
         ]
         if found:
             number, victim = self._rng.choice(found)

@@ -43,8 +43,10 @@ _CAUSES = (
     # a broker that takes prints slowly holds a flood of them back until the time limit
     _Cause("error", "Task execution timed out", frozenset({"stop_worker", "hostile_console"})),
     _Cause("error", "settings did not arrive", frozenset({"lose_settings", "slow_reader"})),
-    # the broker's own limit: a stopped worker, leased late because the zygote was dead or could fork nothing
-    _Cause("timeout", "", frozenset({"stop_worker", "kill_zygote", "exhaust_descriptors"})),
+    # the broker's own limit: a stopped worker, leased late because the zygote was dead or could fork nothing; prints
+    # without end that are still on their way
+    _Cause("timeout", "", frozenset({"stop_worker", "kill_zygote", "hung_zygote", "exhaust_descriptors",
+                                     "hostile_console"})),
     _Cause("disconnected", "", frozenset({"kill_runner", "cut_connection", "cut_at_message", "silence_connection",
                                           "slow_reader", "broker_outage"})),
     _Cause("cancelled", "", frozenset({"cancel_burst"})),
