@@ -64,6 +64,8 @@ log = structlog.get_logger("reptarium.pool.brokers.serving")
 #: How long a broker whose address is gone may take to read the last results, and how long one may take to be told that
 #: its tasks have failed through a fault of ours, in seconds.
 LEAVING, LAST_WORDS = 10.0, 2.0
+#: How long a broker may take to register a runner that has connected, in seconds. n8n does it at once.
+REGISTRATION = 15.0
 
 _FAULT = ENDINGS[Ending.FAULT].told
 
@@ -148,6 +150,7 @@ class Serving:
                 async with trio.open_nursery() as parts:
                     parts.start_soon(self._part, keepalive)
                     parts.start_soon(self._part, self._keep_time)
+                    parts.start_soon(self._part, self._register)
                     await self._part(self._read)
                     parts.cancel_scope.cancel()
             if self._faulty:
@@ -215,6 +218,11 @@ class Serving:
         elif isinstance(message, BrokerDrain):
             log.info("the broker drains", broker=self._uri)
         self._ask(lambda: self.session.receive(message, trio.current_time()))
+
+    async def _register(self) -> None:
+        await trio.sleep(REGISTRATION)
+        if self.session.state == "connecting":  # what was said may have been lost: nobody would say it again
+            raise LinkError(f"the broker has not registered us within {REGISTRATION:g} s")
 
     async def _keep_time(self) -> None:
         """Renew offers and expire what waits, when it is due."""

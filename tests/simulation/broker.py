@@ -33,7 +33,6 @@ from reptarium.pool.protocol.messages import (
     BrokerRpcResponse,
     BrokerTaskDataResponse,
     BrokerTaskSettings,
-    RunnerInfo,
     RunnerRpcCall,
     RunnerTaskAccepted,
     RunnerTaskDataRequest,
@@ -254,7 +253,7 @@ class ImaginaryBroker:
         if not self.misbehaviour.forgetful:
             self._book(runner.books, message)
         self.history.note("said by the runner", self.name, frame[:90].decode(errors="replace"))
-        if not isinstance(message, RunnerInfo) and self.rng.random() < self.misbehaviour.overhears:
+        if self.rng.random() < self.misbehaviour.overhears:
             return
         self._do(self._conversation.receive(runner.key, message, trio.current_time()))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reptarium.pool.protocol.messages import BrokerInfoRequest, BrokerMessage, BrokerRunnerRegistered, encode
+from reptarium.pool.protocol.messages import BrokerMessage, encode
 
 #: Answers that are none, to whoever comes in.
 DOORS = (
@@ -45,9 +45,6 @@ class Misbehaviour(msgspec.Struct, kw_only=True):
     def sent(self, message: BrokerMessage, rng: random.Random) -> Iterator[tuple[float, BrokerMessage | bytes]]:
         """What is sent in place of a message, each after so many seconds."""
         chance = rng.random()
-        if isinstance(message, BrokerInfoRequest | BrokerRunnerRegistered):
-            yield 0.0, message  # nobody waits for these but the runner
-            return
         if (chance := chance - self.loses) < 0:
             return
         if (chance := chance - self.delays) < 0:

@@ -16,7 +16,7 @@ from reptarium.pool.brokers.capacity import Capacity
 from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.brokers.link import BACKOFF_FIRST, BACKOFF_LAST, BrokerLink
 from reptarium.pool.brokers.outbox import Outbox
-from reptarium.pool.brokers.serving import Serving
+from reptarium.pool.brokers.serving import REGISTRATION, Serving
 from reptarium.pool.brokers.shared import Shared, Slots
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.ops.faults import OwnFaults
@@ -213,6 +213,17 @@ async def test_backoff_begins_anew_after_a_connection_that_lasted(
     waits = [line["retry_s"] for line in lines if line["event"] == "no connection to the broker"]
     assert BACKOFF_LAST / 2 <= waits[7] <= BACKOFF_LAST
     assert expected / 2 <= waits[8] <= expected
+
+
+async def test_a_broker_that_does_not_register_us_is_left(autojump_clock: trio.testing.MockClock) -> None:
+    """It answers pings, but what it or we have said is lost: the next connection may have better luck."""
+    means, wire = shared(), Wire()
+    async with trio.open_nursery() as tasks:
+        begun = trio.current_time()
+        end = await Serving(means, "http://broker", BrokerLink(means, "http://broker"), wire, tasks).run()  # type: ignore[arg-type]
+        assert trio.current_time() - begun == REGISTRATION
+    assert "has not registered us" in str(end)
+    assert faults(means) == 0
 
 
 class Slow:
