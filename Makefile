@@ -12,7 +12,7 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test simulate lint check bench e2e e2e-queue e2e-newest e2e-original clean
+.PHONY: demo test simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -31,6 +31,10 @@ lint: $(VENV)/.tested
 	MYPYPATH=$(TYPED) $(BIN)/mypy
 
 check: test demo
+
+# Breaks the sandbox in two dozen places, one after the other, and sees whether the tests tell (tests/mutants)
+mutants: $(VENV)/.tested
+	$(BIN)/python tests/mutants/run.py $(MUTANTS_ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/reptarium bench

@@ -35,10 +35,12 @@ def test_padding_must_be_zero() -> None:
 
 
 def test_too_large_is_refused_by_the_header() -> None:
-    """A gigantic frame is refused before a byte of it is read."""
-    with pytest.raises(FrameTooLarge) as caught:
-        wire.parse_header(wire.HEADER.pack(Kind.RESULT, 2**32 - 1), LIMITS)
-    assert (caught.value.kind, caught.value.size, caught.value.limit) == (Kind.RESULT, 2**32 - 1, 1000)
+    """A frame over its limit, by a byte or gigantic, is refused before a byte of it is read."""
+    assert wire.parse_header(wire.HEADER.pack(Kind.RESULT, 1000), LIMITS).length == 1000
+    for size in (1001, 2**32 - 1):
+        with pytest.raises(FrameTooLarge) as caught:
+            wire.parse_header(wire.HEADER.pack(Kind.RESULT, size), LIMITS)
+        assert (caught.value.kind, caught.value.size, caught.value.limit) == (Kind.RESULT, size, 1000)
 
 
 @given(st.binary(min_size=8, max_size=8))

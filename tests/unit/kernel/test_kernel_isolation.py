@@ -54,8 +54,11 @@ def in_worker(action):
 """
 
 
-def sandbox(code: str, user: int = 0, **config: Any) -> Any:
-    answers, status = child(SANDBOX + code, user=user, config=config)
+def sandbox(code: str, user: int = 0, before: str = "", variables: dict[str, Any] | None = None, **config: Any) -> Any:
+    """What `code` reports in a restricted zygote, on which `before` was run when it wasn't yet."""
+    unrestricted, prepare, restricted = SANDBOX.partition("prepared = prepare(")
+    program = f"{unrestricted}\n{before}\n{prepare}{restricted}{code}"
+    answers, status = child(program, user=user, config=config, **(variables or {}))
     assert status == 0
     return answers
 
@@ -218,7 +221,7 @@ report([up, end])
 who = lambda: [os.getresuid(), os.getresgid(), os.getgroups()]
 report([layers["uid"], in_worker(who)[0], in_worker(who)[0], outcome(os.setresuid, 0, 0, 0)])
 """
-        state, one, two, back = sandbox(code)
+        state, one, two, back = sandbox(code, before="os.setgroups([4, 24])")
         assert state in ("active", "partial")
         assert one == two == [[65534] * 3, [65534] * 3, []]
         assert back == "EPERM"
@@ -269,14 +272,13 @@ report(in_worker(action))
         """Siblings are out of reach by a worker's own layer alone: where they could be traced otherwise (dumpable, of
         one user), a sibling's descriptor of a file that all may read opens without it, and doesn't with it.
         """
-        code = """
+        loosened = """
 from reptarium.sandbox.kernel import landlock, privileges, syscalls
 privileges.not_dumpable = lambda: syscalls.prctl(4, 1)
 privileges.PR_SET_DUMPABLE = 3  # PR_GET_DUMPABLE
 if not layered:
     landlock.restrict_with = lambda calls, ruleset, flags: None
 """
-        prelude, restrict, rest = SANDBOX.partition("prepared = prepare(")
         look = """
 gate, theirs = socket.socketpair()
 sibling = os.fork()
@@ -293,9 +295,7 @@ gate.close()
 os.waitpid(sibling, 0)
 report(answer)
 """
-        program = f"{prelude}{code}{restrict}{rest}{look}"
-        answers, status = child(program, user=0, layered=layered, config={"namespaces": "off"})
-        assert status == 0
+        answers = sandbox(look, before=loosened, variables={"layered": layered}, namespaces="off")
         assert answers == [["EACCES" if layered else "done", "done"], 0]
 
     @root
@@ -326,10 +326,8 @@ report([before, entered.refused, outcome(write, top + "/two"), outcome(write, to
         """Where the kernel leaves the prediction of branches to processes it isn't shared, for good."""
         ask = "ctypes.CDLL(None).prctl(52, 1, 0, 0, 0)"  # PR_GET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH
         code = f"report([before, layers['speculation'], {ask}, in_worker(lambda: outcome(syscalls.prctl, 53, 1, 2))])"
-        prelude, restrict, rest = SANDBOX.partition("prepared = prepare(")
-        program = f"{prelude}\nfrom reptarium.sandbox.kernel import syscalls\nbefore = {ask}\n{restrict}{rest}{code}"
-        (before, state, after, worker), status = child(program, user=0, config={})
-        assert status == 0
+        looked = f"from reptarium.sandbox.kernel import syscalls\nbefore = {ask}"
+        before, state, after, worker = sandbox(code, before=looked)
         assert (state, after) == (("active", 0b1001) if before & 1 else ("off", before))
         assert worker == ["EPERM", 0]
 
