@@ -69,6 +69,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerStatus, ...]
     attempts: tuple[Attempt, ...]
     worker: dict[str, str]
+    tricks: tuple[wire.Trick, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -209,11 +210,11 @@ async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
             for name, layer, wanted, expression in _ATTEMPTS:
                 got = await _try(pool, expression, config, unused)
                 attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
-            layers = pool.layers
+            layers, tricks = pool.layers, pool.tricks
             pool.close()
             nursery.cancel_scope.cancel()
     _tidy(unused)
-    return _finding(config, refusal, layers, tuple(attempts), outside)
+    return _finding(config, refusal, layers, tuple(attempts), outside, tricks)
 
 
 def _tidy(unused: str) -> None:
@@ -230,6 +231,7 @@ def _finding(
     layers: tuple[LayerStatus, ...],
     attempts: tuple[Attempt, ...],
     worker: dict[str, str],
+    tricks: tuple[wire.Trick, ...] = (),
 ) -> Examination:
     return Examination(
         python=platform.python_version(),
@@ -240,6 +242,7 @@ def _finding(
         layers=layers,
         attempts=attempts,
         worker=worker,
+        tricks=tricks,
     )
 
 

@@ -220,15 +220,25 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     urgent: bool = False
 
 
+class Trick(msgspec.Struct, frozen=True):
+    """Something clever about the interpreter's memory that can't be had everywhere: whether it is ``on``, how far, or
+    why not.
+    """
+
+    name: Literal["sealing", "immortal objects", "plain fork", "heap"]
+    on: bool
+    detail: str
+
+
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
     """Zygote to supervisor: restricted and ready to fork. ``failed`` maps modules that could
-    not be preloaded to the reason; ``sealed`` tells whether tasks can't change library classes."""
+    not be preloaded to the reason."""
 
     python: str
     layers: tuple[LayerStatus, ...]
     preloaded: int = 0
     failed: dict[str, str] = {}
-    sealed: bool = False
+    tricks: tuple[Trick, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):

@@ -67,6 +67,13 @@ def _show(found: Examination) -> None:
             verdict = "[green]ok[/green]" if one.ok else "[red]WRONG[/red]"
             table.add_row(one.name, one.layer, one.wanted, one.got, verdict)
         console.print(table)
+    if found.tricks:
+        table = Table(title="Tricks with the interpreter's memory", title_justify="left", pad_edge=False)
+        for column in ("trick", "", "how far, or why not"):
+            table.add_column(column)
+        for trick in found.tricks:
+            table.add_row(trick.name, "[green]on[/green]" if trick.on else "[yellow]off[/yellow]", trick.detail)
+        console.print(table)
     if found.worker:
         console.print(
             "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from reptarium.pool.endings import ENDINGS, KILL_REASONS, OUTCOMES, Ending
 from reptarium.pool.ops.exposition import exposition
 from reptarium.pool.ops.process_metrics import ProcessMetrics
+from reptarium.sandbox.wire import Trick
 
 WORKER_STATES = ("starting", "parked", "reserved", "busy", "ending")
 OFFER_EVENTS = ("sent", "accepted", "expired", "rejected")
@@ -199,6 +200,9 @@ class Metrics:
             registry=registry,
         )
 
+        self._tricks = Gauge(
+            "reptarium_trick", "Whether that trick with the interpreter's memory is on.", ["trick"], registry=registry
+        )
         self._faults = _fixed(
             Counter(
                 "reptarium_faults",
@@ -353,6 +357,11 @@ class Metrics:
         for layer in layers:
             for state in LAYER_STATES:
                 self._layers.labels(layer.name, state).set(float(layer.state == state))
+
+    def tricks(self, tricks: Iterable[Trick]) -> None:
+        """The tricks with the interpreter's memory, as the zygote reports them."""
+        for trick in tricks:
+            self._tricks.labels(trick.name).set(float(trick.on))
 
     def fault(self, part: str) -> None:
         """An exception that nobody foresaw was contained in one of FAULT_PARTS.

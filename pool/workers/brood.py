@@ -316,6 +316,15 @@ def _ended(status: int, text: str) -> Exception:
     return ZygoteFault(f"{text} (exit status {status})")
 
 
+#: What it means when a trick isn't to be had.
+_TRICKS = {
+    "sealing": "tasks can change library classes",
+    "immortal objects": "a task takes a fifth more processor time",
+    "plain fork": "a worker's start takes half a millisecond more, and tells those who registered of each fork",
+    "heap": "forks are a little dearer",
+}
+
+
 def _log_hello(hello: wire.Hello) -> None:
     """What a new zygote has and hasn't got."""
     for layer in hello.layers:
@@ -324,6 +333,8 @@ def _log_hello(hello: wire.Hello) -> None:
             say(f"isolation layer {layer.name} is {layer.state}", detail=layer.detail, remedy=layer.remedy)
     for name, reason in hello.failed.items():
         log.warning("a module could not be preloaded", module=name, reason=reason)
-    if not hello.sealed:
-        log.warning("tasks can change library classes: this interpreter lays its classes out in an unknown way")
+    for trick in hello.tricks:
+        if not trick.on:
+            say = log.warning if trick.name == "sealing" else log.info
+            say(f"{trick.name} is off: {_TRICKS[trick.name]}", reason=trick.detail)
     log.info("zygote ready", python=hello.python, modules=hello.preloaded)

@@ -78,6 +78,7 @@ class WorkerPool:
         self.size = size
         self.processors = len(os.sched_getaffinity(0))
         self.layers: tuple[LayerStatus, ...] = ()
+        self.tricks: tuple[wire.Trick, ...] = ()
         #: Called when :attr:`limit` has changed.
         self.on_limit: Callable[[], None] | None = None
         self.limit: int | None = None
@@ -284,7 +285,9 @@ class WorkerPool:
     def greeted(self, brood: Brood, hello: wire.Hello) -> None:
         """A zygote is ready to fork."""
         self.layers = hello.layers
+        self.tricks = hello.tricks
         self._meter.isolation(hello.layers)
+        self._meter.tricks(hello.tricks)
         self._brood, self._started = brood, True
         self._proven, self._failure = False, ""
         self._weigh()

@@ -56,9 +56,14 @@ def gather() -> bool:
     return True
 
 
+def gathered() -> bool:
+    """Whether :func:`gather` did."""
+    return bool(_pythons.alloc)
+
+
 def settle() -> int:
     """All is imported. Returns how many huge pages the heap is in now; needs /proc."""
-    if not _pythons.alloc:
+    if not gathered():
         return 0
     ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(_pythons))
     _libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)

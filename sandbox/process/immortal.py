@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
+import sysconfig
 from types import CodeType
 
 _count = ctypes.c_uint32.from_address
 
 
-def immortalize() -> int:
-    """Make every object of this process immortal that there is now. Returns how many; 0 where that can't be done.
+def immortalize() -> tuple[int, str]:
+    """Make every object of this process immortal that there is now. Returns how many, or 0 and why that can't be done.
 
     For a process that frees nothing of what it has: what is immortal is never freed.
     """
-    if not _possible():
-        return 0
+    if obstacle := _obstacle():
+        return 0, obstacle
     mark = _count(id(None)).value
     collecting = gc.isenabled()
     gc.disable()
@@ -36,23 +38,30 @@ def immortalize() -> int:
     finally:
         if collecting:
             gc.enable()
-    return len(found)
+    return len(found), ""
 
 
-def _possible() -> bool:
-    """Whether counts lie where we look for them, and None's is a mark that references don't change."""
+def _obstacle() -> str:
+    """Why counts can't be marked; empty when they lie where we look for them, and None's is a mark that references
+    don't change.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "an interpreter without the global lock counts in two places"
+    if hasattr(sys, "getobjects"):  # Py_TRACE_REFS
+        return "a build that traces references has something else at an object's beginning"
     probe = object()
     count, mark = _count(id(probe)), _count(id(None)).value
     before = count.value
     held: list[object] = [probe, probe]
-    counted = count.value == before + 2
+    if count.value != before + 2:
+        return "references are not counted where they were expected"  # and nothing is written there
     count.value = mark
     # looked at while they are held: given up again, they would hide that they were counted
     held += [probe, probe, probe, None, None, None]
     marked = count.value == mark == _count(id(None)).value
     held.clear()
     count.value = before
-    return counted and marked
+    return "" if marked else "Python before 3.12 has no immortal objects"
 
 
 def _objects() -> set[int]:

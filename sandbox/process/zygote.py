@@ -77,13 +77,13 @@ def main() -> int:
     if threads.starters and threads.others():
         _start_anew(control, raw, environment, (*late, *threads.starters))
     _hide_our_own(config)
-    fork.settle()
+    told_of_forks = fork.settle()
     silence_compiler()
     worker.rehearse(config, times=1)
     sealed = seal()
 
     gc.collect()
-    heap.settle()
+    pages = heap.settle()
     prepared = prepare(config.isolation, threads)
     try:
         layers = prepared.restrict_zygote([control.fileno()])
@@ -95,7 +95,7 @@ def main() -> int:
     worker.set_name(wire.ZYGOTE_NAME)
     zygote = _Zygote(control, config, prepared)
     gc.collect()
-    immortalize()
+    immortal, mortal_because = immortalize()
     gc.freeze()
 
     hello = wire.Hello(
@@ -103,7 +103,12 @@ def main() -> int:
         layers=layers,
         preloaded=len(sys.modules) - before,
         failed=failed,
-        sealed=sealed,
+        tricks=(
+            wire.Trick("sealing", sealed, "" if sealed else "this interpreter lays its classes out in an unknown way"),
+            wire.Trick("immortal objects", immortal > 0, mortal_because or f"{immortal} objects"),
+            wire.Trick("plain fork", not told_of_forks, ", ".join(told_of_forks)),
+            wire.Trick("heap", heap.gathered(), f"{pages} huge pages"),
+        ),
     )
     control.send(msgspec.json.encode(hello))
     return zygote.serve()

@@ -367,7 +367,7 @@ class Zygote:
         if not self.alive:
             return None
         self._machine.greeted = True
-        return wire.Hello(python="imaginary", layers=(LayerStatus(name="seccomp", state="active"),), sealed=True)
+        return wire.Hello(python="imaginary", layers=(LayerStatus(name="seccomp", state="active"),))
 
     def order(self, workers: int, *, urgent: bool) -> bool:
         """Fork that many."""

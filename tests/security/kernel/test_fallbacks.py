@@ -107,6 +107,13 @@ def test_this_machine() -> None:
     found, status = doctor()
     assert (found["refusal"], wrong(found), status) == ("", [], 0)
     assert found["healthy"] is True
+    tricks = {trick["name"]: trick["on"] for trick in found["tricks"]}
+    assert tricks == {
+        "sealing": True,
+        "immortal objects": sys.version_info >= (3, 12),
+        "plain fork": True,
+        "heap": True,
+    }
     assert found["worker"]["Seccomp"] == "2"
 
 
@@ -114,7 +121,7 @@ def test_tables() -> None:
     """For people the doctor prints each layer, each attempt, and one sentence that sums it up."""
     done = run(FILTER + "sys.exit(main(['doctor']))", [{}, "", None])
     assert done.returncode == 0, done.stderr
-    for text in ("seccomp", "landlock", "open a TCP socket", "EPERM", "Tasks are isolated."):
+    for text in ("seccomp", "landlock", "open a TCP socket", "EPERM", "immortal objects", "Tasks are isolated."):
         assert text in done.stdout
     done = run(FILTER + "sys.exit(main(['doctor']))", [{"seccomp": 1}, "", None])
     assert done.returncode == 1
@@ -328,6 +335,8 @@ trio.run(run)
     assert "landlock missing" in checks["isolation"]
     assert 'reptarium_isolation_layer{layer="landlock",state="missing"} 1.0' in metrics
     assert 'reptarium_isolation_layer{layer="seccomp",state="active"} 1.0' in metrics
+    assert 'reptarium_trick{trick="sealing"} 1.0' in metrics
+    assert f'reptarium_trick{{trick="immortal objects"}} {float(sys.version_info >= (3, 12))}' in metrics
     assert (before + done.stderr).count("isolation layer landlock is missing") == 1
 
 

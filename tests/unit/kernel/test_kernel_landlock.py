@@ -141,6 +141,7 @@ class TestForReal:
             if parent.stat().st_uid == os.geteuid() and str(parent) not in ("/", "/tmp"):
                 parent.chmod(parent.stat().st_mode | 0o011)
         (tmp_path / "file").write_text("text")
+        (tmp_path / "file").chmod(0o666)
         code = (
             PREPARED
             + """
@@ -150,13 +151,14 @@ if os.geteuid() == 0 and user:
 privileges.no_new_privs()
 made = layer(path)
 report([made.rules, len(made.skipped), open(path + "/file").read(), outcome(open, "/etc/passwd"),
+        outcome(open, path + "/file", "r+"), outcome(open, path + "/file", "a"),
         outcome(open, path + "/new", "w"), outcome(os.rename, path + "/file", path + "/moved"),
         outcome(os.listdir, "/")])
 """
         )
         answers, status = child(code, abi=abi, user=user, path=str(tmp_path))
         assert status == 0
-        assert answers == [1, 1, "text", "EACCES", "EACCES", "EACCES", "EACCES"]
+        assert answers == [1, 1, "text", "EACCES", "EACCES", "EACCES", "EACCES", "EACCES", "EACCES"]
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"]
 
     @pytest.mark.skipif(landlock.abi()[0] < 6, reason="signal scope came with ABI 6")
