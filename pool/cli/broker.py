@@ -40,12 +40,13 @@ async def _serve_broker(settings: Settings, host: str, port: int) -> int:
     if settings.auth_token is not None:
         config = msgspec.structs.replace(config, auth_token=settings.auth_token)
     try:
-        async with open_broker(config) as broker:
-            print(f"N8N_RUNNERS_TASK_BROKER_URI={broker.uri}")
-            if settings.auth_token is None:
-                print(f"N8N_RUNNERS_AUTH_TOKEN={config.auth_token}")
-            sys.stdout.flush()
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        # whoever sees it listen may end it
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with open_broker(config) as broker:
+                print(f"N8N_RUNNERS_TASK_BROKER_URI={broker.uri}")
+                if settings.auth_token is None:
+                    print(f"N8N_RUNNERS_AUTH_TOKEN={config.auth_token}")
+                sys.stdout.flush()
                 async for _ in signals:
                     break
     except OSError as error:
