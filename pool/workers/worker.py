@@ -79,12 +79,15 @@ class Worker:
         self.baseline = -1  # bytes that it held before its task; -1: not known
         self.exited = trio.Event()
         self._tell_end: Callable[[wire.Exited | None], None] | None = None
-        # all three are said: Python would ask the kernel for what is left out
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        self._sock = self._open(fd)
         self._pidfd = pidfd
         self.handed: list[int] = []  # the listener of its filter and its memory, when it may ask for connections
         self._buffer = bytearray()
         self._read = 0  # frames since the last look at the event loop
+
+    def _open(self, fd: int) -> socket.socket:
+        # all three are said: Python would ask the kernel for what is left out
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
 
     def happened(self, event: WorkerEvent) -> None:
         """Go on to the next state. Raises KeyError for what can't happen in this one."""

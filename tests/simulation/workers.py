@@ -122,6 +122,9 @@ class _Socket:
             raise BlockingIOError
         return b""
 
+    def recvmsg(self, size: int, *_: object) -> tuple[bytes, list[object], int, None]:
+        return self.recv(size), [], 0, None  # imaginary workers hand nothing over
+
     def sendmsg(self, buffers: list[memoryview], *_: object) -> int:
         if self.closed or not self._process.speaks:
             raise BrokenPipeError
@@ -146,22 +149,12 @@ class ImaginaryWorker(Worker):
     __slots__ = ("_process",)
 
     def __init__(self, number: int, process: Process) -> None:
-        self.number, self.pid, self.fd = number, process.pid, process.fd
-        self.forked = trio.current_time()
-        self.discarded = 0.0
-        self.state = "starting"
-        self.killed_for = None
-        self.end = None
-        self.cpu = 0.0
-        self.baseline = -1
-        self.exited = trio.Event()
-        self._tell_end = None
-        self._sock: Any = _Socket(process)
-        self._pidfd = -1
-        self._buffer = bytearray()
-        self._read = 0
         self._process = process
+        super().__init__(number, process.pid, process.fd, -1)
         process.worker = self
+
+    def _open(self, fd: int) -> Any:
+        return _Socket(self._process)
 
     def _kill(self) -> bool:
         """SIGKILL, at once."""
