@@ -16,12 +16,17 @@ import contextlib
 import os
 import platform
 import secrets
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import structlog
 import trio
 
+from reptarium.pool.powers.answers import NoNames
+from reptarium.pool.powers.connections import ConnectLimits
+from reptarium.pool.powers.connector import Connector
+from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.workers.pool import PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.sandbox import wire
@@ -172,6 +177,7 @@ async def examine(config: ZygoteConfig) -> Examination:
     refusal = found
     if config.isolation.policy == "best-effort":
         return _finding(config, refusal, (), (), {})
+    config = _without_connections(config)  # which start with everything they need, or not at all
     weaker = msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort"))
     found = await _examine(weaker, refusal)
     if isinstance(found, Examination):
@@ -197,6 +203,7 @@ async def _examine(config: ZygoteConfig, refusal: str) -> Examination | str:
 
 
 async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
+    connecting, config = config, _without_connections(config)
     pool = WorkerPool(config, size=2)
     attempts: list[Attempt] = []
     unused = f"reptarium-doctor-{secrets.token_hex(8)}"
@@ -213,6 +220,8 @@ async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
             layers, tricks = pool.layers, pool.tricks
             pool.close()
             nursery.cancel_scope.cancel()
+        if connecting.isolation.connections:
+            layers = await _examine_connections(connecting, attempts)
     _tidy(unused)
     return _finding(config, refusal, layers, tuple(attempts), outside, tricks)
 
@@ -248,7 +257,6 @@ def _finding(
 
 async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: str) -> str:
     """Let a fresh worker try; "works", an errno, an exception, or how the worker ended."""
-    worker = await pool.lease()
     facts = {
         "SUPERVISOR": os.getpid(),
         "UNUSED": unused,
@@ -258,6 +266,14 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
     }
     program = "\n".join(f"{name} = {value!r}" for name, value in facts.items())
     program += _PROGRAM.replace("{expression}", expression)
+    worker = await pool.lease()
+    try:
+        return await _told(worker, program)
+    finally:
+        pool.discard(worker)
+
+
+async def _told(worker: Worker, program: str) -> str:
     try:
         head = wire.TaskHead(code=program, items_size=2)
         await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
@@ -269,8 +285,6 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
         worker.close_socket()
         await worker.exited.wait()
         return describe_status(worker.status).removeprefix("killed by ")
-    finally:
-        pool.discard(worker)
 
 
 def _outside(worker: Worker) -> dict[str, str]:
@@ -292,3 +306,44 @@ def _outside(worker: Worker) -> dict[str, str]:
         return {}
     fields = {key: " ".join(value.split()) for key, _, value in (line.partition(":") for line in lines)}
     return {key: fields[key] for key in wanted if key in fields}
+
+
+# ---- connections: a pool of its own, since sockets are another thing there -------------------------
+
+# LISTED is a port of ours, listed for this.
+_CONNECTING = (
+    ("connect to what is listed", "works", "socket.create_connection(('127.0.0.1', LISTED), 5).close()"),
+    ("connect to what isn't", "refused", "socket.create_connection(('127.0.0.2', LISTED), 5)"),
+    ("open a UDP socket", "refused", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"),
+    ("open a Unix socket while it may connect", "refused", "socket.socket(socket.AF_UNIX)"),
+    ("listen", "refused", "socket.socket().listen()"),
+)
+
+
+def _without_connections(config: ZygoteConfig) -> ZygoteConfig:
+    return msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, connections=False))
+
+
+async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) -> tuple[LayerStatus, ...]:
+    """Add what becomes of connections that a worker asks for. Returns the layers, that of connections among them."""
+    pool = WorkerPool(config, size=2)
+    limits = ConnectLimits(most=10, rate=10, timeout=5.0, sockets=config.isolation.open_files)
+    async with trio.open_nursery() as nursery:
+        (ours,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = ours.socket.getsockname()[1]
+        rules = Destinations([parse_entry(f"127.0.0.1:{port}")])
+        connector = Connector(rules, NoNames(), limits, fault=partial(log.error, "connections"))
+        await nursery.start(pool.run)
+        await nursery.start(connector.run)
+        for name, wanted, expression in _CONNECTING:
+            program = f"LISTED = {port}\n" + _PROGRAM.replace("{expression}", expression)
+            worker = await pool.lease()
+            connections = connector.begin(worker.take_handed())
+            got = await _told(worker, program)
+            connections.end()
+            pool.discard(worker)
+            attempts.append(Attempt(name=name, layer="connections", wanted=wanted, got=got))
+        pool.close()
+        await ours.aclose()
+        nursery.cancel_scope.cancel()
+    return pool.layers

@@ -14,7 +14,7 @@ import trio
 from reptarium.pool.powers import dns
 from reptarium.pool.powers.destinations import Address, Destinations, plain_address
 
-__all__ = ["Answers", "Names", "ResolutionFailed"]
+__all__ = ["Answers", "Names", "NoNames", "ResolutionFailed"]
 
 #: Addresses that are remembered of one task.
 _REMEMBERED: Final = 4096
@@ -31,6 +31,14 @@ class Names(Protocol):
 
     async def addresses(self, name: str, kind: Literal["A", "AAAA"]) -> list[Address] | None:
         """The addresses of a normal name; None when there is no such name. Raises :class:`ResolutionFailed`."""
+
+
+class NoNames:
+    """Knows none."""
+
+    async def addresses(self, name: str, kind: Literal["A", "AAAA"]) -> list[Address] | None:
+        """None: there is no such name."""
+        return None
 
 
 class Answers:
