@@ -219,7 +219,7 @@ VARIABLES: tuple[Variable, ...] = (
         "REPTARIUM_CONNECT_ALLOW", "connect_allow", kinds.destinations(), (), _CONNECTIONS,
         "Where tasks may connect to over TCP, with any library: names, `*.suffix`, addresses and networks, each with "
         "its ports (`443`, `80|443`, `8000-8100`, `*`). Private, link-local and loopback addresses must be listed "
-        "themselves, even where a listed name has one. Needs Linux 5.9; see powers.md.",
+        "themselves, even where a listed name has one. Needs Linux 5.9; see connections.md.",
     ),
     _row(
         "REPTARIUM_CONNECT_MAX", "connect_max", kinds.whole(1, 1_000_000), 1000, _CONNECTIONS,
