@@ -102,11 +102,11 @@ class Rig:
     def connection(self, outcome: str) -> None:
         self.outcomes.append(outcome)
 
-    async def run(self, code: str, **variables: Any) -> Came:
+    async def run(self, code: str, prelude: str = PRELUDE, **variables: Any) -> Came:
         """Run `code`, which sets ``result``, natively in a fresh worker."""
         worker = await self.pool.lease()
         connections: Connections | None = None
-        source = f"{PRELUDE}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
+        source = f"{prelude}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
         result: Any
         try:
             await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2), b"[]"))
