@@ -340,7 +340,8 @@ async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) ->
             worker = await pool.lease()
             connections = connector.begin(worker.take_handed())
             got = await _told(worker, program)
-            connections.end()
+            if connections is not None:
+                connections.end()
             pool.discard(worker)
             attempts.append(Attempt(name=name, layer="connections", wanted=wanted, got=got))
         pool.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
 import psutil
+import structlog
 import trio
 
 from reptarium.pool.powers.answers import Names
@@ -14,6 +16,8 @@ from reptarium.pool.powers.destinations import Address, Destinations, address_of
 from reptarium.pool.powers.listener import Listener
 
 __all__ = ["Connector"]
+
+log = structlog.get_logger("reptarium.pool.powers.connector")
 
 #: Seconds between two looks at which addresses are our own.
 _LOOK = 10.0
@@ -55,9 +59,16 @@ class Connector:
                 task_status = trio.TASK_STATUS_IGNORED
                 await trio.sleep(_LOOK)
 
-    def begin(self, handed: Sequence[int]) -> Connections:
-        """A worker that came with these descriptors has a task now: serve what it asks for."""
-        assert self._nursery is not None
+    def begin(self, handed: Sequence[int]) -> Connections | None:
+        """A worker that came with these descriptors has a task now: serve what it asks for.
+
+        None when they got lost on the way (our own table was full): what it asks for fails with ENOSYS then.
+        """
+        if self._nursery is None or len(handed) != 2:
+            log.error("a task's connections can't be served: its listener is lost", descriptors=len(handed))
+            for each in handed:
+                os.close(each)
+            return None
         made = Connections(Listener(*handed), self._destinations, self._names, self._limits, self._meter)
         self._nursery.start_soon(self._serve, made)
         return made

@@ -20,6 +20,8 @@ from reptarium.sandbox.wire import Kind
 _RECEIVE = 256 * 1024
 #: How much is moved between two looks at the event loop, in bytes, and how many frames are read.
 _SLICE, _FRAMES = 1 << 20, 64
+#: Room for two descriptors.
+_RIGHTS = socket.CMSG_LEN(8)
 #: Never a wait, whatever the mode of the socket is: who has made it may change that.
 _NO_WAIT = socket.MSG_DONTWAIT
 _UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
@@ -262,8 +264,10 @@ class Worker:
     def _some_nowait(self, size: int = _RECEIVE) -> bytes | None:
         try:
             if self.state == "starting":  # no task has been near it: its first word may bring descriptors
-                data, handed, _, _ = socket.recv_fds(self._sock, size, 2, _NO_WAIT | socket.MSG_CMSG_CLOEXEC)
-                self.handed += handed
+                # not recv_fds, which forgets its flags
+                data, rights, _, _ = self._sock.recvmsg(size, _RIGHTS, _NO_WAIT | socket.MSG_CMSG_CLOEXEC)
+                for _, _, packed in rights:
+                    self.handed += memoryview(packed).cast("i")
             else:
                 data = self._sock.recv(size, _NO_WAIT)
         except BlockingIOError:
