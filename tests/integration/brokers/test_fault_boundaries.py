@@ -173,7 +173,7 @@ PARTS: dict[str, Plant] = {
     "keeping time": _in(lambda serving: serving.session, "next_deadline"),
     "tick": _in(lambda serving: serving.session, "tick"),
     "receive": _in(lambda serving: serving.session, "receive"),
-    "set_capacity": _in(lambda serving: serving.session, "set_capacity"),
+    "offer": _in(lambda serving: serving.session, "offer"),
     "acting": _in(lambda serving: serving, "_act"),
     "router": _in(lambda serving: serving._router, "deliver"),
     "keepalive": _in(lambda serving: serving.connection, "_ping"),
@@ -292,7 +292,7 @@ async def test_a_fault_in_the_books_costs_no_answer(monkeypatch: pytest.MonkeyPa
 
 #: What belongs to no broker: the part, and where the bomb is planted.
 SERVICES: dict[str, tuple[str, Callable[[Runner], object], str]] = {
-    "slots": ("capacity", lambda runner: runner.capacity, "shares"),
+    "slots": ("capacity", lambda runner: runner.capacity, "changed"),
     "gauges": ("metrics", lambda runner: runner.metrics, "workers"),
     "watchdog": ("watchdog", lambda runner: runner.watchdog, "_look"),
 }
