@@ -123,7 +123,7 @@ async def test_processor_time_is_counted_while_a_task_runs(autojump_clock: trio.
     await watch(Watchdog(2**40, 64, metrics), [process], 3 * CPU_INTERVAL)
     counted = metrics.registry.get_sample_value("reptarium_workers_cpu_seconds_total")
     assert counted == pytest.approx(process.cpu)
-    assert 0 < process.cpu <= sum(os.times()[:2])
+    assert 0 < process.cpu <= sum(os.times()[:2]) + 0.02  # both in ticks of 10 ms, added differently
 
 
 @pytest.fixture
