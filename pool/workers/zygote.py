@@ -46,6 +46,8 @@ _END_TIMEOUT = 1.0
 _COMMAND = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
 #: Bytes of an unfinished line on standard error that are kept.
 _MAX_LINE = 64 * 1024
+#: Room for a worker's two descriptors.
+_RIGHTS = socket.CMSG_LEN(8)
 #: Packets that are read without a look at the event loop.
 _PACKETS = 64
 
@@ -171,13 +173,15 @@ class ZygoteProcess:
             await trio.lowlevel.checkpoint()
         while True:
             try:
-                packet, fds, flags, _ = socket.recv_fds(self._control, wire.MAX_CONTROL, 2, socket.MSG_CMSG_CLOEXEC)
+                # not recv_fds, which forgets its flags
+                packet, rights, flags, _ = self._control.recvmsg(wire.MAX_CONTROL, _RIGHTS, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 self._read = 0
                 await trio.lowlevel.wait_readable(self._control)
                 continue
             except ConnectionResetError:
                 return b"", [], False
+            fds = [fd for _, _, packed in rights for fd in memoryview(packed).cast("i")]
             return packet, fds, bool(flags & socket.MSG_CTRUNC)
 
 

@@ -55,6 +55,13 @@ async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool
     assert pool.parked == 3
 
 
+async def test_no_other_program_inherits_what_a_worker_is_spoken_to_with(pool: WorkerPool) -> None:
+    """Its socket and its pidfd are closed on exec, as all of ours are."""
+    for worker in pool.workers.values():
+        assert not os.get_inheritable(worker.fd)
+        assert not os.get_inheritable(worker._pidfd)
+
+
 @pytest.mark.parametrize(("processors", "leased", "urgent"), [(2, 1, False), (2, 2, False), (1, 2, True), (8, 3, True)])
 async def test_no_dummy_task_where_processors_are_wanted(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, processors: int, leased: int, urgent: bool
