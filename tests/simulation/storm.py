@@ -70,12 +70,13 @@ class Storm:
     def _settle(self) -> None:
         rng, has = self._rng, self._plan.troubles
         usual = rng.choice([0.0, 0.0, 0.001])
+        narrow = "slow network" in has or "brokers don't read" in has  # or what isn't read lies in the network
         breaks = "connections break" in has
 
         def weather(address: str) -> Weather:
             return Weather(
                 delay=rng.choice([0.001, 0.05, 0.2]) if "slow network" in has else usual,
-                room=rng.choice([400, 4096, 65536]) if "slow network" in has else 65536,
+                room=rng.choice([400, 4096, 65536]) if narrow else 65536,
                 piece=rng.choice([20, 300, 65536]) if "slow network" in has else 65536,
                 breaks_after=rng.choice([None, 10, 200, 500, 1000, 3000]) if breaks else None,
                 breaks_with=rng.choice(["reset", "end", "silence"]),
