@@ -1,0 +1,109 @@
+"""Ordinary programs in real workers: sealed, restricted, with their packages imported ahead and late.
+
+``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages``
+(import names), ``items``, ``code``, and what it must end in: ``result`` (plain CPython's, as JSON), ``error`` (what the
+message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). A program whose
+packages aren't installed is skipped; ``make packages`` installs them all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from reptarium.pool.embedded import embedded_runner
+from tests.conftest import make_settings
+
+PROGRAMS: dict[str, dict[str, Any]] = {
+    program["name"]: program
+    for program in map(json.loads, (Path(__file__).parents[2] / "data" / "programs.jsonl").read_text().splitlines())
+}
+
+#: Programs that don't come out right yet, and why. A program that begins to is struck off.
+NOT_YET: dict[str, str] = {}
+
+
+def missing(name: str) -> list[str]:
+    """The packages that the program needs and that aren't installed."""
+    return [package for package in PROGRAMS[name]["packages"] if importlib.util.find_spec(package) is None]
+
+
+def runnable() -> list[str]:
+    """The programs whose packages are installed."""
+    return [name for name in PROGRAMS if not missing(name)]
+
+
+async def answers(names: list[str], external: str) -> dict[str, Any]:
+    """What each program ends in: ``{"result": …}`` or ``{"error": …}``."""
+    settings = make_settings(
+        {
+            "N8N_RUNNERS_EXTERNAL_ALLOW": external,
+            "REPTARIUM_TASK_MEMORY": "1GiB",
+            "N8N_RUNNERS_TASK_TIMEOUT": "60",
+        }
+    )
+    found: dict[str, Any] = {}
+    with trio.fail_after(600):
+        async with embedded_runner(settings) as broker:
+            for name in names:
+                program = PROGRAMS[name]
+                outcome = await broker.submit({"code": program["code"], "items": program["items"]}).outcome()
+                if outcome.data is not None:
+                    found[name] = {"result": json.loads(bytes(outcome.data.result))}
+                else:
+                    assert outcome.error is not None
+                    found[name] = {"error": f"{outcome.error.message}\n{outcome.error.description or ''}"}
+    return found
+
+
+@pytest.fixture(scope="module")
+def late() -> dict[str, Any]:
+    """Answers where everything is allowed and nothing named: each worker imports for itself."""
+    return trio.run(answers, runnable(), "*")
+
+
+@pytest.fixture(scope="module")
+def ahead() -> dict[str, Any]:
+    """Answers of the programs with packages where those are named: the zygote imports them, once."""
+    names = [name for name in runnable() if PROGRAMS[name]["packages"]]
+    packages = {package for name in names for package in PROGRAMS[name]["packages"]}
+    return trio.run(answers, names, ",".join(sorted(packages)))
+
+
+def check(name: str, answer: dict[str, Any]) -> None:
+    """The answer is what the program's line says."""
+    program = PROGRAMS[name]
+    if "result" in program:
+        assert answer == {"result": program["result"]}
+    elif "error" in program:
+        assert program["error"] in answer.get("error", "no error")
+    else:
+        assert "result" in answer or ": " in answer["error"].partition("is not ")[2], answer
+
+
+def cases(names: list[str]) -> list[Any]:
+    """Parameters for pytest, those that don't come out right yet marked as such."""
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name])) if name in NOT_YET else name for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", cases(list(PROGRAMS)))
+def test_a_program_gives_what_plain_python_gives(name: str, request: pytest.FixtureRequest) -> None:
+    """In a worker that imports for itself what the program needs."""
+    if missing(name):
+        pytest.skip(f"not installed: {', '.join(missing(name))}")
+    check(name, request.getfixturevalue("late")[name])
+
+
+@pytest.mark.parametrize("name", cases([name for name, program in PROGRAMS.items() if program["packages"]]))
+def test_a_program_gives_it_when_its_packages_are_imported_ahead(name: str, request: pytest.FixtureRequest) -> None:
+    """In a worker whose zygote has imported the program's packages."""
+    if missing(name):
+        pytest.skip(f"not installed: {', '.join(missing(name))}")
+    check(name, request.getfixturevalue("ahead")[name])
