@@ -62,8 +62,9 @@ _WORKER_PLAIN: Final = _words(
     # its own descriptors; what can be opened at all is Landlock's and openat's business
     "read readv pread64 preadv write writev close lseek fstat newfstatat statx stat lstat "
     "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd "
-    # waiting
+    # waiting, and descriptors of its own to wait on: event loops of libraries and of asyncio
     "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
+    "epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe2 timerfd_create timerfd_settime timerfd_gettime "
     # memory of its own, counted by RLIMIT_DATA
     "munmap mremap brk mseal membarrier "
     # threads of its own
@@ -116,6 +117,10 @@ _PR_SET_VMA: Final = 0x53564D41
 _CLOCK_MAX: Final = 16
 
 
+# AF_UNIX; SOCK_STREAM and SOCK_SEQPACKET, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+_PAIR: Final = (Check(0, (1,)), Check(1, (1, 5), mask=0xFFFFFFFF & ~(_O_CLOEXEC | _O_NONBLOCK)))
+
+
 def _not_set(arg: int, allowed: int) -> Check:
     """No bit of this int argument is set outside of `allowed`."""
     return Check(arg, (0,), mask=0xFFFFFFFF & ~allowed)
@@ -155,6 +160,7 @@ def worker_rules(arch: Arch) -> Rules:
     # Advice about the page cache succeeds and does nothing: it would load, and throw out, what others share.
     plain["fadvise64"] = errno_action(0)
     own = (0, PID)
+    null = (Check(4, (0,)), Check(4, (0,), high=True))
     checked = _memory_rules(arch) | {
         # What C libraries say of a kernel without a flag. Some tell what is in the page cache, some throw out of it.
         "preadv2": (Clause((Check(5, (0,)),)), Clause((), errno_action(errno.EOPNOTSUPP))),
@@ -171,6 +177,11 @@ def worker_rules(arch: Arch) -> Rules:
         "prlimit64": (Clause((Check(0, own), Check(2, (0,)), Check(2, (0,), high=True))),),
         # glibc's pthread_getattr_np asks for the thread's own id, and takes ENOSYS as "all processors".
         "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
+        # A pair leads from the process to itself: an event loop wakes itself up with one.
+        "socketpair": (Clause(_PAIR),),
+        # send(2) and recv(2) on what is connected: write(2) and read(2), where no address is named.
+        "sendto": (Clause(null),),
+        "recvfrom": (Clause(null),),
         # raise(3), abort(3), pthread_kill(3). musl names the thread alone, of which a filter knows the first.
         "tgkill": (Clause((Check(0, (PID,)),)),),
         "tkill": (Clause((Check(0, (PID,)),)),),
@@ -201,22 +212,20 @@ def zygote_rules(arch: Arch) -> Rules:
         "clock_getres",
         "prctl",
         "fcntl",
+        "sendto",
+        "recvfrom",
     ):
         del checked[name]
         plain[name] = ALLOW
     extra = _words(
-        "sendmsg recvmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername "
-        "dup dup2 dup3 pipe2 close_range wait4 waitid pidfd_open pidfd_send_signal setrlimit "
+        "sendmsg recvmsg shutdown getsockopt setsockopt getsockname getpeername "
+        "dup dup2 dup3 close_range wait4 waitid pidfd_open pidfd_send_signal setrlimit "
         "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self "
         "setresuid setresgid setgroups capget capset setpriority getpgid getsid "
-        "epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 eventfd2 "
+        "signalfd4 "
         "fork"  # of musl; where there is no such call it is clone there, too
     )
     plain |= dict.fromkeys(extra, ALLOW)
-    af_unix = Check(0, (1,))
-    # SOCK_STREAM and SOCK_SEQPACKET, with SOCK_CLOEXEC and SOCK_NONBLOCK.
-    stream = Check(1, (1, 5), mask=0xFFFFFFFF & ~(_O_CLOEXEC | _O_NONBLOCK))
-    checked["socketpair"] = (Clause((af_unix, stream)),)
     thread = worker.checked["clone"]
     checked["clone"] = (*thread, Clause((Check(0, _CLONE_FORK),)))
     return Rules(plain, checked)

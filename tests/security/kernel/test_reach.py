@@ -132,7 +132,8 @@ FAMILIES |= {
 SOCKETS = {
     **{family: f'raw("socket", {number}, {kind}, 0)' for family, (number, kind) in FAMILIES.items()},
     "every family by number": 'all_of(raw("socket", family, kind, 0) for family in range(46) for kind in (1, 2, 3, 5))',
-    "pair": "attempt(socket.socketpair)",
+    "pair": 'raw("socketpair", 2, 1, 0, text(bytes(8)))',
+    "pair of datagrams": 'raw("socketpair", 1, 2, 0, text(bytes(8)))',
     "TCP": 'attempt(lambda: socket.socket().connect(("127.0.0.1", port)))',
     "UDP": 'raw("socket", 2, 2, 17)',
     "connect on own socket": 'raw("connect", channel.fd, text(struct.pack("=H", 1) + b"\\0" + abstract.encode()), 3 + len(abstract))',
@@ -141,7 +142,7 @@ SOCKETS = {
     "accept": 'raw("accept4", channel.fd, 0, 0, 0)',
     "send descriptors": 'raw("sendmsg", channel.fd, text(bytes(56)), 0)',
     "receive descriptors": 'raw("recvmsg", channel.fd, text(bytes(56)), 0)',
-    "sendto": 'raw("sendto", channel.fd, text("x"), 1, 0, 0, 0)',
+    "sendto": 'raw("sendto", channel.fd, text("x"), 1, 0, text(struct.pack("=H", 1) + b"\\0" + abstract.encode()), 3 + len(abstract))',
     "peer's credentials": 'raw("getsockopt", channel.fd, 1, 17, text(bytes(12)), text(struct.pack("=i", 12)))',
     "raw IP": 'raw("socket", 2, 3, 1)',
     "io_uring": ('raw("io_uring_setup", 1, text(bytes(120)))', NO_CALL),

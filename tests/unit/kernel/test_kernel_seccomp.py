@@ -131,16 +131,13 @@ class TestWorkerRules:
         "name",
         [
             "socket",
-            "socketpair",
             "connect",
             "bind",
             "listen",
             "accept",
             "accept4",
-            "sendto",
             "sendmsg",
             "recvmsg",
-            "recvfrom",
             "sendmmsg",
             "execve",
             "execveat",
@@ -221,12 +218,10 @@ class TestWorkerRules:
             "inotify_init1",
             "fanotify_init",
             "timer_create",
-            "timerfd_create",
-            "eventfd2",
-            "epoll_create1",
             "signalfd4",
             "pipe",
-            "pipe2",
+            "epoll_create",
+            "eventfd",
             "dup",
             "dup2",
             "dup3",
@@ -316,6 +311,28 @@ class TestWorkerRules:
             assert ask(arch, "prlimit64", 0, 7, pointer, 0) == DENY, hex(pointer)
         assert ask(arch, "sched_getaffinity", 0) == ALLOW
         assert ask(arch, "sched_getaffinity", 1) == bpf.errno_action(errno.ENOSYS)
+
+    @both
+    def test_event_loops(self, arch: Arch) -> None:
+        """A worker makes descriptors to wait on and pairs that lead to itself; it names no address and no family."""
+        for name in (
+            "epoll_create1",
+            "epoll_ctl",
+            "epoll_pwait",
+            "eventfd2",
+            "pipe2",
+            "timerfd_create",
+            "timerfd_settime",
+        ):
+            assert ask(arch, name) == ALLOW, name
+        for kind in (1, 5, 1 | 0o2000000 | 0o4000):
+            assert ask(arch, "socketpair", 1, kind, 0, 0x1000) == ALLOW, kind
+        for family, kind in ((2, 1), (10, 1), (16, 3), (1, 2), (1, 3), (0, 1)):
+            assert ask(arch, "socketpair", family, kind, 0, 0x1000) == DENY, (family, kind)
+        for name in ("sendto", "recvfrom"):
+            assert ask(arch, name, 3, 0x1000, 1, 0, 0, 0) == ALLOW
+            for address in (0x1000, 2**32, 2**47):
+                assert ask(arch, name, 3, 0x1000, 1, 0, address, 16) == DENY, hex(address)
 
     @both
     def test_prctl(self, arch: Arch) -> None:
