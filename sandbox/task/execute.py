@@ -87,7 +87,7 @@ def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
         raise TaskFailed(
             Failure(kind="policy", message=error.message, description=error.description, line=line or None)
         ) from None
-    except RecursionError:
+    except (RecursionError, MemoryError):  # the parser gives up with the latter
         raise TaskFailed(Failure(kind="syntax", message="the code is nested too deeply to be compiled")) from None
     except ValueError as error:  # a NUL byte in the source
         raise TaskFailed(Failure(kind="syntax", message=str(error))) from None

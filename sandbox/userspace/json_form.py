@@ -1,10 +1,11 @@
 """A value of user code's as JSON bytes: its result, what it saves, what it sends with a call.
 
 Values that JSON can't hold become strings, as in n8n's own runner, but for those that have an
-obvious JSON form: datetimes become ISO 8601, sets lists, dataclasses objects, Decimals numbers,
-numpy scalars and arrays numbers and lists, NaN and infinities null (a bare ``NaN`` is invalid
-JSON and hangs n8n until its own time-out). ``original`` conversion keeps Python's ``str()``
-for everything that the original stringifies.
+obvious JSON form: datetimes become ISO 8601, sets, generators, dict views and ranges lists,
+dataclasses, pydantic's and attrs' objects JSON objects, Decimals numbers, numpy scalars and
+arrays numbers and lists, NaN and infinities null (a bare ``NaN`` is invalid JSON and hangs n8n
+until its own time-out). ``original`` conversion keeps Python's ``str()`` for everything that the
+original stringifies.
 
 Three ways, by speed. A look over the types of the whole tree (a few C calls per level of
 nesting) finds most results to be plain, and msgspec writes those 5-7 times faster than the
@@ -14,13 +15,16 @@ odd keys) is rebuilt in Python first.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
 import gc
+import itertools
 import json
 import math
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -51,7 +55,14 @@ def to_json(value: object, conversion: Conversion = "rich") -> bytes:
             return _plain_encoder.encode(value)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
             pass  # a lone surrogate, a None key …: the slower ways know what to do
-    hook = _rich if conversion == "rich" else _original
+    hook = _Rich() if conversion == "rich" else _original
+    try:
+        return _written(value, hook)
+    except _TheirError as raised:
+        raise raised.error from None
+
+
+def _written(value: object, hook: Callable[[object], object]) -> bytes:
     try:
         return _dumps(value, hook, ensure_ascii=False)
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form, but an escape
@@ -91,8 +102,51 @@ def _original(value: object) -> object:
     return str(value)
 
 
+class _TheirError(BaseException):
+    """What a generator of the user's raised: the report is of that, whatever kind of error it is."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+#: What gives out its values one by one, and becomes the list of them.
+_SERIES = (
+    types.GeneratorType,
+    map,
+    filter,
+    zip,
+    enumerate,
+    reversed,
+    range,
+    collections.deque,
+    collections.abc.KeysView,
+    collections.abc.ValuesView,
+    collections.abc.ItemsView,
+    *(kind for kind in vars(itertools).values() if isinstance(kind, type)),
+)
+
+
+class _Rich:
+    """The JSON form of a value that the encoder doesn't know; called again for what it returns.
+
+    An iterator gives its values once: they are kept for another attempt.
+    """
+
+    def __init__(self) -> None:
+        self._series: dict[int, tuple[object, list[object]]] = {}
+
+    def __call__(self, value: object) -> object:
+        if not isinstance(value, _SERIES):
+            return _rich(value)
+        if id(value) not in self._series:
+            try:
+                self._series[id(value)] = value, list(value)  # type: ignore[call-overload]
+            except BaseException as error:
+                raise _TheirError(error) from None
+        return self._series[id(value)][1]
+
+
 def _rich(value: object) -> object:
-    """The JSON form of a value that the encoder doesn't know; called again for what it returns."""
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         text = value.isoformat()
         return None if text == "NaT" else text  # pandas' not-a-time
@@ -115,6 +169,12 @@ def _rich(value: object) -> object:
             if value.dtype.kind in "Mm":
                 return [_rich(one) for one in value] if value.ndim else _rich(value[()])
             return value.tolist()
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+        return value.model_dump() if hasattr(value, "model_dump") else value.dict()
+    attributes = getattr(type(value), "__attrs_attrs__", None)
+    if isinstance(attributes, tuple):
+        return {attribute.name: getattr(value, attribute.name) for attribute in attributes}
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         if value is pandas.NA or value is pandas.NaT:

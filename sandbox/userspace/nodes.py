@@ -22,11 +22,12 @@ MAX_CUSTOM_KEY, MAX_CUSTOM_VALUE, MAX_CUSTOM_ENTRIES = 50, 512, 10
 class Cursor:
     """Which items came in, and which of them is the current one (None: all at once)."""
 
-    __slots__ = ("index", "items")
+    __slots__ = ("_views", "index", "items")
 
     def __init__(self, items: list[Any]) -> None:
         self.items = items
         self.index: int | None = None
+        self._views: list[View] | None = None
 
     def view(self, index: int) -> View:
         """The item ``index`` as a view, which takes its place in the list."""
@@ -36,8 +37,10 @@ class Cursor:
         return item
 
     def views(self) -> list[View]:
-        """All items as views."""
-        return [self.view(index) for index in range(len(self.items))]
+        """All items as views: one list, however often it is asked for."""
+        if self._views is None:
+            self._views = [self.view(index) for index in range(len(self.items))]
+        return self._views
 
 
 class Input:
@@ -100,8 +103,12 @@ class Node:
     __slots__ = ("_current", "_find", "_items", "_parameters", "_runs", "name")
 
     def __init__(self, name: str, cursor: Cursor, data: TaskData, pairs: Pairs) -> None:
+        known: dict[tuple[int, int], list[View]] = {}
+
         def items(output: int, run: int) -> list[View]:
-            return [View(item) for item in data.items(name, output, run)]
+            if (output, run) not in known:
+                known[output, run] = [View(item) for item in data.items(name, output, run)]
+            return known[output, run]
 
         def find(index: int) -> View:
             return View(pairs.find(name, cursor.items, index))

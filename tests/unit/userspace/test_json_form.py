@@ -9,6 +9,7 @@ import decimal
 import enum
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,10 +73,30 @@ RICH = [
     (Colour.RED, "Colour.RED"),
     (datetime.timedelta(days=1), "1 day, 0:00:00"),
     (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-    (range(3), "range(0, 3)"),
+    (range(3), [0, 1, 2]),
+    (collections.deque([1, 2]), [1, 2]),
+    ({"a": 1}.values(), [1]),
+    ({"a": 1}.items(), [["a", 1]]),
     ("half an emoji: \ud83d", "half an emoji: \ud83d"),
     (10**40, 10**40),
 ]
+
+
+def test_iterators_become_lists_whatever_else_is_in_the_result() -> None:
+    """Each gives its values once, though what stands beside it makes another attempt necessary."""
+    value = {"n": float("nan"), "all": [(x for x in "ab"), map(str, [1]), enumerate("b")]}
+    assert decoded(value) == {"n": None, "all": [["a", "b"], ["1"], [[0, "b"]]]}
+
+
+def test_an_error_within_a_generator_is_told_as_it_is() -> None:
+    """It is the program's own, of whatever kind, and no word about JSON hides it."""
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("in there")
+
+    with pytest.raises(ValueError, match=r"^in there$"):
+        to_json([broken()])
 
 
 @pytest.mark.parametrize(
