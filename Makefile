@@ -12,7 +12,7 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
+.PHONY: demo test packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -22,6 +22,11 @@ test: $(VENV)/.tested lint
 
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# Ordinary programs with the packages that people name, in real workers
+packages: $(VENV)/.tested
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,packages]'
+	$(BIN)/python -m pytest -q tests/integration/language/test_programs.py
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -54,6 +54,9 @@ _DESCRIPTORS = struct.Struct("=ii")
 _wait4 = ctypes.PyDLL(None).wait4
 _status, _usage = ctypes.create_string_buffer(4), ctypes.create_string_buffer(256)
 _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two times in s and µs, ru_maxrss in KiB
+#: What libraries read when they are used, here or in a worker: a locale, and for Arrow an allocator that doesn't reserve
+#: more than a task may have. ``os.environ`` of tasks shows none of it.
+_FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _fork_order = msgspec.json.Decoder(wire.Fork)
 
 
@@ -77,6 +80,7 @@ def main() -> int:
     if threads.starters and threads.others():
         _start_anew(control, raw, environment, (*late, *threads.starters))
     _hide_our_own(config)
+    sys.argv = [""]  # a script's that was started without arguments
     told_of_forks = fork.settle()
     silence_compiler()
     worker.rehearse(config, times=1)
@@ -117,7 +121,7 @@ def main() -> int:
 def _set_environment(config: wire.ZygoteConfig) -> None:
     """What tasks may see, and until all is imported what keeps libraries from starting threads."""
     os.environ.clear()
-    os.environ.update({**wire.NO_THREADS, **config.environ})
+    os.environ.update({**wire.NO_THREADS, **_FOR_LIBRARIES, **config.environ})
     if config.time_zone:
         os.environ["TZ"] = config.time_zone
     show_environment(config.environ)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from reptarium.sandbox.language import REDIRECTED
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
@@ -58,6 +59,8 @@ class Console:
         flush: bool = False,
     ) -> None:
         """The built-in's signature. ``file`` may be anything with a ``write`` method."""
+        if file is None and REDIRECTED:
+            file = REDIRECTED[-1]
         if file is not None:
             file.write((" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end))
             return

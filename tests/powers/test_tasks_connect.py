@@ -99,7 +99,7 @@ async def test_without_the_setting_there_is_no_network() -> None:
     with trio.fail_after(90):
         async with embedded_runner(make_settings()) as broker:
             outcome = await run(broker, "import socket")
-            assert "tasks have no network. REPTARIUM_CONNECT_ALLOW decides this." in str(outcome.error)
+            assert "or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this." in str(outcome.error)
 
 
 async def test_the_list_of_modules_still_counts() -> None:

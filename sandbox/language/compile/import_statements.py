@@ -7,7 +7,7 @@ import ast
 
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, Walk, attribute_advice
 from reptarium.sandbox.language.policy import names as rules
-from reptarium.sandbox.language.policy.names import IMPORT, IMPORT_FROM
+from reptarium.sandbox.language.policy.names import IMPORT, IMPORT_FROM, STAR
 
 
 class ImportStatements(Walk):
@@ -35,7 +35,7 @@ class ImportStatements(Walk):
         for alias in node.names:
             self._check_import(node, alias.name)
             name = alias.asname or alias.name.partition(".")[0]
-            self._bind(node, name)
+            self._bind(node, name, module=alias.name if alias.asname else name)
             targets.append(ast.Name(name, STORE))
             arguments: list[ast.expr] = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
             values.append(ast.Call(ast.Name(IMPORT, LOAD), arguments, []))
@@ -60,8 +60,12 @@ class ImportStatements(Walk):
         targets: list[ast.expr] = []
         for alias in node.names:
             if alias.name == "*":
-                self.refuse(node, f"'from {module} import *' is not allowed", "name what you need")
-                return node
+                if self._scopes != ["task"]:
+                    self.refuse(
+                        node, f"'from {module} import *' is not allowed here", "it belongs to the outermost level"
+                    )
+                call = ast.Call(ast.Name(STAR, LOAD), [ast.Constant(module)], [])
+                return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node))
             if not rules.may_read(alias.name):
                 self.refuse(node, f"the name '{alias.name}' is not allowed", attribute_advice(alias.name))
             name = alias.asname or alias.name

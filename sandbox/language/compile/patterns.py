@@ -31,8 +31,9 @@ class Patterns(Walk):
 
     def _match_class(self, node: ast.MatchClass) -> ast.AST:
         for name in node.kwd_attrs:
-            if not rules.is_plain(name):
+            if not rules.may_read(name) or (rules.is_dunder(name) and not rules.is_plain(name)):
                 self.refuse(node, f"the attribute '{name}' in a class pattern is not allowed", attribute_advice(name))
+        looked_at = [name for name in node.kwd_attrs if not rules.is_plain(name)]
         previous, self._unguarded = self._unguarded, "in a pattern"
         node.cls = self.visit(node.cls)
         self._unguarded = previous
@@ -40,25 +41,27 @@ class Patterns(Walk):
             if isinstance(node.cls, ast.Name) and node.cls.id in _SELF_MATCHING and len(node.patterns) == 1:
                 self._self_matches.append((node, node.cls.id))
             else:
-                self._hoist(node)
+                self._hoist(node, looked_at, positions=True)
+        elif looked_at:
+            self._hoist(node, looked_at, positions=False)
         for patterns in (node.patterns, node.kwd_patterns):
             for pattern in patterns:
                 self.visit(pattern)
         return node
 
-    def _hoist(self, node: ast.MatchClass) -> None:
-        """Let the class be checked before the match: positional patterns read attributes that it names.
+    def _hoist(self, node: ast.MatchClass, keywords: list[str], *, positions: bool) -> None:
+        """Let the class be checked before the match: positional patterns read attributes that it names, and some
+        attributes need a look at whose they are.
 
         The pattern then uses the checked value under a name of ours, so that nothing can be swapped in between.
         """
         name = f"guard class {self._tmp_idx}"
         self._tmp_idx += 1
         guard = ast.Name(MATCH_CLASS, LOAD)
-        call = ast.Call(guard, [node.cls], [])
-        target = ast.Name(name, STORE)
-        assign = ast.Assign([target], call)
-        for new in (guard, call, target, assign):
-            ast.copy_location(new, node)
+        names = ast.Tuple([ast.Constant(each) for each in keywords], LOAD)
+        call = ast.Call(guard, [node.cls, names], [ast.keyword("positions", ast.Constant(positions))])
+        assign = ast.Assign([ast.Name(name, STORE)], call)
+        ast.fix_missing_locations(ast.copy_location(assign, node))
         self._hoisted[-1].append(assign)
         node.cls = ast.copy_location(ast.Name(name, LOAD), node.cls)
 

@@ -6,6 +6,7 @@ import __future__
 import ast
 import functools
 import re
+import sys
 import warnings
 from types import CodeType
 from typing import Any
@@ -18,15 +19,20 @@ from reptarium.sandbox.language.policy.names import TASK
 _QUALIFIED = f"{TASK}.<locals>."
 
 
-def _shell() -> ast.Module:
+def _shell(kind: str) -> ast.Module:
     """The function that a program becomes, in its module, as this Python's parser makes them."""
-    module = ast.parse("def task(): pass")
+    module = ast.parse(f"{kind} task(): pass")
     module.body[0].name = TASK  # type: ignore[attr-defined]
     return module
 
 
 #: Made once; each program is its body for a moment.
-_SHELL: Any = _shell()
+_SHELL: Any = _shell("def")
+#: For programs that ``await`` at their outermost level.
+_ASYNC_SHELL: Any = _shell("async def")
+#: How deep the walk may go: a chain of calls, of terms or of ``elif`` is as deep as it is long. CPython's own parser
+#: gives up before.
+_DEPTH = 8_000
 
 
 class _Compiler:
@@ -61,6 +67,16 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
 
 
 def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
+    source = source.removeprefix("\ufeff")  # a byte order mark, of an editor on Windows
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEPTH))
+    try:
+        return _compiled(source, policy, filename)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _compiled(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
     tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     transformer = Transformer(policy, functools.partial(import_refusal, policy))
     body = transformer.program(tree.body)
@@ -73,11 +89,12 @@ def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
     if not body:
         body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
     flags = __future__.annotations.compiler_flag if transformer.postponed else 0
-    _SHELL.body[0].body = body
+    shell = _ASYNC_SHELL if transformer.asynchronous else _SHELL
+    shell.body[0].body = body
     try:
-        module = compile(_SHELL, filename, "exec", flags, dont_inherit=True)
+        module = compile(shell, filename, "exec", flags, dont_inherit=True)
     finally:
-        _SHELL.body[0].body = []
+        shell.body[0].body = []
     for constant in module.co_consts:
         if isinstance(constant, CodeType):
             return _renamed(constant).replace(co_name="<module>", co_qualname="<module>")

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from reptarium.sandbox.language.compile.import_statements import ImportStatements
 from reptarium.sandbox.language.compile.patterns import Patterns
-from reptarium.sandbox.language.compile.walk import LOAD, attribute_advice, located
+from reptarium.sandbox.language.compile.walk import LOAD, STORE, attribute_advice, located
 from reptarium.sandbox.language.policy import names as rules
-from reptarium.sandbox.language.policy.formats import format_refusal
+from reptarium.sandbox.language.policy.formats import format_refusal, needs_a_look
 from reptarium.sandbox.language.policy.names import DUNDER_IMPORT, GETATTR, GETATTR_HOOK
 from reptarium.sandbox.language.policy.nodes import PLAIN
 
@@ -40,7 +40,9 @@ class Transformer(Patterns, ImportStatements):
             # The builtin of that name is what C code imports with; the user's is ours
             return ast.copy_location(ast.Name(DUNDER_IMPORT, LOAD), node)
         elif rules.is_dunder(name) and not (
-            name in rules.READABLE_GLOBALS or (self._scopes[-1] == "class" and name in rules.DEFINABLE)
+            name in rules.READABLE_GLOBALS
+            or name in rules.SCRIPT_NAMES
+            or (self._scopes[-1] == "class" and name in rules.DEFINABLE)
         ):
             self.refuse(node, f"the name '{name}' is not allowed", "it belongs to the interpreter")
         return node
@@ -61,15 +63,39 @@ class Transformer(Patterns, ImportStatements):
         return located(ast.Call(guard, [value], []), value, guard)
 
     def _augmented(self, node: ast.AugAssign) -> ast.AST:
+        """``x.a += y`` reads ``x.a`` where no guard can be put: as it stands only for names that need none."""
         if isinstance(node.target, ast.Name):
             self._mentioned(node.target.id)
+        elif isinstance(node.target, ast.Attribute) and node.target.attr in rules.GUARDED_ATTRIBUTES:
+            return self._spelled_out(node, node.target)
         return self._children(node)
+
+    def _spelled_out(self, node: ast.AugAssign, target: ast.Attribute) -> ast.AST:
+        """``x.a += y`` in steps, as Python takes them, with the guard's in the place of its own:
+        ``o = x; v = guard(o, "a"); v += y; o.a = v``.
+        """
+        if not rules.may_write(target.attr):
+            return self._children(node)
+        owner, value = f"guard owner {self._tmp_idx}", f"guard value {self._tmp_idx}"
+        self._tmp_idx += 1
+        read = ast.Call(ast.Name(GETATTR, LOAD), [ast.Name(owner, LOAD), ast.Constant(target.attr)], [])
+        steps: list[ast.stmt] = [
+            ast.Assign([ast.Name(owner, STORE)], self.visit(target.value)),
+            ast.Assign([ast.Name(value, STORE)], read),
+            ast.AugAssign(ast.Name(value, STORE), node.op, self.visit(node.value)),
+            ast.Assign([ast.Attribute(ast.Name(owner, LOAD), target.attr, STORE)], ast.Name(value, LOAD)),
+            ast.Delete([ast.Name(owner, ast.Del()), ast.Name(value, ast.Del())]),
+        ]
+        together = ast.If(ast.Constant(True), steps, [])
+        return ast.fix_missing_locations(ast.copy_location(together, node))
 
     def _attribute(self, node: ast.Attribute) -> ast.AST:
         name = node.attr
         if node.ctx.__class__ is not ast.Load:
             if not rules.may_write(name):
                 self.refuse(node, f"changing the attribute '{name}' is not allowed", "it belongs to the interpreter")
+            elif isinstance(node.value, ast.Name):
+                self._changed.append((node, node.value.id))
             return self._children(node)
         if not rules.may_read(name):
             self.refuse(node, f"the attribute '{name}' is not allowed", attribute_advice(name))
@@ -97,6 +123,8 @@ class Transformer(Patterns, ImportStatements):
             refusal = format_refusal(func.value.value)
             if refusal:
                 self.refuse(node, refusal, "a format string reads attributes by name")
+            elif needs_a_look(func.value.value):
+                return self._children(node)
             self._children_of_call_arguments(node)
             return node
         return self._children(node)
@@ -135,7 +163,7 @@ class Transformer(Patterns, ImportStatements):
                 self._bind(arg, arg.arg, scope="function")
         return node
 
-    def _function(self, node: ast.FunctionDef) -> ast.AST:
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         hook = self._scopes[-1] == "class" and node.name == "__getattr__"
         if hook:
             self._hooks.add(id(node))
@@ -165,14 +193,6 @@ class Transformer(Patterns, ImportStatements):
         self._type_parameters(node)
         node.bases = [self.visit(base) for base in node.bases]
         for keyword in node.keywords:
-            if keyword.arg == "metaclass":
-                self.refuse(
-                    node,
-                    "the keyword 'metaclass' is not allowed",
-                    "inherit from abc.ABC or enum.Enum instead",
-                )
-            elif keyword.arg is None:
-                self.refuse(node, "'**' in a class statement is not allowed", "it could name a metaclass")
             self.visit(keyword)
         self._scopes.append("class")
         node.body = self._block(node.body)
@@ -225,7 +245,7 @@ class Transformer(Patterns, ImportStatements):
         self._scopes.append("comprehension")
         for index, generator in enumerate(generators):
             if generator.is_async:
-                self.refuse(node, "an asynchronous comprehension is not allowed", "a task is synchronous")
+                self._awaits()
             generator.target = self.visit(generator.target)
             if index:
                 generator.iter = self.visit(generator.iter)
@@ -257,6 +277,15 @@ class Transformer(Patterns, ImportStatements):
         if "function" not in self._scopes:
             self.refuse(node, "'yield' outside a function is not allowed", "return a list instead")
         return self._children(node)
+
+    def _await(self, node: ast.AST) -> ast.AST:
+        self._awaits()
+        return self._children(node)
+
+    def _awaits(self) -> None:
+        """Something is waited for here; in the task's own scope the whole task becomes a coroutine."""
+        if not {"function", "class"}.intersection(self._scopes):
+            self.asynchronous = True
 
     def _global(self, node: ast.Global) -> ast.AST:
         for name in node.names:
@@ -312,7 +341,8 @@ def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
         "AnnAssign": t._annotated, "Match": t._match, "MatchClass": t._match_class,
         "MatchMapping": t._match_capture, "MatchStar": t._match_capture, "MatchAs": t._match_capture,
         "TypeAlias": t._type_alias, "TypeVar": t._type_parameter, "ParamSpec": t._type_parameter,
-        "TypeVarTuple": t._type_parameter,
+        "TypeVarTuple": t._type_parameter, "AsyncFunctionDef": t._function, "AsyncFor": t._await,
+        "AsyncWith": t._await, "Await": t._await,
     }  # fmt: skip
     return {getattr(ast, name): handler for name, handler in table.items() if hasattr(ast, name)}
 

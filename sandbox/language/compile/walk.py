@@ -13,6 +13,7 @@ from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
 from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
+from reptarium.sandbox.language.policy.stdlib import setting_refusal
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _RESERVED_PREFIX = "_"
@@ -53,6 +54,10 @@ class Walk(RestrictingNodeTransformer):
         self._optional = 0  # within a try that expects an import to fail
         self._line = 1
         self._unguarded: str | None = None  # set where a guard cannot be put
+        self.asynchronous = False  # the task's own scope awaits
+        self._modules: dict[str, str] = {}  # names that import statements bind → the module
+        self._bound_otherwise: set[str] = set()
+        self._changed: list[tuple[ast.AST, str]] = []  # names of which an attribute is set or deleted
 
     # ---- machinery -----------------------------------------------------------------
 
@@ -106,6 +111,12 @@ class Walk(RestrictingNodeTransformer):
             if name in self.bound:
                 self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
 
+        for node, name in self._changed:
+            if name in self._modules and name not in self._bound_otherwise:
+                refusal = setting_refusal(self._modules[name], node.attr)  # type: ignore[attr-defined]
+                if refusal:
+                    self.refuse(node, *refusal)
+
     def forced_globals(self) -> list[str]:
         """Names that the program's outermost scope must share with the namespace.
 
@@ -134,11 +145,15 @@ class Walk(RestrictingNodeTransformer):
             found |= {name for name in names & _surely_bound(statement) if place < self.loaded[name]}
         return found
 
-    def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None) -> None:
-        """A name is bound (or deleted) here."""
+    def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None, module: str | None = None) -> None:
+        """A name is bound (or deleted) here, to a module where ``module`` tells which."""
         if name is None:
             return
         self.bound.add(name)
+        if module is None:
+            self._bound_otherwise.add(name)
+        else:
+            self._modules[name] = module
         innermost = scope or self._scopes[-1]
         if innermost == "task":
             self.task_names.add(name)
@@ -147,7 +162,7 @@ class Walk(RestrictingNodeTransformer):
                 if name == "__getattr__" and id(node) not in self._hooks:
                     self.refuse(node, "binding the name '__getattr__' this way is not allowed", "use def, or =")
                 return
-            if innermost == "task" and name in ("__version__", "__author__"):
+            if innermost == "task" and name in rules.SCRIPT_NAMES:
                 return
             where = " here" if name in rules.DEFINABLE else ""
             self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
@@ -172,7 +187,9 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
         return _plain_names(statement.targets)
     if isinstance(statement, ast.With):
         return _plain_names([item.optional_vars for item in statement.items if item.optional_vars is not None])
-    return {statement.name} if isinstance(statement, ast.FunctionDef | ast.ClassDef) else set()
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    return set()
 
 
 def _plain_names(targets: list[ast.expr]) -> set[str]:
@@ -204,8 +221,6 @@ def located(new: ast.expr, old: ast.expr, *others: ast.expr) -> ast.expr:
 def attribute_advice(name: str) -> str:
     if name in ("__mro__", "__bases__", "__base__", "__subclasses__"):
         return "it walks to every class of the interpreter"
-    if name in ("__traceback__", "__context__", "__cause__"):
-        return "it leads to the interpreter's frames; use traceback.format_exc()"
     if name in (
         "__self__",
         "__func__",

@@ -16,20 +16,44 @@ from reptarium.sandbox.language.guards.attributes import (
     guarded_dir,
     guarded_getattr,
     guarded_hasattr,
+    guarded_locals,
     guarded_read,
     guarded_setattr,
     modest_getattr,
 )
-from reptarium.sandbox.language.guards.checks import FACADES, READERS, checked_name, checked_value, refusing
-from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, class_of, makes_classes, refuse_metaclasses
+from reptarium.sandbox.language.guards.checks import (
+    FACADES,
+    READERS,
+    SET_ON_MODULE,
+    checked_name,
+    checked_value,
+    refused,
+    refusing,
+)
+from reptarium.sandbox.language.guards.classes import (
+    PASSING_FOR,
+    STAND_INS,
+    ABCMetaFacade,
+    TypeFacade,
+    checked_metaclass,
+    class_of,
+    is_own_metaclass,
+    makes_classes,
+    passes_for,
+    refuse_metaclasses,
+)
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
 
 __all__ = [
     "FACADES",
+    "PASSING_FOR",
     "READERS",
+    "SET_ON_MODULE",
     "STAND_INS",
+    "ABCMetaFacade",
     "TypeFacade",
+    "checked_metaclass",
     "checked_name",
     "checked_value",
     "class_of",
@@ -37,12 +61,16 @@ __all__ = [
     "guarded_dir",
     "guarded_getattr",
     "guarded_hasattr",
+    "guarded_locals",
     "guarded_read",
     "guarded_setattr",
     "guarded_vars",
+    "is_own_metaclass",
     "makes_classes",
     "match_class",
     "modest_getattr",
+    "passes_for",
     "refuse_metaclasses",
+    "refused",
     "refusing",
 ]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats
-from reptarium.sandbox.language.guards.checks import check_write, checked_name, checked_value, refused
+from reptarium.sandbox.language.guards.checks import (
+    FACADES,
+    SET_ON_MODULE,
+    check_write,
+    checked_name,
+    checked_value,
+    refused,
+)
 from reptarium.sandbox.language.guards.classes import class_of
 from reptarium.sandbox.language.guards.instances import instance_dict
 from reptarium.sandbox.language.policy import RefusedAttribute
@@ -51,7 +60,22 @@ def _dunder(obj: Any, name: str) -> Any:
         return class_of(obj)
     if name == "__dict__":
         return instance_dict(obj)
+    if name in _SIGNATURES:
+        return _signature_part(obj, name)
     return _guarded_change(obj, name)
+
+
+_SIGNATURES = frozenset({"__annotations__", "__defaults__", "__kwdefaults__"})
+
+
+def _signature_part(obj: Any, name: str) -> Any:
+    """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
+    value = getattr(obj, name)
+    if isinstance(value, tuple):
+        return tuple(checked_value(each, name) for each in value)
+    if isinstance(value, Mapping):
+        return {key: checked_value(each, name) for key, each in dict(value).items()}
+    return checked_value(value, name)
 
 
 def _format_method(obj: Any, name: str) -> Any:
@@ -106,6 +130,9 @@ def guarded_getattr(obj: Any, name: str, default: Any = _MISSING, /) -> Any:
         return default
 
 
+formats.READ.append(guarded_getattr)
+
+
 def guarded_hasattr(obj: Any, name: str, /) -> bool:
     """``hasattr`` in a task: what may not be read isn't there; asking for ordinary special methods is fine."""
     checked_name(name)
@@ -115,19 +142,37 @@ def guarded_hasattr(obj: Any, name: str, /) -> bool:
 
 
 def guarded_setattr(obj: Any, name: str, value: Any, /) -> None:
-    """``setattr`` in a task."""
+    """``setattr`` in a task, and a statement that sets an attribute of what was imported."""
     check_write(checked_name(name))
-    setattr(obj, name, value)
+    facade = FACADES.get(id(obj))
+    if facade is not None and facade is obj:
+        SET_ON_MODULE[0](facade, name, value)
+    else:
+        setattr(obj, name, value)
 
 
 def guarded_delattr(obj: Any, name: str, /) -> None:
     """``delattr`` in a task."""
     check_write(checked_name(name))
+    if FACADES.get(id(obj)) is obj:
+        raise refused(f"deleting '{name}' of a module is not allowed", "others use it")
     delattr(obj, name)
+
+
+def own_names(frame: FrameType) -> dict[str, Any]:
+    """The names of a frame of the task's, without those of ours."""
+    return {name: value for name, value in dict(frame.f_locals).items() if " " not in name and name[:1] != "."}
+
+
+def guarded_locals() -> dict[str, Any]:
+    """``locals()`` in a task: a copy."""
+    return own_names(sys._getframe(1))
 
 
 def guarded_dir(*args: Any) -> list[str]:
     """``dir(x)`` in a task: names that may be read."""
+    if not args:
+        return sorted(own_names(sys._getframe(1)))
     if len(args) != 1:
-        raise TypeError("dir() needs an object: the names of the task itself are not listed")
+        raise TypeError(f"dir expected at most 1 argument, got {len(args)}")
     return [name for name in dir(args[0]) if type(name) is str and rules.may_read(name)]

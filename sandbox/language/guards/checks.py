@@ -6,12 +6,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, makes_classes
+from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, is_own_metaclass, makes_classes
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 
 #: Façades by id, so that a module object can be told from a real one. Filled by runtime/facades.py.
 FACADES: dict[int, ModuleType] = {}
+#: What sets an attribute of a façade, or says why not: one function, of runtime/facades.py.
+SET_ON_MODULE: list[Callable[[ModuleType, str, Any], None]] = []
 #: Classes of packages whose instances read attributes by name. Filled by packages/.
 READERS: set[type] = set()
 
@@ -45,7 +47,9 @@ def checked_value(value: Any, name: str) -> Any:
     if type(value) in READERS:
         raise refused(f"the attribute '{name}' is not allowed", "it leads to what reads attributes by name")
     if isinstance(value, type):
-        return value if value is TypeFacade else TypeFacade if issubclass(value, type) else STAND_INS.get(value, value)
+        if issubclass(value, type):
+            return value if is_own_metaclass(value) else TypeFacade
+        return STAND_INS.get(value, value)
     return TypeFacade if makes_classes(value) else value
 
 

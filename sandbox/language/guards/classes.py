@@ -2,50 +2,109 @@
 
 from __future__ import annotations
 
+import abc
 import types
 from collections.abc import Iterable
 from typing import Any
+
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy import names as rules
 
 
 class _TypeMeta(type):
     """Makes :class:`TypeFacade` behave as ``type`` in calls and checks."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is not TypeFacade or len(args) != 1 or kwargs:
-            raise TypeError("only type(x) with one argument is available; write a class statement instead")
-        return class_of(args[0])
+        if cls is not TypeFacade:
+            return type.__call__(cls, *args, **kwargs)
+        if len(args) == 1 and not kwargs:
+            return class_of(args[0])
+        if len(args) != 3:
+            raise TypeError("type() takes 1 or 3 arguments")
+        return made_class(*args, **kwargs)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, type)
+        real = _REAL_METACLASSES.get(cls)
+        return type.__instancecheck__(cls, instance) if real is None else isinstance(instance, real)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, type) or subclass is TypeFacade
+        real = _REAL_METACLASSES.get(cls)
+        return type.__subclasscheck__(cls, subclass) if real is None else issubclass(subclass, real)
 
     def __setattr__(cls, name: str, value: object) -> None:
-        raise TypeError("cannot change attributes of 'type'")
+        if cls in _REAL_METACLASSES:
+            raise TypeError(f"cannot change attributes of '{cls.__name__}'")
+        type.__setattr__(cls, name, value)
 
     def __delattr__(cls, name: str) -> None:
-        raise TypeError("cannot change attributes of 'type'")
+        if cls in _REAL_METACLASSES:
+            raise TypeError(f"cannot change attributes of '{cls.__name__}'")
+        type.__delattr__(cls, name)
 
     def __repr__(cls) -> str:
-        return "<class 'type'>"
+        return f"<class '{cls.__module__}.{cls.__qualname__}'>".replace("builtins.", "")
 
     def __or__(cls, other: Any) -> Any:
         return type.__or__(cls, other)
 
 
-class TypeFacade(metaclass=_TypeMeta):
-    """``type`` in a task: tells the class of an object, makes none."""
+class TypeFacade(type, metaclass=_TypeMeta):
+    """``type`` in a task: tells the class of an object, makes classes of checked names, and is inherited from by the
+    task's own metaclasses.
+    """
 
-    def __init_subclass__(cls) -> None:
-        raise TypeError("metaclasses are not available in a task")
+    def __new__(mcs, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
+        refuse_metaclasses(bases)
+        return super().__new__(mcs, str.__str__(name), bases, checked_namespace(namespace), **options)
 
     def __class_getitem__(cls, item: object) -> object:
         return cls
 
 
-for _name, _value in {"__name__": "type", "__qualname__": "type", "__module__": "builtins"}.items():
-    type.__setattr__(TypeFacade, _name, _value)
+class ABCMetaFacade(TypeFacade, abc.ABCMeta):
+    """``abc.ABCMeta`` in a task."""
+
+
+_REAL_METACLASSES: dict[type, type] = {TypeFacade: type, ABCMetaFacade: abc.ABCMeta}
+for _facade, _name, _module in ((TypeFacade, "type", "builtins"), (ABCMetaFacade, "ABCMeta", "abc")):
+    for _key, _value in {"__name__": _name, "__qualname__": _name, "__module__": _module}.items():
+        type.__setattr__(_facade, _key, _value)
+
+#: What the interpreter itself puts into a class body's names.
+_BODY = frozenset(
+    "__module__ __qualname__ __doc__ __annotations__ __classcell__ __classdictcell__ __firstlineno__ "
+    "__static_attributes__ __orig_bases__ __type_params__ __annotate__ __annotate_func__ "
+    "__conditional_annotations__ __parameters__ __abstractmethods__".split()
+)
+
+
+def checked_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The names of a class that is made without a class statement, under the rules of one."""
+    checked: dict[str, Any] = {}
+    for name, value in dict(namespace).items():
+        if type(name) is not str:
+            raise TypeError(f"names of a class must be exactly str, not '{type(name).__name__}'")
+        if (rules.is_dunder(name) and name not in _BODY and name not in rules.DEFINABLE) or name == "__getattr__":
+            hook = name == "__getattr__" and getattr(value, "__module__", None) == _HOOKS
+            if not hook:
+                raise RefusedAttribute(
+                    f"the name '{name}' in a class made by a call is not allowed. No setting allows it."
+                )
+        checked[name] = value
+    checked["__module__"] = "__main__"  # libraries take the names of the module that a class says it is from
+    return checked
+
+
+#: Where a task's ``__getattr__`` comes from once it has been looked at.
+_HOOKS = "reptarium.sandbox.language.guards.attributes"
+
+
+def made_class(name: str, bases: tuple[Any, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
+    """``type(name, bases, namespace)`` in a task."""
+    bases = tuple(bases)
+    refuse_metaclasses(bases)
+    checked = checked_namespace(namespace)
+    return types.new_class(str.__str__(name), bases, options, lambda body: body.update(checked))
 
 
 class _StandInMeta(type):
@@ -84,18 +143,45 @@ for _real in (types.FunctionType, types.CodeType, types.CellType, types.FrameTyp
     _REAL[STAND_INS[_real]] = _real
 
 
+#: Classes of ours whose objects pass for those of a built-in class in ``type(x)``.
+PASSING_FOR: dict[type, type] = {}
+
+
+def passes_for(real: type, *classes: type) -> None:
+    """``type(x)`` of objects of these classes is ``real`` in a task: they are as good as that."""
+    PASSING_FOR.update(dict.fromkeys(classes, real))
+
+
 def class_of(value: object) -> Any:
-    """The class of a value; for a class, ``type`` as the task knows it, never a metaclass."""
+    """The class of a value; for a class, ``type`` as the task knows it or the task's own metaclass, never another."""
     kind = type(value)
-    return TypeFacade if issubclass(kind, type) else STAND_INS.get(kind, kind)
+    if issubclass(kind, type):
+        return kind if is_own_metaclass(kind) else TypeFacade
+    return STAND_INS.get(kind) or PASSING_FOR.get(kind, kind)
+
+
+def is_own_metaclass(kind: type) -> bool:
+    """Whether it is one that checks what classes it makes: ours, or one that the task made of ours."""
+    return TypeFacade in kind.__mro__
 
 
 def refuse_metaclasses(bases: Iterable[Any]) -> None:
-    """Raise when a class with these bases would be a metaclass. An alias (``Type[int]``) stands for its origin."""
+    """Raise when a class with these bases would be a metaclass that isn't the task's own. An alias (``Type[int]``)
+    stands for its origin.
+    """
     for base in bases:
         origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
-        if isinstance(origin, type) and issubclass(origin, type):
-            raise TypeError("metaclasses are not available in a task")
+        if isinstance(origin, type) and issubclass(origin, type) and not (origin is base and is_own_metaclass(base)):
+            raise TypeError("this metaclass is not available in a task: inherit from type or abc.ABCMeta")
+
+
+def checked_metaclass(metaclass: Any) -> Any:
+    """What ``metaclass=`` of a class statement stands for: ``type`` itself, ABCMeta, or the task's own."""
+    if metaclass is TypeFacade:
+        return type
+    if isinstance(metaclass, type) and is_own_metaclass(metaclass):
+        return metaclass
+    raise TypeError("this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them")
 
 
 def makes_classes(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -85,6 +86,8 @@ def instance_dict(obj: Any) -> Any:
 
 def guarded_vars(*args: Any) -> Any:
     """``vars(x)`` in a task."""
+    if not args:
+        return {name: value for name, value in dict(sys._getframe(1).f_locals).items() if " " not in name}
     if len(args) != 1:
-        raise TypeError("vars() needs an object: the names of the task itself are not listed")
+        raise TypeError(f"vars expected at most 1 argument, got {len(args)}")
     return instance_dict(args[0])

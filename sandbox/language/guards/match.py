@@ -10,14 +10,17 @@ from reptarium.sandbox.language.guards.checks import refused
 from reptarium.sandbox.language.policy import names as rules
 
 
-def match_class(cls: Any) -> Any:
-    """The class of a positional pattern, once the attributes that it would read are known to be harmless."""
+def match_class(cls: Any, keywords: tuple[str, ...] = (), *, positions: bool = True) -> Any:
+    """The class of a pattern, once the attributes that it would read are known to be harmless.
+
+    ``keywords`` are those that the pattern names itself; with ``positions`` those that the class names too.
+    """
     if not isinstance(cls, type):
         return cls  # Python says what is wrong
-    names = getattr(cls, "__match_args__", ())
+    names = getattr(cls, "__match_args__", ()) if positions else ()
     if type(names) is not tuple:
         raise refused("this class pattern is not allowed", "its __match_args__ is not a tuple")
-    for name in names:
+    for name in (*names, *keywords):
         if type(name) is not str or not (rules.is_plain(name) or (_may_hold(name) and _holds_own_data(cls))):
             raise refused("this class pattern is not allowed", f"it would read the attribute {name!r}")
     return cls
@@ -41,4 +44,5 @@ def _holds_own_data(cls: type) -> bool:
 
     With a metaclass (ABCMeta) any object could be registered as an instance.
     """
-    return type(cls) is type and all(base in _BARE or base.__module__ == "__main__" for base in cls.__mro__)
+    own = type(cls) is type and cls.__module__ == "__main__"
+    return own and all(base in _BARE or base.__module__ == "__main__" for base in cls.__mro__)

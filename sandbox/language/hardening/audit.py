@@ -3,6 +3,9 @@
 CPython reports opening files, starting processes, connecting, compiling, and reading the interpreter's own
 attributes to audit hooks, which cannot be removed. So this is for everything that a slipped-through object could do.
 
+It judges by who acts. What a task's own frames do, or have the standard library do for them, is refused; what a package
+does for itself is refused only where no task has any business with it, and then the kernel layer would say no as well.
+
 The hook is *armed* between :func:`arm` and :func:`disarm`, and in a worker from its task's arrival to its
 end (:func:`arm_for_life`): writing the result calls methods of the user's objects too. Tests and the
 supervisor's process are not affected. Nothing here replaces the kernel layer.
@@ -10,16 +13,26 @@ supervisor's process are not affected. Nothing here replaces the kernel layer.
 
 from __future__ import annotations
 
+import ast
+import errno
 import gc
+import importlib._bootstrap
+import importlib._bootstrap_external
 import os
 import sys
 import typing
+from _thread import get_ident
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from reptarium.sandbox.language.hardening.made_code import code_refusal
 from reptarium.sandbox.language.policy import RefusedAttribute
-from reptarium.sandbox.language.policy.names import GETATTR
+from reptarium.sandbox.language.policy.names import GETATTR, is_field_name
+from reptarium.sandbox.language.policy.stdlib import ONLY, OPEN, REFUSED_EXTERNAL
+
+_BOOTSTRAP = vars(importlib._bootstrap)
+_BOOTSTRAP_EXTERNAL = vars(importlib._bootstrap_external)
 
 
 class RefusedOperation(PermissionError):
@@ -33,7 +46,7 @@ class _State:
         self.hooked = False
         self.armed = False
         self.for_life = False
-        self.trusted = 0
+        self.trusted: dict[int, int] = {}  # thread → how deep it is in trusted code
         self.connections = False
         self.namespace: dict[str, Any] | None = None
 
@@ -41,24 +54,19 @@ class _State:
 state = _State()
 
 
+#: What no task has any business with, and no library on its behalf. The kernel layer refuses it too; this says why.
 _REFUSED_EVENTS = frozenset(
     """
-        os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.putenv
-        os.unsetenv os.chmod os.chown os.link os.symlink os.mkdir os.remove os.rename os.rmdir
+        os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.chmod os.chown os.link
+        os.symlink os.mkdir os.remove os.rename os.rmdir
         os.truncate os.utime os.chdir os.chflags os.lchmod os.lockf os.setxattr os.removexattr
         os.getxattr os.listxattr os.startfile os.add_dll_directory subprocess.Popen pty.spawn
         socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo socket.gethostbyname
-        socket.gethostbyaddr socket.getservbyname socket.sethostname ctypes.dlopen ctypes.dlsym
-        ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata ctypes.cdata/buffer
-        ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer
-        gc.get_objects gc.get_referents gc.get_referrers pickle.find_class signal.pthread_kill
-        resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock mmap.__new__
-        sqlite3.connect sqlite3.enable_load_extension sys.setprofile sys.settrace sys._current_frames
-        sys.set_asyncgen_hooks_firstiter sys.set_asyncgen_hooks_finalizer sys.addaudithook
+        socket.gethostbyaddr socket.getservbyname socket.sethostname signal.pthread_kill
+        sys.setprofile sys.settrace sys.addaudithook marshal.loads marshal.load
         cpython.run_command shutil.rmtree shutil.copyfile shutil.move tempfile.mkstemp tempfile.mkdtemp
         urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open
-        nntplib.connect syslog.openlog webbrowser.open glob.glob glob.glob/2 pathlib.Path.glob
-        pathlib.Path.rglob code.interact builtins.breakpoint
+        nntplib.connect syslog.openlog webbrowser.open code.interact builtins.breakpoint
     """.split()
 )
 
@@ -71,8 +79,21 @@ _CONNECTING = frozenset(
     """.split()
 )
 
-#: What makes code: for :data:`CODE_MAKERS` only.
-_MAKING_CODE = frozenset({"exec", "compile", "code.__new__", "function.__new__", "marshal.loads", "marshal.load"})
+#: What libraries do for themselves (numerical ones ask the loader, through ctypes, for threads of others), and what
+#: a task's own code has no name for.
+_LIBRARIES_EVENTS = frozenset(
+    """
+        os.putenv os.unsetenv
+        ctypes.dlopen ctypes.dlsym ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata
+        ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer
+        gc.get_objects gc.get_referents gc.get_referrers sys._current_frames
+        resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock mmap.__new__
+        sqlite3.enable_load_extension glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob
+    """.split()
+)
+
+#: What makes code: for libraries, of text that is looked at first.
+_MAKING_CODE = frozenset({"exec", "compile", "code.__new__", "function.__new__"})
 
 #: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
 _REPORTED_ATTRIBUTES = frozenset(
@@ -80,13 +101,21 @@ _REPORTED_ATTRIBUTES = frozenset(
     "tb_frame tb_next f_globals f_locals f_builtins f_code cell_contents co_code __defaults__ __kwdefaults__".split()
 )
 
-#: Modules that make code from text by design → what looks at the text first. None: they check it themselves, or it is
-#: not the user's. Packages add theirs (packages/registry.py).
-CODE_MAKERS: dict[str, Callable[[object], None] | None] = dict.fromkeys(
-    "collections typing annotationlib ast importlib._bootstrap importlib._bootstrap_external "
-    "_frozen_importlib _frozen_importlib_external reptarium.sandbox.language.compile.program "
-    "reptarium.sandbox.language.runtime.run reptarium.sandbox.language.hardening.generated_classes".split()
+#: Modules of the standard library that make code for whoever asks: of names that they check, of annotations.
+_STANDARD_MAKERS = frozenset({"collections", "typing", "annotationlib", "inspect"})
+
+#: Modules whose text is more closely looked at than others', before Python compiles it. Filled by packages/registry.py.
+CODE_CHECKS: dict[str, Callable[[object], None]] = {}
+
+#: Makes no more than a syntax tree.
+_PARSES = ast.parse.__code__
+#: Ours that make code, and judge it themselves.
+OUR_MAKERS = frozenset(
+    f"reptarium.sandbox.language.{name}" for name in ("compile.program", "runtime.run", "hardening.generated_classes")
 )
+
+#: What libraries look for on a machine and go on without. A path that is not there is what they are ready for.
+_ABOUT_THE_MACHINE = ("/proc/", "/sys/", "/etc/", "/run/", "/var/", "/dev/", "/usr/share/")
 
 _PACKAGES = ("/site-packages/", "/dist-packages/")
 _SOURCE_SUFFIXES = (".py", ".pyc", ".so", ".pyi")
@@ -105,16 +134,32 @@ def _read_roots() -> tuple[str, ...]:
 _ROOTS: tuple[str, ...] = ()
 
 
+def _reads(mode: object, flags: object) -> bool:
+    if isinstance(mode, str) and not set(mode) <= set("rbtU"):
+        return False
+    written = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    return not (isinstance(flags, int) and flags & written)
+
+
 def _may_open(path: object, mode: object, flags: object) -> bool:
     """Only what lazy imports and time zones need: the interpreter's own files and the packages', for reading."""
-    if type(path) is not str or (isinstance(mode, str) and not set(mode) <= set("rbtU")):
-        return False
-    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+    if type(path) is not str or not _reads(mode, flags):
         return False
     if ".." in path.split("/") or not path.startswith(_ROOTS):
         return False
     # packages bring data of their own (templates, certificates)
     return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or any(name in path for name in _PACKAGES)
+
+
+def _check_open(path: object, mode: object, flags: object) -> None:
+    if _may_open(path, mode, flags):
+        return
+    about_the_machine = type(path) is str and os.path.normpath(path).startswith(_ABOUT_THE_MACHINE)
+    if about_the_machine and _reads(mode, flags) and _library_acts():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+    # EACCES, as the kernel layer would say it
+    text = "opening files is not available in a task (no setting allows it)"
+    raise RefusedOperation(errno.EACCES, text, str(path))
 
 
 def _refuse(event: str, what: str = "") -> typing.NoReturn:
@@ -133,22 +178,28 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
             raise RefusedAttribute(f"the attribute '{args[1]}' is not allowed: it belongs to the interpreter.")
     elif event == "open":
-        if not _may_open(*args):
-            # EACCES, as the kernel layer would say it
-            raise RefusedOperation(13, "opening files is not available in a task (no setting allows it)", str(args[0]))
+        _check_open(*args)
     elif event in _MAKING_CODE:
-        maker = sys._getframe(1).f_globals.get("__name__")
-        if maker not in CODE_MAKERS:
-            _refuse(event, "making code")
-        check = CODE_MAKERS[maker]
-        if check is not None and event == "compile":
-            check(args[0])
+        _check_making(event, args, sys._getframe(1))
     elif event in _REFUSED_EVENTS:
         if state.connections and event in _CONNECTING:
             return
-        _refuse(event)
+        if not (event.startswith("marshal.") and _imports(sys._getframe(1))):
+            _refuse(event)
+    elif event in _LIBRARIES_EVENTS:
+        if not _library_acts():
+            _refuse(event)
+    elif event == "pickle.find_class":
+        if not (_library_acts() and _may_unpickle(*args)):
+            _refuse(event)
+    elif event == "sqlite3.connect":
+        if args[0] not in (":memory:", b":memory:", ""):
+            _refuse(event, "only ':memory:' is there")
     elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):
         _refuse(event, str(args[0]))
+
+
+# ---- who acts ---------------------------------------------------------------------------
 
 
 def _frame_is_users(frame: FrameType) -> bool:
@@ -156,9 +207,70 @@ def _frame_is_users(frame: FrameType) -> bool:
     return GETATTR in frame.f_builtins
 
 
+def _library_acts() -> bool:
+    """Whether a package does this for itself: the innermost frame that is neither the standard library's nor ours.
+
+    The standard library does what it is told: by a package, or by the task, which would need a name that it hasn't got.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _frame_is_users(frame):
+            return False
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module not in sys.stdlib_module_names and module != "reptarium":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _imports(frame: FrameType) -> bool:
+    """Whether it is the import machinery's own."""
+    return frame.f_globals is _BOOTSTRAP or frame.f_globals is _BOOTSTRAP_EXTERNAL
+
+
+def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+    if _imports(frame) or frame.f_code is _PARSES:
+        return
+    if _frame_is_users(frame):
+        _refuse(event, "making code")
+    maker = frame.f_globals.get("__name__", "")
+    if maker in OUR_MAKERS:
+        return
+    if maker not in _STANDARD_MAKERS and not _library_acts():
+        _refuse(event, "making code")
+    if event == "compile":
+        check = CODE_CHECKS.get(maker)
+        if check is not None:
+            check(args[0])
+        refusal = code_refusal(args[0])
+        if refusal:
+            raise RefusedOperation(
+                f"this code is not made: {refusal}, which no library's own does. No setting allows it."
+            )
+
+
+def _may_unpickle(module: object, name: object) -> bool:
+    """A package's own data may hold objects of packages, and what of the standard library a task may have."""
+    if type(module) is not str or type(name) is not str or not all(map(is_field_name, name.split("."))):
+        return False
+    top = module.partition(".")[0]
+    if top == "builtins":
+        return name in _PLAIN_BUILTINS
+    if module == "copyreg":
+        return name in ("_reconstructor", "__newobj__", "__newobj_ex__")
+    if top not in sys.stdlib_module_names:
+        return top not in REFUSED_EXTERNAL
+    return module in OPEN and (module not in ONLY or name in ONLY[module].split())
+
+
+_PLAIN_BUILTINS = frozenset(
+    "set frozenset list dict tuple int float complex bool str bytes bytearray slice range object Exception".split()
+)
+
+
 def watching() -> bool:
     """Whether user code, or a library on its behalf, is running now."""
-    return state.armed and not state.trusted
+    return state.armed and get_ident() not in state.trusted
 
 
 def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
@@ -201,9 +313,13 @@ class trusted:  # used like a function; a generator-made one costs each task fiv
     def __enter__(self) -> None:
         self._collecting = gc.isenabled()
         gc.disable()
-        state.trusted += 1
+        thread = get_ident()
+        state.trusted[thread] = state.trusted.get(thread, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        state.trusted -= 1
+        thread = get_ident()
+        state.trusted[thread] -= 1
+        if not state.trusted[thread]:
+            del state.trusted[thread]
         if self._collecting:
             gc.enable()

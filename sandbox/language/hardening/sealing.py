@@ -1,32 +1,46 @@
-"""Library classes that no task can change.
+"""Classes of the standard library, and our own, that no task can change.
 
-Whoever may replace a method of a library's class is called by the library, with what the library hands
-around inside: the globals of modules, frames, code. No name shows that (``Reference._evaluate = grab`` is an
-ordinary attribute store), and a check at each store would cost hot loops a third of their speed. So the
-zygote sets, in every class there is, the flag that makes CPython refuse changes: what
-``Py_TPFLAGS_IMMUTABLETYPE`` does for ``int`` (PEP 630, C API "Type Objects"). A store on a class then ends in
-CPython's own TypeError, through ``setattr``, ``type.__setattr__`` and ``del`` too, and costs nothing.
+Whoever may replace a method of the standard library's class is called by everything, with what it hands around inside:
+the globals of modules, frames, code. No name shows that (``ForwardRef._evaluate = grab`` is an ordinary attribute
+store), and a check at each store would cost hot loops a third of their speed. So the zygote sets, in those classes, the
+flag that makes CPython refuse changes: what ``Py_TPFLAGS_IMMUTABLETYPE`` does for ``int`` (PEP 630, C API "Type
+Objects"). A store on such a class then ends in CPython's own TypeError, through ``setattr``, ``type.__setattr__`` and
+``del`` too, and costs nothing.
 
-The flag has no Python interface: it is set in memory. Where the flags lie is found out and checked at run time,
-against ``cls.__flags__``; an interpreter whose classes look different is left as it is, and said so.
+Classes of packages are left as they are: packages keep state on them, give instances another class, take settings there
+(``DetectorFactory.seed = 0``), and what they hand around is held by the kernel layer.
 
-Imports may still extend other packages' classes: they are opened while a module is imported for the first time.
+The flag has no Python interface: it is set in memory, once in a class's life, and never taken back. Where the flags lie
+is found out and checked at run time, against ``cls.__flags__``; an interpreter whose classes look different is left as
+it is, and said so.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from types import ModuleType
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
-#: Modules, and one class, that keep state on their own classes while they work: YAML's tables of tags, dateutil's
-#: singletons, pytz's lists that fill when asked, difflib's counter of tables, the flags of weakref.finalize (urllib3
-#: uses it). With them the task's own classes, when an import comes in its middle: user code has no way to change a
-#: class's ``__module__``.
+#: Whose classes are sealed besides the standard library's.
+_OURS = frozenset({"reptarium", "RestrictedPython", "msgspec"})
+
+#: Modules, and some classes, that keep state on their own classes while they work: difflib's counter of tables, the
+#: flags of weakref.finalize (urllib3 uses it), patterns that string.Template makes when asked (since Python 3.14),
+#: what asyncio and multiprocessing learn about the machine; views, which change their class. And the task's own.
 _UNSEALED = frozenset(
-    {"__main__", "dateutil", "difflib", "phonenumbers.unicode_util", "pytz.lazy", "weakref.finalize", "yaml"}
+    {
+        "__main__",
+        "difflib",
+        "weakref.finalize",
+        "string.Template",
+        "asyncio",
+        "multiprocessing",
+        "reptarium.sandbox.userspace.views",
+    }
 )
 
 
@@ -34,53 +48,57 @@ class _Sealed:
     """What is sealed in this process. An instance, since it changes after classes are sealed."""
 
     def __init__(self) -> None:
-        self.active = False
-        self.flags: dict[int, ctypes.c_ulong] = {}
-        self.classes: list[type] = []  # addresses stay theirs
+        self.offset: int | None = None
+        self.modules: set[str] = set()  # those whose classes have been seen
 
 
 _sealed = _Sealed()
 
 
 def seal() -> bool:
-    """Seal every class of this process, for good. False where the interpreter's classes aren't as we know them."""
-    offset = _offset()
-    if offset is None:
+    """Seal every class of the standard library and of ours that this process has, for good. False where the
+    interpreter's classes aren't as we know them.
+    """
+    _sealed.offset = _offset()
+    if _sealed.offset is None:
         return False
-    _sealed.active = True
-    for cls in _classes():
-        if id(cls) in _sealed.flags or not cls.__flags__ & _HEAP_TYPE or cls.__flags__ & _IMMUTABLE:
-            continue
-        module = str(cls.__module__)
-        if not _UNSEALED.isdisjoint((module, module.partition(".")[0], f"{module}.{cls.__qualname__}")):
-            continue
-        _sealed.classes.append(cls)
-        _sealed.flags[id(cls)] = ctypes.c_ulong.from_address(id(cls) + offset)
-    _set(closed=True)
+    _seal(_classes())
+    _sealed.modules.update(sys.modules)
     return True
 
 
-class opened:
-    """Classes can be changed while a module is imported for the first time; what it brings is sealed at the end.
-
-    ``unless`` it is known that nothing will be imported.
-    """
-
-    def __init__(self, *, unless: bool = False) -> None:
-        self._needed = _sealed.active and not unless
-
-    def __enter__(self) -> None:
-        if self._needed:
-            _set(closed=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self._needed:
-            seal()
+def seal_new() -> None:
+    """Seal what modules have brought that were imported since the last time: of those alone, not of all there is."""
+    if _sealed.offset is None:
+        return
+    new = sys.modules.keys() - _sealed.modules
+    if new:
+        _sealed.modules |= new
+        _seal(_brought(name for name in new if name.partition(".")[0] in sys.stdlib_module_names))
 
 
-def _set(*, closed: bool) -> None:
-    for flags in _sealed.flags.values():
-        flags.value = flags.value | _IMMUTABLE if closed else flags.value & ~_IMMUTABLE
+def _brought(names: Iterable[str]) -> Iterator[type]:
+    """The classes in these modules' namespaces, and in those classes'."""
+    for name in names:
+        module = sys.modules[name]
+        if isinstance(module, ModuleType):
+            for cls in [value for value in vars(module).values() if isinstance(value, type)]:
+                yield cls
+                yield from [value for value in vars(cls).values() if isinstance(value, type)]
+
+
+def _seal(classes: Iterable[type]) -> None:
+    assert _sealed.offset is not None
+    for cls in classes:
+        if not cls.__flags__ & _HEAP_TYPE or cls.__flags__ & _IMMUTABLE:
+            continue
+        module = str(cls.__module__)
+        top = module.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in _OURS:
+            continue
+        if _UNSEALED.isdisjoint((module, top, f"{module}.{cls.__qualname__}")):
+            flags = ctypes.c_ulong.from_address(id(cls) + _sealed.offset)
+            flags.value |= _IMMUTABLE
 
 
 def _classes() -> Iterator[type]:

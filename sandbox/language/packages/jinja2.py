@@ -117,5 +117,5 @@ PACKAGE = Package(
     withheld={"jinja2": "bccache compiler debug loaders nativetypes nodes parser runtime utils"},
     made={"jinja2": _environments, "jinja2.environment": _environments},
     patch=_patch,
-    code_makers={"jinja2.environment": check_source, "jinja2.debug": None},
+    code_checks={"jinja2.environment": check_source},
 )

@@ -37,9 +37,8 @@ class Package(NamedTuple):
     #: Called with the real package once, after it was imported for the first time: for what no façade can hide, because
     #: instances carry it.
     patch: Callable[[Any], None] | None = None
-    #: Modules that make code from text by design → what looks at the text before Python compiles it (None: they make
-    #: it of nothing of the user's, or check it themselves). See ``hardening/audit.py``.
-    code_makers: Mapping[str, Callable[[object], None] | None] = {}
+    #: Modules that make code from the task's text by design → what looks at it besides ``hardening/made_code.py``.
+    code_checks: Mapping[str, Callable[[object], None]] = {}
 
     def declared(self) -> dict[str, dict[str, Any]]:
         """Module → name → stand-in, or ``WITHHELD``: what is known before the package is imported."""
@@ -58,19 +57,19 @@ class Package(NamedTuple):
         table: dict[str, Any] = {}
         for name in self.streams_only.get(module, "").split():
             if callable(getattr(real, name, None)):
-                table[name] = _only_streams(getattr(real, name), f"{module}.{name}")
+                table[name] = only_streams(getattr(real, name), f"{module}.{name}")
         if module in self.made:
             table |= self.made[module](real)
         return table
 
 
-def _only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
+def only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
     """A reader that takes objects to read from, but no path and no URL."""
 
     @functools.wraps(real)
     def reader(source: Any, *args: Any, **kwargs: Any) -> Any:
-        # pandas and gzip take for a path what is a str or has __fspath__, with a read() or without
-        if not hasattr(source, "read") or isinstance(source, (str, bytes)) or hasattr(type(source), "__fspath__"):
+        # pandas and gzip take for a path what is a str or has __fspath__, with a read() or without; others take lines
+        if isinstance(source, (str, bytes, int)) or hasattr(type(source), "__fspath__"):
             raise RefusedAttribute(
                 f"{what} of a path or URL is not allowed: tasks have no files and no network. "
                 "Give it io.StringIO(text) or io.BytesIO(data). No setting allows it."

@@ -1,27 +1,27 @@
 """pandas: methods that run text as code or open files, and its habit of reading attributes by the user's strings.
 
 ``df.agg("sum")`` is ``getattr(df, "sum")()``, and so it goes in dozens of places, some of them on objects that the
-user chooses (accessors' ``_delegate_property_get``). All of pandas' Python code reads attributes by name through one
-function here, which knows the policy.
+user chooses (accessors' ``_delegate_property_get``): see ``hardening/readers.py``.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-import sys
+import re
+import unicodedata
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards
-from reptarium.sandbox.language.hardening import sealing, trusted
+from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.language.packages import openpyxl, xlsxwriter
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.names import GUARDED_DUNDERS, may_read
 
 #: Methods that no façade can hide, because instances carry them.
 _METHODS = {
-    "eval": "it runs text as code; write the expression in Python",
-    "query": "it runs text as code; use df[df['a'] > 1]",
     "to_pickle": "tasks have no files",
     "to_hdf": "tasks have no files",
     "to_sql": "tasks have no network",
@@ -31,30 +31,44 @@ _METHODS = {
 }
 
 
-#: What pandas asks of others for itself.
-_OWN_NAMES = frozenset({"__pandas_priority__"})
-
-
-def _getattr(obj: Any, name: str, /, *default: Any) -> Any:
-    """``getattr`` in pandas' code. A name of a string class of one's own (numpy's, a liar's) is read as a plain one."""
-    name = str.__str__(name)
-    if name in _OWN_NAMES:
-        return getattr(obj, name, *default)
-    return guards.guarded_getattr(obj, name, *default)
-
-
 def _patch(pandas: Any) -> None:
     """Once per process, when pandas is first imported for a task."""
-    if "getattr" in vars(sys.modules["pandas.core.generic"]):
+    if pandas.DataFrame.eval.__module__ == __name__:
         return
-    for name, module in list(sys.modules.items()):
-        if name.startswith("pandas.") and isinstance(module, ModuleType):
-            vars(module).setdefault("getattr", _getattr)
     _patch_workbooks()
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
         for method, why in _METHODS.items():
             if hasattr(cls, method):
                 setattr(cls, method, guards.refusing(f"{cls.__name__}.{method}", why))
+    for method in ("eval", "query"):
+        setattr(pandas.DataFrame, method, _checked_expression(getattr(pandas.DataFrame, method), 1))
+
+
+def _check_expression(text: object) -> None:
+    """Refuse an expression that names what is not for tasks. pandas runs only what it knows of Python's syntax, and
+    reads attributes through the guard.
+    """
+    if not isinstance(text, str):
+        raise RefusedAttribute("an expression that isn't text is not allowed")
+    for name in re.findall(r"[^\W\d]\w*", unicodedata.normalize("NFKC", str.__str__(text))):
+        if not may_read(name) or name in GUARDED_DUNDERS or name in _RUNS_TEXT:
+            raise RefusedAttribute(f"the name '{name}' in an expression is not allowed: it belongs to the interpreter")
+
+
+_RUNS_TEXT = frozenset("eval exec compile open getattr setattr vars globals locals".split())
+
+
+def _checked_expression(real: Callable[..., Any], deeper: int) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        expression = kwargs.get("expr", args[deeper] if len(args) > deeper else None)
+        _check_expression(expression)
+        kwargs["level"] = kwargs.pop("level", 0) + 1  # pandas looks for @names in its caller's frame
+        return real(*args, **kwargs)
+
+    del checked.__wrapped__
+    checked.__module__ = __name__
+    return checked
 
 
 def _patch_workbooks() -> None:
@@ -71,7 +85,7 @@ def _patch_first(writer: Any, engine: str, patch: Callable[[Any], None]) -> None
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         if not patched:
-            with trusted(), sealing.opened():
+            with trusted():
                 patch(importlib.import_module(engine))
             patched.append(engine)
         original(self, *args, **kwargs)
@@ -87,9 +101,9 @@ PACKAGE = Package(
             "pickles run code and tasks have no files": "read_pickle to_pickle",
             "tasks have no files and no network": "read_hdf HDFStore read_sql read_sql_query read_sql_table "
             "read_clipboard read_feather read_gbq read_iceberg",
-            "it runs text as code": "eval",
         },
     },
+    made={"pandas": lambda real: {"eval": _checked_expression(real.eval, 0)}},
     streams_only={
         "pandas": "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss "
         "read_stata read_table read_xml ExcelFile",

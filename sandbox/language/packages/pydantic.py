@@ -131,6 +131,5 @@ PACKAGE = Package(
         "pydantic.types": "ImportString PyObject",
     },
     patch=_patch,
-    code_makers={"pydantic._internal._typing_extra": None, "typing_inspection.introspection": None},
 )
 CORE = Package("pydantic_core", made={"pydantic_core": _constructors})

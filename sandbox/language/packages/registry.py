@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.hardening import audit, sealing
+from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.language.packages import (
-    attrs,
     httpx,
     jinja2,
     lxml,
@@ -17,17 +16,16 @@ from reptarium.sandbox.language.packages import (
     openpyxl,
     pandas,
     pydantic,
-    typing_extensions,
+    threadpoolctl,
     xlsxwriter,
     yaml,
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
-from reptarium.sandbox.language.packages.standard import files, process, reflection
+from reptarium.sandbox.language.packages.standard import files, paths, process, reflection
 
 PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
-        attrs.PACKAGE,
         httpx.PACKAGE,
         jinja2.PACKAGE,
         lxml.PACKAGE,
@@ -37,10 +35,11 @@ PACKAGES: dict[str, Package] = {
         pandas.PACKAGE,
         pydantic.PACKAGE,
         pydantic.CORE,
-        typing_extensions.PACKAGE,
+        threadpoolctl.PACKAGE,
         xlsxwriter.PACKAGE,
         yaml.PACKAGE,
         *files.PACKAGES,
+        *paths.PACKAGES,
         *process.PACKAGES,
         *reflection.PACKAGES,
     )
@@ -57,7 +56,7 @@ for _package in PACKAGES.values():
     EVERYWHERE |= {id(real): stand_in for real, stand_in in _package.everywhere}
     if _package.patch is not None:
         _PATCHES[_package.name] = _package.patch
-    audit.CODE_MAKERS.update(_package.code_makers)
+    audit.CODE_CHECKS.update(_package.code_checks)
 
 
 def is_replaced(module: str, name: str) -> bool:
@@ -84,7 +83,5 @@ def patch_packages() -> None:
 
     To be called after each import: what an allowed package brings along gives user code its objects too.
     """
-    new = [name for name in _PATCHES if name in sys.modules]
-    with sealing.opened(unless=not new):
-        for name in new:
-            _PATCHES.pop(name)(sys.modules[name])
+    for name in [name for name in _PATCHES if name in sys.modules]:
+        _PATCHES.pop(name)(sys.modules[name])

@@ -31,6 +31,11 @@ def _patch(yaml: Any) -> None:
     for table in (yaml.Dumper.yaml_representers, yaml.Dumper.yaml_multi_representers):
         for cls in {type, *guards.STAND_INS} & table.keys():
             del table[cls]
+    # what passes for a dict or a list in a task is written as one
+    safe: Any = yaml.representer.SafeRepresenter
+    for cls, real in guards.PASSING_FOR.items():
+        for representer in (safe, yaml.representer.Representer):
+            representer.add_representer(cls, safe.represent_dict if real is dict else safe.represent_list)
 
 
 PACKAGE = Package(

@@ -39,7 +39,7 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
     if top in sys.stdlib_module_names:
         if name in stdlib.NETWORK:
             if not policy.connections:
-                return "tasks have no network", CONNECT_SETTING
+                return stdlib.NO_NETWORK, CONNECT_SETTING
         elif name in stdlib.REFUSED or top in stdlib.REFUSED:
             return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
         elif top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
@@ -53,6 +53,8 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
         return "it is a private module", None
     if not _listed(policy.external_allow, name):
         return "it is not on the list of allowed packages", EXTERNAL_SETTING
+    if top in stdlib.RUNNERS_OWN and not _listed(tuple(e for e in policy.external_allow if e != "*"), name):
+        return "it is a part of the runner, which '*' does not open; name it to open it", EXTERNAL_SETTING
     return None
 
 

@@ -46,24 +46,48 @@ _DEFINE_ONLY = frozenset(
 )
 
 #: Double-underscore attributes that are read through a guard.
-GUARDED_DUNDERS = frozenset({"__class__", "__dict__", "__setattr__", "__delattr__"})
+GUARDED_DUNDERS = frozenset(
+    "__class__ __dict__ __setattr__ __delattr__ __annotations__ __defaults__ __kwdefaults__".split()
+)
 
 #: Double-underscore attributes that are plain text or plain behaviour: read as they stand.
 READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
     "__name__",
     "__qualname__",
     "__module__",
-    "__version__",
     "__members__",
     "__notes__",
     "__isabstractmethod__",
+    "__cause__",
+    "__context__",
+    "__suppress_context__",
+    "__traceback__",  # an object that only the traceback module reads: what leads on from it is denied by name
+    "__version__",
+    "__author__",
+    "__license__",
+    "__all__",
 }
 
+#: Double-underscore attributes that lead on to the interpreter, or read any attribute. Others are only not for tasks.
+LEADING_DUNDERS = frozenset(
+    f"__{name}__"
+    for name in "globals code closure builtins self func subclasses mro bases base getattribute reduce reduce_ex "
+    "loader spec import wrapped thisclass self_class array_interface array_struct".split()
+)
+
 #: What a decorator sets on its wrapper.
-WRITABLE_DUNDERS = frozenset({"__name__", "__qualname__", "__doc__", "__isabstractmethod__"})
+WRITABLE_DUNDERS = frozenset(
+    "__name__ __qualname__ __doc__ __isabstractmethod__ __cause__ __suppress_context__".split()
+)
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
+
+#: What scripts write at their top. Names of the task's own, which it may read as well.
+SCRIPT_NAMES = frozenset(
+    f"__{name}__"
+    for name in "all author authors copyright credits date email license maintainer status title url version".split()
+)
 
 # ---- attributes that betray the interpreter ------------------------------------------------
 
@@ -163,16 +187,13 @@ DENIED_BUILTINS: dict[str, str] = {
     "open": "tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO",
     "input": "nobody is there to type; read _items or _item",
     "breakpoint": "there is no debugger in a task",
-    "globals": "it hands out the interpreter's names; keep a dict of your own",
-    "locals": "it hands out the interpreter's names; keep a dict of your own",
+    "globals": "it hands out the interpreter's names; use locals(), or keep a dict of your own",
     "exit": "use return, or raise an exception",
     "quit": "use return, or raise an exception",
     "help": "it starts an interactive reader",
     "license": "it starts an interactive reader",
     "credits": "it starts an interactive reader",
     "copyright": "it starts an interactive reader",
-    "aiter": "a task is synchronous",
-    "anext": "a task is synchronous",
     "reload": "modules are loaded once",
 }
 
@@ -186,6 +207,7 @@ IMPORT_FROM = "guard import from"
 MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
 GETATTR_HOOK = "guard getattr hook"
+STAR = "guard star"
 TASK = "guard task"
 #: Among the builtins of a task from which a setting took some: all of them, for code that libraries generate.
 GENERATED = "guard generated code"

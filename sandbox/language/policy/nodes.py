@@ -15,13 +15,9 @@ _CHECKED = """
     Assign Try Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
     GeneratorExp comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield
     YieldFrom AnnAssign AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias
-    TypeVar ParamSpec TypeVarTuple
+    TypeVar ParamSpec TypeVarTuple AsyncFunctionDef AsyncFor AsyncWith Await
 """.split()
 REFUSED = {
-    "AsyncFunctionDef": "a task is synchronous: use def",
-    "AsyncFor": "a task is synchronous: use for",
-    "AsyncWith": "a task is synchronous: use with",
-    "Await": "a task is synchronous: call the function without await",
     "TryStar": "exception groups would hand out what they wrap (CVE-2025-22153): use except",
     "Interactive": "it isn't a program",
     "Expression": "it isn't a program",
@@ -49,10 +45,4 @@ LEAVES = frozenset(
     if hasattr(ast, name) and not getattr(ast, name)._fields  # contexts, operators, pass, break, continue
 ) | {ast.Constant}
 
-LABELS = {
-    "AsyncFunctionDef": "async def",
-    "AsyncFor": "async for",
-    "AsyncWith": "async with",
-    "Await": "await",
-    "TryStar": "except*",
-}
+LABELS = {"TryStar": "except*"}

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import sys
+
 #: Public names are carried over except those listed.
 OPEN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -16,14 +18,14 @@ OPEN: dict[str, tuple[str, ...]] = {
             pprint ipaddress cmath colorsys graphlib keyword numbers stringprep tomllib fnmatch reprlib
             queue contextvars errno quopri shlex re typing collections dataclasses enum abc contextlib
             string functools operator csv zlib gzip bz2 lzma email warnings zoneinfo sched crypt
+            ast argparse getopt optparse
         """.split(),
         (),
     ),
-    "typing": ("get_type_hints", "evaluate_forward_ref"),
-    "dataclasses": (),
-    "functools": ("singledispatchmethod",),
+    "argparse": ("FileType",),
+    "typing": ("evaluate_forward_ref",),
     "copy": ("dispatch_table",),
-    "contextlib": ("redirect_stdout", "redirect_stderr", "chdir"),
+    "contextlib": ("chdir",),
     "zoneinfo": ("reset_tzpath",),
     "secrets": (),
     "random": (),
@@ -34,33 +36,84 @@ OPEN: dict[str, tuple[str, ...]] = {
 
 #: Only these names are carried over, where most of a module is not for tasks.
 ONLY: dict[str, str] = {
-    "abc": "ABC abstractmethod abstractproperty abstractclassmethod abstractstaticmethod",
-    "ast": "literal_eval",
-    "codecs": "BOM_UTF8 BOM_UTF16 BOM_UTF16_LE BOM_UTF16_BE BOM_UTF32 BOM_UTF32_LE BOM_UTF32_BE decode encode",
+    "abc": "ABC ABCMeta abstractmethod abstractproperty abstractclassmethod abstractstaticmethod",
+    "asyncio": (
+        "run gather wait wait_for sleep Queue PriorityQueue LifoQueue QueueEmpty QueueFull Event Lock Semaphore "
+        "BoundedSemaphore Condition Barrier create_task ensure_future to_thread TaskGroup Task Future timeout "
+        "timeout_at as_completed shield iscoroutine iscoroutinefunction isfuture current_task all_tasks "
+        "get_running_loop "
+        "get_event_loop new_event_loop set_event_loop Runner CancelledError TimeoutError InvalidStateError "
+        "BrokenBarrierError QueueShutDown FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED"
+    ),
+    "concurrent": "futures",
+    "concurrent.futures": (
+        "ThreadPoolExecutor ProcessPoolExecutor Executor Future as_completed wait TimeoutError CancelledError "
+        "InvalidStateError BrokenExecutor FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED"
+    ),
+    "codecs": (
+        "BOM_UTF8 BOM_UTF16 BOM_UTF16_LE BOM_UTF16_BE BOM_UTF32 BOM_UTF32_LE BOM_UTF32_BE decode encode getreader "
+        "getwriter getencoder getdecoder getincrementalencoder getincrementaldecoder iterencode iterdecode "
+        "strict_errors ignore_errors replace_errors xmlcharrefreplace_errors "
+        "backslashreplace_errors namereplace_errors BOM BOM_BE BOM_LE"
+    ),
+    "gc": "collect enable disable isenabled get_count get_threshold",
+    "inspect": (
+        "signature Signature Parameter BoundArguments getdoc cleandoc getmembers isfunction isclass ismethod isbuiltin "
+        "isroutine isgenerator isgeneratorfunction iscoroutine iscoroutinefunction isawaitable isabstract "
+        "isasyncgen isasyncgenfunction ismodule isdatadescriptor"
+    ),
     "html": "escape unescape",
-    "io": "StringIO BytesIO SEEK_SET SEEK_CUR SEEK_END DEFAULT_BUFFER_SIZE",
-    "locale": "atof atoi currency delocalize format_string localeconv Error LC_ALL LC_NUMERIC LC_MONETARY",
+    "io": (
+        "StringIO BytesIO TextIOWrapper BufferedReader BufferedWriter BufferedRandom BufferedRWPair IOBase RawIOBase "
+        "BufferedIOBase TextIOBase IncrementalNewlineDecoder UnsupportedOperation SEEK_SET SEEK_CUR SEEK_END "
+        "DEFAULT_BUFFER_SIZE"
+    ),
+    "locale": (
+        "atof atoi currency delocalize format_string localeconv localize setlocale getlocale getdefaultlocale "
+        "getpreferredencoding normalize strcoll strxfrm str Error LC_ALL LC_NUMERIC LC_MONETARY LC_TIME LC_CTYPE "
+        "LC_COLLATE LC_MESSAGES CHAR_MAX"
+    ),
     "logging": (
         "debug info warning error critical exception log getLogger basicConfig Logger LoggerAdapter Formatter "
-        "StreamHandler NullHandler Handler Filter LogRecord getLevelName addLevelName disable captureWarnings "
+        "StreamHandler NullHandler Handler Filter LogRecord getLevelName addLevelName disable captureWarnings root "
+        "makeLogRecord getLoggerClass setLoggerClass getLogRecordFactory setLogRecordFactory "
+        "BufferingFormatter Filterer PlaceHolder Manager RootLogger getHandlerNames getHandlerByName "
+        "getLevelNamesMapping shutdown fatal "
+        "warn raiseExceptions logThreads logProcesses logMultiprocessing BASIC_FORMAT FileHandler "
         "DEBUG INFO WARNING WARN ERROR CRITICAL FATAL NOTSET"
     ),
     "mimetypes": "guess_type guess_extension guess_all_extensions types_map common_types",
-    "os": "path sep linesep altsep extsep pathsep curdir pardir name urandom environ getenv",
+    "os": (
+        "path sep linesep altsep extsep pathsep curdir pardir devnull name urandom environ getenv fspath fsencode "
+        "fsdecode PathLike strerror error cpu_count getpid getppid process_cpu_count"
+    ),
     "os.path": (
         "basename commonpath commonprefix dirname isabs join normcase normpath split splitdrive splitext sep "
-        "altsep extsep pathsep curdir pardir"
+        "altsep extsep pathsep curdir pardir abspath realpath relpath expanduser exists lexists isfile isdir "
+        "islink ismount"
     ),
-    "pathlib": "PurePath PurePosixPath PureWindowsPath",
-    "platform": "python_version python_version_tuple python_implementation system machine",
+    "pathlib": "PurePath PurePosixPath PureWindowsPath Path PosixPath",
+    "platform": "python_version python_version_tuple python_implementation system machine platform release node "
+    "processor architecture python_compiler python_build",
+    "sqlite3": (
+        "connect Connection Cursor Row Error DatabaseError DataError IntegrityError InterfaceError InternalError "
+        "NotSupportedError OperationalError ProgrammingError Warning PARSE_DECLTYPES PARSE_COLNAMES sqlite_version "
+        "sqlite_version_info register_adapter register_converter complete_statement Binary Date Time Timestamp"
+    ),
+    "threading": (
+        "Thread Lock RLock Event Condition Semaphore BoundedSemaphore Timer Barrier local current_thread main_thread "
+        "active_count enumerate get_ident get_native_id BrokenBarrierError ThreadError TIMEOUT_MAX"
+    ),
     "shlex": "split quote join",  # shlex.shlex() reads the worker's own standard input
     "sys": (
         "version version_info hexversion maxsize maxunicode byteorder float_info int_info hash_info "
-        "implementation platform getsizeof getrecursionlimit intern exit api_version "
+        "implementation platform getsizeof getrecursionlimit setrecursionlimit intern exit api_version "
+        "getdefaultencoding getfilesystemencoding exc_info exception getrefcount thread_info copyright argv executable "
         "stdout stderr"
     ),
     "traceback": (
-        "format_exc print_exc format_exception format_exception_only print_exception format_tb print_tb format_list"
+        "format_exc print_exc format_exception format_exception_only print_exception format_tb print_tb format_list "
+        "print_list extract_tb TracebackException FrameSummary StackSummary"
     ),
     "types": (
         "SimpleNamespace MappingProxyType NoneType EllipsisType NotImplementedType UnionType GenericAlias "
@@ -71,7 +124,8 @@ ONLY: dict[str, str] = {
     "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet ReferenceType ProxyType",
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
-    "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning catch_warnings",
+    "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
+    "deprecated",
     "token": "",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": "TarFile TarInfo TarError ReadError is_tarfile open",
@@ -80,7 +134,12 @@ ONLY: dict[str, str] = {
         "ExtendedInterpolation MissingSectionHeaderError DuplicateSectionError DuplicateOptionError"
     ),
     "plistlib": "load loads dump dumps FMT_XML FMT_BINARY UID InvalidFileException",
-    "xml": "etree sax",
+    "xml": "etree sax dom",
+    "xml.dom": "minidom Node DOMException",
+    "xml.dom.minidom": (
+        "parseString parse getDOMImplementation Document DocumentFragment DocumentType DOMImplementation Node Element "
+        "Attr Text Comment CDATASection CharacterData ProcessingInstruction NamedNodeMap"
+    ),
     "xml.sax": "saxutils",
     "xml.sax.saxutils": "escape unescape quoteattr",
     "xml.etree": "ElementTree",
@@ -91,17 +150,18 @@ ONLY: dict[str, str] = {
     ),
     "urllib": "parse",
     "http": "HTTPStatus HTTPMethod",
-    "concurrent": "",
+    "urllib.request": "",
 }
 for _name, _listed in ONLY.items():
     OPEN.setdefault(_name, ())
-del OPEN["concurrent"], OPEN["token"], ONLY["concurrent"], ONLY["token"]
+del OPEN["token"], ONLY["token"], OPEN["urllib.request"], ONLY["urllib.request"]
 
 #: Submodules that come with an open module; other submodules of stdlib packages are refused.
 SUBMODULES = frozenset(
     """
         collections.abc html.parser html.entities json.decoder json.encoder urllib.parse xml.etree
-        xml.etree.ElementTree xml.sax xml.sax.saxutils os.path email.message email.parser email.policy
+        xml.etree.ElementTree xml.sax xml.sax.saxutils xml.dom xml.dom.minidom concurrent.futures os.path
+        email.message email.parser email.policy
         email.utils email.header email.errors email.headerregistry email.mime email.mime.text
         email.mime.multipart email.mime.base email.mime.application email.mime.image email.mime.audio
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
@@ -111,9 +171,8 @@ SUBMODULES = frozenset(
 
 _FILES = "tasks have no files"
 _PROCESSES = "tasks start no processes"
-_NETWORK = "tasks have no network"
+NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
 _INTERPRETER = "it opens the interpreter itself"
-_THREADS = "a task is one thread"
 _CODE = "it runs text as code"
 _TERMINAL = "there is no terminal in a task"
 _SYSTEM = "it is about the machine, not the data"
@@ -124,18 +183,17 @@ REFUSED: dict[str, str] = {
     name: why
     for why, names in {
         _FILES: "aifc audioop chunk dbm filecmp fileinput glob imghdr linecache mailbox mailcap netrc nturl2path "
-        "ntpath posixpath genericpath shelve shutil sndhdr sqlite3 stat sunau tempfile uu wave xdrlib zipapp "
+        "ntpath posixpath genericpath shelve shutil sndhdr stat sunau tempfile uu wave xdrlib zipapp "
         "compression",
-        _PROCESSES: "multiprocessing pipes pty subprocess concurrent",
-        _NETWORK: "asynchat asyncore asyncio cgi ftplib http.client imaplib nntplib poplib select selectors smtpd "
+        _PROCESSES: "multiprocessing pipes pty subprocess concurrent.futures.process",
+        NO_NETWORK: "asynchat asyncore cgi ftplib http.client urllib.request urllib.robotparser "
+        "imaplib nntplib poplib select selectors smtpd "
         "smtplib socket socketserver ssl telnetlib webbrowser wsgiref xmlrpc",
-        _INTERPRETER: "atexit builtins copyreg ctypes dis faulthandler gc inspect marshal mmap opcode pickle "
+        _INTERPRETER: "atexit builtins copyreg ctypes dis faulthandler marshal mmap opcode pickle "
         "pickletools "
         "signal site sre_compile sre_constants sre_parse symtable sysconfig tracemalloc zipimport pkgutil "
         "imp runpy encodings pyexpat annotationlib",
-        _THREADS: "threading",
-        _CODE: "bdb cProfile code codeop doctest gettext pdb profile pstats timeit trace unittest optparse argparse "
-        "getopt cmd",
+        _CODE: "bdb cProfile code codeop doctest gettext pdb profile pstats timeit trace unittest cmd",
         _TERMINAL: "curses getpass readline rlcompleter termios tty tkinter turtle turtledemo idlelib",
         _SYSTEM: "fcntl grp msvcrt msilib nis nt ossaudiodev posix pwd resource spwd syslog winreg winsound",
         _TOOLS: "antigravity compileall distutils ensurepip lib2to3 modulefinder py_compile pyclbr pydoc pydoc_data "
@@ -155,6 +213,62 @@ REFUSED["string.templatelib"] = "it isn't read yet"
 SUBMODULES |= {"string.templatelib"}
 REFUSED.pop("string.templatelib")
 
+_TASKLESS = "it is about the interpreter or the machine, not the data"
+#: Short façades: why they lack what the real module has (names that begin with these, or all else).
+_WITHHELD: dict[str, dict[str, str]] = {
+    "os": {
+        "exec fork spawn posix_spawn system popen kill wait": f"{_PROCESSES}; let n8n do it in another node",
+        "get set sched_ login times uname umask nice": _TASKLESS,
+        "": f"{_FILES}; use the node's binary data, or io.BytesIO",
+    },
+    "os.path": {"": _FILES},
+    "pathlib": {"": _FILES},
+    "io": {"": _FILES},
+    "sys": {"": _TASKLESS},
+    "threading": {"": _TASKLESS},
+    "asyncio": {
+        "create_subprocess subprocess": _PROCESSES,
+        "open_ start_ connect Server Stream Datagram Transport Protocol": NO_NETWORK,
+        "": _TASKLESS,
+    },
+}
+
+
+def withheld_reason(module: str, name: str) -> str | None:
+    """Why the façade of a standard module lacks a name that the real one has; None where it isn't public."""
+    if name.startswith("_"):
+        return None
+    if name in ("getcwd", "getcwdb"):
+        name = ""  # a folder
+    for starts, why in _WITHHELD.get(module, {"": _TASKLESS}).items():
+        if not starts or name.startswith(tuple(starts.split())):
+            return f"{why}. No setting allows it."
+    return None
+
+
+#: Module → what of it a task may set: it reaches the real module.
+SETTINGS: dict[str, str] = {
+    "warnings": "showwarning formatwarning",
+    "logging": "raiseExceptions logThreads logProcesses logMultiprocessing root",
+}
+
+
+def setting_refusal(module: str, name: str) -> tuple[str, str] | None:
+    """Why this name of a standard module may not be set (or deleted), as what and why; None when it may."""
+    if module.partition(".")[0] not in sys.stdlib_module_names or name in SETTINGS.get(module, "").split():
+        return None
+    return (
+        f"changing '{name}' of the module '{module}' is not allowed",
+        "a task leaves the standard library as it is; call a function of your own instead",
+    )
+
+
+#: What the runner itself is made of. ``*`` means what the administrator has installed for tasks, and not these.
+RUNNERS_OWN = frozenset(
+    "trio trio_websocket psutil msgspec h11 structlog hypercorn starlette prometheus_client rich wsproto h2 hpack "
+    "hyperframe priority outcome sniffio anyio typing_extensions markdown_it mdurl sentry_sdk".split()
+)
+
 #: Packages outside the standard library that no allowlist opens.
 REFUSED_EXTERNAL: dict[str, str] = {
     **dict.fromkeys(("reptarium", "RestrictedPython"), "it is the sandbox's own"),
@@ -163,6 +277,5 @@ REFUSED_EXTERNAL: dict[str, str] = {
         ("cffi", "psutil", "py", "pytest", "_pytest", "IPython", "dill", "cloudpickle", "jsonpickle"),
         _INTERPRETER,
     ),
-    **dict.fromkeys(("attr", "attrs"), "it pastes names into code that it runs; use dataclasses"),
-    **dict.fromkeys(("trio", "trio_websocket", "greenlet", "gevent", "anyio", "hypercorn"), "a task is synchronous"),
+    **dict.fromkeys(("greenlet", "gevent"), "it changes how the interpreter runs; use asyncio"),
 }

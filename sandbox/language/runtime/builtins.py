@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import sys
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +13,7 @@ from reptarium.sandbox.language.policy import LanguagePolicy, names
 from reptarium.sandbox.language.runtime.facades import importer, unbound
 
 _NATIVE = """
-    abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
+    abs aiter all anext any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate
     filter float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview
     min next object oct ord pow print property range repr reversed round set slice sorted staticmethod
     str sum super tuple zip None True False Ellipsis NotImplemented __debug__
@@ -28,6 +27,7 @@ _GUARDED: dict[str, Any] = {
     "type": guards.TypeFacade,
     "dir": guards.guarded_dir,
     "vars": guards.guarded_vars,
+    "locals": guards.guarded_locals,
 }
 
 #: Looked up by the interpreter on the task's behalf, whatever a setting takes away. No program can name them.
@@ -42,13 +42,16 @@ def interpreter_import(name: str, *_: object) -> None:
     User code cannot spell this one. C code takes the module from ``sys.modules``, so nothing is handed out.
     """
     if type(name) is str:
-        with hardening.trusted(), sealing.opened(unless=name in sys.modules):
+        with hardening.trusted():
             importlib.import_module(name)
+            sealing.seal_new()
 
 
 def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
-    """What a class statement calls: Python's own, unless an alias among the bases stands for a metaclass."""
+    """What a class statement calls: Python's own, unless it would make a metaclass of a library's, or with one."""
     guards.refuse_metaclasses(bases)
+    if "metaclass" in keywords:
+        keywords["metaclass"] = guards.checked_metaclass(keywords["metaclass"])
     return builtins.__build_class__(function, name, *bases, **keywords)
 
 
@@ -74,6 +77,7 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         names.GETATTR: guards.guarded_read,
         names.IMPORT: imports.import_,
         names.IMPORT_FROM: imports.import_from,
+        names.STAR: unbound(imports.import_star),
         names.MATCH_CLASS: guards.match_class,
         names.GETATTR_HOOK: guards.modest_getattr,
     }

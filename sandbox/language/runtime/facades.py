@@ -19,12 +19,12 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards, hardening
-from reptarium.sandbox.language.hardening import sealing
+from reptarium.sandbox.language.hardening import readers, sealing
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
-from reptarium.sandbox.language.policy.names import may_read
+from reptarium.sandbox.language.policy.names import is_dunder, may_read, may_write
 
 #: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
 COMMON = """
@@ -66,6 +66,15 @@ def _submodule(package: str, attribute: str) -> str:
     return _ALIASES.get(name, name)
 
 
+def _is_packages_own(package: str, attribute: str, module: ModuleType) -> bool:
+    """Whether a module that a package shows is its own, under whatever name, or one that it takes in under its own."""
+    name, own = str(module.__name__), _submodule(package, attribute)
+    if name == own or sys.modules.get(own) is module:
+        return True
+    top = package.partition(".")[0]
+    return name.partition(".")[0] == top and top not in sys.stdlib_module_names
+
+
 def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     """Whether it is a function, class or object of a class that its own module's façade doesn't carry.
 
@@ -74,6 +83,7 @@ def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         value = type(value)
     module = str(value.__module__).removeprefix("_")  # "_socket" is what "socket" is made of
+    module = {"posix": "os"}.get(module, module)
     top = module.partition(".")[0]
     if connections and (module in stdlib.NETWORK or top in stdlib.NETWORK):
         return False
@@ -84,6 +94,16 @@ def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     if top in stdlib.ONLY:
         return module not in stdlib.SUBMODULES
     return value.__name__ in stdlib.OPEN.get(module, ())
+
+
+def _missing(name: str, real: ModuleType) -> Callable[[str], Any]:
+    """The module ``__getattr__`` of a short façade: says why what the real module has isn't there."""
+
+    def __getattr__(attribute: str) -> Any:
+        why = stdlib.withheld_reason(name, attribute) if type(attribute) is str and hasattr(real, attribute) else None
+        raise AttributeError(f"module {name!r} has no attribute {attribute!r}" + (f": {why}" if why else ""))
+
+    return __getattr__
 
 
 def _refused(policy: LanguagePolicy, name: str) -> None:
@@ -102,6 +122,46 @@ def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = method.__name__
     return function
+
+
+#: Modules that are called in hot loops: plain module objects, from which Python 3.11 and later read at once. The
+#: compiler sees to it that nobody sets anything on them.
+_HOT = frozenset(
+    """
+        math cmath operator itertools functools random re time datetime json collections heapq bisect struct string
+        statistics copy hashlib base64 binascii zlib unicodedata decimal fractions calendar textwrap html urllib
+        urllib.parse uuid
+    """.split()
+)
+
+
+class Facade(ModuleType):
+    """A façade; what is set on it reaches the real module, or is refused."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        set_on_module(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise guards.refused(f"deleting '{name}' of the module '{self.__name__}' is not allowed", "others use it")
+
+
+def set_on_module(facade: ModuleType, name: str, value: object) -> None:
+    """``module.name = value`` in a task. Raises :class:`RefusedAttribute` where it is not for tasks."""
+    module = facade.__name__
+    if not may_write(name) or is_dunder(name):
+        raise guards.refused(f"changing the attribute '{name}' is not allowed")
+    refusal = stdlib.setting_refusal(module, name)
+    if refusal is not None:
+        raise guards.refused(*refusal)
+    if registry.is_replaced(module, name) or isinstance(value, ModuleType):
+        raise guards.refused(
+            f"changing '{name}' of the module '{module}' is not allowed", "it isn't what the module has"
+        )
+    setattr(sys.modules[module], name, value)
+    vars(facade)[name] = value
+
+
+guards.SET_ON_MODULE.append(set_on_module)
 
 
 class Importer:
@@ -128,6 +188,15 @@ class Importer:
         except KeyError:
             return tuple([self._attribute(facade, name, attribute) for attribute in attributes])
 
+    def import_star(self, name: str) -> None:
+        """``from name import *``: the public names become globals of the task."""
+        found = vars(self.facade(name))
+        listed = getattr(sys.modules[name], "__all__", None)
+        if not isinstance(listed, list | tuple):
+            listed = [each for each in found if each[:1] != "_"]
+        # three frames up: this one, the plain function around it, the task's
+        sys._getframe(2).f_globals.update({each: found[each] for each in listed if each in found})
+
     def dunder_import(
         self, name: str, globals: object = None, locals: object = None, fromlist: Any = (), level: int = 0
     ) -> Any:
@@ -145,8 +214,8 @@ class Importer:
     def _attribute(self, facade: ModuleType, name: str, attribute: str) -> Any:
         try:
             return getattr(facade, attribute)
-        except AttributeError:
-            pass
+        except AttributeError as error:
+            said = str(error).partition(": ")[2]
         submodule = f"{name}.{attribute}"
         refusal = import_refusal(self._policy, submodule)
         if refusal is None and not registry.is_replaced(name, attribute):
@@ -155,7 +224,7 @@ class Importer:
             except ModuleNotFoundError:
                 pass
         setting = only_the_way(self._policy, name)
-        why = f": {beyond_the_way(name, setting)}" if setting else ""
+        why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
         raise RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
 
     # ---- building -------------------------------------------------------------------
@@ -172,16 +241,18 @@ class Importer:
             parent = self.facade(package)
             if registry.is_withheld(package, attribute):
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
-        with hardening.trusted(), sealing.opened(unless=name in sys.modules):
+        with hardening.trusted():
             real = importlib.import_module(name)
             registry.patch_packages()
+            readers.guard_readers()
+            sealing.seal_new()
         facade = self._build(name, real)
         if parent is not None:
             vars(parent)[name.rpartition(".")[2]] = facade
         return facade
 
     def _build(self, name: str, real: ModuleType) -> ModuleType:
-        facade = ModuleType(name, getattr(real, "__doc__", None))
+        facade = (ModuleType if name in _HOT else Facade)(name, getattr(real, "__doc__", None))
         self._facades[name] = facade
         guards.FACADES[id(facade)] = facade
         found = vars(facade)
@@ -205,7 +276,9 @@ class Importer:
         version = getattr(real, "__version__", None)
         if isinstance(version, str):
             found["__version__"] = version
-        if hasattr(real, "__getattr__") or hasattr(real, "__path__"):
+        if name in stdlib.ONLY:
+            found["__getattr__"] = _missing(name, real)
+        else:
             found["__getattr__"] = self._lazy(name, real, replaced)
         return facade
 
@@ -235,7 +308,7 @@ class Importer:
             inner = getattr(value, "__name__", "")
             if name == "os" and attribute == "path":
                 inner = "os.path"
-            elif inner != _submodule(name, attribute):
+            elif not _is_packages_own(name, attribute, value):
                 return
             if import_refusal(self._policy, inner) is None:
                 built = self._facades.get(inner)
@@ -243,8 +316,10 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
-        if id(value) in _FORBIDDEN or (
-            name not in stdlib.ONLY and _is_elsewhere_withheld(value, self._policy.connections)
+        if (
+            id(value) in _FORBIDDEN
+            or value is readers.library_getattr
+            or (name not in stdlib.ONLY and _is_elsewhere_withheld(value, self._policy.connections))
         ):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
@@ -266,16 +341,15 @@ class Importer:
                 or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error
-            with hardening.trusted(), sealing.opened(unless=attribute in vars(real)):
+            with hardening.trusted():
                 value = getattr(real, attribute, WITHHELD)
             if value is WITHHELD:
                 raise error
             facade = self._facades[name]
             if isinstance(value, ModuleType):
-                own = _submodule(name, attribute)
-                if value.__name__ != own or import_refusal(self._policy, value.__name__):
+                if not _is_packages_own(name, attribute, value) or import_refusal(self._policy, value.__name__):
                     raise error
-                return self.facade(own)
+                return self.facade(value.__name__)
             self._carry(vars(facade), name, attribute, value)
             if attribute not in vars(facade):
                 raise error
@@ -299,6 +373,7 @@ def preload(
     Returns a line ``name: reason`` for each that failed. Called in the zygote, before restriction.
     """
     hardening.harden()
+    readers.guard_readers()
     names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
     if "*" in policy.stdlib_allow:
         names += COMMON
@@ -315,4 +390,5 @@ def preload(
         except BaseException as error:  # a package's import can end in anything
             failed.append(f"{name}: {str(error) or type(error).__name__}")
         imported(name)
+    readers.guard_readers()
     return failed

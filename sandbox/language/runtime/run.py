@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
@@ -11,6 +12,7 @@ from reptarium.sandbox.language import hardening
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.language.runtime.builtins import task_builtins
 
+CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, whose module costs much to import
 #: The name of user code's module, as it sees it.
 MODULE = "__main__"
 
@@ -58,6 +60,13 @@ def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str
     return namespace
 
 
+def _awaited(task: Any) -> object:
+    """What a task that awaits at its outermost level returns."""
+    with hardening.trusted():
+        asyncio: Any = importlib.import_module("asyncio")
+    return asyncio.run(task)
+
+
 def run(code: CodeType, namespace: dict[str, object]) -> object:
     """Run compiled code with these globals and return what it returned.
 
@@ -71,7 +80,7 @@ def run(code: CodeType, namespace: dict[str, object]) -> object:
     sys.modules[MODULE] = module
     previous = hardening.arm(namespace)
     try:
-        return task()
+        return task() if not code.co_flags & CO_COROUTINE else _awaited(task())
     finally:
         hardening.disarm(previous)
         if previous_main is not None:

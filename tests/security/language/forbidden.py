@@ -65,6 +65,14 @@ _HARMLESS = frozenset(
         "_thread.RLock",
         "_thread.lock",
         "threading.Condition",
+        "_thread.allocate_lock",
+        "_thread.get_ident",
+        "_thread.get_native_id",
+        "_thread._local",
+        # numbers and texts about the process
+        *(f"posix.{name}" for name in "cpu_count fspath getpid getppid strerror".split()),
+        # tables of a database in memory, which is all there is
+        *(f"_sqlite3.{name}" for name in "complete_statement register_adapter register_converter".split()),
         "annotationlib.ForwardRef",  # typing's; hardening/annotations.py checks what it evaluates
     }
 )
@@ -74,7 +82,7 @@ _HARMLESS = frozenset(
 _FUNCTIONS: dict[str, str] = {
     "os": "system popen execv execve fork posix_spawn kill open fdopen remove unlink listdir scandir walk read write "
     "putenv getcwd stat dup dup2 pipe",
-    "sys": "_getframe settrace setprofile _current_frames exc_info addaudithook _clear_type_cache setrecursionlimit "
+    "sys": "_getframe settrace setprofile _current_frames addaudithook _clear_type_cache "
     "_getframemodulename call_tracing breakpointhook excepthook displayhook",
     "io": "open open_code FileIO",
     "codecs": "open EncodedFile lookup register StreamReaderWriter",
@@ -193,7 +201,7 @@ def _why_forbidden(value: object) -> str | None:
         return f"the module {value.__name__}" if _is_real(value) else None  # type: ignore[attr-defined,arg-type]
     if issubclass(kind, (types.CodeType, types.FrameType, types.CellType, io.FileIO)):
         return f"a {kind.__name__} object"
-    if issubclass(kind, type) and issubclass(value, type) and value is not guards.TypeFacade:  # type: ignore[arg-type]
+    if issubclass(kind, type) and issubclass(value, type) and value not in (guards.TypeFacade, guards.ABCMetaFacade):  # type: ignore[arg-type]
         return f"the metaclass {value!r}"
     judged = value if issubclass(kind, (type, *_CALLABLES)) else kind
     if not _is_refused(_origin(judged)):

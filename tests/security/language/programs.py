@@ -7,6 +7,7 @@ expects is an :class:`Attack`; :func:`check` runs it as a worker would.
 from __future__ import annotations
 
 import importlib.util
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from reptarium.sandbox.language import (
 )
 
 #: Everything that an allowlist can open is open: what is refused here is refused to everyone.
-OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
+OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec", "typing_extensions"))
 
 #: Packages that the programs use; a case is skipped where one isn't installed.
 PACKAGES = ("jinja2", "msgspec", "numpy", "pandas", "pydantic", "yaml")
@@ -79,9 +80,11 @@ def check(attack: Attack, policy: LanguagePolicy = OPEN, **names: object) -> Non
     """The program ends in exactly this refusal, and has reached nothing."""
     ended = outcome(attack.program, policy, **names)
     assert ended is not None, "the program ran to its end"
-    assert (type(ended), _text(ended)) == (attack.error, attack.message), (
-        f"ended in {type(ended).__name__}: {_text(ended)}"
-    )
+    text = _text(ended)
+    if attack.message.startswith(("module ", "cannot import name ")) and text != attack.message:
+        # what a façade lacks and the module has is refused with a reason: test_missing_names.py has those
+        text = re.sub(r": [^:]+(: [^:]+)?\. No setting allows it\.$", "", text)
+    assert (type(ended), text) == (attack.error, attack.message), f"ended in {type(ended).__name__}: {text}"
 
 
 def _text(error: BaseException) -> str:

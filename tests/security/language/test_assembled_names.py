@@ -136,8 +136,6 @@ WRONG_ARGUMENTS = {
     "getattr_of_number": Attack("reached.append(getattr(1, 1))", "attribute name must be exactly str, not 'int'", TypeError),
     "attrgetter_of_number": Attack("from operator import attrgetter\nreached.append(attrgetter(1))", "attribute name must be exactly str, not 'int'", TypeError),
     "getattr_keyword": Attack("reached.append(getattr(1, name='real'))", "guarded_getattr() got some positional-only arguments passed as keyword arguments: 'name'", TypeError),
-    "dir_of_the_task": Attack("reached.append(dir())", "dir() needs an object: the names of the task itself are not listed", TypeError),
-    "vars_of_the_task": Attack("reached.append(vars())", "vars() needs an object: the names of the task itself are not listed", TypeError),
     "vars_of_a_module": Attack("import json\nreached.append(vars(json))", "vars() of a module is not allowed: use dir() and getattr(). No setting allows it."),
     "dict_of_a_module": Attack("import json\nreached.append(json.__dict__)", "vars() of a module is not allowed: use dir() and getattr(). No setting allows it."),
     "dict_of_a_module_by_name": Attack("import json\nreached.append(getattr(json, '__dict__'))", "vars() of a module is not allowed: use dir() and getattr(). No setting allows it."),

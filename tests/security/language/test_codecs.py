@@ -24,7 +24,7 @@ ATTACKS = {
     "dotted_encoding": Attack("reached.append('a'.encode('os.path'))", "unknown encoding: os.path", LookupError),
     "relative_encoding": Attack("reached.append(b'a'.decode('..subprocess'))", "unknown encoding: ..subprocess", LookupError),
     "path_as_encoding": Attack("import codecs\nreached.append(codecs.decode(b'a', '/etc/passwd'))", "unknown encoding: /etc/passwd", LookupError),
-    "encoding_of_a_stream": Attack("import io\nreached.append(io.TextIOWrapper)", "module 'io' has no attribute 'TextIOWrapper'", AttributeError),
+    "file_behind_a_stream": Attack("import io\nreached.append(io.FileIO)", "module 'io' has no attribute 'FileIO'", AttributeError),
 }  # fmt: skip
 
 

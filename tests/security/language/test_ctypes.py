@@ -24,7 +24,7 @@ ATTACKS = {
     "of_an_array": Attack("import numpy\nreached.append(numpy.array([1]).ctypes)", ARRAY),
     "of_an_array_by_name": Attack("import numpy\nreached.append(getattr(numpy.array([1]), 'ctypes'))", ARRAY),
     "of_an_array_by_attrgetter": Attack("import numpy, operator\nreached.append(operator.attrgetter('T.ctypes.data')(numpy.array([1])))", ARRAY),
-    "of_an_array_by_pattern": at_compile("import numpy\nmatch numpy.array([1]):\n    case numpy.ndarray(ctypes=c): reached.append(c)", "the attribute 'ctypes' in a class pattern is not allowed"),
+    "of_an_array_by_pattern": Attack("import numpy\nmatch numpy.array([1]):\n    case numpy.ndarray(ctypes=c): reached.append(c)", "this class pattern is not allowed: it would read the attribute 'ctypes'. No setting allows it."),
     "of_an_array_subclass": Attack("import numpy\nclass A(numpy.ndarray):\n    __match_args__ = ('ctypes',)\nmatch numpy.zeros(1).view(A):\n    case A(c): reached.append(c)", f"this class pattern is not allowed: it would read the attribute 'ctypes'. {NO_SETTING}"),
     "of_a_scalar": Attack("import numpy\nreached.append(numpy.random.default_rng(1).bit_generator.ctypes)", ARRAY),
     "interface_of_an_array": at_compile("import numpy\nreached.append(numpy.array([1]).__array_interface__['data'])", "the attribute '__array_interface__' is not allowed"),

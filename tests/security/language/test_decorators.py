@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
 ATTACKS = {
     "exec_of_input": at_compile("@exec\n@input\nclass A: pass", "'exec' is not allowed; 'input' is not allowed"),
@@ -21,11 +21,11 @@ ATTACKS = {
     "attrgetter": Attack("import operator\n@reached.append\n@operator.attrgetter('__code__')\ndef f(): pass", attribute("__code__")),
     "methodcaller": Attack("import operator\n@reached.append\n@operator.methodcaller('__getattribute__', '__globals__')\ndef f(): pass", attribute("__getattribute__")),
     "partial": Attack("import functools\n@reached.append\n@functools.partial(getattr, len)\nclass S(str): pass", "attribute name must be exactly str, not 'type'", TypeError),
-    "type": Attack("@reached.append\n@type('X', (), {})\ndef f(): pass", "only type(x) with one argument is available; write a class statement instead", TypeError),
+    "type": Attack("@reached.append\n@type('X', (), {'__reduce__': len})\ndef f(): pass", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
     "format": Attack("@reached.append\n@('{0.__globals' + '__}').format\ndef f(): pass", "the attribute '__globals__' in a format string is not allowed: it reads attributes by name. No setting allows it."),
-    "wraps_a_dunder": Attack("from functools import wraps\nimport json\n@reached.append\n@wraps(json.dumps, ('__globals__',))\ndef f(): pass", "wraps() takes 1 positional argument but 2 were given", TypeError),
-    "wraps_updated": Attack("from functools import update_wrapper\nimport json\nreached.append(update_wrapper(lambda: 1, json.dumps, (), ('__globals__',)))", "update_wrapper() takes 2 positional arguments but 4 were given", TypeError),
-    "partial_of_real_wraps": Attack("import contextlib\nreached.append(contextlib.wraps(len, ('__self__',))(lambda: 1))", "wraps() takes 1 positional argument but 2 were given", TypeError),
+    "wraps_a_dunder": Attack("from functools import wraps\nimport json\n@reached.append\n@wraps(json.dumps, ('__globals__',))\ndef f(): pass", attribute("__globals__")),
+    "wraps_updated": Attack("from functools import update_wrapper\nimport json\nreached.append(update_wrapper(lambda: 1, json.dumps, (), ('__globals__',)))", f"updating from ('__globals__',) is not allowed: it belongs to the interpreter. {NO_SETTING}"),
+    "partial_of_real_wraps": Attack("import contextlib\nreached.append(contextlib.wraps(len, ('__self__',))(lambda: 1))", attribute("__self__")),
     "singledispatch": Attack("from functools import singledispatch\n@singledispatch\ndef f(x): pass\nreached.append(f.dispatch('a'))", "dispatch() takes a class, not 'str'", TypeError),
     "staticmethod": at_compile("class A:\n    @staticmethod\n    def f(): pass\nreached.append(vars(A)['f'].__func__)", "the attribute '__func__' is not allowed"),
     "classmethod": at_compile("class A:\n    @classmethod\n    def f(cls): pass\nreached.append(A.f.__func__)", "the attribute '__func__' is not allowed"),

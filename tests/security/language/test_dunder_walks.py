@@ -10,15 +10,15 @@ from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """
-    __abstractmethods__ __annotate__ __annotations__ __args__ __await__ __aiter__ __anext__ __base__ __bases__ __basicsize__
-    __bound__ __build_class__ __builtins__ __cached__ __cause__ __closure__ __code__ __constraints__
-    __context__ __conform__ __dataclass_fields__ __debug__ __default__ __defaults__ __del__ __delete__ __dictoffset__
+    __abstractmethods__ __annotate__ __args__ __await__ __aiter__ __anext__ __base__ __bases__ __basicsize__
+    __bound__ __build_class__ __builtins__ __cached__ __closure__ __code__ __constraints__
+    __conform__ __dataclass_fields__ __debug__ __default__ __del__ __delete__ __dictoffset__
     __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getattribute__ __getinitargs__
-    __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __instancecheck__ __itemsize__ __kwdefaults__
+    __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __instancecheck__ __itemsize__
     __loader__ __match_args__ __metadata__ __mro__ __mro_entries__ __objclass__ __orig_bases__ __orig_class__ __origin__
     __package__ __parameters__ __path__ __prepare__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
     __setstate__ __signature__ __spec__ __static_attributes__ __subclasscheck__ __subclasshook__ __subclasses__
-    __suppress_context__ __text_signature__ __thisclass__ __traceback__ __type_params__ __unpacked__ __value__
+    __text_signature__ __thisclass__ __type_params__ __unpacked__ __value__
     __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
     __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
 """.split()
@@ -156,7 +156,21 @@ def test_special_attribute_cannot_be_read(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [*DUNDERS, "__class__", "__dict__", "__module__", "__init__", "__eq__", "__slots__", *sorted(DENIED_ATTRIBUTES)],
+    [
+        *DUNDERS,
+        "__traceback__",
+        "__context__",
+        "__annotations__",
+        "__defaults__",
+        "__kwdefaults__",
+        "__class__",
+        "__dict__",
+        "__module__",
+        "__init__",
+        "__eq__",
+        "__slots__",
+        *sorted(DENIED_ATTRIBUTES),
+    ],
 )
 def test_special_attribute_cannot_be_changed(name: str) -> None:
     """Nor can it be assigned, not even those that may be read."""

@@ -19,9 +19,9 @@ OF_OBJ = {
     "attrgetter": Attack("import operator\nreached.append(operator.attrgetter('obj')(error))", OBJ),
     "attrgetter_path": Attack("import operator\nerror.e = error\nreached.append(operator.attrgetter('e.obj')(error))", OBJ),
     "methodcaller": Attack("import operator\nreached.append(operator.methodcaller('obj')(error))", OBJ),
-    "format": at_compile("reached.append('{0.obj}'.format(error))", "the attribute 'obj' in a format string is not allowed"),
-    "keyword_pattern": at_compile("match error:\n    case AttributeError(obj=o): reached.append(o)", "the attribute 'obj' in a class pattern is not allowed"),
-    "keyword_pattern_of_object": at_compile("match error:\n    case object(obj=o): reached.append(o)", "the attribute 'obj' in a class pattern is not allowed"),
+    "format": Attack("reached.append('{0.obj}'.format(error))", OBJ),
+    "keyword_pattern": Attack("match error:\n    case AttributeError(obj=o): reached.append(o)", "this class pattern is not allowed: it would read the attribute 'obj'. No setting allows it."),
+    "keyword_pattern_of_object": Attack("match error:\n    case object(obj=o): reached.append(o)", "this class pattern is not allowed: it would read the attribute 'obj'. No setting allows it."),
     "positional_pattern": Attack("class E(AttributeError):\n    __match_args__ = ('obj',)\nmatch error:\n    case E(o): reached.append(o)", PATTERN_OBJ),
     "positional_pattern_of_dataclass": Attack("from dataclasses import dataclass\n@dataclass\nclass E(AttributeError):\n    obj: int\nmatch error:\n    case E(o): reached.append(o)", PATTERN_OBJ),
     "registered_class": Attack("from abc import ABC\nclass A(ABC):\n    __match_args__ = ('obj',)\nA.register(AttributeError)\nmatch error:\n    case A(o): reached.append(o)", PATTERN_OBJ),
@@ -62,15 +62,17 @@ TRACEBACKS = {
     "exit_argument": at_compile("class C:\n    def __enter__(self): pass\n    def __exit__(self, kind, value, tb): reached.append(tb.tb_frame)\nwith C(): 1 / 0", "the attribute 'tb_frame' is not allowed"),
     "exit_argument_computed": Attack("class C:\n    def __enter__(self): pass\n    def __exit__(self, kind, value, tb): reached.append(getattr(tb, 'tb' + '_frame'))\nwith C(): 1 / 0", attribute("tb_frame")),
     "exit_stack_callback": Attack("from contextlib import ExitStack\nwith ExitStack() as s:\n    s.push(lambda k, v, tb: reached.append(getattr(tb, 'tb_next')))\n    1 / 0", attribute("tb_next")),
-    "exc_info": Attack("import sys\nreached.append(sys.exc_info())", "module 'sys' has no attribute 'exc_info'", AttributeError),
-    "sys_exception": Attack("import sys\nreached.append(sys.exception())", "module 'sys' has no attribute 'exception'", AttributeError),
+    "exc_info": at_compile("import sys\ntry: 1 / 0\nexcept ZeroDivisionError: reached.append(sys.exc_info()[2].tb_frame)", "the attribute 'tb_frame' is not allowed"),
+    "own_traceback": at_compile("try: 1 / 0\nexcept ZeroDivisionError as e: reached.append(e.__traceback__.tb_frame)", "the attribute 'tb_frame' is not allowed"),
+    "own_traceback_computed": Attack("try: 1 / 0\nexcept ZeroDivisionError as e: reached.append(getattr(e.__traceback__, 'tb_' + 'next'))", attribute("tb_next")),
+    "own_traceback_formatted": at_compile("try: 1 / 0\nexcept ZeroDivisionError as e: reached.append('{0.__traceback__.tb_frame}'.format(e))", "the attribute 'tb_frame' in a format string is not allowed"),
+    "type_of_ones_own": Attack("try: 1 / 0\nexcept ZeroDivisionError as e: reached.append(type(e.__traceback__)(None, None, 1, 1))", "cannot create 'traceback' instances", TypeError),
     "last_traceback": Attack("import sys\nreached.append(sys.last_traceback)", "module 'sys' has no attribute 'last_traceback'", AttributeError),
     "walk_tb": Attack("import traceback\nreached.append(traceback.walk_tb)", "module 'traceback' has no attribute 'walk_tb'", AttributeError),
     "walk_stack": Attack("from traceback import walk_stack\nreached.append(walk_stack(None))", "cannot import name 'walk_stack' from 'traceback'", RefusedImport),
-    "extract_tb": Attack("import traceback\nreached.append(traceback.extract_tb)", "module 'traceback' has no attribute 'extract_tb'", AttributeError),
-    "traceback_exception": Attack("import traceback\nreached.append(traceback.TracebackException)", "module 'traceback' has no attribute 'TracebackException'", AttributeError),
     "traceback_type": Attack("class C:\n    def __enter__(self): pass\n    def __exit__(self, kind, value, tb): reached.append(type(tb)(None, value, 1, 1))\nwith C(): 1 / 0", "cannot create 'traceback' instances", TypeError),
-    "excepthook": Attack("import sys\nsys.excepthook = lambda *e: reached.append(e)\ntry: 1 / 0\nfinally: del sys.excepthook", "division by zero", ZeroDivisionError),
+    "excepthook": at_compile("import sys\nsys.excepthook = lambda *e: reached.append(e)", "changing 'excepthook' of the module 'sys' is not allowed"),
+    "excepthook_by_name": Attack("import sys\nsetattr(sys, 'excepthook', lambda *e: reached.append(e))", f"changing 'excepthook' of the module 'sys' is not allowed: a task leaves the standard library as it is; call a function of your own instead. {NO_SETTING}"),
     "unraisablehook": Attack("import sys\nreached.append(sys.unraisablehook)", "module 'sys' has no attribute 'unraisablehook'", AttributeError),
     "except_star": at_compile("try: 1 / 0\nexcept* ZeroDivisionError as e: reached.append(e)", "except* is not allowed"),
 }  # fmt: skip
@@ -82,8 +84,10 @@ PLAIN = {
     "name_error_name": "try: nope\nexcept NameError as e:\n    if type(e.name) is not str: reached.append(e.name)",
     "args": "if [type(a) for a in error.args] != [str]: reached.append(error.args)",
     "vars": "if vars(error): reached.append(vars(error))",
-    "dir": "reached.extend(n for n in dir(error) if n in ('__traceback__', '__context__', '__cause__'))",
-    "hasattr": "reached.extend(n for n in ('__traceback__', '__context__', '__cause__') if hasattr(error, n))",
+    "dir": "reached.extend(n for n in dir(error) if n in ('__reduce__', '__setstate__', '__getattribute__'))",
+    "hasattr": "reached.extend(n for n in ('__reduce__', '__setstate__', '__getattribute__') if hasattr(error, n))",
+    "extracted": "import traceback\nfor f in traceback.extract_tb(error.__traceback__):\n    if (type(f.lineno), type(f.name), type(f.line), f.locals) != (int, str, str, None): reached.append(f)",
+    "predecessors": "try:\n    try: 1 / 0\n    except ZeroDivisionError as e: raise ValueError from e\nexcept ValueError as e:\n    if (type(e.__cause__), type(e.__context__), e.__suppress_context__) != (ZeroDivisionError, ZeroDivisionError, True): reached.append(e)",
     "formatted": "import traceback\nfor line in traceback.format_exception(error):\n    if type(line) is not str: reached.append(line)",
     "formatted_to_a_file": "import traceback\nclass F:\n    def write(self, text):\n        if type(text) is not str: reached.append(text)\ntraceback.print_exception(error, file=F())",
     "without_traceback": "if error.with_traceback(None) is not error: reached.append(1)",
@@ -104,9 +108,9 @@ def test_object_of_an_error(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("way", CHAINED)
-@pytest.mark.parametrize("name", ["__traceback__", "__context__", "__cause__", "__suppress_context__"])
-def test_chain_of_errors(way: str, name: str) -> None:
-    """An exception's frames and predecessors are not for tasks, to read or to change."""
+@pytest.mark.parametrize("name", ["__reduce__", "__getattribute__", "__setstate__"])
+def test_inside_of_errors(way: str, name: str) -> None:
+    """What leads on from an exception or its traceback is not for tasks, to read or to change."""
     program = RAISED + CHAINED[way].replace("NAME", name)
     message = TEXTS.get(way, "the attribute 'NAME' is not allowed").replace("NAME", name)
     check(at_compile(program, message), target=1)

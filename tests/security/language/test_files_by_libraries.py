@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from sqlite3 import OperationalError
 
 import pytest
 from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reached
@@ -39,17 +40,20 @@ DIRECT = {
     "io_open": Attack("import io\nreached.append(io.open(path))", "module 'io' has no attribute 'open'", AttributeError),
     "file_io": Attack("import io\nreached.append(io.FileIO(path))", "module 'io' has no attribute 'FileIO'", AttributeError),
     "codecs_open": Attack("import codecs\nreached.append(codecs.open(path))", "module 'codecs' has no attribute 'open'", AttributeError),
-    "path": Attack("import pathlib\nreached.append(pathlib.Path(path).read_text())", "module 'pathlib' has no attribute 'Path'", AttributeError),
+    "path": Attack("import pathlib\nreached.append(pathlib.Path(path).read_text())", f"Path.read_text is not allowed: tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO. {NO_SETTING}"),
     "os_open": Attack("import os\nreached.append(os.open(path, 0))", "module 'os' has no attribute 'open'", AttributeError),
     "os_listdir": Attack("import os\nreached.append(os.listdir('/'))", "module 'os' has no attribute 'listdir'", AttributeError),
     "os_system": Attack("import os\nreached.append(os.system('true'))", "module 'os' has no attribute 'system'", AttributeError),
-    "os_exists": Attack("import os\nreached.append(os.path.exists(path))", "module 'os.path' has no attribute 'exists'", AttributeError),
+    "os_exists": Attack("import os\nif os.path.exists(path): reached.append(1)\nreached.append(os.path.getsize(path))", "module 'os.path' has no attribute 'getsize'", AttributeError),
     "os_kept_by_uuid": Attack("import uuid\nreached.append(uuid.os)", "module 'uuid' has no attribute 'os'", AttributeError),
     "tempfile": at_compile("import tempfile\nreached.append(tempfile.mkstemp())", "import of 'tempfile' is not allowed"),
     "shutil": at_compile("import shutil\nreached.append(shutil.copy(path, path + '2'))", "import of 'shutil' is not allowed"),
     "fileinput": at_compile("import fileinput\nreached.append(fileinput.input(path))", "import of 'fileinput' is not allowed"),
     "linecache": at_compile("import linecache\nreached.append(linecache.getlines(path))", "import of 'linecache' is not allowed"),
-    "sqlite": at_compile("import sqlite3\nreached.append(sqlite3.connect(path))", "import of 'sqlite3' is not allowed"),
+    "sqlite": Attack("import sqlite3\nreached.append(sqlite3.connect(path))", f"sqlite3.connect() of a file is not allowed: tasks have no files; use ':memory:'. {NO_SETTING}"),
+    "sqlite_attached": Attack("import sqlite3\ndb = sqlite3.connect(':memory:')\nreached.append(db.execute('attach ? as a', (path,)).fetchall())", "too many attached databases - max 0", OperationalError),
+    "sqlite_written": Attack("import sqlite3\ndb = sqlite3.connect(':memory:')\nreached.append(db.execute('vacuum into ?', (path + '2',)).fetchall())", "too many attached databases - max 0", OperationalError),
+    "sqlite_class": Attack("import sqlite3\nreached.append(sqlite3.Connection(path))", f"sqlite3.connect (only ':memory:' is there) is not available in a task. {NO_SETTING}", RefusedOperation),
     "zip_member": Attack("import io, zipfile\nwith zipfile.ZipFile(io.BytesIO(), 'w') as z:\n    z.write(path, 'a')\n    reached.append(z)", f"ZipInfo.from_file {MEMBER}"),
     "zip_info": Attack("import zipfile\nreached.append(zipfile.ZipInfo.from_file(path).date_time)", f"ZipInfo.from_file {MEMBER}"),
     "tar_member": Attack("import io, tarfile\nwith tarfile.TarFile(fileobj=io.BytesIO(), mode='w') as t:\n    t.add(path)\n    reached.append(t)", f"TarFile.add {TAR_MEMBER}"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+from types import SimpleNamespace
+
 import pytest
-from programs import Attack, at_compile, by_id, check, check_nothing_reached, in_format
+from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, GUARDED_DUNDERS
 
-NAMES = ["__class__", "__globals__", "gi_frame", "format", "obj", "_module", "sys"]
+NAMES = ["__class__", "__globals__", "gi_frame", "__dict__"]
+#: Names that a guard looks at, as where they are written.
+LOOKED_AT = sorted(name for name in GUARDED_ATTRIBUTES - GUARDED_DUNDERS if "future" not in name)
 
 #: A text that names NAME, and what reads it.
 KNOWN_TEXTS = {
@@ -78,8 +83,8 @@ MALFORMED = {
 }  # fmt: skip
 
 MATCHED = {
-    "keyword": at_compile("match text:\n    case str(format=f): reached.append(f(target))", "the attribute 'format' in a class pattern is not allowed"),
-    "keyword_map": at_compile("match text:\n    case str(format_map=f): reached.append(f(target))", "the attribute 'format_map' in a class pattern is not allowed"),
+    "keyword": Attack("match text:\n    case str(format=f): reached.append(f(target))", "this class pattern is not allowed: it would read the attribute 'format'. No setting allows it."),
+    "keyword_map": Attack("match text:\n    case str(format_map=f): reached.append(f(target))", "this class pattern is not allowed: it would read the attribute 'format_map'. No setting allows it."),
     "positional": Attack("class S(str):\n    __match_args__ = ('format',)\nmatch S(text):\n    case S(f): reached.append(f(target))", "this class pattern is not allowed: it would read the attribute 'format'. No setting allows it."),
     "positional_map": Attack("class S(str):\n    __match_args__ = ('format_map',)\nmatch S(text):\n    case S(f): reached.append(f({'a': target}))", "this class pattern is not allowed: it would read the attribute 'format_map'. No setting allows it."),
 }  # fmt: skip
@@ -98,14 +103,26 @@ def test_known_text(text: str, name: str) -> None:
     check(at_compile(program, f"the attribute '{name}' in a format string is not allowed"), target=1)
 
 
-@pytest.mark.parametrize("name", sorted({"__class__", *DENIED_ATTRIBUTES, *GUARDED_ATTRIBUTES}))
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_every_name_that_is_looked_at(name: str) -> None:
+    """A module of a library's is refused, a value of the task's own is shown."""
+    program = "reached.append(('{0.' + name + '}').format(target))"
+    own = f"class A: pass\na = A()\na.{name} = 1\nif ('{{0.{name}}}{{0.' + name + '}}').format(a) != '11': reached.append(a)"
+    check_nothing_reached(own, name=name)
+    holder = SimpleNamespace(**{name: importlib.import_module("subprocess")})
+    text = f"the attribute '{name}' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"
+    check(Attack(program, text), target=holder, name=name)
+    check(Attack(f"reached.append('{{0.{name}}}'.format(target))", text), target=holder)
+
+
+@pytest.mark.parametrize("name", sorted({*GUARDED_DUNDERS, *DENIED_ATTRIBUTES}))
 def test_every_name(name: str) -> None:
-    """No name is read that a guard would have to look at: a format string has no guard."""
+    """No name of the interpreter's is read."""
     check(Attack("reached.append(('{0.' + name + '}').format(target))", in_format(name)), target=1, name=name)
 
 
 @pytest.mark.parametrize("text", COMPUTED_TEXTS)
-@pytest.mark.parametrize("name", ["__class__", "gi_frame", "_module"])
+@pytest.mark.parametrize("name", ["__class__", "gi_frame", "__globals__"])
 def test_computed_text(text: str, name: str) -> None:
     """A text that is made at run time is refused when it would be used."""
     check(Attack(f"reached.append({COMPUTED_TEXTS[text]})", in_format(name)), target=generator(), name=name)

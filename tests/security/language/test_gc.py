@@ -1,4 +1,4 @@
-"""``gc`` lists every object there is: it cannot be imported, and the audit hook stops its questions."""
+"""``gc`` lists every object there is: a task collects with it and asks it nothing, and the audit hook stops its questions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.hardening import RefusedOperation
 
 ATTACKS = {
-    "module": at_compile("import gc\nreached.append(gc.get_objects())", "import of 'gc' is not allowed"),
-    "from": at_compile("from gc import get_referrers\nreached.append(get_referrers)", "import of 'gc' is not allowed"),
-    "computed": Attack("reached.append(__import__('g' + 'c'))", f"import of 'gc' is not allowed: it opens the interpreter itself. {NO_SETTING}", RefusedImport),
+    "module": Attack("import gc\nreached.append(gc.get_objects())", "module 'gc' has no attribute 'get_objects'", AttributeError),
+    "from": Attack("from gc import get_referrers\nreached.append(get_referrers)", "cannot import name 'get_referrers' from 'gc'", RefusedImport),
+    "computed": Attack("reached.append(getattr(__import__('g' + 'c'), 'callbacks'))", "module 'gc' has no attribute 'callbacks'", AttributeError),
     "kept_by_weakref": Attack("import weakref\nreached.append(weakref.gc)", "module 'weakref' has no attribute 'gc'", AttributeError),
     "kept_by_a_class": Attack("reached.append(keeper.gc)", f"the attribute 'gc' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
     "tracemalloc": at_compile("import tracemalloc\nreached.append(tracemalloc)", "import of 'tracemalloc' is not allowed"),

@@ -47,7 +47,7 @@ OTHERS = {
     "modules_of_logging": Attack("reached.append(logging.sys)", "module 'logging' has no attribute 'sys'", AttributeError),
     "handlers": at_compile("import logging.handlers\nreached.append(logging.handlers)", "import of 'logging.handlers' is not allowed"),
     "config": at_compile("import logging.config\nreached.append(logging.config)", "import of 'logging.config' is not allowed"),
-    "file_handler": Attack("reached.append(logging.FileHandler('x'))", "module 'logging' has no attribute 'FileHandler'", AttributeError),
+    "file_handler": Attack("reached.append(logging.FileHandler('x'))", "logging.FileHandler is not allowed: tasks have no files; use StreamHandler(io.StringIO()). No setting allows it."),
 }  # fmt: skip
 
 

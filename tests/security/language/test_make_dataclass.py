@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from programs import Attack, by_id, check, check_nothing_reached, outcome
+from programs import Attack, attribute, by_id, check, check_nothing_reached, outcome
 
 NAMESPACE = "make_dataclass() with a namespace is not allowed: write a class statement"
-NO_METACLASS = "metaclasses are not available in a task"
+NO_METACLASS = "this metaclass is not available in a task: inherit from type or abc.ABCMeta"
 #: Names that no field has; each as a text, alone and with a type.
 NAMES = ["gi_frame", "__class__", "__reduce__", "__array_interface__", "_convert_", "x=1", "x: int = print()", "x, y", "a b", "class",
          "x):\n  reached.append(1) #", "", "1", "x.y", "self=reached"]  # fmt: skip
@@ -16,7 +16,7 @@ ATTACKS = {
     "empty_namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace=None))", NAMESPACE),
     "module": Attack("reached.append(make_dataclass('A', ['x'], module='sys'))", NAMESPACE),
     "decorator": Attack("reached.append(make_dataclass('A', ['x'], decorator=reached.append))", NAMESPACE),
-    "metaclass_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(type,)))", NO_METACLASS, TypeError),
+    "metaclass_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(meta,)))", NO_METACLASS, TypeError),
     "alias_of_type_as_a_base": Attack("from typing import Type\nreached.append(make_dataclass('A', [], bases=(Type[int],)))", NO_METACLASS, TypeError),
     "librarys_alias_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(alias,)))", NO_METACLASS, TypeError),
     "lying_bases": Attack("class T(tuple):\n    def __iter__(self): return iter((alias,))\nreached.append(make_dataclass('A', [], bases=T()))", NO_METACLASS, TypeError),
@@ -28,8 +28,8 @@ ATTACKS = {
     "field_of_a_class_renamed": Attack("@dataclass\nclass A:\n    x: int\nfields(A)[0].name = 'gi_frame'", "'gi_frame' is not allowed as a field's name"),
     "field_renamed_by_setattr": Attack("setattr(field(), 'name', '__class__')", "'__class__' is not allowed as a field's name"),
     "annotations_of_a_typed_dict": Attack("from typing import TypedDict\nreached.append(dataclass(TypedDict('D', {'__subclasses__': int})))", "'__subclasses__' is not allowed as a field's name"),
-    "interpreters_name_in_a_class": Attack("@dataclass\nclass A:\n    gi_frame: int\nreached.append(A)", "'gi_frame' is not allowed as a field's name"),
-    "pydantic_dataclass": Attack("from pydantic.dataclasses import dataclass as d\n@d\nclass A:\n    gi_frame: int\nreached.append(A)", "'gi_frame' is not allowed as a field's name"),
+    "interpreters_name_in_a_class": Attack("@dataclass\nclass A:\n    gi_frame: int\nreached.append(A)", attribute("gi_frame")),
+    "pydantic_dataclass": Attack("from pydantic.dataclasses import dataclass as d\n@d\nclass A:\n    gi_frame: int\nreached.append(A)", attribute("gi_frame")),
 }  # fmt: skip
 IMPORTS = "from dataclasses import dataclass, field, fields, make_dataclass\n"
 
@@ -47,7 +47,7 @@ def test_field_name(name: str, form: str) -> None:
 @pytest.mark.parametrize("attack", by_id(ATTACKS))
 def test_attack(attack: Attack) -> None:
     """Neither names nor bases nor namespaces smuggle anything in."""
-    check(attack._replace(program=IMPORTS + attack.program), alias=type[int])
+    check(attack._replace(program=IMPORTS + attack.program), alias=type[int], meta=type("Meta", (type,), {}))
 
 
 @pytest.mark.parametrize(

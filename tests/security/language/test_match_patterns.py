@@ -7,7 +7,7 @@ import re
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, is_dunder
 
 NAMES = sorted({"__class__", "__dict__", "__globals__", "__mro__"} | DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES)
 
@@ -151,9 +151,22 @@ def generator() -> object:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_keyword(name: str) -> None:
-    """``case C(name=x)`` reads the attribute: it must be a plain one."""
+    """``case C(name=x)`` reads the attribute: a plain one, or one of a class of the task's own, which holds data."""
     program = f"match target:\n    case object({name}=x): reached.append(x)"
-    check(at_compile(program, f"the attribute '{name}' in a class pattern is not allowed"), target=generator())
+    attack = at_compile(program, f"the attribute '{name}' in a class pattern is not allowed")
+    if name in GUARDED_ATTRIBUTES and not is_dunder(name):
+        attack = Attack(program, reads(name))
+    check(attack, target=generator())
+
+
+@pytest.mark.parametrize("name", ["sys", "os", "type", "format", "obj", "_module", "parser"])
+def test_keyword_of_ones_own_class(name: str) -> None:
+    """A class of the task's own with nothing but the task's under it keeps data there; one of a library's does not."""
+    own = f"class A:\n    def __init__(self): self.{name} = 1\nmatch A():\n    case A({name}=1): pass\n    case _: reached.append(1)"
+    check_nothing_reached(own)
+    derived = f"class A(Library): pass\nmatch A():\n    case A({name}=x): reached.append(x)"
+    library = type("Library", (), {"__module__": "library", name: re})
+    check(Attack(derived, reads(name)), Library=library)
 
 
 @pytest.mark.parametrize("body", MATCH_ARGS)

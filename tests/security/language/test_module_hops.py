@@ -45,7 +45,7 @@ ATTACKS = {
     "import_as": at_compile("import json.codecs as c\nreached.append(c)", "import of 'json.codecs' is not allowed"),
     "dotted_import": at_compile("import uuid.os\nreached.append(uuid.os)", "import of 'uuid.os' is not allowed"),
     "import_through_a_package": at_compile("import xml.sax.expatreader as e\nreached.append(e)", "import of 'xml.sax.expatreader' is not allowed"),
-    "module_set_by_the_user": Attack("import json\njson.os = holder\ntry: reached.append(json.os.path2)\nfinally: del json.os", "'Holder' object has no attribute 'path2'", AttributeError),
+    "module_set_by_the_user": at_compile("import json\njson.os = holder\nreached.append(json.os)", "changing 'os' of the module 'json' is not allowed"),
     "module_of_a_function": at_compile("import json\nreached.append(json.dumps.__globals__['codecs'])", "the attribute '__globals__' is not allowed"),
     "module_of_a_class": at_compile("import json\nreached.append(json.JSONDecoder.__init__.__globals__)", "the attribute '__globals__' is not allowed"),
 }  # fmt: skip

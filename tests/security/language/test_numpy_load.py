@@ -14,23 +14,25 @@ numpy = pytest.importorskip("numpy")
 
 FILES = f"tasks have no files. {NO_SETTING}"
 STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+PICKLES = f"numpy.load with allow_pickle is not allowed: pickles run code. {NO_SETTING}"
 ARRAY = f"the attribute 'dump' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
 WITHHELD = f"is not allowed: it is withheld. {NO_SETTING}"
 CALLS = {
-    "load": "np.load(path, allow_pickle=True)",
-    "load_from_memory": "np.load(memory, allow_pickle=True)",
-    "load_by_name": "getattr(np, 'load')(memory, allow_pickle=True)",
-    "load_mapped": "np.load(path, mmap_mode='r')",
-    "save": "np.save(path, np.zeros(1))",
-    "save_to_memory": "np.save(memory, np.zeros(1))",
-    "savez": "np.savez(path, np.zeros(1))",
-    "savez_compressed": "np.savez_compressed(path, np.zeros(1))",
-    "savetxt": "np.savetxt(path, np.zeros(1))",
     "fromfile": "np.fromfile(path)",
     "fromregex": "np.fromregex(path, 'a', [('a', int)])",
     "memmap": "np.memmap(path)",
 }
 ATTACKS = {
+    "load": Attack("reached.append(np.load(path, allow_pickle=True))", PICKLES),
+    "load_from_memory": Attack("reached.append(np.load(memory, allow_pickle=True))", PICKLES),
+    "load_by_name": Attack("reached.append(getattr(np, 'load')(memory, allow_pickle=True))", PICKLES),
+    "load_by_position": Attack("reached.append(np.load(memory, None, True))", PICKLES),
+    "load_of_a_pickle": Attack("reached.append(np.load(memory))", "Object arrays cannot be loaded when allow_pickle=False", ValueError),
+    "load_mapped": Attack("reached.append(np.load(path, mmap_mode='r'))", f"numpy.load {STREAMS}"),
+    "save": Attack("reached.append(np.save(path, np.zeros(1)))", f"numpy.save {STREAMS}"),
+    "savez": Attack("reached.append(np.savez(path, np.zeros(1)))", f"numpy.savez {STREAMS}"),
+    "savez_compressed": Attack("reached.append(np.savez_compressed(path, np.zeros(1)))", f"numpy.savez_compressed {STREAMS}"),
+    "savetxt": Attack("reached.append(np.savetxt(path, np.zeros(1)))", f"numpy.savetxt {STREAMS}"),
     "loadtxt": Attack("reached.append(np.loadtxt(path))", f"numpy.loadtxt {STREAMS}"),
     "loadtxt_of_a_text_that_reads": Attack("class P(str):\n    def read(self): return ''\nreached.append(np.loadtxt(P(path)))", f"numpy.loadtxt {STREAMS}"),
     "loadtxt_of_a_path_that_reads": Attack("class P:\n    def read(self): return ''\n    def __fspath__(self): return path\nreached.append(np.loadtxt(P()))", f"numpy.loadtxt {STREAMS}"),
@@ -40,7 +42,7 @@ ATTACKS = {
     "dump_by_name": Attack("reached.append(getattr(np.zeros(1), 'dump')(path))", ARRAY),
     "dump_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('dump', path)(np.zeros(1)))", ARRAY),
     "dump_of_a_masked_array": Attack("reached.append(np.ma.zeros(1).dump(path))", ARRAY),
-    "dump_by_pattern": at_compile("match np.zeros(1):\n    case np.ndarray(dump=d): reached.append(d(path))", "the attribute 'dump' in a class pattern is not allowed"),
+    "dump_by_pattern": Attack("match np.zeros(1):\n    case np.ndarray(dump=d): reached.append(d(path))", f"this class pattern is not allowed: it would read the attribute 'dump'. {NO_SETTING}"),
     "tofile": at_compile("reached.append(np.zeros(1).tofile(path))", "the attribute 'tofile' is not allowed"),
     "tofile_by_name": Attack("reached.append(getattr(np.zeros(1), 'to' + 'file')(path))", f"the attribute 'tofile' is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "reduce": at_compile("reached.append(np.zeros(1).__reduce__()[0])", "the attribute '__reduce__' is not allowed"),
@@ -68,7 +70,6 @@ def pickled() -> io.BytesIO:
 def test_function(call: str, tmp_path: Path) -> None:
     """The function says that there are no files."""
     name = CALLS[call].partition("(")[0].removeprefix("np.")
-    name = "load" if name == "getattr" else name
     program = f"import numpy as np\nreached.append({CALLS[call]})"
     check(Attack(program, f"numpy.{name} is not allowed: {FILES}"), path=str(tmp_path / "file"), memory=pickled())
     assert list(tmp_path.iterdir()) == []

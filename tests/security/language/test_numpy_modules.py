@@ -12,7 +12,7 @@ from reptarium.sandbox.language import RefusedImport
 
 pytest.importorskip("numpy")
 
-MODULES = ["f2py", "ctypeslib", "testing", "distutils", "core", "compat", "matlib", "char", "rec"]
+MODULES = ["f2py", "ctypeslib", "testing", "distutils", "core", "compat", "matlib"]
 FUNCTIONS = [
     "show_config",
     "show_runtime",

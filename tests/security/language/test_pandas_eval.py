@@ -1,14 +1,21 @@
-"""``pandas.eval``, ``DataFrame.eval`` and ``query`` run text as code, and pandas calls methods by the user's strings."""
+"""``pandas.eval``, ``DataFrame.eval`` and ``query`` run expressions, and pandas calls methods by the user's strings."""
 
 from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
 
 import pytest
 from programs import NO_SETTING, Attack, attribute, by_id, check, check_nothing_reached
 
 pytest.importorskip("pandas")
 
-EVAL = f"DataFrame.eval is not allowed: it runs text as code; write the expression in Python. {NO_SETTING}"
-QUERY = f"DataFrame.query is not allowed: it runs text as code; use df[df['a'] > 1]. {NO_SETTING}"
+
+def in_expression(name: str) -> str:
+    """The refusal of an expression that names this."""
+    return f"the name '{name}' in an expression is not allowed: it belongs to the interpreter"
+
+
 PRELUDE = """
 import pandas as pd
 df = pd.DataFrame({'a': [1, 2], 'b': [1.0, 2.0]})
@@ -16,22 +23,21 @@ s = df['a']
 times = pd.Series([1, 2], index=pd.date_range('2024-01-01', periods=2))
 """
 RUNS_TEXT = {
-    "pandas_eval": Attack("reached.append(pd.eval('1'))", f"pandas.eval is not allowed: it runs text as code. {NO_SETTING}"),
-    "pandas_eval_from": Attack("from pandas import eval as e\nreached.append(e('1'))", f"pandas.eval is not allowed: it runs text as code. {NO_SETTING}"),
-    "pandas_eval_by_name": Attack("reached.append(getattr(pd, 'eval')('@target.gi_frame'))", f"pandas.eval is not allowed: it runs text as code. {NO_SETTING}"),
-    "frame_eval": Attack("reached.append(df.eval('a + 1'))", EVAL),
-    "frame_eval_of_attributes": Attack("reached.append(df.eval('@df.__class__'))", EVAL),
-    "frame_eval_unbound": Attack("reached.append(pd.DataFrame.eval(df, 'a'))", EVAL),
-    "frame_eval_by_name": Attack("reached.append(getattr(df, 'eval')('a'))", EVAL),
-    "frame_eval_of_a_subclass": Attack("class D(pd.DataFrame): pass\nreached.append(D({'a': [1]}).eval('a'))", EVAL),
-    "frame_eval_by_super": Attack("class D(pd.DataFrame):\n    def f(self): return super().eval('a')\nreached.append(D({'a': [1]}).f())", EVAL),
-    "frame_eval_by_pipe": Attack("reached.append(df.pipe(pd.DataFrame.eval, 'a'))", EVAL),
-    "frame_eval_by_agg": Attack("reached.append(df.agg('eval', 0, 'a'))", EVAL),
-    "frame_eval_by_group": Attack("reached.append(df.groupby('a').apply(lambda g: g.eval('b')))", EVAL),
-    "frame_query": Attack("reached.append(df.query('a > 1'))", QUERY),
-    "frame_query_of_attributes": Attack("reached.append(df.query('a > @df.__class__.__init__.__globals__'))", QUERY),
-    "frame_query_engine": Attack("reached.append(df.query('a > 1', engine='python', parser='pandas'))", QUERY),
-    "frame_query_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('query', 'a > 1')(df))", QUERY),
+    "pandas_eval_of_attributes": Attack("reached.append(pd.eval('@target.gi_frame'))", in_expression("gi_frame")),
+    "pandas_eval_by_name": Attack("reached.append(getattr(pd, 'eval')('@target.gi_frame'))", in_expression("gi_frame")),
+    "pandas_eval_of_builtins": Attack("reached.append(pd.eval('@__builtins__'))", in_expression("__builtins__")),
+    "pandas_eval_calls": Attack("reached.append(pd.eval('eval(1)'))", in_expression("eval")),
+    "frame_eval_of_attributes": Attack("reached.append(df.eval('@df.__class__'))", in_expression("__class__")),
+    "frame_eval_unbound": Attack("reached.append(pd.DataFrame.eval(df, '@df.__class__'))", in_expression("__class__")),
+    "frame_eval_of_a_keyword": Attack("reached.append(df.eval(expr='@df.__class__'))", in_expression("__class__")),
+    "frame_eval_of_a_subclass": Attack("class D(pd.DataFrame): pass\nreached.append(D({'a': [1]}).eval('@df.__dict__'))", in_expression("__dict__")),
+    "frame_eval_by_super": Attack("class D(pd.DataFrame):\n    def f(self): return super().eval('@self.__class__')\nreached.append(D({'a': [1]}).f())", in_expression("__class__")),
+    "frame_eval_by_pipe": Attack("reached.append(df.pipe(pd.DataFrame.eval, '@df.__class__'))", in_expression("__class__")),
+    "frame_eval_in_other_letters": Attack("reached.append(df.eval('@df.__ｃlass__'))", in_expression("__class__")),
+    "frame_eval_of_no_text": Attack("reached.append(df.eval(target))", "an expression that isn't text is not allowed"),
+    "frame_eval_of_a_module": Attack("import statistics\nreached.append(df.eval('@holder.sys'))", f"the attribute 'sys' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
+    "frame_query_of_attributes": Attack("reached.append(df.query('a > @df.__class__.__init__.__globals__'))", in_expression("__class__")),
+    "frame_query_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('query', 'a > @target.gi_frame')(df))", in_expression("gi_frame")),
     "numexpr": Attack("reached.append(pd.core.computation.expressions)", "module 'pandas' has no attribute 'core'", AttributeError),
 }  # fmt: skip
 
@@ -80,8 +86,24 @@ FROM_A_LIST = {
 
 @pytest.mark.parametrize("attack", by_id(RUNS_TEXT))
 def test_text_as_code(attack: Attack) -> None:
-    """The functions that run text say what to write instead."""
-    check(attack._replace(program=PRELUDE + attack.program), target=(x for x in [1]))
+    """An expression is pandas' small language; what leads out of it is refused by name, or by what it reads."""
+    holder = SimpleNamespace(sys=importlib.import_module("sys"))
+    check(attack._replace(program=PRELUDE + attack.program), target=(x for x in [1]), holder=holder)
+
+
+def test_expressions_work() -> None:
+    """Columns, the task's own names, assignments."""
+    check_nothing_reached(
+        PRELUDE
+        + """
+limit = 1
+if df.query('a > @limit').to_dict('records') != [{'a': 2, 'b': 2.0}]: reached.append(1)
+if df.eval('c = a + b').c.tolist() != [2.0, 4.0]: reached.append(2)
+if pd.eval('1 + 2') != 3: reached.append(3)
+def inner(frame, least): return frame.query('a >= @least')
+if len(inner(df, 2)) != 1: reached.append(4)
+"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,6 +113,8 @@ def test_text_as_code(attack: Attack) -> None:
         for way in BY_NAME
         for name in ("__reduce__", "__getattribute__", "gi_frame")
         if (way, name) != ("group_apply", "gi_frame")  # it asks for the method's presence first
+        # what can be called is refused when it is called
+        and not (way in ("frame_apply_axis", "accessor_property") and name != "gi_frame")
     ],
 )
 def test_method_named_by_a_string(way: str, name: str) -> None:

@@ -43,7 +43,7 @@ ATTACKS = {
     "class_with_state": at_compile("class A:\n    def __setstate__(self, s): pass", "binding the name '__setstate__' is not allowed"),
     "reduce_assigned": at_compile("class A: pass\nA.__reduce__ = lambda s: (reached.append, (1,))", "changing the attribute '__reduce__' is not allowed"),
     "reduce_as_an_enum_member": Attack("from enum import Enum\nreached.append(Enum('E', {'a': 1, '__reduce_ex__': len}))", "'__reduce_ex__' is not allowed as a member's name"),
-    "numpy_load": Attack("import numpy, io\nreached.append(numpy.load(io.BytesIO(data), allow_pickle=True))", "numpy.load is not allowed: tasks have no files. No setting allows it."),
+    "numpy_load": Attack("import numpy, io\nreached.append(numpy.load(io.BytesIO(data), allow_pickle=True))", "numpy.load with allow_pickle is not allowed: pickles run code. No setting allows it."),
     "pandas": Attack("import pandas, io\nreached.append(pandas.read_pickle(io.BytesIO(data)))", "pandas.read_pickle is not allowed: pickles run code and tasks have no files. No setting allows it."),
     "pydantic": Attack(
         "import warnings\nfrom pydantic import BaseModel\nwarnings.simplefilter('ignore')\nclass M(BaseModel): pass\n"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import types
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
-from reptarium.sandbox.language.hardening import RefusedOperation
 
 pytest.importorskip("pydantic")
 
@@ -44,10 +43,10 @@ IMPORTS = {
     "old_utils": Attack("from pydantic.utils import import_string\nreached.append(import_string)", f"import of 'pydantic.utils' {WITHHELD}", RefusedImport),
     "deprecated": Attack("import pydantic.deprecated.parse as p\nreached.append(p)", f"import of 'pydantic.deprecated' {WITHHELD}", RefusedImport),
     "internals": at_compile("import pydantic._internal._validators as v\nreached.append(v)", "import of 'pydantic._internal._validators' is not allowed"),
-    "file": Attack("import warnings\nwarnings.simplefilter('ignore')\nclass M(BaseModel): pass\nreached.append(M.parse_file('/etc/hostname'))", "[Errno 13] opening files is not available in a task (no setting allows it): '/etc/hostname'", RefusedOperation),
+    "file": Attack("import warnings\nwarnings.simplefilter('ignore')\nclass M(BaseModel): pass\nreached.append(M.parse_file('/etc/hostname'))", "[Errno 2] No such file or directory: '/etc/hostname'", FileNotFoundError),
 }  # fmt: skip
 MODELS = {
-    "field": Attack("class M(BaseModel):\n    gi_frame: Any\nreached.append(M)", field("gi_frame")),
+    "field": Attack("class M(BaseModel):\n    gi_frame: Any\nreached.append(M)", attribute("gi_frame")),
     "alias": Attack("class M(BaseModel):\n    x: Any = Field(alias='gi_frame')\nreached.append(M)", field("gi_frame")),
     "validation_alias": Attack("class M(BaseModel):\n    x: Any = Field(validation_alias='gi_frame')\nreached.append(M)", field("gi_frame")),
     "alias_path": Attack("class M(BaseModel):\n    x: Any = Field(validation_alias=AliasPath('gen', 'gi_frame', 'f_globals'))\nreached.append(M.model_validate(holder, from_attributes=True).x)", field("gi_frame")),
@@ -56,7 +55,7 @@ MODELS = {
     "alias_generator_class": Attack("class M(BaseModel):\n    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=lambda n: AliasPath('gen', 'gi_frame')))\n    x: Any\nreached.append(M)", field("gi_frame")),
     "annotated_alias": Attack("class M(BaseModel):\n    x: Annotated[Any, Field(validation_alias='gi_frame')]\nreached.append(M)", field("gi_frame")),
     "inner_model": Attack("class I(BaseModel):\n    x: Any = Field(validation_alias='gi_frame')\nclass M(BaseModel):\n    gen: I\nreached.append(M.model_validate(holder, from_attributes=True))", field("gi_frame")),
-    "created_model": Attack("reached.append(create_model('M', **{'gi_frame': (Any, ...)}))", field("gi_frame")),
+    "created_model": Attack("reached.append(create_model('M', **{'gi_frame': (Any, ...)}))", attribute("gi_frame")),
     "special_field_of_a_created_model": Attack("reached.append(create_model('M', x=(Any, Field(validation_alias='__globals__'))))", field("__globals__")),
     "special_path": Attack("class M(BaseModel):\n    x: Any = Field(validation_alias=AliasPath('f', '__globals__'))\nreached.append(M)", field("__globals__")),
     "adapter_of_a_typed_dict": Attack("from typing_extensions import TypedDict\nreached.append(TypeAdapter(TypedDict('D', {'gi_frame': Any})))", field("gi_frame")),
@@ -71,10 +70,10 @@ MODELS = {
     "validator_by_name": Attack("reached.append(getattr(TypeAdapter(int), 'validator'))", VALIDATOR),
     "validator_by_attrgetter": Attack("import operator\nreached.append(operator.attrgetter('validator')(TypeAdapter(int)))", VALIDATOR),
     "validator_by_vars": Attack("reached.append(vars(TypeAdapter(int)))", VALIDATOR),
-    "validator_by_pattern": at_compile("match TypeAdapter(int):\n    case object(validator=v): reached.append(v)", "the attribute 'validator' in a class pattern is not allowed"),
+    "validator_by_pattern": Attack("match TypeAdapter(int):\n    case object(validator=v): reached.append(v)", f"this class pattern is not allowed: it would read the attribute 'validator'. {NO_SETTING}"),
     "validator_of_a_model": at_compile("class M(BaseModel): pass\nreached.append(M.__pydantic_validator__)", "the attribute '__pydantic_validator__' is not allowed"),
     "schema_of_a_model_changed": at_compile("class M(BaseModel): pass\nM.__pydantic_core_schema__ = {}", "changing the attribute '__pydantic_core_schema__' is not allowed"),
-    "metaclass": Attack("reached.append(type(BaseModel)('X', (), {}))", "only type(x) with one argument is available; write a class statement instead", TypeError),
+    "metaclass": Attack("reached.append(type(BaseModel)('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
 }  # fmt: skip
 FIELD = "{'type': 'model-field', 'schema': {'type': 'any'}}"
 SCHEMAS = {

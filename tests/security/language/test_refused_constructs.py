@@ -8,17 +8,12 @@ from programs import OPEN, Attack, at_compile, by_id, check
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
 
 CONSTRUCTS = {
-    "async_def": at_compile("async def f(): reached.append(1)", "async def is not allowed"),
-    "async_method": at_compile("class A:\n    async def f(self): reached.append(1)", "async def is not allowed"),
-    "async_comprehension": at_compile("reached.append([x async for x in y])", "an asynchronous comprehension is not allowed"),
-    "async_generator_expression": at_compile("reached.append(x async for x in y)", "an asynchronous comprehension is not allowed"),
-    "await_in_a_generator": at_compile("reached.append(x for x in [await y])", "await is not allowed"),
-    "await": at_compile("reached.append(await x)", "await is not allowed"),
-    "async_for": at_compile("async for x in y: reached.append(x)", "async for is not allowed"),
-    "async_with": at_compile("async with x as y: reached.append(y)", "async with is not allowed"),
     "except_star": at_compile("try: pass\nexcept* ValueError as e: reached.append(e)", "except* is not allowed"),
-    "star_import": at_compile("from json import *", "'from json import *' is not allowed"),
-    "star_import_of_a_refused_module": at_compile("from os import *\nfrom subprocess import *", "'from os import *' is not allowed; import of 'subprocess' is not allowed; 'from subprocess import *' is not allowed"),
+    "star_import_of_a_refused_module": at_compile("from os import *\nfrom subprocess import *", "import of 'subprocess' is not allowed"),
+    "star_import_in_a_class": at_compile("class A:\n    from json import *", "'from json import *' is not allowed here"),
+    "coroutine_frame": at_compile("async def f(): reached.append(1)\nc = f()\nreached.append(c.cr_frame)\nc.close()", "the attribute 'cr_frame' is not allowed"),
+    "asynchronous_generator_frame": at_compile("async def f(): yield 1\nreached.append(f().ag_frame)", "the attribute 'ag_frame' is not allowed"),
+    "name_in_a_coroutine": at_compile("async def f(): return eval('1')", "'eval' is not allowed"),
     "relative_import": at_compile("from . import x", "a relative import is not allowed"),
     "relative_import_of_a_module": at_compile("from ..os import system", "a relative import is not allowed"),
     "private_import": at_compile("from json import __loader__", "the name '__loader__' is not allowed; binding the name '__loader__' is not allowed"),

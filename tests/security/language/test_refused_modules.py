@@ -11,6 +11,7 @@ from reptarium.sandbox.language import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.stdlib import NETWORK, REFUSED, REFUSED_EXTERNAL
 
+NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
 MODULES = [
     *sorted(name for name in REFUSED if name in sys.stdlib_module_names or "." in name),
@@ -19,7 +20,7 @@ MODULES = [
     "reptarium.sandbox.language", "reptarium.sandbox.wire", "reptarium.pool.runner", "RestrictedPython.Guards", "_pytest.monkeypatch",
     "importlib.util", "importlib.machinery", "importlib.abc", "importlib.resources", "importlib._bootstrap",
     "os.nothing", "logging.handlers", "logging.config", "json.tool", "json.scanner", "collections._x", "email._policybase",
-    "unittest.mock", "concurrent.futures", "multiprocessing.connection", "ctypes.util", "xml.dom.minidom", "xml.sax.expatreader",
+    "unittest.mock", "concurrent.futures.process", "multiprocessing.connection", "ctypes.util", "xml.dom.pulldom", "xml.sax.expatreader",
     "html._x", "urllib.request", "urllib.error", "http.client", "http.server", "zoneinfo._common", "encodings.idna",
     "numpy._core", "numpy._core.multiarray", "pandas._libs", "pydantic._internal", "__main__", "__future__.x", "__mp_main__",
 ]  # fmt: skip
@@ -47,8 +48,8 @@ def why(name: str) -> str:
     refusal = import_refusal(OPEN, name)
     assert refusal is not None
     if name in NETWORK:
-        assert refusal == ("tasks have no network", "REPTARIUM_CONNECT_ALLOW")
-        return "tasks have no network. REPTARIUM_CONNECT_ALLOW decides this."
+        assert refusal == (NO_NETWORK, "REPTARIUM_CONNECT_ALLOW")
+        return f"{NO_NETWORK}. REPTARIUM_CONNECT_ALLOW decides this."
     assert refusal[1] is None
     return f"{refusal[0]}. No setting allows it."
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from programs import Attack, at_compile, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language import RefusedImport
-
 MAKE = "from functools import singledispatch\n@singledispatch\ndef f(x): return 'other'\n"
 #: An object that has a class's special attributes, as a SimpleNamespace or by ``__getattr__``; its parts watch comparisons.
 FAKES = {
@@ -26,7 +24,7 @@ parts = [Part(), Part()]
 """
 KINDS = {"namespace": "SimpleNamespace", "getattr": "Fake", "instance": "Fake", "text": "str", "alias": "GenericAlias"}
 ATTACKS = {
-    "method": Attack("from functools import singledispatchmethod\nreached.append(singledispatchmethod)", "cannot import name 'singledispatchmethod' from 'functools'", RefusedImport),
+    "method": at_compile("from functools import singledispatchmethod\nreached.append(singledispatchmethod(f).dispatcher.__globals__)", "the attribute '__globals__' is not allowed"),
     "wrapped": at_compile("reached.append(f.__wrapped__)", "the attribute '__wrapped__' is not allowed"),
     "closure_of_dispatch": at_compile("reached.append(f.dispatch.__closure__)", "the attribute '__closure__' is not allowed"),
     "subclasses_of_a_key": at_compile("reached.append([c.__subclasses__() for c in f.registry])", "the attribute '__subclasses__' is not allowed"),

@@ -7,8 +7,6 @@ import sys
 import pytest
 from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached
 
-from reptarium.sandbox.language import RefusedImport
-
 #: Texts that are more than a type's name. ``reached`` and ``gen`` are given to the task, so they are globals.
 TEXTS = {
     "call": "reached.append(1)",
@@ -88,11 +86,12 @@ VALUES = {
     "evaluated_otherwise": Attack("from functools import singledispatch\nf = singledispatch(lambda x: 1)\n@f.register\ndef g(x: 'leaked'): pass\nreached.append(f.registry)", NO_TYPE.format("leaked")),
 }  # fmt: skip
 GONE = {
-    "get_type_hints": Attack("from typing import get_type_hints\nreached.append(get_type_hints)", "cannot import name 'get_type_hints' from 'typing'", RefusedImport),
-    "get_type_hints_attribute": Attack("import typing\nreached.append(typing.get_type_hints)", "module 'typing' has no attribute 'get_type_hints'", AttributeError),
+    "get_type_hints": Attack("from typing import get_type_hints\ndef f(x: 'reached.append(1)'): pass\nreached.append(get_type_hints(f))", "the annotation 'reached.append(1)' is not allowed: it must be a type's name, not an expression"),
+    "get_type_hints_of_a_dunder": Attack("import typing\ndef f(x: '__builtins__'): pass\nreached.append(typing.get_type_hints(f))", "the name '__builtins__' in an annotation is not allowed"),
+    "get_type_hints_of_other_globals": Attack("import typing\ndef f(x: 'nope'): pass\nreached.append(typing.get_type_hints(f, {'nope': reached.append}))", "name 'nope' is not defined", NameError),
     "evaluate_forward_ref": Attack("import typing\nreached.append(typing.evaluate_forward_ref)", "module 'typing' has no attribute 'evaluate_forward_ref'", AttributeError),
     "private_evaluation": Attack("import typing\nreached.append(typing._eval_type)", "module 'typing' has no attribute '_eval_type'", AttributeError),
-    "annotations": at_compile("def f(x: 'a'): pass\nreached.append(f.__annotations__)", "the attribute '__annotations__' is not allowed"),
+    "annotations_set": at_compile("def f(x: 'a'): pass\nf.__annotations__ = {'x': 'b'}", "changing the attribute '__annotations__' is not allowed"),
     "annotations_changed": at_compile("def f(x): pass\nf.__annotations__ = {'x': 'reached.append(1)'}", "changing the attribute '__annotations__' is not allowed"),
     "annotations_of_the_task": at_compile("x: int = 1\nreached.append(__annotations__)", "the name '__annotations__' is not allowed"),
     "annotations_of_a_class": at_compile("class A:\n    __annotations__ = {'x': 'f()'}", "binding the name '__annotations__' is not allowed"),
@@ -139,7 +138,7 @@ def test_what_reads_hints(attack: Attack) -> None:
     check(attack)
 
 
-@pytest.mark.parametrize("text", ["yield gen", "int str", "x = 1", "import os", "a; b", " int", "(", "\0"])
+@pytest.mark.parametrize("text", ["yield gen", "int str", "x = 1", "import x", "a; b", " int", "(", "\0"])
 def test_no_expression_at_all(text: str) -> None:
     """What isn't an expression is Python's own error."""
     program = (

@@ -15,7 +15,7 @@ import pytest
 from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
 from tests.unit.language import plain
 
-OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
+OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec"))
 
 
 def execute(source: str, policy: LanguagePolicy = OPEN, **names: object) -> object:

@@ -11,37 +11,25 @@ from tests.unit.language.support import OPEN, execute
 
 #: A refused statement → what the person reads, but for the line and the setting.
 REFUSALS = {
-    "async def f(): pass": "async def is not allowed: a task is synchronous: use def",
-    "async with c: pass": "async with is not allowed: a task is synchronous: use with",
-    "async for x in c: pass": "async for is not allowed: a task is synchronous: use for",
-    "await f()": "await is not allowed: a task is synchronous: call the function without await",
-    "[x async for x in c]": "an asynchronous comprehension is not allowed: a task is synchronous",
-    "{x: 1 for x in [] async for y in c}": "an asynchronous comprehension is not allowed: a task is synchronous",
     "try: pass\nexcept* ValueError: pass": (
         "except* is not allowed: exception groups would hand out what they wrap (CVE-2025-22153): use except"
     ),
     "from . import x": "a relative import is not allowed: a task is not part of a package",
     "from .json import loads": "a relative import is not allowed: a task is not part of a package",
     "from ... import json": "a relative import is not allowed: a task is not part of a package",
-    "class A(metaclass=M): pass": "the keyword 'metaclass' is not allowed: inherit from abc.ABC or enum.Enum instead",
-    "class A(B, metaclass=type): pass": "the keyword 'metaclass' is not allowed: inherit from abc.ABC or enum.Enum instead",
-    "class A(**options): pass": "'**' in a class statement is not allowed: it could name a metaclass",
     "eval('1')": "'eval' is not allowed: it runs text as code; for data use json.loads or ast.literal_eval",
     "exec('1')": "'exec' is not allowed: it runs text as code",
     "compile('1', '', 'eval')": "'compile' is not allowed: it makes code from text",
     "open('f')": "'open' is not allowed: tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO",
     "input()": "'input' is not allowed: nobody is there to type; read _items or _item",
     "breakpoint()": "'breakpoint' is not allowed: there is no debugger in a task",
-    "globals()": "'globals' is not allowed: it hands out the interpreter's names; keep a dict of your own",
-    "locals()": "'locals' is not allowed: it hands out the interpreter's names; keep a dict of your own",
+    "globals()": "'globals' is not allowed: it hands out the interpreter's names; use locals(), or keep a dict of your own",
     "exit(1)": "'exit' is not allowed: use return, or raise an exception",
     "help(len)": "'help' is not allowed: it starts an interactive reader",
-    "anext(x)": "'anext' is not allowed: a task is synchronous",
     "map(eval, ['1'])": "'eval' is not allowed: it runs text as code; for data use json.loads or ast.literal_eval",
     "x = [1, open][0]": "'open' is not allowed: tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO",
-    "f'{globals()}'": "'globals' is not allowed: it hands out the interpreter's names; keep a dict of your own",
+    "f'{globals()}'": "'globals' is not allowed: it hands out the interpreter's names; use locals(), or keep a dict of your own",
     "x.__class__.__mro__": "the attribute '__mro__' is not allowed: it walks to every class of the interpreter",
-    "e.__traceback__": "the attribute '__traceback__' is not allowed: it leads to the interpreter's frames; use traceback.format_exc()",
     "f.__globals__": "the attribute '__globals__' is not allowed: it leads to the interpreter's own names",
     "x.gi_frame": "the attribute 'gi_frame' is not allowed: it belongs to the interpreter",
     "o.__dict__ = {}": "changing the attribute '__dict__' is not allowed: it belongs to the interpreter",
@@ -78,13 +66,14 @@ def test_refusal(statement: str, place: str) -> None:
     assert caught.value.message == f"Security violation: Line {line}: {text.partition(':')[0]}"
 
 
-def test_star_import() -> None:
-    """Python itself takes a star import at the outermost level only; ours is refused there."""
+@pytest.mark.parametrize("head", ["def f():", "class A:"])
+def test_star_import(head: str) -> None:
+    """As in Python a star import stands at the outermost level; it brings what the module's façade shows."""
+    assert execute("if True:\n    from math import *\nreturn round(sqrt(2) + pi, 3)") == 4.556
     with pytest.raises(PolicyViolation) as caught:
-        compile_task("x = 1\nfrom json import *", OPEN)
-    assert (
-        caught.value.description
-        == "Line 2: 'from json import *' is not allowed: name what you need. No setting allows it."
+        compile_task(f"{head}\n    from json import *", OPEN)
+    assert caught.value.description == (
+        "Line 2: 'from json import *' is not allowed here: it belongs to the outermost level. No setting allows it."
     )
 
 
@@ -101,7 +90,7 @@ def test_yield_outside_a_function() -> None:
 def test_every_finding_is_told_in_the_order_of_lines() -> None:
     """A program with several mistakes is told all of them at once; the message speaks of the first."""
     with pytest.raises(PolicyViolation) as caught:
-        compile_task("import subprocess\nx = 1\nasync def f(): pass\nopen('a'); eval('b')", OPEN)
+        compile_task("import subprocess\nx = 1\nglobals()\nopen('a'); eval('b')", OPEN)
     assert [finding.line for finding in caught.value.findings] == [1, 3, 4, 4]
     assert caught.value.message == "Security violation: Line 1: import of 'subprocess' is not allowed (and 3 more)"
     assert len(caught.value.description.splitlines()) == 4
@@ -110,10 +99,15 @@ def test_every_finding_is_told_in_the_order_of_lines() -> None:
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("type('A', (), {})", "only type(x) with one argument is available; write a class statement instead"),
-        ("class A(type): pass", "metaclasses are not available in a task"),
-        ("vars()", "vars() needs an object: the names of the task itself are not listed"),
-        ("dir()", "dir() needs an object: the names of the task itself are not listed"),
+        ("type('A', ())", "type() takes 1 or 3 arguments"),
+        (
+            "import enum\nclass A(metaclass=enum.Enum): pass",
+            "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them",
+        ),
+        (
+            "class A(**{'metaclass': print}): pass",
+            "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them",
+        ),
         ("class S(str): pass\ngetattr(1, S('real'))", "attribute name must be exactly str, not 'S'"),
     ],
 )

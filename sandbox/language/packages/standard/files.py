@@ -8,6 +8,7 @@ from typing import Any
 from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.policy import RefusedAttribute
 
 
 def _patch_zipfile(zipfile: Any) -> None:
@@ -36,11 +37,26 @@ def _available_timezones(real: Any) -> Callable[[], set[str]]:
     return available_timezones
 
 
+def _connect(real: Any) -> Callable[..., Any]:
+    def connect(database: Any = ":memory:", *args: Any, **kwargs: Any) -> Any:
+        """``sqlite3.connect`` of a database in memory, to which no file can be attached."""
+        if database not in (":memory:", ""):
+            raise RefusedAttribute(
+                "sqlite3.connect() of a file is not allowed: tasks have no files; use ':memory:'. No setting allows it."
+            )
+        connection = real.connect(":memory:", *args, **kwargs)
+        connection.setlimit(real.SQLITE_LIMIT_ATTACHED, 0)
+        return connection
+
+    return connect
+
+
 PACKAGES = (
+    Package("sqlite3", made={"sqlite3": lambda real: {"connect": _connect(real)}}),
     Package("gzip", streams_only={"gzip": "open"}),
     Package("bz2", streams_only={"bz2": "open"}),
     Package("lzma", streams_only={"lzma": "open"}),
-    Package("xml", streams_only={"xml.etree.ElementTree": "parse iterparse"}),
+    Package("xml", streams_only={"xml.etree.ElementTree": "parse iterparse", "xml.dom.minidom": "parse"}),
     Package("zipfile", patch=_patch_zipfile),
     Package("tarfile", patch=_patch_tarfile),
     Package("mimetypes", patch=_patch_mimetypes),

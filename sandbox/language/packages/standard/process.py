@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.standard.paths import OS_PATH
 
 _environment: dict[str, str] = {}
 
@@ -98,6 +99,46 @@ def _catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
     return catch_warnings
 
 
+#: Where ``print`` writes within ``contextlib.redirect_stdout``: the innermost last.
+REDIRECTED: list[Any] = []
+
+
+def _redirect(name: str) -> Callable[[Any], Any]:
+    """``contextlib.redirect_stdout``: what the task prints and writes goes to an object of its own."""
+
+    def redirect(new_target: Any) -> Any:
+        previous: list[Any] = []
+
+        class Block:
+            __slots__ = ()
+
+            def __enter__(self) -> Any:
+                previous.append(getattr(sys, name))
+                setattr(sys, name, new_target)
+                if name == "stdout":
+                    REDIRECTED.append(new_target)
+                return new_target
+
+            def __exit__(self, *_: object) -> None:
+                setattr(sys, name, previous.pop())
+                if name == "stdout":
+                    REDIRECTED.pop()
+
+        return Block()
+
+    redirect.__name__ = redirect.__qualname__ = f"redirect_{name}"
+    return redirect
+
+
+#: Frames in Python take no room on the machine's stack; what C code nests has limits of its own.
+_DEEPEST = 100_000
+
+
+def setrecursionlimit(limit: int) -> None:
+    """``sys.setrecursionlimit``, up to 100,000."""
+    sys.setrecursionlimit(min(limit, _DEEPEST))
+
+
 def _exit(status: object = None) -> None:
     raise SystemExit(status)
 
@@ -105,8 +146,33 @@ def _exit(status: object = None) -> None:
 PACKAGES = (
     Package(
         "os",
-        replaced={"os": {"environ": _environment, "getenv": lambda key, default=None: _environment.get(key, default)}},
+        replaced={
+            "os": {"environ": _environment, "getenv": lambda key, default=None: _environment.get(key, default)},
+            "os.path": OS_PATH,
+        },
     ),
-    Package("sys", replaced={"sys": {"exit": _exit, **_streams()}}),
+    Package(
+        "sys",
+        replaced={
+            "sys": {
+                "exit": _exit,
+                "argv": [""],
+                "executable": "",
+                "setrecursionlimit": setrecursionlimit,
+                **_streams(),
+            }
+        },
+    ),
+    Package(
+        "contextlib",
+        replaced={"contextlib": {f"redirect_{name}": _redirect(name) for name in ("stdout", "stderr")}},
+    ),
+    Package(
+        "concurrent",
+        refused={
+            "concurrent.futures": {"tasks start no processes; use ThreadPoolExecutor": "ProcessPoolExecutor"},
+        },
+    ),
+    Package("logging", refused={"logging": {"tasks have no files; use StreamHandler(io.StringIO())": "FileHandler"}}),
     Package("warnings", made={"warnings": lambda real: {"catch_warnings": _catch_warnings(real.catch_warnings)}}),
 )

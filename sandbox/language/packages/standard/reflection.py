@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import inspect
 import operator
+import sys
 import typing
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Iterable
+from types import FrameType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.guards.attributes import own_names
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
-from reptarium.sandbox.language.policy.names import is_field_name, may_write
+from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
 
 # ---- operator ----------------------------------------------------------------------------
 
@@ -56,25 +59,44 @@ guards.STAND_INS.update({operator.attrgetter: attrgetter, operator.methodcaller:
 # ---- functools ---------------------------------------------------------------------------
 
 
-def update_wrapper(wrapper: Any, wrapped: Any) -> Any:
-    """``functools.update_wrapper`` without a choice of attributes: it would copy any attribute by name.
+_ASSIGNED = ("__name__", "__qualname__", "__doc__")
+#: Of those that the real one copies these stay behind, without a word.
+_LEFT = frozenset({"__module__", "__annotations__", "__annotate__", "__type_params__"})
+
+
+def update_wrapper(
+    wrapper: Any, wrapped: Any, assigned: Iterable[str] = _ASSIGNED, updated: Iterable[str] = ("__dict__",)
+) -> Any:
+    """``functools.update_wrapper``; of the attributes that it is told to copy it copies those that a task may set.
 
     ``__module__`` stays: libraries take the names of the module that a class says it is from.
     """
-    for name in ("__name__", "__qualname__", "__doc__"):
-        value = getattr(wrapped, name, None)
-        if type(value) is str:
-            setattr(wrapper, name, value)
-    if not isinstance(wrapped, (type, ModuleType)):
+    for name in assigned:
+        if name in _ASSIGNED:
+            value = getattr(wrapped, name, None)
+            if type(value) is str:
+                setattr(wrapper, name, value)
+        elif name not in _LEFT and hasattr(wrapped, name):
+            guards.guarded_setattr(wrapper, name, guards.guarded_getattr(wrapped, name))
+    if any(name != "__dict__" for name in updated):
+        raise guards.refused(f"updating from {tuple(updated)!r} is not allowed")
+    if "__dict__" in updated and not isinstance(wrapped, (type, ModuleType)):
         for name, value in dict(getattr(wrapped, "__dict__", {})).items():
             if type(name) is str and may_write(name) and not isinstance(value, ModuleType):
                 setattr(wrapper, name, value)
     return wrapper
 
 
-def wraps(wrapped: Any) -> Callable[[Any], Any]:
-    """``functools.wraps`` without a choice of attributes."""
-    return lambda wrapper: update_wrapper(wrapper, wrapped)
+def wraps(
+    wrapped: Any, assigned: Iterable[str] = _ASSIGNED, updated: Iterable[str] = ("__dict__",)
+) -> Callable[[Any], Any]:
+    """``functools.wraps``, with :func:`update_wrapper`."""
+    return lambda wrapper: update_wrapper(wrapper, wrapped, assigned, updated)
+
+
+def _registered(cls: Any) -> Any:
+    """What arguments' classes are compared with: ``type`` of a class is the real one."""
+    return type if cls is guards.TypeFacade else cls
 
 
 def singledispatch(func: Any) -> Any:
@@ -88,10 +110,66 @@ def singledispatch(func: Any) -> Any:
     def dispatch(cls: type) -> Any:
         if not issubclass(type(cls), type):
             raise TypeError(f"dispatch() takes a class, not '{type(cls).__name__}'")
-        return real(cls)
+        return real(_registered(cls))
+
+    register = dispatching.register
+
+    def registering(cls: Any, func: Any = None) -> Any:
+        return register(_registered(cls), func)
 
     dispatching.dispatch = dispatch  # type: ignore[method-assign]
+    dispatching.register = registering  # type: ignore[method-assign]
     return dispatching
+
+
+class singledispatchmethod:
+    """``functools.singledispatchmethod`` over our ``singledispatch``."""
+
+    def __init__(self, func: Any) -> None:
+        if not callable(func) and not hasattr(func, "__get__"):
+            raise TypeError(f"{func!r} is not callable or a descriptor")
+        self._dispatcher, self.func = singledispatch(func), func
+
+    def register(self, cls: Any, method: Any = None) -> Any:
+        """Another implementation, for the class or for the annotation of its first argument."""
+        return self._dispatcher.register(cls, func=method)
+
+    def __get__(self, obj: Any, cls: Any = None) -> Any:
+        dispatch = self._dispatcher.dispatch
+        register = self.register
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if not args:
+                raise TypeError("a singledispatchmethod requires at least 1 positional argument")
+            return dispatch(type(args[0])).__get__(obj, cls)(*args, **kwargs)
+
+        method.register = register  # type: ignore[attr-defined]
+        return update_wrapper(method, self.func)
+
+
+# ---- inspect -----------------------------------------------------------------------------
+
+
+def signature(obj: Any, **options: Any) -> inspect.Signature:
+    """``inspect.signature``; annotations that are text stay text."""
+    if options.get("eval_str"):
+        raise RefusedAttribute(
+            "signature() with eval_str is not allowed: it runs text as code; use typing.get_type_hints"
+        )
+    return inspect.signature(obj, follow_wrapped=bool(options.get("follow_wrapped", True)))
+
+
+def getmembers(object: Any, predicate: Callable[[Any], Any] | None = None) -> list[tuple[str, Any]]:
+    """``inspect.getmembers``: the attributes that a task may read."""
+    found = []
+    for name in guards.guarded_dir(object):
+        try:
+            value = guards.guarded_getattr(object, name)
+        except AttributeError:
+            continue
+        if predicate is None or predicate(value):
+            found.append((name, value))
+    return sorted(found, key=lambda pair: pair[0])
 
 
 # ---- typing ------------------------------------------------------------------------------
@@ -105,6 +183,18 @@ def get_origin(tp: Any) -> Any:
 def get_args(tp: Any) -> tuple[Any, ...]:
     """``typing.get_args``: the type arguments of a type."""
     return tuple(guards.checked_value(each, "args") for each in typing.get_args(tp))
+
+
+def get_type_hints(obj: Any, globalns: Any = None, localns: Any = None, include_extras: bool = False) -> dict[str, Any]:
+    """``typing.get_type_hints``: text in annotations is read with the names of the functions that are running."""
+    local: dict[str, Any] = {}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if GETATTR in frame.f_builtins:
+            local = {**own_names(frame), **local}
+        frame = frame.f_back
+    hints = typing.get_type_hints(obj, None, {**local, **(localns or {})}, include_extras=include_extras)
+    return {name: guards.checked_value(hint, name) for name, hint in hints.items()}
 
 
 # ---- dataclasses -------------------------------------------------------------------------
@@ -135,6 +225,7 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PACKAGES = (
+    Package("abc", everywhere=((abc.ABCMeta, guards.ABCMetaFacade),)),
     Package("operator", replaced={"operator": {"attrgetter": attrgetter, "methodcaller": methodcaller}}),
     Package(
         "functools",  # contextlib and others carry these too
@@ -142,8 +233,17 @@ PACKAGES = (
             (functools.wraps, wraps),
             (functools.update_wrapper, update_wrapper),
             (functools.singledispatch, singledispatch),
+            (functools.singledispatchmethod, singledispatchmethod),
         ),
     ),
-    Package("typing", everywhere=((typing.get_origin, get_origin), (typing.get_args, get_args))),
+    Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers}}),
+    Package(
+        "typing",
+        everywhere=(
+            (typing.get_origin, get_origin),
+            (typing.get_args, get_args),
+            (typing.get_type_hints, get_type_hints),
+        ),
+    ),
     Package("dataclasses", made={"dataclasses": lambda real: {"make_dataclass": _make_dataclass(real.make_dataclass)}}),
 )

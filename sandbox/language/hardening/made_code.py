@@ -1,0 +1,80 @@
+"""Text that becomes code while a task runs: libraries make code (scipy's distributions, attrs, parser generators), and
+it is read before Python compiles it, whoever asks.
+
+What libraries write is arithmetic, attributes of their own objects, special methods. What leads to the interpreter is
+written down nowhere but in attacks: whoever got a library to evaluate text of his own would need it, since the text
+runs with the library's builtins. The kernel layer holds what gets by.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy import stdlib
+
+#: Builtins that run text, reach files or read attributes by name.
+_BUILTINS = frozenset(
+    "eval exec compile open input breakpoint globals locals vars help exit quit setattr delattr getattr "
+    "__import__ __builtins__ __loader__ __spec__ __build_class__".split()
+)
+#: Special attributes that generated code uses, and that lead nowhere.
+_DUNDERS = rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS | {"__annotations__", "__weakref__", "__attrs_attrs__"}
+_HOLDERS = frozenset("os sys builtins subprocess importlib ctypes socket shutil posix pty gc inspect".split())
+
+
+def code_refusal(source: object) -> str | None:
+    """Why code made of this is refused, or None. ``source`` is what CPython reports: bytes, or a syntax tree."""
+    if isinstance(source, ast.AST):
+        tree = source
+    elif isinstance(source, (bytes, str)):
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None  # Python says so itself
+    else:
+        return "it isn't text"
+    nodes = list(ast.walk(tree))
+    plain = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _reads_plainly(node)}
+    for node in nodes:
+        if id(node) not in plain:
+            refusal = _refusal(node)
+            if refusal:
+                return refusal
+    return None
+
+
+def _reads_plainly(call: ast.Call) -> bool:
+    """Whether it is ``getattr`` with a name that is spelled out and innocent."""
+    match call:
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
+            return rules.is_plain(name)
+    return False
+
+
+def _refusal(node: ast.AST) -> str | None:
+    match node:
+        case ast.Attribute(attr=name):
+            if name in rules.DENIED_ATTRIBUTES or (rules.is_dunder(name) and name not in _DUNDERS):
+                return f"it reads the attribute '{name}'"
+            if name in _HOLDERS or (name[1:] in _HOLDERS and name[0] == "_"):
+                return f"it reads the attribute '{name}', which leads to a module"
+        case ast.Name(id=name):
+            if name in _BUILTINS:
+                return f"it uses '{name}'"
+        case ast.Import(names=aliases):
+            for alias in aliases:
+                if not _importable(alias.name):
+                    return f"it imports '{alias.name}'"
+        case ast.ImportFrom(module=module):
+            if module is not None and not _importable(module):
+                return f"it imports '{module}'"
+    return None
+
+
+def _importable(name: str) -> bool:
+    top = name.partition(".")[0]
+    if top not in sys.stdlib_module_names:
+        return top not in stdlib.REFUSED_EXTERNAL
+    return top == "__future__" or (name in stdlib.OPEN and name not in stdlib.ONLY)

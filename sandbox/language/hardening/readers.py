@@ -1,0 +1,115 @@
+"""``getattr`` in libraries' Python code: a name that the library spells itself is its own business, a name that came to
+it as data may have been a task's, and is read under the task's rules.
+
+``enum.property``, ``dataclasses.replace``, a template's filter, a column's aggregation: libraries read attributes by
+names that somebody stored in an object of theirs. So every module in Python has this function under ``getattr``. Code
+in C has no such place: what reads names there has a file in ``packages/``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+from reptarium.sandbox.language.guards import FACADES, guarded_getattr, refusing
+from reptarium.sandbox.language.hardening.audit import watching
+from reptarium.sandbox.language.policy import stdlib
+from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, LEADING_DUNDERS
+
+#: Our own code reads what it is written to read; the import machinery and the compiler's tools have no task's names.
+_LEFT_ALONE = frozenset({"reptarium", "RestrictedPython", "importlib", "_frozen_importlib", "zipimport", "abc"})
+
+_CHECKOUT = os.path.join(str(Path(__file__).parents[3]), "")
+
+_seen: set[str] = set()
+_spelled: dict[int, frozenset[str]] = {}
+
+
+def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
+    """The built-in; while a task runs, names of the interpreter's that the calling module doesn't spell are refused."""
+    if (type(name) is str and name in _WITHOUT_A_LOOK) or not watching():
+        return getattr(obj, name, *default)
+    plain: Any = str.__str__(name) if isinstance(name, str) else name  # type: ignore[redundant-expr]
+    if type(plain) is not str or plain not in _LOOKED_AT:
+        return getattr(obj, plain, *default)
+    frame = sys._getframe(1)
+    if plain in frame.f_code.co_consts or plain in _spelled_in(frame):
+        return getattr(obj, plain, *default)
+    if default and plain in LEADING_DUNDERS:
+        return default[0]
+    if plain in GUARDED_ATTRIBUTES:
+        value = getattr(obj, plain, *default)
+        return value if not _leads_on(value) else guarded_getattr(obj, plain, *default)
+    if callable(getattr(obj, plain, None)):
+        # Whoever lists all that an object has goes on; whoever calls it is told
+        return refusing(f"the attribute '{plain}'", "it belongs to the interpreter")
+    return guarded_getattr(obj, plain, *default)
+
+
+_WITHOUT_A_LOOK = frozenset({"__name__", "__doc__", "__qualname__", "__module__", "__init__", "name", "shape", "dtype"})
+
+
+def _leads_on(value: Any) -> bool:
+    """Whether it is a module that no task may have."""
+    if not isinstance(value, ModuleType) or FACADES.get(id(value)) is value:
+        return False
+    name = str(value.__name__).removeprefix("_")
+    return name.partition(".")[0] in stdlib.REFUSED or name in stdlib.ONLY or name in ("builtins", "posixpath")
+
+
+def _spelled_in(frame: FrameType) -> frozenset[str]:
+    """The text constants of a module's code: the names that it may mean itself."""
+    names = _spelled.get(id(frame.f_globals))
+    if names is None:
+        found: set[str] = set()
+        for value in list(frame.f_globals.values()):
+            _collect(value, frame.f_globals, found)
+        names = _LOOKED_AT.intersection(found)
+        _spelled[id(frame.f_globals)] = names
+    return names
+
+
+_LOOKED_AT = DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS
+
+
+def _collect(value: Any, module: dict[str, Any], found: set[str]) -> None:
+    if isinstance(value, str):
+        found.add(str.__str__(value))
+    elif type(value) in (tuple, list, set, frozenset, dict):
+        found.update(each for each in value if type(each) is str)
+    elif isinstance(value, type) and value.__module__ == module.get("__name__"):
+        for each in list(vars(value).values()):
+            if not isinstance(each, type):
+                _collect(getattr(each, "__func__", each), module, found)
+    code = getattr(value, "__code__", None)
+    if type(code) is CodeType and getattr(value, "__globals__", None) is module:
+        _constants(code, found)
+
+
+def _constants(code: CodeType, found: set[str]) -> None:
+    for constant in code.co_consts:
+        if type(constant) is str:
+            found.add(constant)
+        elif type(constant) in (tuple, frozenset):
+            found.update(each for each in constant if type(each) is str)
+        elif type(constant) is CodeType:
+            _constants(constant, found)
+
+
+def guard_readers() -> None:
+    """Put the function into every module in Python that was imported since the last time."""
+    for name in sys.modules.keys() - _seen:
+        _seen.add(name)
+        module = sys.modules[name]
+        own = name.partition(".")[0] in _LEFT_ALONE
+        if not own and _in_python(module):
+            vars(module).setdefault("getattr", library_getattr)
+
+
+def _in_python(module: ModuleType) -> bool:
+    """Whether it is a module in Python, and none of a checkout of ours (its tests)."""
+    file = str(vars(module).get("__file__") or "") if issubclass(type(module), ModuleType) else ""
+    return file.endswith((".py", ".pyc")) and (not file.startswith(_CHECKOUT) or "-packages/" in file)
