@@ -54,7 +54,7 @@ _DESCRIPTORS = struct.Struct("=ii")
 _wait4 = ctypes.PyDLL(None).wait4
 _status, _usage = ctypes.create_string_buffer(4), ctypes.create_string_buffer(256)
 _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two times in s and µs, ru_maxrss in KiB
-#: What libraries read when they are used, here or in a worker: a locale, and for Arrow an allocator that doesn't reserve
+#: What libraries read when they are used, here or in a worker: a locale; for Arrow an allocator that doesn't reserve
 #: more than a task may have. ``os.environ`` of tasks shows none of it.
 _FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _fork_order = msgspec.json.Decoder(wire.Fork)

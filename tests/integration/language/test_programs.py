@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import BrokerConfig
 from tests.conftest import make_settings
 
 PROGRAMS: dict[str, dict[str, Any]] = {
@@ -49,7 +50,9 @@ async def answers(names: list[str], external: str) -> dict[str, Any]:
     )
     found: dict[str, Any] = {}
     with trio.fail_after(600):
-        async with embedded_runner(settings) as broker:
+        # many packages are imported before the runner shows up
+        config = BrokerConfig(grant_ttl=300.0, max_payload=settings.max_payload)
+        async with embedded_runner(settings, config=config) as broker:
             for name in names:
                 program = PROGRAMS[name]
                 outcome = await broker.submit({"code": program["code"], "items": program["items"]}).outcome()
