@@ -65,6 +65,7 @@ _WORKER_PLAIN: Final = _words(
     # waiting, and descriptors of its own to wait on: event loops of libraries and of asyncio
     "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
     "epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe2 timerfd_create timerfd_settime timerfd_gettime "
+    "recvfrom "
     # memory of its own, counted by RLIMIT_DATA
     "munmap mremap brk mseal membarrier "
     # threads of its own
@@ -179,9 +180,8 @@ def worker_rules(arch: Arch) -> Rules:
         "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
         # A pair leads from the process to itself: an event loop wakes itself up with one.
         "socketpair": (Clause(_PAIR),),
-        # send(2) and recv(2) on what is connected: write(2) and read(2), where no address is named.
+        # send(2) on what is connected: write(2), where no address is named.
         "sendto": (Clause(null),),
-        "recvfrom": (Clause(null),),
         # raise(3), abort(3), pthread_kill(3). musl names the thread alone, of which a filter knows the first.
         "tgkill": (Clause((Check(0, (PID,)),)),),
         "tkill": (Clause((Check(0, (PID,)),)),),
@@ -213,7 +213,6 @@ def zygote_rules(arch: Arch) -> Rules:
         "prctl",
         "fcntl",
         "sendto",
-        "recvfrom",
     ):
         del checked[name]
         plain[name] = ALLOW

@@ -329,10 +329,10 @@ class TestWorkerRules:
             assert ask(arch, "socketpair", 1, kind, 0, 0x1000) == ALLOW, kind
         for family, kind in ((2, 1), (10, 1), (16, 3), (1, 2), (1, 3), (0, 1)):
             assert ask(arch, "socketpair", family, kind, 0, 0x1000) == DENY, (family, kind)
-        for name in ("sendto", "recvfrom"):
-            assert ask(arch, name, 3, 0x1000, 1, 0, 0, 0) == ALLOW
-            for address in (0x1000, 2**32, 2**47):
-                assert ask(arch, name, 3, 0x1000, 1, 0, address, 16) == DENY, hex(address)
+        assert ask(arch, "recvfrom", 3, 0x1000, 1, 0, 0, 0) == ALLOW
+        assert ask(arch, "sendto", 3, 0x1000, 1, 0, 0, 0) == ALLOW
+        for address in (0x1000, 2**32, 2**47):
+            assert ask(arch, "sendto", 3, 0x1000, 1, 0, address, 16) == DENY, hex(address)
 
     @both
     def test_prctl(self, arch: Arch) -> None:
