@@ -115,7 +115,7 @@ def _stored(view: View) -> None:
 
 
 def _wrap_inside(values: list[Any]) -> None:
-    for index, inner in enumerate(values):
+    for index, inner in enumerate(list.__iter__(values)):
         if type(inner) is dict:
             values[index] = View(inner)
 

@@ -12,6 +12,7 @@ import pytest
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, preload
 from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.packages import registry
+from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.runtime import builtins, facades
 from tests.unit.language.support import execute
 
@@ -334,3 +335,16 @@ def test_preloading_allows_nothing() -> None:
     assert refusals("import carried", policy) == f"Line 1: import of 'carried' is not allowed: {_NOT_EXTERNAL}"
     with pytest.raises(RefusedImport):
         execute("__import__(name)", policy, name="carried")
+
+
+@pytest.mark.parametrize(
+    "name", ["structlog", "rich", "starlette", "prometheus_client", "typing_extensions", "trio", "h11"]
+)
+def test_the_star_does_not_open_what_the_runner_is_made_of(name: str) -> None:
+    """Its own packages are there for itself; named, they are opened."""
+    why = f"it is a part of the runner, which '*' does not open; name it to open it. {EXTERNAL} decides this."
+    assert refusals(f"import {name}", LanguagePolicy(external_allow=("*",))) == (
+        f"Line 1: import of '{name}' is not allowed: {why}"
+    )
+    assert import_refusal(LanguagePolicy(external_allow=(name,)), name) is None
+    assert import_refusal(LanguagePolicy(external_allow=("*", name)), f"{name}.sub") is None
