@@ -35,6 +35,7 @@ import trio
 from reptarium.pool.powers.answers import Answers, Names
 from reptarium.pool.powers.destinations import Destinations
 from reptarium.pool.powers.listener import Destination, Listener, Stopped
+from reptarium.pool.powers.sockets import is_connected, start
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 __all__ = ["RESOLVER", "ConnectLimits", "Connections", "Outcome"]
@@ -48,24 +49,6 @@ Outcome = Literal["connected", "failed", "timeout", "refused"]
 _CALLS_EACH: Final = 4
 #: What is remembered of a task for its log line, and of refusals told with its error.
 _REMEMBERED, _EXPLAINED = 20, 3
-
-_TIMEVAL, _INTEGER, _LINGER = 16, 4, 8
-#: What a task may have set before it connected: level, option, bytes. Sizes of buffers are told doubled (socket(7)).
-_KEPT: Final = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, _INTEGER),
-    (socket.SOL_SOCKET, socket.SO_OOBINLINE, _INTEGER),
-    (socket.SOL_SOCKET, socket.SO_LINGER, _LINGER),
-    (socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL),
-    (socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_CORK, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _INTEGER),
-    (socket.IPPROTO_TCP, socket.TCP_SYNCNT, _INTEGER),
-)
-_DOUBLED: Final = (socket.SO_SNDBUF, socket.SO_RCVBUF)
 
 
 class ConnectLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,12 +256,10 @@ class Connections:
         self, stopped: Stopped, held: _Held, before: socket.socket, target: Destination, nursery: trio.Nursery
     ) -> None:
         try:
-            fresh = socket.socket(before.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            fresh, problem = await self._listener.aside(start, before, target)
         except OSError as error:
             self._failed(stopped, target, error.errno or errno.ENFILE)
             return
-        _keep_options(before, fresh)
-        problem = fresh.connect_ex((str(target.address), target.port))
         if problem not in (0, errno.EINPROGRESS):
             fresh.close()
             self._failed(stopped, target, problem)
@@ -343,13 +324,7 @@ class Connections:
         try:
             with trio.move_on_after(self._limits.timeout) as scope:
                 await trio.lowlevel.wait_writable(fresh)
-            try:
-                fresh.getpeername()
-                connected = True
-            except OSError:
-                if scope.cancelled_caught:
-                    with contextlib.suppress(OSError):
-                        fresh.shutdown(socket.SHUT_RDWR)  # ends the attempt, and whoever waits for it
+            connected = await self._listener.aside(is_connected, fresh, scope.cancelled_caught)
             self._came("connected" if connected else "timeout" if scope.cancelled_caught else "failed", target)
         finally:
             self._waiting -= 1
@@ -383,16 +358,3 @@ class Connections:
             await self._answers.serve(stream)
         finally:
             self._resolvers -= 1
-
-
-def _keep_options(before: socket.socket, fresh: socket.socket) -> None:
-    """Set what the task has set."""
-    for level, option, size in _KEPT:
-        with contextlib.suppress(OSError):
-            value = before.getsockopt(level, option, size)
-            if value != fresh.getsockopt(level, option, size):
-                fresh.setsockopt(level, option, value)
-    for option in _DOUBLED:
-        size = before.getsockopt(socket.SOL_SOCKET, option)
-        if size != fresh.getsockopt(socket.SOL_SOCKET, option):
-            fresh.setsockopt(socket.SOL_SOCKET, option, size // 2)

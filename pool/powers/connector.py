@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -89,9 +90,8 @@ async def own_addresses(hosts: Iterable[str]) -> frozenset[Address]:
         if address.family in (socket.AF_INET, socket.AF_INET6)
     }
     for host in hosts:
-        try:
+        found = []
+        with contextlib.suppress(OSError, UnicodeError), trio.move_on_after(_LOOK / 2):
             found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            continue
         texts.update(str(entry[4][0]).partition("%")[0] for entry in found)
     return frozenset(address for text in texts if (address := address_of(text)) is not None)

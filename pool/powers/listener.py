@@ -6,8 +6,9 @@ can be put into the worker's table in the meantime.
 
 Nothing here waits for a worker in the event loop. The listener is read only when it has something, which nobody else
 can take away (a worker has neither the descriptor nor the ioctl). Putting a descriptor into a table is done by the
-thread that asked, once it is scheduled, and memory is read under a lock of the process that it is read of: a worker
-with fifty busy threads made both take a second (measured). So these two are done in a thread of ours.
+thread that asked, once it is scheduled; memory is read, and a socket that the worker has is looked at, under a lock
+that one of its threads may hold: a worker with fifty busy threads made that take a second (measured). So these are
+done in a thread of ours (:meth:`Listener.aside`).
 
 A process's memory is read through ``/proc/<pid>/mem``, opened by itself while it still could: the file stays with that
 memory, whoever has the pid later. A worker's threads may rewrite what is read: so it is read once, and only what was
@@ -25,8 +26,9 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 import msgspec
 import trio
@@ -50,6 +52,10 @@ _SETFD: Final = 1  # SECCOMP_ADDFD_FLAG_SETFD
 
 #: Bytes of an address that are looked at: struct sockaddr_in6.
 _LONGEST: Final = 28
+
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -91,6 +97,10 @@ class Listener:
             os.close(self._memory)
             self.fd = self._memory = -1
 
+    async def aside(self, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        """Do in a thread of ours what may have to wait for one of the worker's. A cancellation waits as well."""
+        return await trio.to_thread.run_sync(function, *args, limiter=self._threads)
+
     async def receive(self) -> Stopped | None:
         """The next stopped call; None once the worker has ended. Raises trio.ClosedResourceError."""
         while True:
@@ -112,7 +122,7 @@ class Listener:
 
     async def target(self, stopped: Stopped) -> Destination | int | None:
         """What a ``connect`` names, read once; an errno for what isn't an address of IP; None: the caller has gone."""
-        return await trio.to_thread.run_sync(self._target, stopped, limiter=self._threads)
+        return await self.aside(self._target, stopped)
 
     def _target(self, stopped: Stopped) -> Destination | int | None:
         found = self._read(stopped)
@@ -147,7 +157,7 @@ class Listener:
 
         ``source`` must not be closed meanwhile; a cancellation waits until it has been put.
         """
-        return await trio.to_thread.run_sync(self._put, stopped, source.fileno(), at, limiter=self._threads)
+        return await self.aside(self._put, stopped, source.fileno(), at)
 
     def _put(self, stopped: Stopped, source: int, at: int | None) -> int:
         flags, number = (0, 0) if at is None else (_SETFD, at)

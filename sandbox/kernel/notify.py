@@ -50,13 +50,14 @@ _FIONREAD: Final = 0x541B
 # O_ACCMODE, O_NONBLOCK, and O_LARGEFILE of either architecture, which F_GETFL may have told
 _SETTABLE: Final = 0o3 | _NONBLOCK | 0o100000 | 0o400000
 
-# Options by level. asm-generic/socket.h: TYPE ERROR SNDBUF RCVBUF KEEPALIVE OOBINLINE PRIORITY LINGER RCVLOWAT
+# Options by level. asm-generic/socket.h: TYPE ERROR SNDBUF RCVBUF KEEPALIVE OOBINLINE PRIORITY RCVLOWAT
 # RCVTIMEO SNDTIMEO PROTOCOL DOMAIN and, for a look only, REUSEADDR ACCEPTCONN. linux/tcp.h: NODELAY MAXSEG CORK
 # KEEPIDLE KEEPINTVL KEEPCNT SYNCNT WINDOW_CLAMP INFO QUICKACK CONGESTION USER_TIMEOUT NOTSENT_LOWAT.
-# IP_TOS; IPV6_V6ONLY, IPV6_TCLASS. Missing on purpose: filters (BPF), TCP_ULP, TCP_REPAIR, TCP_FASTOPEN_CONNECT,
-# binding to devices, IPV6_ADDRFORM, everything that has never been needed and parses memory of the task's.
+# IP_TOS; IPV6_V6ONLY, IPV6_TCLASS. Missing on purpose: LINGER (a close would wait, the supervisor's too), filters
+# (BPF), TCP_ULP, TCP_REPAIR, TCP_FASTOPEN_CONNECT, binding to devices, IPV6_ADDRFORM, everything that has never been
+# needed and parses memory of the task's.
 _OPTIONS: Final[dict[int, tuple[int, ...]]] = {
-    1: (2, 3, 4, 7, 8, 9, 10, 12, 13, 18, 20, 21, 30, 38, 39),
+    1: (2, 3, 4, 7, 8, 9, 10, 12, 18, 20, 21, 30, 38, 39),
     _TCP: (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 18, 25),
     0: (1,),
     41: (26, 67),

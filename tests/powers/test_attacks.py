@@ -48,6 +48,7 @@ ATTACKS: dict[str, tuple[str, Any]] = {
         "s = socket.socket(); signal.signal(signal.SIGPIPE, signal.SIG_IGN)\n"
         "result = attempt(s.sendmsg, [b'x'], [], 0, ('127.0.0.1', closed))", "EPIPE"),
     "sendmmsg": ("result = raw('sendmmsg', socket.socket().fileno(), text(bytes(64)), 1, 0)", "EPERM"),
+    "SO_LINGER": ("result = attempt(socket.socket().setsockopt, 1, 13, struct.pack('ii', 1, 60))", "ENOPROTOOPT"),
     "TCP_FASTOPEN_CONNECT": (
         "result = attempt(socket.socket().setsockopt, 6, 30, 1)", "ENOPROTOOPT"),
     "a BPF filter on a socket": ("result = attempt(socket.socket().setsockopt, 1, 26, bytes(16))", "ENOPROTOOPT"),

@@ -54,6 +54,7 @@ ANSWERS = [
     ("sendmsg", (5, 1, FASTOPEN), EPERM),
     ("sendmmsg", (5, 1, 1, 0), EPERM),
     ("setsockopt", (5, 6, 1, 1, 4), bpf.ALLOW),
+    ("setsockopt", (5, 1, 13, 1, 8), NO_OPTION),
     ("setsockopt", (5, 1, 26, 1, 16), NO_OPTION),
     ("setsockopt", (5, 6, 30, 1, 4), NO_OPTION),
     ("setsockopt", (5, 6, 31, 1, 4), NO_OPTION),

@@ -1,0 +1,61 @@
+"""What is done on sockets that a worker has as well: under a lock that it may hold, so never in the event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Final
+
+from reptarium.pool.powers.listener import Destination
+
+__all__ = ["is_connected", "start"]
+
+_TIMEVAL, _INTEGER = 16, 4
+#: What a task may have set before it connected: level, option, bytes. Sizes of buffers are told doubled (socket(7)).
+_KEPT: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, _INTEGER),
+    (socket.SOL_SOCKET, socket.SO_OOBINLINE, _INTEGER),
+    (socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL),
+    (socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_CORK, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _INTEGER),
+    (socket.IPPROTO_TCP, socket.TCP_SYNCNT, _INTEGER),
+)
+_DOUBLED: Final = (socket.SO_SNDBUF, socket.SO_RCVBUF)
+
+
+def start(before: socket.socket, target: Destination) -> tuple[socket.socket, int]:
+    """A socket like ``before`` that connects to ``target``, and the errno that this has begun with. Raises OSError."""
+    fresh = socket.socket(before.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    _keep_options(before, fresh)
+    return fresh, fresh.connect_ex((str(target.address), target.port))
+
+
+def is_connected(fresh: socket.socket, end: bool) -> bool:
+    """Whether it is; if not, and it is to ``end``, the attempt is over, also for the worker that polls it."""
+    try:
+        fresh.getpeername()
+    except OSError:
+        if end:
+            with contextlib.suppress(OSError):
+                fresh.shutdown(socket.SHUT_RDWR)
+        return False
+    return True
+
+
+def _keep_options(before: socket.socket, fresh: socket.socket) -> None:
+    """Set what the task has set."""
+    for level, option, size in _KEPT:
+        with contextlib.suppress(OSError):
+            value = before.getsockopt(level, option, size)
+            if value != fresh.getsockopt(level, option, size):
+                fresh.setsockopt(level, option, value)
+    for option in _DOUBLED:
+        with contextlib.suppress(OSError):
+            size = before.getsockopt(socket.SOL_SOCKET, option)
+            if size != fresh.getsockopt(socket.SOL_SOCKET, option):
+                fresh.setsockopt(socket.SOL_SOCKET, option, size // 2)
