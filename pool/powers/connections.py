@@ -35,7 +35,7 @@ import trio
 from reptarium.pool.powers.answers import Answers, Names
 from reptarium.pool.powers.destinations import Destinations
 from reptarium.pool.powers.listener import Destination, Listener, Stopped
-from reptarium.pool.powers.sockets import is_connected, start
+from reptarium.pool.powers.sockets import give_up, is_connected, start
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 __all__ = ["RESOLVER", "ConnectLimits", "Connections", "Outcome"]
@@ -113,6 +113,7 @@ class Connections:
         self._held: dict[int, _Held] = {}
         self._made = 0
         self._waiting = 0  # attempts whose end isn't known, of sockets that the worker may have closed since
+        self._watched: dict[int, tuple[socket.socket, Destination]] = {}  # attempts that a worker polls, by id of _Held
         self._resolvers = 0
         self._tokens = self._burst = limits.rate * _CALLS_EACH
         self._paced = trio.current_time()
@@ -171,6 +172,7 @@ class Connections:
                             await self._connect(stopped, nursery)
                         else:
                             await self._socket(stopped)
+                    self._tell_watched()  # the worker has ended
                     nursery.cancel_scope.cancel()
         finally:
             self._listener.close()
@@ -180,7 +182,14 @@ class Connections:
 
     def end(self) -> None:
         """The task has ended."""
+        self._tell_watched()
         self._scope.cancel()
+
+    def _tell_watched(self) -> None:
+        """What nobody will wait for any more is told as it stands."""
+        while self._watched:
+            fresh, target = self._watched.popitem()[1]
+            self._came("connected" if is_connected(fresh) else "failed", target)
 
     async def _pace(self) -> None:
         """Wait until another call may be looked at."""
@@ -279,6 +288,7 @@ class Connections:
             before.close()
             held.copy = fresh
             self._listener.answer(stopped, problem)
+            self._watched[id(held)] = fresh, target
             nursery.start_soon(self._watch, held, fresh, target)
 
     async def _hand_over(self, stopped: Stopped, fresh: socket.socket) -> bool:
@@ -324,8 +334,11 @@ class Connections:
         try:
             with trio.move_on_after(self._limits.timeout) as scope:
                 await trio.lowlevel.wait_writable(fresh)
-            connected = await self._listener.aside(is_connected, fresh, scope.cancelled_caught)
+            self._watched.pop(id(held), None)
+            connected = is_connected(fresh)
             self._came("connected" if connected else "timeout" if scope.cancelled_caught else "failed", target)
+            if scope.cancelled_caught:
+                await self._listener.aside(give_up, fresh)
         finally:
             self._waiting -= 1
             held.settle(connected=connected)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Final
 
 from reptarium.pool.powers.listener import Destination
 
-__all__ = ["is_connected", "start"]
+__all__ = ["give_up", "is_connected", "start"]
 
 _TIMEVAL, _INTEGER = 16, 4
 #: What a task may have set before it connected: level, option, bytes. Sizes of buffers are told doubled (socket(7)).
@@ -35,16 +36,17 @@ def start(before: socket.socket, target: Destination) -> tuple[socket.socket, in
     return fresh, fresh.connect_ex((str(target.address), target.port))
 
 
-def is_connected(fresh: socket.socket, end: bool) -> bool:
-    """Whether it is; if not, and it is to ``end``, the attempt is over, also for the worker that polls it."""
-    try:
-        fresh.getpeername()
-    except OSError:
-        if end:
-            with contextlib.suppress(OSError):
-                fresh.shutdown(socket.SHUT_RDWR)
-        return False
-    return True
+def is_connected(fresh: socket.socket) -> bool:
+    """Whether it is, as far as poll(2) tells, which takes no lock."""
+    poll = select.poll()
+    poll.register(fresh, select.POLLOUT)
+    return [events for _, events in poll.poll(0)] == [select.POLLOUT]
+
+
+def give_up(fresh: socket.socket) -> None:
+    """End an attempt, also for the worker that polls it."""
+    with contextlib.suppress(OSError):
+        fresh.shutdown(socket.SHUT_RDWR)
 
 
 def _keep_options(before: socket.socket, fresh: socket.socket) -> None:
