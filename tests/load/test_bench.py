@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import trio
 
-from reptarium.pool.bench import chaos
+from reptarium.pool.bench import brokers, chaos
 from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.load import Plan, run_round
 from reptarium.pool.bench.runners import open_site
@@ -92,3 +92,19 @@ async def test_a_runner_that_ends_is_an_error_and_not_a_wait() -> None:
         with pytest.raises(RuntimeError, match="status 3"):
             async with open_site("bad", "python3 -c 'raise SystemExit(3)'"):
                 raise AssertionError("a site without a runner was opened")
+
+
+async def test_what_many_brokers_cost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every task of both loads is done, and each ratio is held against its limit."""
+    monkeypatch.setattr(brokers, "MANY", 3)
+    said: list[str] = []
+    with trio.fail_after(120):
+        targets = await brokers.measure("reptarium", tasks=60, rounds=1, say=said.append)
+    assert [line.split(":")[0] for line in said] == [
+        "3 brokers, all with tasks that wait",
+        "3 brokers, all but one idle",
+    ]
+    assert [target.name for target in targets] == [
+        "loop time of a task, 3 brokers (all with tasks that wait) over one",
+        "loop time of a task, 3 brokers (all but one idle) over one",
+    ]

@@ -211,10 +211,11 @@ class ImaginaryBroker:
         self._do(self.core.cancel(task))
 
     def invent(self, messages: Iterator[BrokerMessage | bytes]) -> None:
-        """Say something to every runner that is there."""
+        """Say something to every runner that is registered: one that is told so and isn't would never be served."""
         for message in messages:
-            for runner in self.runners.values():
-                self._say(runner, message)
+            for key, runner in self.runners.items():
+                if key in self.core.peers and self.core.peers[key].registered:
+                    self._say(runner, message)
 
     def cut_off(self, code: int | None = None) -> None:
         """Close every connection (``code``), or break it off."""

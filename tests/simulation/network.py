@@ -114,9 +114,16 @@ class Pipe:
         return data[:most]
 
     def end(self) -> None:
-        """Nothing comes any more after what is on its way."""
-        self.ended = True
-        self._notify()
+        """Nothing comes after what is on its way. A network that has fallen silent doesn't carry that either."""
+        if not self.deaf:
+            self.ended = True
+            self._notify()
+
+    def leave(self) -> None:
+        """The receiver has closed."""
+        if not self.deaf:
+            self.unread = True
+            self._notify()
 
     def tear(self) -> None:
         """Both of its ends are errors from now on, and what is on its way is lost."""
@@ -161,8 +168,7 @@ class Line:
         elif how == "end":
             for pipe in (self.there, self.back):
                 pipe.end()
-                pipe.unread = True
-                pipe.wake()
+                pipe.leave()
         else:
             self.there.deaf = self.back.deaf = True
 
@@ -191,29 +197,22 @@ class Stream(trio.abc.HalfCloseableStream):
         self._incoming, self._outgoing = incoming, outgoing
         self._closed = False
         self._on_close = closed
-        self._sending = self._receiving = False
+        self._sending: trio.CancelScope | None = None
+        self._receiving: trio.CancelScope | None = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As a socket's: one sender at a time."""
-        if self._sending:
+        if self._sending is not None:
             raise trio.BusyResourceError("imaginary: two senders at once")
-        self._sending = True
-        try:
-            await trio.lowlevel.checkpoint()
-            if self._closed:
-                raise trio.ClosedResourceError
-            if len(data):
-                await self._outgoing.send(bytes(data))
-        except trio.BrokenResourceError:
-            if self._closed:
-                raise trio.ClosedResourceError from None
-            raise
-        finally:
-            self._sending = False
-
-    def send_nowait(self, data: bytes) -> bool:
-        """Send all of ``data`` if there is room for it, and nobody else is sending."""
-        return not self._sending and not self._closed and self._outgoing.send_nowait(data)
+        with trio.CancelScope() as self._sending:
+            try:
+                await trio.lowlevel.checkpoint()
+                if len(data) and not self._closed:
+                    await self._outgoing.send(bytes(data))
+            finally:
+                self._sending = None
+        if self._closed:
+            raise trio.ClosedResourceError
 
     async def wait_send_all_might_not_block(self) -> None:
         """At once."""
@@ -221,20 +220,20 @@ class Stream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """As a socket's: one receiver at a time."""
-        if self._receiving:
+        if self._receiving is not None:
             raise trio.BusyResourceError("imaginary: two receivers at once")
-        self._receiving = True
-        try:
-            await trio.lowlevel.checkpoint()
-            if self._closed:
-                raise trio.ClosedResourceError
-            return await self._incoming.receive(max_bytes or 65536)
-        except trio.BrokenResourceError:
-            if self._closed:
-                raise trio.ClosedResourceError from None
-            raise
-        finally:
-            self._receiving = False
+        with trio.CancelScope() as self._receiving:
+            try:
+                await trio.lowlevel.checkpoint()
+                if not self._closed:
+                    return await self._incoming.receive(max_bytes or 65536)
+            finally:
+                self._receiving = None
+        raise trio.ClosedResourceError
+
+    def send_nowait(self, data: bytes) -> bool:
+        """Send all of ``data`` if there is room for it, and nobody else is sending."""
+        return self._sending is None and not self._closed and self._outgoing.send_nowait(data)
 
     async def send_eof(self) -> None:
         """Close the sending half."""
@@ -246,13 +245,10 @@ class Stream(trio.abc.HalfCloseableStream):
         if not self._closed:
             self._closed = True
             self._outgoing.end()
-            self._incoming.unread = True
-            self._incoming.wake()
-            if self._sending or self._receiving:
-                # whoever waits on this end finds it torn; the other end reads what was sent
-                self._incoming.tear()
-                if self._sending:
-                    self._outgoing.tear()
+            self._incoming.leave()
+            for scope in (self._sending, self._receiving):
+                if scope is not None:
+                    scope.cancel()
             self._on_close(self)
         await trio.lowlevel.checkpoint()
 

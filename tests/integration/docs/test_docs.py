@@ -99,6 +99,7 @@ BRIEFLY = {
     "reptarium bench --case pandas": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial --against baseline-light": "--tasks 3 --rounds 1",
+    "reptarium bench --case brokers": "--tasks 80 --rounds 1",
 }
 
 
@@ -113,6 +114,7 @@ def test_every_command_is_run_below() -> None:
         "make demo",
         *E2E,
         "make e2e-original",
+        "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
         "make test",
         "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
         "python -m reptarium.pool.config.docs > docs/configuration.md",
