@@ -86,7 +86,7 @@ def _offered(capacity: Capacity, link: BrokerLink, offers: int, tasks: int, told
     if capacity.shared:
         waits = capacity._places[link] in capacity._line
         return None if offers or waits or not link.reads else "holds no offer, and doesn't wait for one"
-    should = capacity.slots - capacity.accepted + tasks
+    should = max(capacity.slots - capacity.accepted + tasks, 0)
     if told != should:
         return f"was told {told} slots, and has {should}"
     return None if offers + tasks == max(told, tasks) else f"{offers} offers and {tasks} tasks for {told} slots"
