@@ -16,6 +16,7 @@ import contextlib
 import os
 import platform
 import secrets
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +44,8 @@ NEEDED_WHERE_REPORTED = frozenset({"uid", "one thread"})
 TIMEOUT = 150.0
 
 
-_REFUSALS = frozenset({"EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"})
+#: Errors, signals, and "refused": the language layer's own word.
+_REFUSALS = frozenset({"refused", "EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"})
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +142,13 @@ _ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
     ("tell the time", "seccomp", "works", "time.localtime()"),
 )
 
+#: name, the language mode that lets it through, a task of a person's: what the language mode decides. In the other
+#: mode it is refused.
+_IN_A_MODE = (
+    ("run text as code, as a task", "python", "return eval(\"'works'\")"),
+    ("make a class by a metaclass, as a task", "python", "class A(metaclass=type): pass\nreturn 'works'"),
+)
+
 _PROGRAM = """
 import ctypes, errno, os, socket, threading, time
 from reptarium.sandbox.kernel import syscalls
@@ -167,7 +176,7 @@ except BaseException as error:
 
 
 async def examine(config: ZygoteConfig) -> Examination:
-    """Start a pool with `config` (which must say ``probe``) and look at it from inside and outside.
+    """Start a pool with `config` and look at it from inside and outside, from below the language layer and above.
 
     A refused start is part of the finding, not an exception.
     """
@@ -178,7 +187,11 @@ async def examine(config: ZygoteConfig) -> Examination:
     if config.isolation.policy == "best-effort":
         return _finding(config, refusal, (), (), {})
     config = _without_connections(config)  # which start with everything they need, or not at all
-    weaker = msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, policy="best-effort"))
+    weaker = msgspec.structs.replace(
+        config,
+        isolation=msgspec.structs.replace(config.isolation, policy="best-effort"),
+        language=msgspec.structs.replace(config.language, mode="restricted"),  # the other needs all layers
+    )
     found = await _examine(weaker, refusal)
     if isinstance(found, Examination):
         return msgspec.structs.replace(found, policy=config.isolation.policy)
@@ -203,27 +216,38 @@ async def _examine(config: ZygoteConfig, refusal: str) -> Examination | str:
 
 
 async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
-    connecting, config = config, _without_connections(config)
-    pool = WorkerPool(config, size=2)
+    connecting, config = msgspec.structs.replace(config, probe=True), _without_connections(config)
     attempts: list[Attempt] = []
     unused = f"reptarium-doctor-{secrets.token_hex(8)}"
     with trio.fail_after(TIMEOUT):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(pool.run)
-            await pool.wait_warm(1)
+        async with _warm(msgspec.structs.replace(config, probe=True)) as pool:
             seen = await pool.lease()
             outside = _outside(seen)
             pool.discard(seen)
             for name, layer, wanted, expression in _ATTEMPTS:
-                got = await _try(pool, expression, config, unused)
+                got = await _try(pool, _natively(expression, config, unused))
                 attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
             layers, tricks = pool.layers, pool.tricks
-            pool.close()
-            nursery.cancel_scope.cancel()
+        nothing_removed = msgspec.structs.replace(config.language, builtins_deny=())
+        async with _warm(msgspec.structs.replace(config, language=nothing_removed)) as pool:
+            for name, mode, code in _IN_A_MODE:
+                wanted = "works" if config.language.mode == mode else "refused"
+                attempts.append(Attempt(name=name, layer="language", wanted=wanted, got=await _try(pool, code)))
         if connecting.isolation.connections:
             layers = await _examine_connections(connecting, attempts)
     _tidy(unused)
     return _finding(config, refusal, layers, tuple(attempts), outside, tricks)
+
+
+@contextlib.asynccontextmanager
+async def _warm(config: ZygoteConfig) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(config, size=2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(pool.run)
+        await pool.wait_warm(1)
+        yield pool
+        pool.close()
+        nursery.cancel_scope.cancel()
 
 
 def _tidy(unused: str) -> None:
@@ -255,8 +279,7 @@ def _finding(
     )
 
 
-async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: str) -> str:
-    """Let a fresh worker try; "works", an errno, an exception, or how the worker ended."""
+def _natively(expression: str, config: ZygoteConfig, unused: str) -> str:
     facts = {
         "SUPERVISOR": os.getpid(),
         "UNUSED": unused,
@@ -265,7 +288,10 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
         "FILES": config.isolation.open_files,
     }
     program = "\n".join(f"{name} = {value!r}" for name, value in facts.items())
-    program += _PROGRAM.replace("{expression}", expression)
+    return program + _PROGRAM.replace("{expression}", expression)
+
+
+async def _try(pool: WorkerPool, program: str) -> str:
     worker = await pool.lease()
     try:
         return await _told(worker, program)
@@ -274,13 +300,15 @@ async def _try(pool: WorkerPool, expression: str, config: ZygoteConfig, unused: 
 
 
 async def _told(worker: Worker, program: str) -> str:
+    """What a worker says of its try: "works", an errno, an exception, "refused", or how it ended."""
     try:
         head = wire.TaskHead(code=program, items_size=2)
         await worker.send(Kind.TASK, *wire.with_head(head, b"[]"))
         kind, payload = await worker.receive({Kind.RESULT: 4096, Kind.FAILED: 2**16})
         if kind is Kind.RESULT:
             return str(msgspec.json.decode(bytes(wire.split_head(payload)[1])))
-        return msgspec.json.decode(payload, type=wire.Failure).message
+        failure = msgspec.json.decode(payload, type=wire.Failure)
+        return "refused" if failure.kind == "policy" else failure.message
     except WorkerGone:
         worker.close_socket()
         await worker.exited.wait()

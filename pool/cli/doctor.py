@@ -30,7 +30,7 @@ def call(arguments: argparse.Namespace) -> int:
     # Everything that the pool would log is in the tables; standard output is the tables' alone.
     settings = load_settings({**os.environ, "REPTARIUM_LOG_LEVEL": "error"})
     configure_logging(settings)
-    found = trio.run(examine, msgspec.structs.replace(zygote_config(settings), probe=True))
+    found = trio.run(examine, zygote_config(settings))
     print(_as_json(found)) if arguments.json else _show(found)
     return 0 if found.healthy else 1
 

@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_transitive_imports: bool
     """Always so, whatever it says; see the table."""
     preload: tuple[str, ...]
+    language: Literal["restricted", "python"]
     block_env_access: bool
     result_conversion: Literal["rich", "original"]
 
@@ -185,6 +186,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigError(tuple(problems))
     warnings += _unknown(environ)
+    if contradictions := _contradictions(values):
+        raise ConfigError(contradictions)
     settings = Settings(**values, sources=MappingProxyType(sources), warnings=())
     return msgspec.structs.replace(settings, warnings=(*warnings, *_oddities(settings)))
 
@@ -312,6 +315,16 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
         hint = f"; did you mean {near[0]}?" if near else ""
         warnings.append(f"{name} is not a setting of this runner and is ignored{hint}")
     return warnings
+
+
+def _contradictions(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """A line for each setting that can't be together with another."""
+    if values["language"] == "python" and values["isolation"] != "enforce":
+        return (
+            f"REPTARIUM_LANGUAGE='python': only with REPTARIUM_ISOLATION=enforce, which is {values['isolation']}: "
+            "nothing but the kernel layer holds user code in this mode",
+        )
+    return ()
 
 
 def _oddities(settings: Settings) -> list[str]:

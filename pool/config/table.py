@@ -148,6 +148,12 @@ VARIABLES: tuple[Variable, ...] = (
         "Modules to import before workers are forked, besides those that the allowlists name.",
     ),
     _row(
+        "REPTARIUM_LANGUAGE", "language", kinds.choice("restricted", "python"), "restricted", _CODE,
+        "`restricted` judges user code before it runs and guards what it reads; `python` runs it as plain CPython, "
+        "held by the kernel layer alone: the runner then starts only where that is there in full. See "
+        "security-choices.md.",
+    ),
+    _row(
         "N8N_BLOCK_RUNNER_ENV_ACCESS", "block_env_access", kinds.boolean(), True, _CODE,
         "`false` lets user code read the runner's environment, minus secrets: variables that have a secret's word in "
         "their name (`PASS`, `PWD`, `KEY`, `TOKEN`, `AUTH`, `CERT`, `SALT`, `DSN` …, joined ones such as `MYSQLPASS` "

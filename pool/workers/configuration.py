@@ -37,6 +37,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             builtins_deny=settings.builtins_deny,
             preload=settings.preload,
             connections=bool(settings.connect_allow),
+            mode=settings.language,
         ),
         isolation=IsolationConfig(
             policy=settings.isolation,

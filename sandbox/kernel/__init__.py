@@ -15,7 +15,7 @@
 """
 
 from reptarium.sandbox.kernel.isolation import Prepared, prepare
-from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus
+from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus, require_all
 from reptarium.sandbox.kernel.notify import stopped_calls
 from reptarium.sandbox.kernel.threads import Threads
 
@@ -26,5 +26,6 @@ __all__ = [
     "Prepared",
     "Threads",
     "prepare",
+    "require_all",
     "stopped_calls",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "landlock_expected",
     "landlock_problem",
     "namespaces_outcome",
+    "require_all",
     "seccomp_problem",
 ]
 
@@ -117,6 +118,29 @@ class Layers:
                 "Or set REPTARIUM_ISOLATION=best-effort to run without this layer."
             )
         self.report(name, "missing", detail, remedy)
+
+
+#: Layers that something has to hold, and the states in which they do. Landlock is partial on kernels before 6.12, where
+#: seccomp refuses what it doesn't handle; the user is off where nobody is root.
+_HOLDING: dict[str, frozenset[LayerState]] = {
+    "no_new_privs": frozenset({"active"}),
+    "seccomp": frozenset({"active"}),
+    "landlock": frozenset({"active", "partial"}),
+    "rlimits": frozenset({"active"}),
+    "uid": frozenset({"active", "partial", "off"}),
+}
+
+
+def require_all(layers: Sequence[LayerStatus], setting: str) -> None:
+    """Raises IsolationUnavailable, which names ``setting``, unless each layer holds that any task depends on."""
+    found = {layer.name: layer for layer in layers}
+    for name, states in _HOLDING.items():
+        layer = found.get(name) or LayerStatus(name, "missing", "nothing is known of it")
+        if layer.state not in states:
+            raise IsolationUnavailable(
+                f"{setting} needs the whole kernel layer, and {name} is {layer.state}: {layer.detail}. {layer.remedy} "
+                f"Or leave {setting.partition('=')[0]} out."
+            )
 
 
 def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: str) -> tuple[LayerState, str, str]:

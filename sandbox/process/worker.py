@@ -32,7 +32,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared
-from reptarium.sandbox.language import LanguagePolicy, hardening
+from reptarium.sandbox.language import LanguagePolicy, mode_of
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
@@ -117,7 +117,7 @@ class WorkerLife:
         elif self._config.probe:
             _probe(head.code, channel)
         else:
-            hardening.arm_for_life()
+            mode_of(self._config.language).arm()
             self._perform(task)
         channel.linger()
 

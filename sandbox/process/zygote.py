@@ -33,14 +33,14 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, prepare
-from reptarium.sandbox.language import hardening, preload, seal, show_environment, silence_compiler
+from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, prepare, require_all
+from reptarium.sandbox.language import hardening, mode_of, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
 
@@ -84,13 +84,15 @@ def main() -> int:
     told_of_forks = fork.settle()
     silence_compiler()
     worker.rehearse(config, times=1)
-    sealed = seal()
+    sealed = mode_of(config.language).seal()
 
     gc.collect()
     pages = heap.settle()
     prepared = prepare(config.isolation, threads)
     try:
         layers = prepared.restrict_zygote([control.fileno()])
+        if config.language.mode == "python":
+            require_all(layers, "REPTARIUM_LANGUAGE=python")
     except IsolationUnavailable as error:
         control.send(msgspec.json.encode(wire.Refusal(str(error))))
         return 78  # EX_CONFIG
@@ -108,7 +110,7 @@ def main() -> int:
         preloaded=len(sys.modules) - before,
         failed=failed,
         tricks=(
-            wire.Trick("sealing", sealed, "" if sealed else "this interpreter lays its classes out in an unknown way"),
+            *_sealing(sealed),
             wire.Trick("immortal objects", immortal > 0, mortal_because or f"{immortal} objects"),
             wire.Trick("plain fork", not told_of_forks, ", ".join(told_of_forks)),
             wire.Trick("heap", heap.gathered(), f"{pages} huge pages"),
@@ -116,6 +118,12 @@ def main() -> int:
     )
     control.send(msgspec.json.encode(hello))
     return zygote.serve()
+
+
+def _sealing(sealed: bool | None) -> Iterator[wire.Trick]:
+    if sealed is not None:  # plain Python: it isn't wanted
+        why = "" if sealed else "this interpreter lays its classes out in an unknown way"
+        yield wire.Trick("sealing", sealed, why)
 
 
 def _set_environment(config: wire.ZygoteConfig) -> None:
@@ -157,7 +165,7 @@ def _read_again(fd: int) -> bytes:
 def preload_modules(config: wire.ZygoteConfig, threads: Threads, late: Sequence[str]) -> dict[str, str]:
     """Import what the policy names, but for ``late``. Returns the names that failed, with the reason."""
     failed = dict.fromkeys(late, "its import starts threads; each task that uses it imports it by itself")
-    for line in preload(config.language, threads.imported, late):
+    for line in mode_of(config.language).preload(config.language, threads.imported, late):
         name, _, reason = line.partition(":")
         failed[name.strip()] = reason.strip() or "cannot be imported"
     return failed

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, mode_of, with_other_mode
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.failures import (
     FILENAME,
@@ -79,14 +79,13 @@ def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail)
 def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
     linecache.cache[FILENAME] = (len(task.code), None, task.code.splitlines(True), FILENAME)
     try:
-        code = compile_task(task.code, terms.policy, filename=FILENAME)
+        code = mode_of(terms.policy).compile_task(task.code, terms.policy, filename=FILENAME)
     except SyntaxError as error:
         raise TaskFailed(syntax_failure(error, task.code)) from None
     except PolicyViolation as error:
         line = error.findings[0].line if error.findings else None
-        raise TaskFailed(
-            Failure(kind="policy", message=error.message, description=error.description, line=line or None)
-        ) from None
+        told = with_other_mode(error.description)
+        raise TaskFailed(Failure(kind="policy", message=error.message, description=told, line=line or None)) from None
     except (RecursionError, MemoryError):  # the parser gives up with the latter
         raise TaskFailed(Failure(kind="syntax", message="the code is nested too deeply to be compiled")) from None
     except ValueError as error:  # a NUL byte in the source
@@ -166,7 +165,8 @@ def _each_item(
 
 def _call(code: CodeType, names: dict[str, object], terms: Terms, index: int | None) -> object:
     try:
-        return run(code, make_namespace(terms.policy, names))
+        language = mode_of(terms.policy)
+        return language.run(code, language.make_namespace(terms.policy, names))
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: user code has no say over the worker's life
         raise user_failed(error, terms.memory, index) from None

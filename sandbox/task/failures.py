@@ -7,6 +7,7 @@ from types import TracebackType
 
 import msgspec
 
+from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
 from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
 from reptarium.sandbox.wire import Failure, FailureKind
@@ -118,6 +119,8 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         error.__traceback__ = None  # the frames hold what filled the memory
         return TaskFailed(memory_failure(memory, index, line))
     name, message = type(error).__name__, _text(error)
+    if isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation):
+        message = with_other_mode(message)
     if isinstance(error, SystemExit):
         message = f"the code tried to exit the worker (SystemExit: {message})"
     kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"

@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from types import CodeType
-from typing import Any
+from typing import Any, Protocol
 
 from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
@@ -53,43 +53,66 @@ def silence_compiler(filename: str = "<task>") -> None:
     _compiler.silent = True
 
 
+class CompileTask(Protocol):
+    """What makes code of a program; see :func:`compile_task`."""
+
+    def __call__(self, source: str, policy: LanguagePolicy, *, filename: str = ...) -> CodeType: ...
+
+
+def of_any_text(function: CompileTask) -> CompileTask:
+    """The function for what people send: deep programs, byte order marks; invalid escapes are kept out of the log."""
+
+    def deep(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
+        source = source.removeprefix("\ufeff")  # a byte order mark, of an editor on Windows
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, _DEPTH))
+        try:
+            return function(source, policy, filename=filename)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    @functools.wraps(function)
+    def quiet(source: str, policy: LanguagePolicy, *, filename: str = "<task>") -> CodeType:
+        if _compiler.silent:
+            return deep(source, policy, filename)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return deep(source, policy, filename)
+
+    return quiet
+
+
+@of_any_text
 def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>") -> CodeType:
     """Parse, check and transform a program; the code is that of a function without parameters.
 
     Raises SyntaxError with the user's own line and column, or :class:`PolicyViolation` with every
     refused construct. Line numbers are the source's own.
     """
-    if _compiler.silent:
-        return _compile(source, policy, filename)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the user's invalid escapes are no business of the worker's log
-        return _compile(source, policy, filename)
-
-
-def _compile(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
-    source = source.removeprefix("\ufeff")  # a byte order mark, of an editor on Windows
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _DEPTH))
-    try:
-        return _compiled(source, policy, filename)
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def _compiled(source: str, policy: LanguagePolicy, filename: str) -> CodeType:
-    tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     transformer = Transformer(policy, functools.partial(import_refusal, policy))
-    body = transformer.program(tree.body)
+    body = transformer.program(parse(source, filename).body)
     transformer.finish()
     if transformer.findings:
         raise PolicyViolation(transformer.findings)
+    flags = __future__.annotations.compiler_flag if transformer.postponed else 0
     shared = transformer.forced_globals()
+    return compile_body(body, shared, filename, flags, asynchronous=transformer.asynchronous)
+
+
+def parse(source: str, filename: str) -> ast.Module:
+    """The program's syntax tree. Raises SyntaxError."""
+    return compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[return-value]
+
+
+def compile_body(body: list[ast.stmt], shared: list[str], filename: str, flags: int, *, asynchronous: bool) -> CodeType:
+    """The code of a function with this body, whose names ``shared`` are globals; a coroutine's, if it awaits.
+    ``flags``: of ``__future__``.
+    """
     if shared:
         body.insert(0, ast.Global(shared, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
     if not body:
         body.append(ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
-    flags = __future__.annotations.compiler_flag if transformer.postponed else 0
-    shell = _ASYNC_SHELL if transformer.asynchronous else _SHELL
+    shell = _ASYNC_SHELL if asynchronous else _SHELL
     shell.body[0].body = body
     try:
         module = compile(shell, filename, "exec", flags, dont_inherit=True)

@@ -270,7 +270,7 @@ class Transformer(Patterns, ImportStatements):
             node.value = self.visit(node.value)
         if self._scopes[-1] == "task" and isinstance(node.target, ast.Name):
             # A function keeps no annotations of its own names, and a name that is shared may have none
-            return _without_annotation(node)
+            return without_annotation(node)
         return node
 
     def _yield(self, node: ast.AST) -> ast.AST:
@@ -301,7 +301,7 @@ class Transformer(Patterns, ImportStatements):
 
     def _try(self, node: ast.Try) -> ast.AST:
         """An import in it may be left to run time, where its refusal is the ImportError that the program expects."""
-        expected = any(map(_expects_import_error, node.handlers))
+        expected = any(map(expects_import_error, node.handlers))
         self._optional += expected
         node.body = self._block(node.body)
         self._optional -= expected
@@ -314,7 +314,7 @@ class Transformer(Patterns, ImportStatements):
         return self._children(node)
 
 
-def _without_annotation(node: ast.AnnAssign) -> ast.stmt:
+def without_annotation(node: ast.AnnAssign) -> ast.stmt:
     """The assignment alone; where there is none, what makes the name the scope's own all the same."""
     if node.value is not None:
         return ast.copy_location(ast.Assign([node.target], node.value), node)
@@ -322,7 +322,8 @@ def _without_annotation(node: ast.AnnAssign) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(never, node))
 
 
-def _expects_import_error(handler: ast.ExceptHandler) -> bool:
+def expects_import_error(handler: ast.ExceptHandler) -> bool:
+    """Whether a failed import ends up in this handler."""
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(kind is None or (isinstance(kind, ast.Name) and kind.id in _IMPORT_ERRORS) for kind in kinds)
 

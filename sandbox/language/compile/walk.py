@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
+from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, shared_names
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
 from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
 from reptarium.sandbox.language.policy.stdlib import setting_refusal
-
-_BUILTIN_NAMES = frozenset(dir(builtins))
-_RESERVED_PREFIX = "_"
 
 LOAD = ast.Load()
 STORE = ast.Store()
@@ -44,7 +41,7 @@ class Walk(RestrictingNodeTransformer):
         self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
         if policy.builtins_deny:
             # Builtins only: no setting takes a task's own names away
-            removed = dict.fromkeys(_BUILTIN_NAMES.intersection(policy.builtins_deny), "")
+            removed = dict.fromkeys(BUILTIN_NAMES.intersection(policy.builtins_deny), "")
             self._denied_builtins = {**removed, **rules.DENIED_BUILTINS}
         self._denied_loads: list[tuple[ast.AST, str]] = []
         self._self_matches: list[tuple[ast.AST, str]] = []
@@ -120,30 +117,10 @@ class Walk(RestrictingNodeTransformer):
     def forced_globals(self) -> list[str]:
         """Names that the program's outermost scope must share with the namespace.
 
-        Those that an inner function declares global; and given names and builtins that the program
-        both reads and rebinds (``_items = _items[1:]``, ``id = id + 1``). A name that is plainly the program's own
-        (``_json = _item["json"]``) stays a local of it, as in any function.
+        Those that an inner function declares global, and those of ``scopes.py``.
         """
-        shared = set(self.global_names)
-        given = set()
-        for name in self.task_names & self.loaded.keys():
-            if name in _BUILTIN_NAMES:
-                shared.add(name)
-            elif name[:1] == _RESERVED_PREFIX and name[:2] != "__":
-                given.add(name)
-        if given:
-            shared |= given - self._bound_first(given)
+        shared = self.global_names | shared_names(self.task_names, self.loaded, self._body)
         return sorted(shared - self.nonlocal_names)
-
-    def _bound_first(self, names: set[str]) -> set[str]:
-        """Those that surely have a value before any statement mentions them otherwise, be it in a function that is
-        called later.
-        """
-        last = max(self.loaded[name] for name in names)
-        found = set()
-        for place, statement in enumerate(self._body[:last]):
-            found |= {name for name in names & _surely_bound(statement) if place < self.loaded[name]}
-        return found
 
     def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None, module: str | None = None) -> None:
         """A name is bound (or deleted) here, to a module where ``module`` tells which."""
@@ -179,29 +156,6 @@ class Walk(RestrictingNodeTransformer):
 
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return spliced(list(map(self.visit, body)))
-
-
-def _surely_bound(statement: ast.stmt) -> set[str]:
-    """The names that have a value once the statement has been carried out."""
-    if isinstance(statement, ast.Assign):
-        return _plain_names(statement.targets)
-    if isinstance(statement, ast.With):
-        return _plain_names([item.optional_vars for item in statement.items if item.optional_vars is not None])
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    return set()
-
-
-def _plain_names(targets: list[ast.expr]) -> set[str]:
-    found: set[str] = set()
-    for target in targets:
-        if isinstance(target, ast.Name):
-            found.add(target.id)
-        elif isinstance(target, ast.Tuple | ast.List):
-            found |= _plain_names(target.elts)
-        elif isinstance(target, ast.Starred):
-            found |= _plain_names([target.value])
-    return found
 
 
 def spliced(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -6,6 +6,7 @@ The supervisor reads :class:`LanguagePolicy` too: nothing here imports anything 
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 import msgspec
 
@@ -23,7 +24,7 @@ class LanguagePolicy(msgspec.Struct, frozen=True):
     ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
     below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
     ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``). ``connections``:
-    whether tasks may connect to anything.
+    whether tasks may connect to anything. ``mode``: see ``language/mode.py``.
     """
 
     stdlib_allow: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class LanguagePolicy(msgspec.Struct, frozen=True):
     builtins_deny: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     connections: bool = False
+    mode: Literal["restricted", "python"] = "restricted"
 
 
 def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
@@ -44,14 +46,21 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
             return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
         elif top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
             return "it is not among the modules for tasks", None
-        if not _listed(policy.stdlib_allow, name):
-            return "it is not on the list of allowed standard modules", STDLIB_SETTING
-        return None
+        return unlisted(policy, name)
     if top in stdlib.REFUSED_EXTERNAL:
         return stdlib.REFUSED_EXTERNAL[top], None
     if any(part.startswith("_") for part in name.split(".")):
         return "it is a private module", None
-    if not _listed(policy.external_allow, name):
+    return unlisted(policy, name)
+
+
+def unlisted(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:
+    """Why the lists alone refuse ``name``, with the setting that is its list; None when it is on it."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        if not _listed(policy.stdlib_allow, name):
+            return "it is not on the list of allowed standard modules", STDLIB_SETTING
+    elif not _listed(policy.external_allow, name):
         return "it is not on the list of allowed packages", EXTERNAL_SETTING
     if top in stdlib.RUNNERS_OWN and not _listed(tuple(e for e in policy.external_allow if e != "*"), name):
         return "it is a part of the runner, which '*' does not open; name it to open it", EXTERNAL_SETTING

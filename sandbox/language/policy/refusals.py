@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+#: Ends a refusal that is the restricted mode's alone.
+IN_PYTHON = "REPTARIUM_LANGUAGE=python allows it."
+
+_NOWHERE = re.compile(r"no setting allows it", re.IGNORECASE)
+#: What the kernel layer refuses next, whatever the language.
+_HELD_ANYWAY = re.compile(
+    r"start no processes|no network|have no files|opening files|^(os|socket|shutil|subprocess)\.\w"
+)
+
+
+def with_other_mode(text: str) -> str:
+    """What a person reads of a refusal, with the word that the other language mode would not refuse it.
+
+    ``text`` may have several refusals, one a line. What a setting decides, and what the kernel layer refuses in either
+    mode, stays as it is.
+    """
+    return "\n".join(map(_with_other_mode, text.split("\n")))
+
+
+def _with_other_mode(line: str) -> str:
+    if not line or "decides this" in line or IN_PYTHON in line or _HELD_ANYWAY.search(line):
+        return line
+    if _NOWHERE.search(line):
+        return _NOWHERE.sub(IN_PYTHON.removesuffix("."), line)
+    return f"{line.removesuffix('.')}. {IN_PYTHON}"
 
 
 class Finding(NamedTuple):

@@ -47,11 +47,15 @@ def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str
     CPython 3.11), so it is for the few programs that need it.
     """
     hardening.harden()
+    return fresh_globals(task_builtins(policy), names)
+
+
+def fresh_globals(table: dict[str, Any], names: dict[str, object]) -> dict[str, object]:
+    """Globals with these builtins; see :func:`make_namespace`."""
     namespace = ModuleType(MODULE).__dict__
     namespace.clear()
     namespace["__name__"] = MODULE
     namespace["__doc__"] = None
-    table = task_builtins(policy)
     namespace["__builtins__"] = table
     namespace.update(names)
     if Late in map(type, names.values()):
@@ -74,14 +78,32 @@ def run(code: CodeType, namespace: dict[str, object]) -> object:
     looked up there by libraries.
     """
     task = FunctionType(code, namespace)
-    module = ModuleType(MODULE)
-    previous_main = sys.modules.get(MODULE)
-    vars(module).update(namespace)
-    sys.modules[MODULE] = module
-    previous = hardening.arm(namespace)
-    try:
-        return task() if not code.co_flags & CO_COROUTINE else _awaited(task())
-    finally:
-        hardening.disarm(previous)
-        if previous_main is not None:
-            sys.modules[MODULE] = previous_main
+    with as_main(namespace):
+        previous = hardening.arm(namespace)
+        try:
+            return outcome(code, task())
+        finally:
+            hardening.disarm(previous)
+
+
+def outcome(code: CodeType, value: Any) -> object:
+    """What code returned: that of a program that awaits at its outermost level is awaited for."""
+    return _awaited(value) if code.co_flags & CO_COROUTINE else value
+
+
+class as_main:  # used like a function; a generator-made one costs each task five calls
+    """While it lasts, ``__main__`` is a module with the task's names."""
+
+    __slots__ = ("_module", "_previous")
+
+    def __init__(self, namespace: dict[str, object]) -> None:
+        self._module = ModuleType(MODULE)
+        vars(self._module).update(namespace)
+
+    def __enter__(self) -> None:
+        self._previous = sys.modules.get(MODULE)
+        sys.modules[MODULE] = self._module
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            sys.modules[MODULE] = self._previous

@@ -66,6 +66,24 @@ def test_examples_of_user_code(mode: str, code: str, expected: str, tmp_path: Pa
     assert json.loads(done.stdout) == json.loads(expected)
 
 
+POWERS = re.findall(
+    r"<!-- example( [^\n]*)? -->\n```python\n(.*?)```\n```json\n(.*?)```",
+    (ROOT / "docs/powers.md").read_text(),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(("settings", "code", "expected"), POWERS, ids=range(len(POWERS)))
+def test_examples_of_powers(settings: str, code: str, expected: str, tmp_path: Path) -> None:
+    """Each example gives the result that is printed below it, under the settings that it names."""
+    (tmp_path / "script.py").write_text(code)
+    (tmp_path / "items.json").write_text(items())
+    environ = dict(pair.split("=", 1) for pair in settings.split())
+    done = reptarium("exec", "script.py", "--items", "items.json", cwd=tmp_path, **environ)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(expected)
+
+
 def indented(text: str) -> list[str]:
     """The commands of Markdown's indented blocks, continued lines joined, comments taken off."""
     text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)

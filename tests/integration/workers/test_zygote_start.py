@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+
+import msgspec
 import psutil
 import pytest
 import trio
 
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import FIRST_STARTS, PoolRefused, WorkerPool
+from reptarium.sandbox import wire
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -45,3 +51,41 @@ async def test_zygote_that_is_killed_each_time_it_starts_is_refused() -> None:
             with pytest.raises(BaseExceptionGroup) as ended:
                 await pool.run()
             assert ended.group_contains(PoolRefused, match="ended while it started")
+
+
+#: A zygote on Linux before 5.13, which has no Landlock and isn't expected to.
+OLD_KERNEL = """
+import sys
+from reptarium.sandbox.kernel import isolation, landlock
+landlock.abi = lambda: (0, 38)
+isolation.landlock_expected = lambda: False
+from reptarium.sandbox.process import zygote
+sys.exit(zygote.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("restricted", '"type":"hello"'),
+        (
+            "python",
+            "REPTARIUM_LANGUAGE=python needs the whole kernel layer, and landlock is missing: ",
+        ),
+    ],
+)
+def test_plain_python_needs_every_layer(mode: str, says: str) -> None:
+    """What enforce does without on an old kernel is too little for tasks that nothing else holds."""
+    config = zygote_config(make_settings({"REPTARIUM_LANGUAGE": mode}))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-c", OLD_KERNEL, str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd="/"
+        )
+        try:
+            ours.send(msgspec.json.encode(config))
+            assert says in ours.recv(wire.MAX_CONTROL).decode()
+        finally:
+            ours.close()
+            process.wait(60)

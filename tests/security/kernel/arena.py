@@ -65,6 +65,13 @@ def all_of(answers):
 """
 
 
+#: The same for a task of ``REPTARIUM_LANGUAGE=python``: from the names that it has to what a probe is given.
+FROM_ABOVE = (
+    "from reptarium.sandbox import wire\nchannel = print.__closure__[0].cell_contents._send.__self__\nresult = None\n"
+)
+PYTHON = LanguagePolicy(("*",), ("*",), mode="python")
+
+
 @dataclass
 class Bystanders:
     """What attacks aim at: a process of the workers' own user, a directory open to all, servers on
@@ -161,6 +168,8 @@ class Arena:
         ended ("SIGSYS"). ``head`` makes the head of its frame.
         """
         source = f"{PRELUDE}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
+        if self.pool.config.language.mode == "python":
+            source = f"{FROM_ABOVE}{source}\nreturn result"
         return await self.run(source, limits, head)
 
     async def run(
@@ -185,9 +194,15 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(size: int = 3, probe: bool = True, **isolation: Any) -> AsyncIterator[Arena]:
-    """A warm pool with this isolation."""
-    config = wire.ZygoteConfig(language=LanguagePolicy(), isolation=IsolationConfig(**isolation), probe=probe)
+async def arena(
+    size: int = 3, probe: bool = True, language: LanguagePolicy | None = None, **isolation: Any
+) -> AsyncIterator[Arena]:
+    """A warm pool with this isolation. With ``language`` its tasks come from above, as people's do."""
+    config = wire.ZygoteConfig(
+        language=language or LanguagePolicy(),
+        isolation=IsolationConfig(**isolation),
+        probe=probe and language is None,
+    )
     pool = WorkerPool(config, size=size)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 import pytest
 import trio
-from arena import PRELUDE
+from arena import FROM_ABOVE, PRELUDE, PYTHON
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
@@ -143,12 +143,20 @@ def _processes() -> set[int]:
     return found
 
 
-async def _attack_all() -> Outcomes:
+async def _attack_all(mode: str) -> Outcomes:
     found = Outcomes()
-    settings = make_settings(task_memory=MEMORY, task_timeout=TIMEOUT, max_result=16 * 2**20)
-    zygote = msgspec.structs.replace(zygote_config(settings), probe=True)
+    settings = make_settings(
+        {"N8N_RUNNERS_EXTERNAL_ALLOW": "*"}, task_memory=MEMORY, task_timeout=TIMEOUT, max_result=16 * 2**20,
+    )  # fmt: skip
+    zygote = zygote_config(settings)
+    if mode == "python":
+        zygote = msgspec.structs.replace(zygote, language=PYTHON)
+    else:
+        zygote = msgspec.structs.replace(zygote, probe=True)
 
     async def task(broker: Broker, code: str) -> Outcome:
+        if mode == "python":
+            code = f"{FROM_ABOVE}{code}\nreturn result"
         return await broker.submit({"code": code, "items": []}).outcome()
 
     before = _processes()
@@ -191,10 +199,10 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-@pytest.fixture(scope="module")
-def outcomes() -> Outcomes:
-    """All attacks, one after the other, beside a busy neighbour; made once."""
-    return trio.run(_attack_all)
+@pytest.fixture(scope="module", params=["native", "python"])
+def outcomes(request: pytest.FixtureRequest) -> Outcomes:
+    """All attacks, one after the other, beside a busy neighbour; from below and as tasks of plain Python; made once."""
+    return trio.run(_attack_all, request.param)
 
 
 def _value(outcome: Outcome) -> Any:

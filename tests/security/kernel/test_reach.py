@@ -1,4 +1,4 @@
-"""Nothing to reach: each attack is tried natively from inside a worker, in three configurations, and
+"""Nothing to reach: each attack is tried natively from inside a worker, in each configuration, and
 judged from inside and outside.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, NOBODY, PRELUDE, ROOT, Bystanders, arena, bystanders
+from arena import AS_ROOT, NOBODY, PRELUDE, PYTHON, ROOT, Bystanders, arena, bystanders
 
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.usefixtures("kernel_layer")
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}
 if AS_ROOT:
     CONFIGURATIONS["own-uids"] = {"namespaces": "off", "worker_uids": (70000, 70999)}
+
+#: The same attacks from above: as tasks of the language mode that guards nothing.
+CONFIGURATIONS["python"] = {"language": PYTHON}
 
 REFUSED = {"EPERM"}
 UNREADABLE = {"EPERM", "EACCES", "ENOENT"}

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, arena
+from arena import AS_ROOT, PYTHON, arena
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}
 if AS_ROOT:
     CONFIGURATIONS["own-uids"] = {"worker_uids": (70000, 70999), "max_threads": 16}
+CONFIGURATIONS["python"] = {"language": PYTHON, "max_threads": 16}
 
 # name → (code that sets ``result``, what it must be)
 WORK: dict[str, tuple[str, Any]] = {

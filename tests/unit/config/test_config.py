@@ -472,3 +472,15 @@ def test_profiles_need_traces() -> None:
     (warning,) = load_settings({"N8N_SENTRY_PROFILES_SAMPLE_RATE": "1"}).warnings
     assert warning == "N8N_SENTRY_PROFILES_SAMPLE_RATE has no effect without N8N_SENTRY_TRACES_SAMPLE_RATE"
     assert load_settings(dict.fromkeys(RATES, "1")).warnings == ()
+
+
+def test_plain_python_needs_enforce() -> None:
+    """The mode that only the kernel layer holds can't be had where layers may be missing; the text names both."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_ISOLATION": "best-effort"})
+    assert str(caught.value) == (
+        "REPTARIUM_LANGUAGE='python': only with REPTARIUM_ISOLATION=enforce, which is best-effort: nothing but the "
+        "kernel layer holds user code in this mode"
+    )
+    assert load_settings({"REPTARIUM_LANGUAGE": "python"}).language == "python"
+    assert load_settings({"REPTARIUM_ISOLATION": "best-effort"}).language == "restricted"

@@ -1,0 +1,77 @@
+"""What a task has when it runs as plain Python: real builtins, real modules, its own globals."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from reptarium.sandbox.language.plain.program import IMPORT_STAR
+from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport
+from reptarium.sandbox.language.policy.allowlist import unlisted
+from reptarium.sandbox.language.runtime.facades import COMMON
+from reptarium.sandbox.language.runtime.run import as_main, fresh_globals, outcome
+
+_import = builtins.__import__
+#: Looked up by the interpreter on the task's behalf, whatever a setting takes away.
+_INTERPRETERS = frozenset({"__build_class__", "__import__"})
+
+
+@lru_cache(maxsize=64)
+def _task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
+    removed = set(policy.builtins_deny) - _INTERPRETERS
+    table = {name: value for name, value in vars(builtins).items() if name not in removed}
+    return table | {"__import__": _checked_import(policy), IMPORT_STAR: _import_star}
+
+
+def _checked_import(policy: LanguagePolicy) -> Callable[..., Any]:
+    def __import__(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        # C code that needs a module for user code's sake (datetime.strftime needs time) gives an empty list
+        if level == 0 and not (type(fromlist) is list and not fromlist):
+            refusal = unlisted(policy, name)
+            if refusal is not None:
+                why, setting = refusal
+                raise RefusedImport(f"import of '{name}' is not allowed: {why}. {setting} decides this.", name=name)
+        return _import(name, globals, locals, fromlist, level)
+
+    return __import__
+
+
+def _import_star(name: str) -> None:
+    frame: FrameType = sys._getframe(1)
+    exec(f"from {name} import *", frame.f_globals)  # noqa: S102 - the person's own statement
+
+
+def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str, object]:
+    """Fresh globals for one run: Python's builtins without what the administrator removed, and ``names``."""
+    return fresh_globals(_task_builtins(policy), names)
+
+
+def run(code: CodeType, namespace: dict[str, object]) -> object:
+    """Run compiled code with these globals and return what it returned. Whatever it raises comes through."""
+    # What libraries make for the person's classes (dataclasses) isn't theirs: nothing is removed for it
+    with as_main({**namespace, "__builtins__": vars(builtins)}):
+        return outcome(code, FunctionType(code, namespace)())
+
+
+def preload(policy: LanguagePolicy, imported: Callable[[str], None], late: Collection[str]) -> list[str]:
+    """Import what the policy names, and the common modules when all are allowed, but for ``late``; ``imported`` is told
+    after each. Returns a line for each that failed.
+    """
+    names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
+    if "*" in policy.stdlib_allow:
+        names += COMMON
+    failed = []
+    for name in dict.fromkeys(names):
+        if name in late:
+            continue
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # a package's import can end in anything
+            failed.append(f"{name}: {str(error) or type(error).__name__}")
+        imported(name)
+    return failed
