@@ -45,7 +45,9 @@ TIMEOUT = 150.0
 
 
 #: Errors, signals, and "refused": the language layer's own word.
-_REFUSALS = frozenset({"refused", "EPERM", "EACCES", "ENOENT", "ENOSYS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"})
+_REFUSALS = frozenset(
+    {"refused", "EPERM", "EACCES", "ENOENT", "ENOSYS", "EROFS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"}
+)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +144,16 @@ _ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
     ("tell the time", "seccomp", "works", "time.localtime()"),
 )
 
+
+def _scratch_attempts(wanted: str) -> tuple[tuple[str, str, str, str], ...]:
+    """What REPTARIUM_SCRATCH decides, and what it doesn't."""
+    return (
+        ("write a file where it works", "landlock", wanted, 'open("reptarium-doctor", "w").close()'),
+        ("write a file beside that", "landlock", "refused", 'open("../reptarium-doctor", "w").close()'),
+        ("leave a link there", "seccomp", "refused", 'os.symlink("/etc", "reptarium-doctor")'),
+    )
+
+
 #: name, the language mode that lets it through, a task of a person's: what the language mode decides. In the other
 #: mode it is refused.
 _IN_A_MODE = (
@@ -224,7 +236,8 @@ async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
             seen = await pool.lease()
             outside = _outside(seen)
             pool.discard(seen)
-            for name, layer, wanted, expression in _ATTEMPTS:
+            writes = "works" if config.isolation.scratch_bytes else "refused"
+            for name, layer, wanted, expression in (*_ATTEMPTS, *_scratch_attempts(writes)):
                 got = await _try(pool, _natively(expression, config, unused))
                 attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
             layers, tricks = pool.layers, pool.tricks

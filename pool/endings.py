@@ -29,6 +29,7 @@ class Ending(StrEnum):
     TIMEOUT = "timeout"
     MEMORY = "memory"
     THREADS = "threads"
+    SCRATCH = "scratch"
     CANCELLED = "cancelled"
     CRASH = "crash"
     ZYGOTE = "zygote"
@@ -78,6 +79,10 @@ ENDINGS: dict[Ending, Meaning] = {
     Ending.THREADS: Meaning(
         means="A library started more threads than `REPTARIUM_MAX_THREADS`.",
         whose="code", outcome="error", told="Task started more than", kills=True,
+    ),
+    Ending.SCRATCH: Meaning(
+        means="It wrote more than `REPTARIUM_SCRATCH` into its own directory, or too many files.",
+        whose="code", outcome="error", told="Task exceeded its limit of", kills=True,
     ),
     Ending.CANCELLED: Meaning(
         means="n8n cancelled it: a person, n8n's own time limit, a message that made no sense.",

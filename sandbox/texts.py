@@ -17,6 +17,22 @@ def memory_message(memory: int) -> str:
     return f"Task exceeded its memory limit of {memory // 2**20} MiB"
 
 
+#: How many files and directories a task may have in its scratch directory.
+SCRATCH_ENTRIES = 10_000
+
+
+def scratch_message(limit: int) -> str:
+    """What a task is told that went over its limit of ``limit`` bytes of files."""
+    return f"Task exceeded its limit of {limit // 2**20} MiB, or of {SCRATCH_ENTRIES} files, in its scratch directory"
+
+
+SCRATCH_ONLY = (
+    "A task writes in a directory of its own only, which REPTARIUM_SCRATCH gives it: a path without a slash in front, "
+    "or one below tempfile.gettempdir(). Of others it reads the interpreter, its packages and REPTARIUM_READ_PATHS."
+)
+SCRATCH_REMEDY = "Write less, remove what is done with, or raise REPTARIUM_SCRATCH."
+
+
 def truncation_note(limit: int) -> str:
     """The line that stands where a task printed more than ``limit`` bytes, each print's price included."""
     return (

@@ -17,6 +17,7 @@ import socket
 import statistics
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -160,7 +161,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     if os.geteuid() == 0:
         configurations["one user id per worker"] = IsolationConfig(policy=policy, worker_uids=(70000, 70999))
-    costs = [measure(name, config, arguments.forks, arguments.imports) for name, config in configurations.items()]
+    with tempfile.TemporaryDirectory() as base:
+        os.chmod(base, 0o1777)  # as the supervisor's, for workers of other users
+        configurations["a scratch directory each"] = IsolationConfig(policy=policy, scratch=base, scratch_bytes=2**20)
+        costs = [measure(name, config, arguments.forks, arguments.imports) for name, config in configurations.items()]
     if arguments.json:
         print(json.dumps([msgspec.to_builtins(cost) for cost in costs], indent=2))
     else:

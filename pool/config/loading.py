@@ -18,7 +18,7 @@ import msgspec
 
 from reptarium.pool.config.secrets import SHORTEST_SECRET, holds_secret, names_secret, shows_secret
 from reptarium.pool.config.table import BY_FIELD, VARIABLES, Variable
-from reptarium.pool.config.values import KIB
+from reptarium.pool.config.values import KIB, show_size
 from reptarium.pool.refusal import StartRefused
 
 Source = Literal["default", "environment", "file"]
@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_gid: int | None
     worker_uids: tuple[int, int] | None
     namespaces: Literal["auto", "off"]
+    scratch: int | None
+    """None = no files."""
     max_threads: int
     max_open_files: int
     read_paths: tuple[str, ...]
@@ -222,7 +224,7 @@ def describe(settings: Settings) -> list[Row]:
     rows = []
     for variable in VARIABLES:
         value = getattr(settings, variable.field)
-        if value is None and variable.default is None and variable.kind.show is str:
+        if value is None and variable.default is None and variable.kind.show in (str, show_size):
             shown = "(not set)"
         elif variable.secret:
             shown = "(hidden)"

@@ -194,6 +194,11 @@ VARIABLES: tuple[Variable, ...] = (
         "REPTARIUM_MAX_OPEN_FILES", "max_open_files", kinds.whole(16, 65_536), 64, _LIMITS,
         "Open file descriptors of one task.",
     ),
+    _row(
+        "REPTARIUM_SCRATCH", "scratch", kinds.size(MIB, TIB, bare=MIB), None, _LIMITS,
+        "Bytes that a task may have in files: each task then gets a private directory to write in, gone with it. "
+        "Not set: tasks write nowhere. See powers.md.",
+    ),
     # --- Sandbox
     _row(
         "REPTARIUM_ISOLATION", "isolation", kinds.choice("enforce", "best-effort"), "enforce", _SANDBOX,

@@ -327,6 +327,8 @@ class Execution:
             return Ending.MEMORY, failures.out_of_memory(self._limits)
         if worker.killed_for is Ending.THREADS:
             return Ending.THREADS, failures.too_many_threads(self._limits)
+        if worker.killed_for is Ending.SCRATCH:
+            return Ending.SCRATCH, failures.out_of_scratch(self._limits)
         worker.close_socket()
         with trio.move_on_after(STATUS_WAIT):
             await worker.exited.wait()

@@ -10,7 +10,7 @@ from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.worker import Worker, describe_status
 from reptarium.sandbox import wire
-from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
+from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_REMEDY, memory_message, scratch_message
 
 _DEATHS: dict[int, str] = {
     signal.SIGSYS: "it made a system call that the sandbox forbids",
@@ -69,6 +69,11 @@ def no_workers(reason: str) -> TaskErrorData:
         message="The runner can't start workers",
         description=f"{reason[:1000]}. The task has not run; the runner's log has the details.",
     )
+
+
+def out_of_scratch(limits: Limits) -> TaskErrorData:
+    """Killed for having more in files than its limit."""
+    return TaskErrorData(message=scratch_message(limits.scratch), description=SCRATCH_REMEDY)
 
 
 def out_of_memory(limits: Limits) -> TaskErrorData:

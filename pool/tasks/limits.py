@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
     memory: int
     max_threads: int = 8
+    scratch: int = 0
     max_result: int
     max_console: int
     calls: CallLimits
@@ -25,6 +26,7 @@ def task_limits(settings: Settings) -> Limits:
         timeout=settings.task_timeout,
         memory=settings.task_memory,
         max_threads=settings.max_threads,
+        scratch=settings.scratch or 0,
         max_result=settings.max_result,
         max_console=settings.max_console,
         calls=CallLimits(

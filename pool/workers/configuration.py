@@ -53,6 +53,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             namespaces=settings.namespaces,
             read_paths=(*settings.read_paths, *(certificates() if settings.connect_allow else ())),
             connections=bool(settings.connect_allow),
+            scratch_bytes=settings.scratch or 0,
         ),
         conversion=settings.result_conversion,
         max_result=settings.max_result,

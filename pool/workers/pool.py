@@ -37,6 +37,7 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.refusal import StartRefused
 from reptarium.pool.workers.brood import Brood, ZygoteEnded
+from reptarium.pool.workers.scratch import ScratchArea, scratch_of
 from reptarium.pool.workers.worker import Worker
 from reptarium.pool.workers.zygote import ZygoteFault
 from reptarium.sandbox import wire
@@ -101,6 +102,7 @@ class WorkerPool:
         self._failure = ""  # why the last worker didn't start, if that is the state of affairs
         self._looked = 0.0  # the clock of what is waited for, in seconds
         self._failed_at = self._ready_at = -math.inf
+        self._area: ScratchArea | None = None
 
     # ---- what tasks use ---------------------------------------------------------------
 
@@ -196,10 +198,13 @@ class WorkerPool:
         """Own zygotes and workers until cancelled.
 
         ``task_status.started()`` is called when the first zygote is ready to fork. Raises
-        :class:`PoolRefused`, in a group, when the sandbox can't be had as configured.
+        :class:`PoolRefused`, in a group, when the sandbox can't be had as configured, and ``ScratchRefused``.
         """
         self._greeted, self._pausing = task_status, False
-        async with trio.open_nursery() as nursery:
+        async with (
+            scratch_of(self.config, self._busy) as (self.config, self._area),
+            trio.open_nursery() as nursery,
+        ):
             self._nursery = nursery
             nursery.start_soon(self._look)
             backoff = BACKOFF_FIRST
@@ -215,6 +220,9 @@ class WorkerPool:
                 self._report(problem, lived, backoff)
                 await trio.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_LAST)
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.state == "leased"]
 
     async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
         """Start a zygote; why no more workers are to be had of it, once that is so."""
@@ -345,6 +353,8 @@ class WorkerPool:
             self._meter.worker_killed(worker.killed_for)
         if parked:
             self._unpark(worker)  # or it would count as warm until a lease comes across it
+        if self._area is not None:
+            self._area.gone(worker.pid)
         self._refill()
         self._weigh()
 

@@ -23,7 +23,8 @@
     2. /dev/null as standard streams
     3. its own user id, when there is a range (resets 1, which is therefore repeated)
     4. not dumpable
-    5. its own Landlock layer (from here on siblings are out of its reach)
+    5. its own Landlock layer (from here on siblings are out of its reach), and with it its scratch directory, if
+       it is to have one (`scratch.py`)
     6. every descriptor but its own socket is closed
     7. resource limits, lower priority than supervisor and zygote
     8. final seccomp filter with its own pid
@@ -55,6 +56,7 @@ from reptarium.sandbox.kernel import (
     paths,
     privileges,
     rlimits,
+    scratch,
     seccomp,
     syscalls,
     users,
@@ -114,22 +116,30 @@ class Prepared:
             self._grants += (notify.PROC,)
         self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
+        #: Where a worker may write; None: nowhere.
+        self.scratch: scratch.Scratch | None = None
         self._abi, self._landlock_errno = landlock.abi()
         self._ruleset: landlock.Ruleset | None = None
         self._worker_ruleset: landlock.Ruleset | None = None
         if self._abi:
             have = landlock.features(self._abi)
+            if config.scratch:
+                self._grants = (*self._grants, paths.Grant(config.scratch, "scratch"))
             try:
                 self._ruleset = landlock.build(self._grants, have)
                 self._worker_ruleset = landlock.build(
                     [paths.Grant(root, "tree") for root in self._readable.roots], have
                 )
+                if config.scratch:
+                    self.scratch = scratch.Scratch(config.scratch, self._readable.roots, have)
             except OSError as error:
                 self._landlock_errno = error.errno or errno.EIO
                 self._ruleset = None  # one without the other is none
         self._seccomp_errno = seccomp.available() if self._arch else errno.ENOSYS
-        self._zygote_filter = seccomp.zygote_filter(self._arch, connections=connections) if self._arch else None
-        self._worker_filter = seccomp.worker_filter(self._arch, connections=connections) if self._arch else None
+        writing = self.scratch is not None
+        powers = {"connections": connections, "scratch": writing}
+        self._zygote_filter = seccomp.zygote_filter(self._arch, **powers) if self._arch else None
+        self._worker_filter = seccomp.worker_filter(self._arch, **powers) if self._arch else None
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
         self._pids = self._loaded.pids if self._loaded else ()
         self._connections_problem = ""
@@ -147,6 +157,7 @@ class Prepared:
             address_space=addresses + config.memory + rlimits.address_reserve(config.max_threads),
             cpu_seconds=config.cpu_seconds or None,
             open_files=config.open_files,
+            file_size=config.scratch_bytes if writing else 0,
             processes=rlimits.threads_of(self._users.owner) + self._shared_threads,
         )
         self._priority: int | None = None
@@ -177,6 +188,8 @@ class Prepared:
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
         if self._handover is not None:
             keep.add(self._handover.proc)
+        if self.scratch is not None:
+            keep.update(self.scratch.fds)
         rlimits.close_all_but(keep)
         os.chdir("/")
         os.umask(0o077)
@@ -191,6 +204,11 @@ class Prepared:
         self._restrict_files()
         privileges.not_dumpable()
         self._filter()
+        if self.config.scratch and not (self._use_landlock and self._use_seccomp):
+            raise IsolationUnavailable(
+                "REPTARIUM_SCRATCH needs Landlock and seccomp, which keep tasks from writing anywhere else: "
+                "see the layers that are missing, or leave REPTARIUM_SCRATCH out."
+            )
         self._plan_worker()
         return self.layers
 
@@ -225,7 +243,7 @@ class Prepared:
         if self.config.namespaces == "off":
             self._layers.report("namespaces", "off", "switched off by configuration")
             return
-        result = namespaces.enter(self._readable, self._users.ids())
+        result = namespaces.enter(self._readable, self._users.ids(), self.config.scratch)
         self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
 
     def _limit(self) -> None:
@@ -333,7 +351,9 @@ class Prepared:
         if self._handover is not None:
             calls.function(self._handover.open_memory)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
-        if self._use_landlock and self._worker_ruleset is not None:
+        if self.scratch is not None:
+            calls.function(self.scratch.enter)
+        elif self._use_landlock and self._worker_ruleset is not None:
             landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
         if self._handover is None and rlimits.close_range_works():
             calls.call("close_range", 3, self._last_below, 0)

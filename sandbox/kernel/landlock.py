@@ -44,13 +44,27 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from reptarium.sandbox.kernel import syscalls
 from reptarium.sandbox.kernel.paths import Grant
 
-__all__ = ["NEWEST_ABI", "UNAVAILABLE", "Features", "Ruleset", "abi", "build", "features", "restrict", "restrict_with"]
+__all__ = [
+    "NEWEST_ABI",
+    "UNAVAILABLE",
+    "Features",
+    "PathRule",
+    "Ruleset",
+    "abi",
+    "build",
+    "build_of",
+    "features",
+    "opened",
+    "restrict",
+    "restrict_with",
+    "scratch_rule",
+]
 
 #: The newest ABI that this module knows rights of.
 NEWEST_ABI: Final = 7
@@ -64,6 +78,12 @@ _RULE_PATH_BENEATH: Final = 1
 _READ_FILE: Final = 1 << 2
 _READ_DIR: Final = 1 << 3
 
+# WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_DIR MAKE_REG; REFER (ABI 2), TRUNCATE (ABI 3)
+_SCRATCH: Final = 1 << 1 | _READ_FILE | _READ_DIR | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
+_RIGHTS: Final = {
+    "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR, "scratch": _SCRATCH,
+}  # fmt: skip
+
 _FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16}  # ABI → how many file system rights exist from there on
 _NET: Final = 0b11  # BIND_TCP, CONNECT_TCP
 _SCOPES: Final = 0b11  # ABSTRACT_UNIX_SOCKET, SIGNAL
@@ -76,7 +96,9 @@ class Features:
     """What a ruleset handles under one ABI, and what is missing from the newest one."""
 
     __slots__ = (
+        "_buffer",
         "abi",
+        "address",
         "attribute",
         "handled_fs",
         "handled_net",
@@ -103,6 +125,8 @@ class Features:
             self.attribute = struct.pack("=QQ", self.handled_fs, self.handled_net)
         else:
             self.attribute = struct.pack("=Q", self.handled_fs)
+        self._buffer = ctypes.create_string_buffer(self.attribute, len(self.attribute))
+        self.address = ctypes.addressof(self._buffer)
         self.missing = tuple(
             what
             for since, what in (
@@ -152,37 +176,67 @@ class Ruleset:
             self.fd = -1
 
 
+class PathRule:
+    """What may be done beneath an open directory, or with an open file; ready for the kernel. The descriptor is the
+    owner's to close.
+    """
+
+    __slots__ = ("_buffer", "address", "fd")
+
+    def __init__(self, fd: int, rights: int) -> None:
+        self.fd = fd
+        # struct landlock_path_beneath_attr is packed: __u64 allowed_access, __s32 parent_fd.
+        self._buffer = ctypes.create_string_buffer(struct.pack("=Qi", rights, fd), 12)
+        self.address = ctypes.addressof(self._buffer)
+
+
+def scratch_rule(fd: int, features: Features) -> PathRule:
+    """Writing beneath an open directory: files and directories, no links, devices, FIFOs, sockets."""
+    return PathRule(fd, _SCRATCH & features.handled_fs)
+
+
+def opened(grants: Iterable[Grant], features: Features) -> tuple[list[PathRule], tuple[str, ...]]:
+    """The rules of `grants`, and a line for each path that can't be opened, which is left out."""
+    rules: list[PathRule] = []
+    skipped: list[str] = []
+    for grant in grants:
+        try:
+            fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            skipped.append(f"{grant.path}: {error.strerror}")
+            continue
+        rights = _RIGHTS[grant.kind] & features.handled_fs
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            rights &= _READ_FILE
+        if rights:
+            rules.append(PathRule(fd, rights))
+        else:
+            os.close(fd)
+    return rules, tuple(skipped)
+
+
 def build(grants: Iterable[Grant], features: Features) -> Ruleset:
     """Create the ruleset with all `grants`. A path that can't be opened is left out (`Ruleset.skipped`).
     Raises OSError.
     """
-    attribute = ctypes.create_string_buffer(features.attribute, len(features.attribute))
-    fd = syscalls.call("landlock_create_ruleset", ctypes.addressof(attribute), len(features.attribute), 0)
-    added = 0
-    skipped: list[str] = []
+    rules, skipped = opened(grants, features)
     try:
-        for grant in grants:
-            try:
-                path_fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
-            except OSError as error:
-                skipped.append(f"{grant.path}: {error.strerror}")
-                continue
-            try:
-                rights = {"tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR}[grant.kind]
-                if not stat.S_ISDIR(os.fstat(path_fd).st_mode):
-                    rights &= _READ_FILE
-                if not rights:
-                    continue
-                # struct landlock_path_beneath_attr is packed: __u64 allowed_access, __s32 parent_fd.
-                rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, path_fd), 12)
-                syscalls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0)
-                added += 1
-            finally:
-                os.close(path_fd)
+        return build_of(rules, features, skipped)
+    finally:
+        for rule in rules:
+            os.close(rule.fd)
+
+
+def build_of(rules: Sequence[PathRule], features: Features, skipped: tuple[str, ...] = ()) -> Ruleset:
+    """Create the ruleset of these rules. Raises OSError."""
+    fd = syscalls.call("landlock_create_ruleset", features.address, len(features.attribute), 0)
+    try:
+        for rule in rules:
+            syscalls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, rule.address, 0)
     except BaseException:
         os.close(fd)
         raise
-    return Ruleset(fd, features, added, tuple(skipped))
+    return Ruleset(fd, features, len(rules), skipped)
 
 
 def restrict(ruleset: Ruleset, flags: int) -> None:

@@ -55,6 +55,10 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     #: times the number of workers.
     worker_uids: tuple[int, int] | None = None
     namespaces: Literal["auto", "off"] = "auto"
+    #: Directory below which each worker makes one of its own, to write in; empty: none writes anywhere. It is the
+    #: supervisor's, as is its removal. `scratch_bytes` bounds each worker's directory, and one file.
+    scratch: str = ""
+    scratch_bytes: int = 0
     #: Paths that workers may read besides the interpreter, packages, shared libraries and time zones.
     read_paths: tuple[str, ...] = ()
     #: Whether workers may ask the supervisor for connections (`notify.py`).

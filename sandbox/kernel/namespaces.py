@@ -17,10 +17,10 @@ Two routes
 
 The new root
     A tmpfs with a bind mount for every readable path at its own place, read-only with all that is mounted
-    below it, and the symlinks that lead there; then `pivot_root(2)`, and the old root is detached. No /proc,
-    no /tmp, no /sys. Directories on the way are ours and searchable, so that an interpreter under a private home
-    directory stays reachable after the drop of the user id. Landlock rules are about inodes and hold for the new mounts
-    unchanged.
+    below it, one to write in where tasks have scratch directories, and the symlinks that lead there; then
+    `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys. Directories on the way are ours and
+    searchable, so that an interpreter under a private home directory stays reachable after the drop of the user id.
+    Landlock rules are about inodes and hold for the new mounts unchanged.
 
 No PID namespace: `unshare(CLONE_NEWPID)` moves only children, the first of which would be an init whose end
 kills all the others; a stub would sit between zygote and workers and take over waiting. Pids inside would
@@ -97,19 +97,20 @@ class Ids:
     groups: tuple[tuple[int, int], ...]
 
 
-def enter(readable: Readable, ids: Ids | None = None) -> Entered:
-    """Enter every namespace that this process is permitted; `ids` are those that root and its workers will have.
+def enter(readable: Readable, ids: Ids | None = None, writable: str = "") -> Entered:
+    """Enter every namespace that this process is permitted; `ids` are those that root and its workers will have,
+    `writable` is a directory that stays so.
     Never raises for lack of permission.
 
     Call with one thread and before any other restriction.
     """
     if privileges.effective() >> privileges.CAP_SYS_ADMIN & 1:
-        return _unshare_all(readable)
-    problem = _try_in_child(readable, ids)
+        return _unshare_all(readable, writable)
+    problem = _try_in_child(readable, ids, writable)
     if problem:
         return Entered((), ("user", *(name for name, _ in _SIMPLE), "mount"), problem)
     _enter_user(ids)
-    result = _unshare_all(readable)
+    result = _unshare_all(readable, writable)
     return Entered(("user", *result.entered), result.refused, result.reason)
 
 
@@ -161,12 +162,12 @@ def _mapped_from_outside(ids: Ids) -> Iterator[None]:
         raise PermissionError(errno.EPERM, "the users of zygote and workers can't be mapped")
 
 
-def _unshare_all(readable: Readable) -> Entered:
+def _unshare_all(readable: Readable, writable: str) -> Entered:
     entered: list[str] = []
     refused: list[str] = []
     reason = ""
     steps: list[tuple[str, Callable[[], None]]] = [(name, partial(_unshare, flag)) for name, flag in _SIMPLE]
-    steps.append(("mount", partial(_new_root, readable)))
+    steps.append(("mount", partial(_new_root, readable, writable)))
     for name, step in steps:
         try:
             step()
@@ -178,7 +179,7 @@ def _unshare_all(readable: Readable) -> Entered:
     return Entered(tuple(entered), tuple(refused), reason)
 
 
-def _try_in_child(readable: Readable, ids: Ids | None) -> str:
+def _try_in_child(readable: Readable, ids: Ids | None, writable: str) -> str:
     """Go through the user-namespace route in a child that ends right after; "" when all of it works."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -186,7 +187,7 @@ def _try_in_child(readable: Readable, ids: Ids | None) -> str:
         text = "the attempt ended without an answer"
         try:
             _enter_user(ids)
-            result = _unshare_all(readable)
+            result = _unshare_all(readable, writable)
             text = "" if not result.refused else result.reason
         except OSError as error:
             text = f"user namespace: {error.strerror or error}"
@@ -217,7 +218,7 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> N
         raise OSError(error.errno, f"mount on {target}: {error.strerror}") from None
 
 
-def _new_root(readable: Readable) -> None:
+def _new_root(readable: Readable, writable: str) -> None:
     """Enter a mount namespace whose root holds only what is readable.
 
     Should a step fail after the namespace was entered, the process is left in a private copy of the old
@@ -233,7 +234,7 @@ def _new_root(readable: Readable) -> None:
     sources: list[tuple[str, int]] = []
     staged = False
     try:
-        for path in readable.roots:
+        for path in (*readable.roots, *filter(None, [writable])):
             with contextlib.suppress(OSError):
                 sources.append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
         proc = os.open("/proc/self/fd", os.O_PATH | os.O_CLOEXEC)
@@ -242,7 +243,7 @@ def _new_root(readable: Readable) -> None:
         staged = True
         previous = os.umask(0o022)
         try:
-            _fill(stage, sources, readable.links, proc)
+            _fill(stage, sources, readable.links, proc, writable)
         finally:
             os.umask(previous)
         os.chdir(stage)
@@ -262,7 +263,9 @@ def _new_root(readable: Readable) -> None:
             os.close(fd)
 
 
-def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, str], ...], proc: int) -> None:
+def _fill(
+    stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, str], ...], proc: int, writable: str
+) -> None:
     for path, fd in sources:
         if not path:
             continue
@@ -276,7 +279,8 @@ def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, st
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
         os.fchdir(proc)
         _mount(source, target, "", _MS_BIND | _MS_REC)
-        _read_only(target, devices=path.startswith("/dev/"))
+        devices = 0 if path.startswith("/dev/") else _MS_NODEV
+        _restrict(target, _MS_NOSUID | devices | (_MS_NOEXEC if path == writable else _MS_RDONLY))
     for link, destination in links:
         target = stage + link
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -284,10 +288,9 @@ def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, st
             os.symlink(destination, target)
 
 
-def _read_only(target: str, *, devices: bool) -> None:
-    """Nothing at `target` can be written any more, nor in what is mounted below it."""
-    flags = _MS_RDONLY | _MS_NOSUID | (0 if devices else _MS_NODEV)
-    # struct mount_attr {attr_set, attr_clr, propagation, userns_fd}; MOUNT_ATTR_* have the values of these three flags
+def _restrict(target: str, flags: int) -> None:
+    """Set `flags` at `target`, and in what is mounted below it: nothing can be written any more, for one."""
+    # struct mount_attr {attr_set, attr_clr, propagation, userns_fd}; MOUNT_ATTR_* have the values of these four flags
     attributes = ctypes.create_string_buffer(struct.pack("=QQQQ", flags, 0, 0, 0), 32)
     where = ctypes.create_string_buffer(os.fsencode(target))
     error = syscalls.try_call(

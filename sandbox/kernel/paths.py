@@ -38,12 +38,12 @@ _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One Landlock rule: a whole `tree`, a single `file`, or the `listing` of a directory and those below
-    it.
+    """One Landlock rule: a whole `tree`, a single `file`, the `listing` of a directory and those below it, or a
+    `scratch` directory, to write in.
     """
 
     path: str
-    kind: Literal["tree", "file", "listing"]
+    kind: Literal["tree", "file", "listing", "scratch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ What holds what
       With one user id per worker it is an exact bound per worker; otherwise it is a ceiling for all workers
       together, which protects the machine from a thread bomb; the supervisor's watchdog ends the worker that has more
       than its share.
-    - ``RLIMIT_FSIZE`` 0: nothing can grow a file, should one ever be open for writing. That is why a
-      worker's standard streams must not be files: they are /dev/null.
+    - ``RLIMIT_FSIZE`` 0, without a directory of its own: nothing can grow a file, should one ever be open for
+      writing. That is why a worker's standard streams must not be files: they are /dev/null.
     - ``RLIMIT_CPU``: SIGXCPU at the limit, SIGKILL one second later for a task that ignores it.
 
 References: `setrlimit(2)`, `PR_SET_PDEATHSIG(2const)`, `close_range(2)`, ``is_data_mapping`` in the
@@ -76,6 +76,7 @@ class WorkerLimits:
     cpu_seconds: int | None
     open_files: int
     processes: int | None
+    file_size: int = 0
 
 
 def memory_in_use() -> tuple[int, int]:
@@ -200,7 +201,7 @@ def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:
     wanted = [
         (resource.RLIMIT_DATA, limits.data, limits.data),
         (resource.RLIMIT_AS, limits.address_space, limits.address_space),
-        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
         (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
     ]
     if limits.processes is not None:

@@ -27,6 +27,7 @@ from typing import Final
 
 from reptarium.sandbox.kernel import notify, syscalls
 from reptarium.sandbox.kernel.bpf import ALLOW, KILL, PID, Check, Clause, Program, Rules, assemble, errno_action
+from reptarium.sandbox.kernel.scratch import with_scratch
 from reptarium.sandbox.kernel.syscalls import Arch
 
 __all__ = [
@@ -230,16 +231,22 @@ def zygote_rules(arch: Arch) -> Rules:
     return Rules(plain, checked)
 
 
-def worker_filter(arch: Arch, *, connections: bool = False) -> Program:
-    """The compiled final filter of workers; `connections`: those that may ask for connections."""
+def worker_filter(arch: Arch, *, connections: bool = False, scratch: bool = False) -> Program:
+    """The compiled final filter of workers; `connections`: those that may ask for connections; `scratch`: those that
+    have a directory to write in.
+    """
     rules = worker_rules(arch)
-    return assemble(notify.worker_rules(rules) if connections else rules, arch)
+    if connections:
+        rules = notify.worker_rules(rules)
+    return assemble(with_scratch(rules, zygote=False) if scratch else rules, arch)
 
 
-def zygote_filter(arch: Arch, *, connections: bool = False) -> Program:
-    """The compiled baseline filter of the zygote; `connections`: of one whose workers may ask for them."""
+def zygote_filter(arch: Arch, *, connections: bool = False, scratch: bool = False) -> Program:
+    """The compiled baseline filter of the zygote of such workers."""
     rules = zygote_rules(arch)
-    return assemble(notify.zygote_rules(rules) if connections else rules, arch)
+    if connections:
+        rules = notify.zygote_rules(rules)
+    return assemble(with_scratch(rules, zygote=True) if scratch else rules, arch)
 
 
 # --- the kernel's side ----------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import Prepared
-from reptarium.sandbox.language import LanguagePolicy, mode_of
+from reptarium.sandbox.kernel import Prepared, scratch
+from reptarium.sandbox.language import LanguagePolicy, mode_of, show_environment
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
@@ -96,6 +96,14 @@ class WorkerLife:
         self._console = Console(self._channel.print, config.max_console)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
+
+    def settle_in(self, directory: str) -> None:
+        """The task may write in this directory, and nowhere else: whoever asks where is told so."""
+        told = scratch.environment(directory)
+        os.environ.update(told)
+        show_environment({**self._config.environ, **told})
+        if "tempfile" in sys.modules:
+            vars(sys.modules["tempfile"])["tempdir"] = None
 
     def live(self, fd: int, *, urgent: bool, rehearsal: bool = False, handed: tuple[int, ...] = ()) -> None:
         """From READY, with which `handed` goes, to the end of the socket."""
@@ -173,6 +181,8 @@ def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, numb
     try:
         set_name(wire.IDLE_NAME)
         handed = prepared.restrict_worker(fd, zygote_pid, number)
+        if prepared.scratch is not None:
+            life.settle_in(prepared.scratch.directory)
         life.live(fd, urgent=urgent, handed=handed)
         status = 0
     except SupervisorGone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import linecache
 from types import TracebackType
 
@@ -9,7 +10,7 @@ import msgspec
 
 from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
-from reptarium.sandbox.texts import MEMORY_REMEDY, memory_message
+from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_ONLY, SCRATCH_REMEDY, memory_message
 from reptarium.sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.
@@ -125,15 +126,27 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         message = f"the code tried to exit the worker (SystemExit: {message})"
     kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"
     own = _own_description(error)
+    hint = _file_hint(error)
     failure = Failure(
         kind=kind,
         message=message,
-        description=own or _description(line, frames, name, message),
+        description=own or _description(line, frames, name, message) + hint,
         line=line,
         item=index,
         stack=_stack(frames, name, message),
     )
     return TaskFailed(failure, described=bool(own))
+
+
+def _file_hint(error: BaseException) -> str:
+    """What may be done about a file that the kernel refused, in a line of its own."""
+    if not isinstance(error, OSError) or isinstance(error, RefusedOperation):
+        return ""
+    if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):
+        return f"\n{SCRATCH_REMEDY}"
+    if error.filename is not None and error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+        return f"\n{SCRATCH_ONLY}"
+    return ""
 
 
 def _description(line: int | None, frames: list[tuple[int, str]], name: str, message: str) -> str:

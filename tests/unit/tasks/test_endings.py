@@ -34,7 +34,7 @@ def test_labels_are_what_dashboards_know() -> None:
     """The values of the metrics' labels, which people have in dashboards and alerts: they stay."""
     assert OUTCOMES == ("done", "error", "timeout", "memory", "cancelled", "lost", "failed")
     assert set(KILL_REASONS) == {
-        *("cancelled", "timeout", "memory", "threads", "violation", "disconnected", "shutdown"),
+        *("cancelled", "timeout", "memory", "threads", "scratch", "violation", "disconnected", "shutdown"),
         *("zygote", "start", "surplus", "fault"),
     }
 
@@ -57,6 +57,7 @@ def test_deployments_name_only_outcomes_that_there_are() -> None:
         (Ending.TIMEOUT, failures.out_of_time(LIMITS, "helpers.httpRequest")),
         (Ending.MEMORY, failures.out_of_memory(LIMITS)),
         (Ending.THREADS, failures.too_many_threads(LIMITS)),
+        (Ending.SCRATCH, failures.out_of_scratch(LIMITS)),
         (Ending.VIOLATION, failures.broken_protocol("nonsense")),
         (Ending.ZYGOTE, failures.zygote_lost()),
         (Ending.CANCELLED, cancelled("by a person")),

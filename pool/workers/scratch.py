@@ -1,0 +1,290 @@
+"""The scratch directories of tasks: where they lie, what is in them, and that nothing of them stays.
+
+Theory of operation. Each runner has a directory of its own in the system's place for temporary files, locked as long as
+it lives. A worker makes one below that for itself (``sandbox/kernel/scratch.py``), named by its process id: there is
+nothing to do here before it. When it is gone its directory is moved aside at once, since the id may come again, and
+removed. Meanwhile what running tasks have written is measured; who has more than its share is killed. What a runner
+left that was killed is removed by the next one that starts: whatever nobody has locked.
+
+A task's directory is hostile ground. Everything here goes by open directories and never follows a link; trees of any
+depth are removed with two descriptors; no pass over one looks at more than the limit of entries. All of it is done in a
+thread, away from the event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+import trio
+
+from reptarium.pool.endings import Ending
+from reptarium.pool.refusal import StartRefused
+from reptarium.pool.workers.worker import Worker
+from reptarium.sandbox.texts import SCRATCH_ENTRIES
+from reptarium.sandbox.wire import ZygoteConfig
+
+log = structlog.get_logger("reptarium.pool.workers.scratch")
+
+#: Seconds between two measurements, and how much longer than one of them the pause is at least.
+INTERVAL, SHARE = 0.05, 4
+#: What an entry counts at least: that a directory is full of empty files is seen in its number.
+_BLOCK = 512
+#: Directories within one another beyond which a task has too many.
+_DEEPEST = 200
+_ATTEMPTS = 5
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ScratchRefused(StartRefused):
+    """There is no place for scratch directories. The text says why and what to change."""
+
+
+class ScratchArea:
+    """One runner's directory with those of its tasks. ``path`` is where workers make theirs."""
+
+    def __init__(self, path: str, fd: int, limit: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._limit = limit
+        self._moved = 0
+        self._gone: set[str] = set()
+        self._work = trio.Event()
+
+    def gone(self, pid: int) -> None:
+        """The worker of this id has ended: its directory goes."""
+        self._moved += 1
+        name = f"gone-{self._moved}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(str(pid), name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            self._gone.add(name)
+            self._work.set()
+
+    async def run(self, running: Callable[[], Iterable[Worker]]) -> None:
+        """Remove what is gone and measure what ``running`` workers have, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._remove_all)
+            nursery.start_soon(self._measure_all, running)
+
+    async def _remove_all(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            while self._gone:
+                await _try_to_remove(self._fd, self._gone.pop())
+
+    async def _measure_all(self, running: Callable[[], Iterable[Worker]]) -> None:
+        pause = INTERVAL
+        while True:
+            await trio.sleep(pause)
+            began = trio.current_time()
+            for worker in list(running()):
+                over = await trio.to_thread.run_sync(self._is_over, worker.pid)
+                if over and worker.state == "leased":
+                    worker.kill(Ending.SCRATCH)
+            pause = max(INTERVAL, SHARE * (trio.current_time() - began))
+
+    def _is_over(self, pid: int) -> bool:
+        held = 0
+        for entries, size in enumerate(itertools.chain(sizes(self._fd, str(pid)), deleted(pid)), 1):
+            held += size
+            if held > self._limit or entries > SCRATCH_ENTRIES:
+                return True
+        return False
+
+
+@asynccontextmanager
+async def scratch_of(
+    config: ZygoteConfig, running: Callable[[], Iterable[Worker]]
+) -> AsyncIterator[tuple[ZygoteConfig, ScratchArea | None]]:
+    """The area that ``config`` asks for, at work, and the configuration with its place; None where it asks for none.
+
+    Raises :class:`ScratchRefused`.
+    """
+    isolation = config.isolation
+    if not isolation.scratch_bytes:
+        yield config, None
+        return
+    async with scratch_area(isolation.scratch_bytes) as area, trio.open_nursery() as nursery:
+        nursery.start_soon(area.run, running)
+        yield msgspec.structs.replace(config, isolation=msgspec.structs.replace(isolation, scratch=area.path)), area
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def scratch_area(limit: int) -> AsyncIterator[ScratchArea]:
+    """A directory for scratch of ``limit`` bytes each, with nothing left of it at the end.
+
+    Raises :class:`ScratchRefused`.
+    """
+    try:
+        top, place = _top()
+        try:
+            await trio.to_thread.run_sync(_remove_leftovers, top)
+            name, fd = _own(top)
+        except BaseException:
+            os.close(top)
+            raise
+    except OSError as error:
+        raise ScratchRefused(
+            f"REPTARIUM_SCRATCH: no directory can be had for it ({error}): set TMPDIR to one where the runner may "
+            "write, such as a tmpfs, or leave REPTARIUM_SCRATCH out"
+        ) from None
+    try:
+        yield ScratchArea(f"{place}/{name}", fd, limit)
+    finally:
+        with trio.CancelScope(shield=True):
+            await _try_to_remove(top, name)
+        os.close(fd)
+        os.close(top)
+
+
+def _top() -> tuple[int, str]:
+    """The directory of all runners of this user: open, and its path. Raises OSError."""
+    place = f"{os.path.realpath(tempfile.gettempdir())}/reptarium-scratch-{os.geteuid()}"
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place, 0o700)
+    fd = os.open(place, _DIRECTORY)
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+        os.close(fd)
+        raise PermissionError(errno.EPERM, "it is somebody else's, or open to others", place)
+    os.fchmod(fd, 0o711)
+    return fd, place
+
+
+def _own(top: int) -> tuple[str, int]:
+    """A new directory of this runner's own: its name, and itself, locked. Raises OSError."""
+    while True:
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        os.mkdir(name, 0o700, dir_fd=top)
+        fd = os.open(name, _DIRECTORY, dir_fd=top)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        # Workers of other users make theirs in here; none can list it, or touch what isn't its own
+        os.fchmod(fd, 0o1733 if os.geteuid() == 0 else 0o700)
+        if os.fstat(fd).st_nlink:  # else a runner that starts has taken it for a leftover, in that moment
+            return name, fd
+        os.close(fd)
+
+
+def _remove_leftovers(top: int) -> None:
+    """What runners left that are no more: nobody holds its lock."""
+    for name in os.listdir(top):
+        with contextlib.suppress(OSError):
+            fd = os.open(name, _DIRECTORY, dir_fd=top)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(top, name)
+            finally:
+                os.close(fd)
+
+
+async def _try_to_remove(parent: int, name: str) -> None:
+    """Remove a directory, in a thread; its worker may still be about to die when its zygote has died before."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            await trio.to_thread.run_sync(remove, parent, name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if attempt == _ATTEMPTS:
+                log.error("a scratch directory can't be removed", name=name, error=str(error))
+            await trio.sleep(INTERVAL)
+        else:
+            return
+
+
+def sizes(parent: int, name: str) -> Iterator[int]:
+    """The bytes that each entry below a directory takes on its file system, in no order; nothing once it is gone."""
+    waiting: list[tuple[str, ...]] = [(name,)]
+    while waiting:
+        path = waiting.pop()
+        if len(path) > _DEEPEST:  # to get there takes as many steps each time
+            yield from itertools.repeat(_BLOCK, SCRATCH_ENTRIES + 1)
+        with contextlib.suppress(OSError):
+            fd = _descend(parent, path)
+            try:
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        status = entry.stat(follow_symlinks=False)
+                        yield max(status.st_blocks * 512, _BLOCK)
+                        if stat.S_ISDIR(status.st_mode):
+                            waiting.append((*path, entry.name))
+            finally:
+                os.close(fd)
+
+
+def deleted(pid: int) -> Iterator[int]:
+    """The bytes of each file that a process has open and that has no name any more.
+
+    Nothing where its descriptors are hidden from us, which takes CAP_SYS_PTRACE to see (proc_pid_fd(5)): there
+    the limit on descriptors bounds them.
+    """
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                status = os.stat(f"/proc/{pid}/fd/{fd}")
+                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                    yield status.st_blocks * 512
+
+
+def _descend(parent: int, path: tuple[str, ...]) -> int:
+    fd = os.open(path[0], _DIRECTORY, dir_fd=parent)
+    for name in path[1:]:
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def remove(parent: int, name: str) -> None:
+    """Remove a directory and all below it, of whatever depth: a directory in it is moved up before it is emptied.
+
+    Raises OSError for what can't be removed.
+    """
+    try:
+        top = os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=parent)
+        return
+    try:
+        os.fchmod(top, 0o700)
+        number = 0
+        pending = [name for name in os.listdir(top) if not _unlinked(top, name)]
+        while pending:
+            current = pending.pop()
+            fd = os.open(current, _DIRECTORY, dir_fd=top)
+            try:
+                os.fchmod(fd, 0o700)
+                for inner in os.listdir(fd):
+                    if not _unlinked(fd, inner):
+                        number += 1
+                        moved = f"moved {number} {os.urandom(4).hex()}"
+                        os.rename(inner, moved, src_dir_fd=fd, dst_dir_fd=top)
+                        pending.append(moved)
+            finally:
+                os.close(fd)
+            os.rmdir(current, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _unlinked(fd: int, name: str) -> bool:
+    """Whether the entry is gone: False for a directory."""
+    try:
+        os.unlink(name, dir_fd=fd)
+    except IsADirectoryError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""A private directory for each worker: the only place where it may write, and where nobody else looks.
+
+Which process does what
+    The supervisor makes a base directory and tells the zygote (`IsolationConfig.scratch`); it removes a worker's
+    directory when the worker is gone, and measures meanwhile what is in it. The zygote's own Landlock layer allows
+    writing below the base. A worker, when it has its user id (`Scratch.enter`), makes a directory there, named by its
+    process id and closed to everybody else, works in it, and restricts itself with a ruleset of its own: it grants what
+    the others' grants, and all of that directory. It is one layer more to build for each worker, 0.1 ms, and the reason
+    why siblings of one user don't see each other's files.
+
+What writing means
+    Regular files and directories are made, written, truncated, renamed and removed. There are no links, symbolic or
+    hard, no FIFOs, sockets or devices: nothing leads out, and nothing that is removed hangs. Calls that Landlock
+    doesn't handle because they don't open anything (modes, times) would reach every file that the user owns: they are
+    answered as done, and do nothing. So are fsync(2) and flock(2): nobody else sees these files, and none outlives its
+    task. Extended attributes aren't supported, as on many file systems.
+
+`RLIMIT_FSIZE` bounds one file, the supervisor the whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from reptarium.sandbox.kernel import landlock
+from reptarium.sandbox.kernel.bpf import ALLOW, Check, Clause, Rules, errno_action
+from reptarium.sandbox.kernel.paths import Grant
+
+__all__ = ["Scratch", "environment", "with_scratch"]
+
+# asm-generic/fcntl.h
+_O_ACCESS: Final = 0o3
+_O_WRONLY: Final = 0o1
+_O_RDWR: Final = 0o2
+_O_CREAT: Final = 0o100
+_O_EXCL: Final = 0o200
+_O_TRUNC: Final = 0o1000
+_O_APPEND: Final = 0o2000
+_O_SYNC: Final = 0o4010000
+# F_GETLK F_SETLK F_SETLKW, and the same of open file descriptions: SQLite locks its files.
+_LOCKS: Final = (5, 6, 7, 36, 37, 38)
+_RENAME_NOREPLACE: Final = 1
+
+_WRITING: Final = "pwrite64 pwritev ftruncate unlink unlinkat rmdir rename renameat".split()
+_WITHOUT_EFFECT: Final = (
+    "chmod fchmod fchmodat utime utimes futimesat utimensat fsync fdatasync flock sync_file_range".split()
+)
+_ATTRIBUTES: Final = (
+    "listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr removexattr".split()
+)
+
+
+def with_scratch(rules: Rules, *, zygote: bool) -> Rules:
+    """The filter's rules, with what a worker's own directory takes."""
+    plain = dict(rules.plain) | dict.fromkeys(_WRITING, ALLOW) | dict.fromkeys(_WITHOUT_EFFECT, errno_action(0))
+    plain |= dict.fromkeys(_ATTRIBUTES, errno_action(errno.EOPNOTSUPP))
+    checked = dict(rules.checked)
+    if zygote:
+        plain |= dict.fromkeys(("chdir", "fchdir"), ALLOW)
+    for name in plain.keys() & checked.keys():
+        del checked[name]
+    for name, arg in (("openat", 2), ("open", 1)):
+        checked[name] = (*checked[name], *_write_clauses(checked[name], arg))
+    # A directory that its owner may not list could hide what is in it from a supervisor of the same user
+    checked["mkdir"] = (Clause((Check(1, (0o700,), mask=0o700),)),)
+    checked["mkdirat"] = (Clause((Check(2, (0o700,), mask=0o700),)),)
+    checked["renameat2"] = (Clause((Check(4, (0, _RENAME_NOREPLACE)),)),)
+    if "fcntl" in checked:
+        checked["fcntl"] = (*checked["fcntl"], Clause((Check(1, _LOCKS),)))
+    return Rules(plain, checked, rules.default)
+
+
+def _write_clauses(reading: tuple[Clause, ...], arg: int) -> tuple[Clause, ...]:
+    """Opening to write, with the flags that reading may have and those that make or empty a file.
+
+    O_TRUNC with read access alone would empty a file on kernels whose Landlock doesn't know truncation.
+    """
+    [clause] = reading
+    [check] = clause.checks
+    allowed = ~check.mask & 0xFFFFFFFF
+    more = allowed | _O_ACCESS | _O_CREAT | _O_EXCL | _O_TRUNC | _O_APPEND | _O_SYNC
+    for_others = Check(arg, (0,), mask=0xFFFFFFFF & ~more)
+    return (Clause((for_others, Check(arg, (_O_WRONLY, _O_RDWR), mask=_O_ACCESS))),)
+
+
+def environment(directory: str) -> dict[str, str]:
+    """What tells libraries that this is where their temporary files, caches and settings go."""
+    return {
+        "HOME": directory,
+        "TMPDIR": directory,
+        "XDG_CACHE_HOME": f"{directory}/.cache",
+        "XDG_CONFIG_HOME": f"{directory}/.config",
+        "XDG_DATA_HOME": f"{directory}/.local/share",
+        "MPLCONFIGDIR": f"{directory}/.config/matplotlib",
+    }
+
+
+class Scratch:
+    """Everything that a worker needs to take a directory of its own: made in the unrestricted zygote.
+
+    Raises OSError where the base directory can't be opened.
+    """
+
+    def __init__(self, base: str, roots: tuple[str, ...], features: landlock.Features) -> None:
+        self._base = base
+        self._features = features
+        self._rules, _ = landlock.opened([Grant(root, "tree") for root in roots], features)
+        self.fds = [rule.fd for rule in self._rules]
+        #: The worker's directory, when it has one.
+        self.directory = ""
+
+    def enter(self) -> int:
+        """Make this worker's directory, go there, and put its Landlock layer in force. Raises OSError."""
+        self.directory = directory = f"{self._base}/{os.getpid()}"
+        os.mkdir(directory, 0o700)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.fchdir(fd)
+        ruleset = landlock.build_of([*self._rules, landlock.scratch_rule(fd, self._features)], self._features)
+        landlock.restrict(ruleset, self._features.worker_flags)
+        return 0

@@ -1,0 +1,293 @@
+"""A task's scratch directory: what may be done in it, that nothing beside it is reached, that nothing of it stays.
+
+Attacks run natively, as in ``test_reach.py``; each names the refusal. What they aim at is a sibling's directory with a
+file in it, the base of all of them, and a directory that is open to everybody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from arena import AS_ROOT, PYTHON, Arena, arena, bystanders
+
+from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.workers import scratch
+from reptarium.sandbox.kernel import landlock, seccomp
+from reptarium.sandbox.texts import SCRATCH_ENTRIES, SCRATCH_REMEDY, scratch_message
+from tests.conftest import make_settings
+
+pytestmark = pytest.mark.skipif(
+    seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
+)
+
+MIB = 2**20
+LIMIT = 4 * MIB
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "stock": {"namespaces": "off"},
+    "full": {},
+    "python": {"language": PYTHON},
+}
+if AS_ROOT:
+    CONFIGURATIONS["own-uids"] = {"namespaces": "off", "worker_uids": (70000, 70999)}
+
+#: Without a mount namespace Landlock says EACCES; with one, the place isn't there or can't be written.
+ELSEWHERE = {"EACCES", "ENOENT", "EROFS"}
+
+# name → (expression or statements that give the answer, answers that are right). In scope: the prelude of `arena`, and
+# directory (open to all), base (of all scratch directories), sibling (another's, with a file in it).
+WORK = {
+    "file": "attempt(lambda: open('a', 'w').write('x'))",
+    "absolute": "attempt(lambda: open(os.getcwd() + '/a', 'w').write('x'))",
+    "append": "attempt(lambda: [open('a', 'a').write('x') for _ in range(2)])",
+    "read and write": "attempt(lambda: open('a', 'w+').write('x'))",
+    "directories": "attempt(lambda: os.makedirs('d/e/f'))",
+    "rename within": "attempt(lambda: (os.mkdir('d'), open('a', 'w'), os.rename('a', 'd/b')))",
+    "replace": "attempt(lambda: (open('a', 'w'), open('b', 'w'), os.replace('a', 'b')))",
+    "remove": "attempt(lambda: (os.mkdir('d'), open('d/a', 'w'), os.unlink('d/a'), os.rmdir('d')))",
+    "truncate": "attempt(lambda: open('a', 'w').truncate(100))",
+    "sparse file": "attempt(lambda: open('a', 'wb').truncate(4 * 2**20))",
+    "modes and times": "attempt(lambda: (open('a', 'w'), os.chmod('a', 0o777), os.utime('a', (1, 1))))",
+    "fsync": "attempt(lambda: os.fsync(open('a', 'w').fileno()))",
+    "locks": "attempt(lambda: __import__('fcntl').lockf(open('a', 'w'), 2))",
+    "tempfile": "attempt(lambda: __import__('tempfile').NamedTemporaryFile('w').write('x'))",
+    "temporary directory": "attempt(lambda: __import__('tempfile').TemporaryDirectory().cleanup())",
+    "sqlite": (
+        "import sqlite3\nfor n in range(3):\n db = sqlite3.connect('a.db')\n"
+        " db.execute('create table if not exists t (n)')\n db.execute('insert into t values (1)')\n db.commit()\n"
+        " db.close()\nresult = 'done' if sqlite3.connect('a.db').execute('select sum(n) from t').fetchone() == (3,) else 'no'"
+    ),
+    "copies": (
+        "import shutil\nos.makedirs('d/e')\nopen('d/e/f', 'w').write('x')\n"
+        "result = attempt(lambda: (shutil.copytree('d', 'c'), shutil.copy2('d/e/f', 'g'), shutil.rmtree('d')))"
+    ),
+    "an archive": (
+        "import io, zipfile\ndata = io.BytesIO()\nwith zipfile.ZipFile(data, 'w') as z: z.writestr('x/y', 'z')\n"
+        "zipfile.ZipFile(data).extractall('out')\nresult = 'done' if open('out/x/y').read() == 'z' else 'no'"
+    ),
+}  # fmt: skip
+
+ATTACKS: dict[str, tuple[str, set[str]]] = {
+    "symlink": ("attempt(os.symlink, '/etc/passwd', 'out')", {"EPERM"}),
+    "symlink by number": ('raw("symlinkat", text("/etc"), -100, text("out"))', {"EPERM"}),
+    "hard link": ("(open('a', 'w'), attempt(os.link, 'a', 'b'))[1]", {"EPERM"}),
+    "hard link of a library": ("attempt(os.link, os.__file__, 'out')", {"EPERM"}),
+    "FIFO": ("attempt(os.mkfifo, 'fifo')", {"EPERM"}),
+    "device": ("attempt(os.mknod, 'null', 0o020666, os.makedev(1, 3))", {"EPERM"}),
+    "socket": ("attempt(os.mknod, 'socket', 0o140666)", {"EPERM"}),
+    "own directory": ("attempt(os.rmdir, os.getcwd())", {"EACCES"}),
+    "own directory renamed": ("attempt(os.rename, os.getcwd(), base + '/mine')", {"EACCES"}),
+    "a directory nobody may list": ("attempt(os.mkdir, 'd', 0o300)", {"EPERM"}),
+    "unnamed file": ("attempt(os.open, '.', os.O_TMPFILE | os.O_RDWR)", {"EPERM"}),
+    "empty by reading": ("attempt(os.open, 'a', os.O_RDONLY | os.O_TRUNC)", {"EPERM"}),
+    "empty a library by reading": ("attempt(os.open, os.__file__, os.O_RDONLY | os.O_TRUNC)", {"EPERM"}),
+    "truncate by path": ("attempt(os.truncate, directory + '/target', 0)", {"EPERM"}),
+    "write to a library": ("attempt(open, os.__file__, 'r+')", {"EACCES", "EROFS"}),
+    "write beside the interpreter": ("attempt(open, os.path.dirname(os.__file__) + '/new', 'w')", {"EACCES", "EROFS"}),
+    "a file in base": ("attempt(open, base + '/new', 'w')", {"EACCES"}),
+    "a directory in base": ("attempt(os.mkdir, base + '/1', 0o700)", {"EACCES"}),
+    "list base": ("attempt(os.listdir, base)", {"EACCES"}),
+    "parent": ("attempt(open, '../new', 'w')", {"EACCES"}),
+    "/tmp": ("attempt(open, '/tmp/reptarium-mark', 'w')", ELSEWHERE),
+    "/dev/shm": ("attempt(open, '/dev/shm/reptarium-mark', 'w')", ELSEWHERE),
+    "open directory": ("attempt(open, directory + '/new', 'w')", ELSEWHERE),
+    "open directory, existing file": ("attempt(open, directory + '/target', 'w')", ELSEWHERE),
+    "remove elsewhere": ("attempt(os.unlink, directory + '/target')", ELSEWHERE),
+    "remove a directory elsewhere": ("attempt(os.rmdir, directory + '/empty')", ELSEWHERE),
+    "rename out": ("(open('a', 'w'), attempt(os.rename, 'a', directory + '/new'))[1]", ELSEWHERE | {"EXDEV"}),
+    "rename in": ("attempt(os.rename, directory + '/target', 'mine')", ELSEWHERE | {"EXDEV"}),
+    "exchange": ('raw("renameat2", -100, text("a"), -100, text(directory + "/target"), 2)', {"EPERM"}),
+    "read elsewhere": ("attempt(open, directory + '/target')", ELSEWHERE),
+    "through /proc": ("attempt(open, '/proc/self/cwd/../new', 'w')", ELSEWHERE),
+    "sibling: list": ("attempt(os.listdir, sibling)", {"EACCES"}),
+    "sibling: read": ("attempt(open, sibling + '/secret')", {"EACCES"}),
+    "sibling: write": ("attempt(open, sibling + '/secret', 'w')", {"EACCES"}),
+    "sibling: make": ("attempt(open, sibling + '/new', 'w')", {"EACCES"}),
+    "sibling: remove": ("attempt(os.unlink, sibling + '/secret')", {"EACCES"}),
+    "sibling: remove all": ("attempt(os.rmdir, sibling)", {"EACCES"}),
+    "sibling: take": ("attempt(os.rename, sibling + '/secret', 'mine')", {"EACCES", "EXDEV"}),
+    "leave the directory": ("attempt(os.chdir, '/')", {"EPERM"}),
+    "owner": ("attempt(os.chown, '.', 0, 0)", {"EPERM"}),
+    "shared mapping of a file": (
+        "f = open('a', 'w+b'); f.truncate(4096)\nresult = attempt(__import__('mmap').mmap, f.fileno(), 4096)",
+        {"EPERM"},
+    ),
+    "execute": (
+        "open('a', 'w').write('#!/bin/sh'); os.chmod('a', 0o755)\nresult = attempt(os.execv, './a', ['a'])",
+        {"EPERM"},
+    ),
+    "one large file": (
+        "def fill():\n f = open('a', 'wb', 0)\n while True: f.write(bytes(2**20))\nresult = attempt(fill)",
+        {"EFBIG"},
+    ),
+    "beyond the limit, sparse": ("attempt(lambda: open('a', 'wb').truncate(4 * 2**20 + 1))", {"EFBIG"}),
+}  # fmt: skip
+
+#: Elsewhere modes and times stay what they were, whatever is answered.
+UNTOUCHED = """
+before = os.stat(os.__file__)
+answers = [attempt(os.chmod, os.__file__, 0o777), attempt(os.utime, os.__file__, (1, 1))]
+with open(os.__file__) as f: answers.append(attempt(os.fchmod, f.fileno(), 0o777))
+after = os.stat(os.__file__)
+result = [answers, (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)]
+"""
+
+
+def _answer(code: str) -> str:
+    return code if "result =" in code else f"result = {code}"
+
+
+async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with trio.fail_after(120), bystanders() as targets:
+        async with arena(scratch_bytes=LIMIT, **configuration) as place:
+            base = place.pool.config.isolation.scratch
+            sibling = await place.pool.lease()
+            own = Path(base, str(sibling.pid))
+            (own / "secret").write_text("secret")
+            owner = os.stat(own)
+            os.chown(own / "secret", owner.st_uid, owner.st_gid)
+            for name, code in {**WORK, **{name: code for name, (code, _) in ATTACKS.items()}}.items():
+                found[name] = await place.attack(
+                    _answer(code), directory=targets.directory, base=base, sibling=str(own)
+                )
+            found["untouched"] = await place.attack(UNTOUCHED)
+            found["secret"] = (own / "secret").read_text()
+            place.pool.discard(sibling, "test")
+            await sibling.exited.wait()
+            await _only_living(place, base)
+            found["changed"] = targets.facts() != targets.before
+        found["left"] = os.path.basename(base) in os.listdir(scratch_top())
+    return found
+
+
+async def _only_living(place: Arena, base: str) -> None:
+    """Wait until there is no directory but those of workers that live."""
+    with trio.fail_after(10):
+        while not set(os.listdir(base)) <= {str(pid) for pid in place.pool.workers}:
+            await trio.sleep(0.01)
+
+
+@pytest.fixture(scope="module", params=sorted(CONFIGURATIONS))
+def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Everything in one configuration, each in a worker of its own; made once."""
+    return trio.run(_all, CONFIGURATIONS[request.param])
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_what_files_are_for(answers: dict[str, Any], name: str) -> None:
+    """In its own directory a task does what programs do with files."""
+    assert answers[name] == "done"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_refused(answers: dict[str, Any], name: str) -> None:
+    """What leads out of the directory, or isn't a file or a directory, is refused."""
+    assert answers[name] in ATTACKS[name][1]
+
+
+def test_nothing_beside_it_is_reached(answers: dict[str, Any]) -> None:
+    """Modes and times elsewhere, another task's file, and the open directory are as before; nothing of anybody's stays."""
+    assert answers["untouched"] == [["done", "done", "done"], True]
+    assert answers["secret"] == "secret"
+    assert not answers["changed"]
+    assert not answers["left"]
+
+
+#: What fills a directory → (code, limit in bytes).
+FILLING = {
+    "many files": "n = 0\nwhile True:\n    open(f'f{n}', 'w').close()\n    n += 1",
+    "many bytes": "n = 0\nwhile True:\n    open(f'f{n}', 'wb').write(bytes(2**20))\n    n += 1",
+    "a deep tree": (
+        "import os\nfd = os.open('.', os.O_RDONLY)\nwhile True:\n    os.mkdir('d', dir_fd=fd)\n"
+        "    below = os.open('d', os.O_RDONLY, dir_fd=fd)\n    os.close(fd)\n    fd = below\n    os.mkdir('e', dir_fd=fd)"
+    ),
+    **(
+        {
+            "deleted files": "import os, time\nkept = []\nfor _ in range(30):\n    kept.append(open('a', 'wb', 0))\n"
+            "    os.unlink('a')\n    kept[-1].write(bytes(2**20))\ntime.sleep(60)"
+        }
+        if AS_ROOT  # others can't see their descriptors: see docs/powers.md
+        else {}
+    ),
+    "many directories": "import os\nn = 0\nwhile True:\n    os.mkdir(f'd{n}')\n    n += 1",
+}
+
+
+async def test_filling_the_directory_ends_the_task() -> None:
+    """Whatever fills it, the task ends, is told which setting decides, and nothing of it stays."""
+    settings = make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"}, task_timeout=60.0)
+    told = {}
+    with trio.fail_after(120):
+        async with embedded_runner(settings) as broker:
+            for name, code in FILLING.items():
+                outcome = await broker.submit({"code": code, "items": []}).outcome()
+                assert outcome.error is not None
+                told[name] = (outcome.error.message, outcome.error.description)
+    assert told == dict.fromkeys(FILLING, (scratch_message(LIMIT), SCRATCH_REMEDY))
+    assert str(SCRATCH_ENTRIES) in scratch_message(LIMIT)
+    assert os.listdir(scratch_top()) == []
+
+
+def scratch_top() -> str:
+    """The directory of all runners of this user."""
+    return f"{os.path.realpath(tempfile.gettempdir())}/reptarium-scratch-{os.geteuid()}"
+
+
+async def test_a_full_file_says_which_setting_decides() -> None:
+    """One file over the limit is an error of the program's own, which it may handle."""
+    settings = make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"})
+    with trio.fail_after(60):
+        async with embedded_runner(settings) as broker:
+            outcome = await broker.submit({"code": "open('a', 'wb').write(bytes(2**23))", "items": []}).outcome()
+            handled = await broker.submit(
+                {
+                    "code": "try:\n    open('a', 'wb').write(bytes(2**23))\nexcept OSError as e:\n    return e.errno",
+                    "items": [],
+                }
+            ).outcome()
+    assert outcome.error is not None
+    assert "File too large" in outcome.error.message
+    assert SCRATCH_REMEDY in str(outcome.error.description)
+    assert handled.data is not None
+    assert json.loads(bytes(handled.data.result)) == 27
+
+
+async def test_what_a_killed_runner_left_is_removed_by_the_next() -> None:
+    """Directories that nobody has locked go; those of a runner that lives stay, and links are not followed."""
+    async with scratch.scratch_area(LIMIT) as living:
+        top = Path(scratch_top())
+        outside = Path(tempfile.mkdtemp())
+        (outside / "keep").write_text("kept")
+        left = top / "1-dead"
+        (left / "123" / "deep" / "er").mkdir(parents=True)
+        (left / "123" / "file").write_text("x")
+        (left / "123" / "link").symlink_to(outside)
+        (top / "2-link").symlink_to(outside)
+        os.mkfifo(left / "123" / "fifo")
+        async with scratch.scratch_area(LIMIT):
+            assert not left.exists()
+            assert os.path.basename(living.path) in os.listdir(top)
+        assert (outside / "keep").read_text() == "kept"
+        (top / "2-link").unlink()
+
+
+async def test_somebody_elses_directory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A place that others may write to, or a link, is no place for tasks' files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / f"reptarium-scratch-{os.geteuid()}"
+    place.mkdir()
+    place.chmod(0o777)
+    with pytest.raises(scratch.ScratchRefused, match="REPTARIUM_SCRATCH: no directory can be had for it"):
+        async with scratch.scratch_area(LIMIT):
+            pass
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    with pytest.raises(scratch.ScratchRefused, match="REPTARIUM_SCRATCH: no directory can be had for it"):
+        async with scratch.scratch_area(LIMIT):
+            pass
