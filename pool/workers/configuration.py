@@ -38,6 +38,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             preload=settings.preload,
             connections=bool(settings.connect_allow),
             mode=settings.language,
+            files=settings.scratch is not None,
         ),
         isolation=IsolationConfig(
             policy=settings.isolation,

@@ -39,10 +39,12 @@ class Walk(RestrictingNodeTransformer):
         self.postponed = False  # from __future__ import annotations
         self._import_check = import_check
         self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
+        if policy.files:
+            self._denied_builtins = {name: why for name, why in rules.DENIED_BUILTINS.items() if name != "open"}
         if policy.builtins_deny:
             # Builtins only: no setting takes a task's own names away
             removed = dict.fromkeys(BUILTIN_NAMES.intersection(policy.builtins_deny), "")
-            self._denied_builtins = {**removed, **rules.DENIED_BUILTINS}
+            self._denied_builtins = {**removed, **self._denied_builtins}
         self._denied_loads: list[tuple[ast.AST, str]] = []
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []

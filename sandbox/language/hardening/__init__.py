@@ -13,6 +13,7 @@ nothing but user code.
 from reptarium.sandbox.language.hardening.audit import (
     RefusedOperation,
     allow_connections,
+    allow_files,
     arm,
     arm_for_life,
     disarm,
@@ -21,4 +22,14 @@ from reptarium.sandbox.language.hardening.audit import (
 )
 from reptarium.sandbox.language.hardening.gadgets import harden
 
-__all__ = ["RefusedOperation", "allow_connections", "arm", "arm_for_life", "disarm", "harden", "trusted", "watching"]
+__all__ = [
+    "RefusedOperation",
+    "allow_connections",
+    "allow_files",
+    "arm",
+    "arm_for_life",
+    "disarm",
+    "harden",
+    "trusted",
+    "watching",
+]

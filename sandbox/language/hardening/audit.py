@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any
 
 from reptarium.sandbox.language.hardening.made_code import code_refusal
-from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy import RefusedAttribute, files
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name
 from reptarium.sandbox.language.policy.stdlib import ONLY, OPEN, REFUSED_EXTERNAL
 
@@ -48,6 +48,7 @@ class _State:
         self.for_life = False
         self.trusted: dict[int, int] = {}  # thread → how deep it is in trusted code
         self.connections = False
+        self.files = False
         self.namespace: dict[str, Any] | None = None
 
 
@@ -172,7 +173,7 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not watching():
+    if not watching() or (state.files and event in files.EVENTS):
         return
     if event == "object.__getattr__" or event == "object.__setattr__":
         if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
@@ -266,6 +267,11 @@ def _may_unpickle(module: object, name: object) -> bool:
 _PLAIN_BUILTINS = frozenset(
     "set frozenset list dict tuple int float complex bool str bytes bytearray slice range object Exception".split()
 )
+
+
+def allow_files(allowed: bool) -> None:
+    """Whether tasks of this process have files of their own: where those lie the kernel layer decides."""
+    state.files = allowed
 
 
 def watching() -> bool:

@@ -5,6 +5,7 @@
 `names.py`        names: denied, guarded, definable
 `nodes.py`        the decision on each class of syntax node
 `formats.py`      what a format string may name
+`files.py`        what is open beyond that where tasks have files of their own
 `refusals.py`     findings and errors
 """
 

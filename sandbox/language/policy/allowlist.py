@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from reptarium.sandbox.language.policy import stdlib
+from reptarium.sandbox.language.policy import files, stdlib
 
 STDLIB_SETTING = "N8N_RUNNERS_STDLIB_ALLOW"
 EXTERNAL_SETTING = "N8N_RUNNERS_EXTERNAL_ALLOW"
@@ -24,7 +24,8 @@ class LanguagePolicy(msgspec.Struct, frozen=True):
     ``("*",)`` allows every module of its kind, ``()`` none; an entry allows a module and everything
     below it (``urllib`` or ``urllib.parse``). ``builtins_deny`` removes names on top of ours;
     ``preload`` names modules that the zygote imports ahead of need (``REPTARIUM_PRELOAD``). ``connections``:
-    whether tasks may connect to anything. ``mode``: see ``language/mode.py``.
+    whether tasks may connect to anything; ``files``: whether they have some of their own. ``mode``: see
+    ``language/mode.py``.
     """
 
     stdlib_allow: tuple[str, ...] = ()
@@ -33,11 +34,14 @@ class LanguagePolicy(msgspec.Struct, frozen=True):
     preload: tuple[str, ...] = ()
     connections: bool = False
     mode: Literal["restricted", "python"] = "restricted"
+    files: bool = False
 
 
 def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
     """Why ``name`` may not be imported, with the setting that decides it (None: none does); None when it may."""
     top = name.partition(".")[0]
+    if policy.files and name in files.MODULES:
+        return unlisted(policy, name)
     if top in sys.stdlib_module_names:
         if name in stdlib.NETWORK:
             if not policy.connections:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 #: Ends a refusal that is the restricted mode's alone.
 IN_PYTHON = "REPTARIUM_LANGUAGE=python allows it."
+#: Ends one of files.
+WITH_FILES = "REPTARIUM_SCRATCH gives tasks files of their own."
 
 _NOWHERE = re.compile(r"no setting allows it", re.IGNORECASE)
+_FILES = re.compile(r"have no files|opening files|\b(sqlite3|tempfile)\.\w")
 #: What the kernel layer refuses next, whatever the language.
-_HELD_ANYWAY = re.compile(
-    r"start no processes|no network|have no files|opening files|^(os|socket|shutil|subprocess)\.\w"
-)
+_HELD_ANYWAY = re.compile(r"start no processes|no network|^(os|socket|shutil|subprocess)\.\w")
 
 
 def with_other_mode(text: str) -> str:
@@ -25,7 +26,11 @@ def with_other_mode(text: str) -> str:
 
 
 def _with_other_mode(line: str) -> str:
-    if not line or "decides this" in line or IN_PYTHON in line or _HELD_ANYWAY.search(line):
+    if not line or "decides this" in line or IN_PYTHON in line:
+        return line
+    if _FILES.search(line):
+        return _NOWHERE.sub(WITH_FILES.removesuffix("."), line)
+    if _HELD_ANYWAY.search(line):
         return line
     if _NOWHERE.search(line):
         return _NOWHERE.sub(IN_PYTHON.removesuffix("."), line)

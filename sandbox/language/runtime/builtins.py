@@ -70,6 +70,8 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         if isinstance(value, type) and issubclass(value, BaseException)
     }
     table |= _GUARDED
+    if policy.files:
+        table["open"] = open
     table["__import__"] = interpreter_import
     table["__build_class__"] = build_class
     table[names.DUNDER_IMPORT] = unbound(imports.dunder_import)

@@ -22,7 +22,7 @@ from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import readers, sealing
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
-from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, stdlib
+from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import is_dunder, may_read, may_write
 
@@ -169,6 +169,7 @@ class Importer:
 
     def __init__(self, policy: LanguagePolicy) -> None:
         hardening.harden()  # before any façade takes over what it replaces
+        hardening.allow_files(policy.files)
         self._policy = policy
         self._facades: _Facades = {}
 
@@ -294,8 +295,11 @@ class Importer:
         return __getattr__
 
     def _names(self, name: str, real: ModuleType, replaced: dict[str, Any]) -> list[str]:
-        if name in stdlib.ONLY:
-            return [each for each in stdlib.ONLY[name].split() if hasattr(real, each)]
+        only = files.names(name, stdlib.ONLY) if self._policy.files else None
+        if only is None and name in stdlib.ONLY:
+            only = stdlib.ONLY[name].split()
+        if only is not None:
+            return [each for each in only if hasattr(real, each)]
         hidden = stdlib.OPEN.get(name, ())
         public = [each for each in vars(real) if not each.startswith("_") and each not in hidden]
         # Asking a lazy package for a withheld name would import it: only stand-ins are added
@@ -316,10 +320,11 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
+        short = name in stdlib.ONLY or (self._policy.files and name in files.MODULES)
         if (
             id(value) in _FORBIDDEN
             or value is readers.library_getattr
-            or (name not in stdlib.ONLY and _is_elsewhere_withheld(value, self._policy.connections))
+            or (not short and _is_elsewhere_withheld(value, self._policy.connections))
         ):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
@@ -338,6 +343,7 @@ class Importer:
                 or not may_read(attribute)
                 or replaced.get(attribute) is WITHHELD
                 or name in stdlib.ONLY
+                or name in files.MODULES
                 or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error

@@ -25,8 +25,9 @@ from typing import Any
 import pytest
 from forbidden import read, walk, why_forbidden
 
-from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
+from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, hardening, make_namespace, run
 from reptarium.sandbox.language.packages.standard import reflection
+from reptarium.sandbox.language.policy import files
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
 from reptarium.sandbox.language.runtime.facades import importer
 from reptarium.sandbox.task.console import StderrTail
@@ -213,6 +214,18 @@ def test_no_path_from_a_module(group: str, monkeypatch: pytest.MonkeyPatch) -> N
         roots = dict(facades_of(group))
         assert roots
     assert [str(found) for found in walk(roots, DEPTH)] == []
+
+
+def test_no_path_from_modules_of_files() -> None:
+    """Where tasks have files of their own, what deals with them is there by its own name, and leads no further."""
+    policy = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",), files=True)
+    try:
+        roots = {name: importer(policy).facade(name) for name in (*files.MODULES, *files.NAMES)}
+        given = {f"{name}.{each}" for name, facade in roots.items() for each in vars(facade)}
+        reached = {str(found).partition(":")[0] for found in walk(roots, DEPTH)}
+        assert sorted(path for path in reached if not path.startswith(tuple(given))) == []
+    finally:
+        hardening.allow_files(False)
 
 
 def test_no_path_from_the_builtins() -> None:
