@@ -201,10 +201,8 @@ class WorkerPool:
         :class:`PoolRefused`, in a group, when the sandbox can't be had as configured, and ``ScratchRefused``.
         """
         self._greeted, self._pausing = task_status, False
-        async with (
-            scratch_of(self.config, self._busy) as (self.config, self._area),
-            trio.open_nursery() as nursery,
-        ):
+        scratch = scratch_of(self.config, lambda: self.workers)
+        async with scratch as (self.config, self._area), trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._look)
             backoff = BACKOFF_FIRST
@@ -220,9 +218,6 @@ class WorkerPool:
                 self._report(problem, lived, backoff)
                 await trio.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_LAST)
-
-    def _busy(self) -> list[Worker]:
-        return [worker for worker in self.workers.values() if worker.state == "leased"]
 
     async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
         """Start a zygote; why no more workers are to be had of it, once that is so."""

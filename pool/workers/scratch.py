@@ -20,7 +20,7 @@ import itertools
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -69,11 +69,11 @@ class ScratchArea:
             self._gone.add(name)
             self._work.set()
 
-    async def run(self, running: Callable[[], Iterable[Worker]]) -> None:
-        """Remove what is gone and measure what ``running`` workers have, until cancelled."""
+    async def run(self, workers: Callable[[], Mapping[int, Worker]]) -> None:
+        """Remove what is gone and measure what those of ``workers`` have that run a task, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._remove_all)
-            nursery.start_soon(self._measure_all, running)
+            nursery.start_soon(self._measure_all, workers)
 
     async def _remove_all(self) -> None:
         while True:
@@ -82,12 +82,12 @@ class ScratchArea:
             while self._gone:
                 await _try_to_remove(self._fd, self._gone.pop())
 
-    async def _measure_all(self, running: Callable[[], Iterable[Worker]]) -> None:
+    async def _measure_all(self, workers: Callable[[], Mapping[int, Worker]]) -> None:
         pause = INTERVAL
         while True:
             await trio.sleep(pause)
             began = trio.current_time()
-            for worker in list(running()):
+            for worker in [worker for worker in workers().values() if worker.state == "leased"]:
                 over = await trio.to_thread.run_sync(self._is_over, worker.pid)
                 if over and worker.state == "leased":
                     worker.kill(Ending.SCRATCH)
@@ -104,7 +104,7 @@ class ScratchArea:
 
 @asynccontextmanager
 async def scratch_of(
-    config: ZygoteConfig, running: Callable[[], Iterable[Worker]]
+    config: ZygoteConfig, workers: Callable[[], Mapping[int, Worker]]
 ) -> AsyncIterator[tuple[ZygoteConfig, ScratchArea | None]]:
     """The area that ``config`` asks for, at work, and the configuration with its place; None where it asks for none.
 
@@ -115,7 +115,7 @@ async def scratch_of(
         yield config, None
         return
     async with scratch_area(isolation.scratch_bytes) as area, trio.open_nursery() as nursery:
-        nursery.start_soon(area.run, running)
+        nursery.start_soon(area.run, workers)
         yield msgspec.structs.replace(config, isolation=msgspec.structs.replace(isolation, scratch=area.path)), area
         nursery.cancel_scope.cancel()
 

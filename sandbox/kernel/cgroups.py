@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["PREFIX", "current", "join"]
+from reptarium.sandbox.kernel.layers import LayerState
+
+__all__ = ["PREFIX", "current", "join", "outcome"]
 
 #: Groups that zygotes make are named with this and their pid.
 PREFIX = "reptarium-zygote-"
@@ -83,3 +85,15 @@ def _enable(controllers: Iterable[str], parent: Path) -> str:
         except OSError as error:
             problem = problem or f"{name} is not delegated: {error.strerror}"
     return problem
+
+
+def outcome(wanted: Mapping[str, int], done: Sequence[str], problem: str) -> tuple[LayerState, str, str]:
+    """(state, detail, remedy) for what :func:`join` has done of `wanted`, and why not more."""
+    detail = ", ".join(f"{file} {wanted[file]}" for file in done)
+    state: LayerState = "active" if not problem else "partial" if done else "missing"
+    remedy = (
+        "Optional. systemd: Delegate=pids memory cpu and DelegateSubgroup=supervisor. "
+        "In a container, its own limits do this."
+    )
+    said = (f"all workers together: {detail}" if done else "", problem)
+    return state, "; ".join(filter(None, said)), remedy if problem else ""

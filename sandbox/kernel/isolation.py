@@ -23,8 +23,7 @@
     2. /dev/null as standard streams
     3. its own user id, when there is a range (resets 1, which is therefore repeated)
     4. not dumpable
-    5. its own Landlock layer (from here on siblings are out of its reach), and with it its scratch directory, if
-       it is to have one (`scratch.py`)
+    5. its own Landlock layer (from here on siblings are out of its reach), with its scratch directory if it has one
     6. every descriptor but its own socket is closed
     7. resource limits, lower priority than supervisor and zygote
     8. final seccomp filter with its own pid
@@ -60,7 +59,7 @@ from reptarium.sandbox.kernel import (
     seccomp,
     syscalls,
     users,
-)
+)  # fmt: skip
 from reptarium.sandbox.kernel.layers import (
     IsolationConfig,
     IsolationUnavailable,
@@ -136,8 +135,7 @@ class Prepared:
                 self._landlock_errno = error.errno or errno.EIO
                 self._ruleset = None  # one without the other is none
         self._seccomp_errno = seccomp.available() if self._arch else errno.ENOSYS
-        writing = self.scratch is not None
-        powers = {"connections": connections, "scratch": writing}
+        powers = {"connections": connections, "scratch": self.scratch is not None}
         self._zygote_filter = seccomp.zygote_filter(self._arch, **powers) if self._arch else None
         self._worker_filter = seccomp.worker_filter(self._arch, **powers) if self._arch else None
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
@@ -157,7 +155,7 @@ class Prepared:
             address_space=addresses + config.memory + rlimits.address_reserve(config.max_threads),
             cpu_seconds=config.cpu_seconds or None,
             open_files=config.open_files,
-            file_size=config.scratch_bytes if writing else 0,
+            file_size=config.scratch_bytes if self.scratch else 0,
             processes=rlimits.threads_of(self._users.owner) + self._shared_threads,
         )
         self._priority: int | None = None
@@ -204,11 +202,8 @@ class Prepared:
         self._restrict_files()
         privileges.not_dumpable()
         self._filter()
-        if self.config.scratch and not (self._use_landlock and self._use_seccomp):
-            raise IsolationUnavailable(
-                "REPTARIUM_SCRATCH needs Landlock and seccomp, which keep tasks from writing anywhere else: "
-                "see the layers that are missing, or leave REPTARIUM_SCRATCH out."
-            )
+        if self.config.scratch:
+            scratch.require(landlock=self._use_landlock, seccomp=self._use_seccomp)
         self._plan_worker()
         return self.layers
 
@@ -227,17 +222,7 @@ class Prepared:
         if self.config.tasks:
             each = self.config.memory + _WORKER_OVERHEAD
             wanted["memory.max"] = self._limits.data + self.config.tasks * each
-        done, problem = cgroups.join(wanted, cgroups.current())
-        detail = ", ".join(f"{file} {wanted[file]}" for file in done)
-        self._layers.report(
-            "cgroup",
-            "active" if not problem else "partial" if done else "missing",
-            "; ".join(filter(None, (f"all workers together: {detail}" if done else "", problem))),
-            "Optional. systemd: Delegate=pids memory cpu and DelegateSubgroup=supervisor. "
-            "In a container, its own limits do this."
-            if problem
-            else "",
-        )
+        self._layers.report("cgroup", *cgroups.outcome(wanted, *cgroups.join(wanted, cgroups.current())))
 
     def _enter_namespaces(self) -> None:
         if self.config.namespaces == "off":

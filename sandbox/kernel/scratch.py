@@ -26,9 +26,10 @@ from typing import Final
 
 from reptarium.sandbox.kernel import landlock
 from reptarium.sandbox.kernel.bpf import ALLOW, Check, Clause, Rules, errno_action
+from reptarium.sandbox.kernel.layers import IsolationUnavailable
 from reptarium.sandbox.kernel.paths import Grant
 
-__all__ = ["Scratch", "environment", "with_scratch"]
+__all__ = ["Scratch", "environment", "require", "with_scratch"]
 
 # asm-generic/fcntl.h
 _O_ACCESS: Final = 0o3
@@ -83,6 +84,16 @@ def _write_clauses(reading: tuple[Clause, ...], arg: int) -> tuple[Clause, ...]:
     more = allowed | _O_ACCESS | _O_CREAT | _O_EXCL | _O_TRUNC | _O_APPEND | _O_SYNC
     for_others = Check(arg, (0,), mask=0xFFFFFFFF & ~more)
     return (Clause((for_others, Check(arg, (_O_WRONLY, _O_RDWR), mask=_O_ACCESS))),)
+
+
+def require(*, landlock: bool, seccomp: bool) -> None:
+    """Raises IsolationUnavailable unless there is what keeps tasks from writing anywhere else."""
+    missing = [name for name, there in (("Landlock", landlock), ("seccomp", seccomp)) if not there]
+    if missing:
+        raise IsolationUnavailable(
+            f"REPTARIUM_SCRATCH needs Landlock and seccomp, which keep tasks from writing anywhere else; without "
+            f"{' and '.join(missing)} there are no files for tasks: leave REPTARIUM_SCRATCH out."
+        )
 
 
 def environment(directory: str) -> dict[str, str]:
