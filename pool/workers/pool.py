@@ -37,7 +37,7 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.refusal import StartRefused
 from reptarium.pool.workers.brood import Brood, ZygoteEnded
-from reptarium.pool.workers.scratch import ScratchArea, scratch_of
+from reptarium.pool.workers.scratch import scratch_of
 from reptarium.pool.workers.worker import Worker
 from reptarium.pool.workers.zygote import ZygoteFault
 from reptarium.sandbox import wire
@@ -102,7 +102,7 @@ class WorkerPool:
         self._failure = ""  # why the last worker didn't start, if that is the state of affairs
         self._looked = 0.0  # the clock of what is waited for, in seconds
         self._failed_at = self._ready_at = -math.inf
-        self._area: ScratchArea | None = None
+        self._gone: Callable[[int], None] = lambda pid: None  # told of each worker that is no more
 
     # ---- what tasks use ---------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class WorkerPool:
         """
         self._greeted, self._pausing = task_status, False
         scratch = scratch_of(self.config, lambda: self.workers)
-        async with scratch as (self.config, self._area), trio.open_nursery() as nursery:
+        async with scratch as (self.config, self._gone), trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._look)
             backoff = BACKOFF_FIRST
@@ -342,14 +342,13 @@ class WorkerPool:
 
     def ended(self, worker: Worker, *, parked: bool) -> None:
         """A worker is no more; nobody has seen how, if its ``end`` is None."""
+        self._gone(worker.pid)
         if worker.end is not None:
             self._meter.worker_cpu(worker.end.cpu - worker.cpu)  # the watchdog has counted the rest
         if worker.killed_for is not None and ENDINGS[worker.killed_for].kills:
             self._meter.worker_killed(worker.killed_for)
         if parked:
             self._unpark(worker)  # or it would count as warm until a lease comes across it
-        if self._area is not None:
-            self._area.gone(worker.pid)
         self._refill()
         self._weigh()
 

@@ -105,18 +105,20 @@ class ScratchArea:
 @asynccontextmanager
 async def scratch_of(
     config: ZygoteConfig, workers: Callable[[], Mapping[int, Worker]]
-) -> AsyncIterator[tuple[ZygoteConfig, ScratchArea | None]]:
-    """The area that ``config`` asks for, at work, and the configuration with its place; None where it asks for none.
+) -> AsyncIterator[tuple[ZygoteConfig, Callable[[int], None]]]:
+    """The area that ``config`` asks for, at work, if any: the configuration with its place, and whom to tell of each
+    worker, by its process id, that is no more.
 
     Raises :class:`ScratchRefused`.
     """
     isolation = config.isolation
     if not isolation.scratch_bytes:
-        yield config, None
+        yield config, lambda pid: None
         return
     async with scratch_area(isolation.scratch_bytes) as area, trio.open_nursery() as nursery:
         nursery.start_soon(area.run, workers)
-        yield msgspec.structs.replace(config, isolation=msgspec.structs.replace(isolation, scratch=area.path)), area
+        isolation = msgspec.structs.replace(isolation, scratch=area.path)
+        yield msgspec.structs.replace(config, isolation=isolation), area.gone
         nursery.cancel_scope.cancel()
 
 

@@ -158,7 +158,7 @@ async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
                 )
             found["untouched"] = await place.attack(UNTOUCHED)
             found["secret"] = (own / "secret").read_text()
-            place.pool.discard(sibling, "test")
+            place.pool.discard(sibling)
             await sibling.exited.wait()
             await _only_living(place, base)
             found["changed"] = targets.facts() != targets.before
