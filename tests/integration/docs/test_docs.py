@@ -132,6 +132,7 @@ def test_every_command_is_run_below() -> None:
         "make demo",
         *E2E,
         "make e2e-original",
+        "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
         "make test",
         "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
