@@ -158,7 +158,7 @@ def _scratch_attempts(wanted: str) -> tuple[tuple[str, str, str, str], ...]:
 #: mode it is refused.
 _IN_A_MODE = (
     ("run text as code, as a task", "python", "return eval(\"'works'\")"),
-    ("make a class by a metaclass, as a task", "python", "class A(metaclass=type): pass\nreturn 'works'"),
+    ("read a function's globals, as a task", "python", "return 'works' if (lambda: 0).__globals__ else ''"),
 )
 
 _PROGRAM = """

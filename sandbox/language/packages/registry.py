@@ -22,6 +22,7 @@ from reptarium.sandbox.language.packages import (
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
 from reptarium.sandbox.language.packages.standard import files, paths, process, reflection
+from reptarium.sandbox.language.policy.files import is_of_files
 
 PACKAGES: dict[str, Package] = {
     package.name: package
@@ -69,13 +70,16 @@ def is_withheld(module: str, name: str) -> bool:
     return _DECLARED.get(module, {}).get(name) is WITHHELD
 
 
-def replacements(module: str, real: Any) -> dict[str, Any]:
-    """What the façade of ``module`` carries in place of the real one's values: stand-ins, or ``WITHHELD``."""
+def replacements(module: str, real: Any, *, files: bool = False) -> dict[str, Any]:
+    """What the façade of ``module`` carries in place of the real one's values: stand-ins, or ``WITHHELD``.
+
+    ``files``: tasks have some of their own, and what deals with them is real.
+    """
     table = dict(_DECLARED.get(module, ()))
     package = PACKAGES.get(module.partition(".")[0])
     if package is not None:
         table |= package.stand_ins(module, real)
-    return table
+    return {name: value for name, value in table.items() if not (files and is_of_files(module, name))}
 
 
 def patch_packages() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Collection
-from functools import lru_cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -21,7 +21,7 @@ _import = builtins.__import__
 _INTERPRETERS = frozenset({"__build_class__", "__import__"})
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def _task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     removed = set(policy.builtins_deny) - _INTERPRETERS
     table = {name: value for name, value in vars(builtins).items() if name not in removed}
@@ -48,7 +48,20 @@ def _import_star(name: str) -> None:
 
 def make_namespace(policy: LanguagePolicy, names: dict[str, object]) -> dict[str, object]:
     """Fresh globals for one run: Python's builtins without what the administrator removed, and ``names``."""
+    if "print" in names:
+        names = {**names, "print": _following_stdout(names["print"])}
     return fresh_globals(_task_builtins(policy), names)
+
+
+def _following_stdout(given: Any) -> Callable[..., None]:
+    """``print`` that writes where ``sys.stdout`` leads once the task has put something else there."""
+    own = sys.stdout
+
+    @functools.wraps(given)
+    def print(*args: object, file: Any = None, **options: Any) -> None:
+        given(*args, file=sys.stdout if file is None and sys.stdout is not own else file, **options)
+
+    return print
 
 
 def run(code: CodeType, namespace: dict[str, object]) -> object:

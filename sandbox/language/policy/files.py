@@ -47,6 +47,15 @@ EVENTS = frozenset(
 )
 
 
+#: Modules whose readers and writers take paths then.
+_BY_PATH = frozenset({"gzip", "bz2", "lzma", "xml.etree.ElementTree", "xml.dom.minidom"})
+
+
+def is_of_files(module: str, name: str) -> bool:
+    """Whether this name of a module is about files, and harmless where a task has some of its own."""
+    return module in MODULES or module in _BY_PATH or name in NAMES.get(module, "").split()
+
+
 def names(module: str, short: dict[str, str]) -> list[str] | None:
     """What the façade of a module carries for a task with files; None where that is not a short list."""
     if module in MODULES:

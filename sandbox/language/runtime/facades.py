@@ -261,7 +261,7 @@ class Importer:
         if setting:
             found["__getattr__"] = self._below(name, setting)
             return facade
-        replaced = registry.replacements(name, real)
+        replaced = registry.replacements(name, real, files=self._policy.files)
         if name == "importlib":
             replaced["import_module"] = unbound(self.import_module)
         for attribute in self._names(name, real, replaced):

@@ -14,6 +14,7 @@ import trio
 from reptarium.pool import demo
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
+from tests.integration.language import test_programs
 from tests.integration.language.test_allowed_imports import CORPUS
 from tests.unit.language import test_packages
 
@@ -43,8 +44,17 @@ ENDS = {
 }
 
 
+#: What people paste (test_programs.py), as far as it needs no packages and has a result: programs, and their items.
+PASTED = {
+    name: program
+    for name, program in test_programs.PROGRAMS.items()
+    if not program["packages"] and "result" in program
+}  # fmt: skip
+ITEMS = {name: program["items"] for name, program in PASTED.items()}
+
+
 def _programs() -> dict[str, str]:
-    found = dict(ENDS)
+    found = dict(ENDS) | {name: program["code"] for name, program in PASTED.items()}
     for name in CORPUS:
         module = importlib.import_module(f"tests.unit.language.{name}")
         found |= {f"{name} {key}": textwrap.dedent(text) for key, text in module.PROGRAMS.items()}
@@ -61,7 +71,7 @@ async def _ends(mode: str, programs: Mapping[str, str]) -> dict[str, Any]:
         handles = {}
         for name, program in programs.items():
             printed: list[Any] = []
-            task = {"code": program, "items": test_packages.ITEMS}
+            task = {"code": program, "items": ITEMS.get(name, test_packages.ITEMS)}
             handles[name] = broker.submit(task, on_console=printed.append), printed
         for name, (handle, printed) in handles.items():
             outcome = await handle.outcome()
@@ -118,7 +128,7 @@ async def test_plain_python_is_all_of_python() -> None:
 async def test_refusals_of_the_restricted_mode_name_the_other() -> None:
     """What plain Python allows says so, before the code runs and while it does; what the kernel refuses doesn't."""
     programs = {
-        "construct": "class A(metaclass=type): pass",
+        "construct": "def f(): pass\nreturn f.__globals__",
         "builtin": "return eval('1')",
         "at_run_time": "return getattr(len, '__' + 'self__')",
         "processes": "import subprocess",
