@@ -66,9 +66,7 @@ def all_of(answers):
 
 
 #: The same for a task of ``REPTARIUM_LANGUAGE=python``: from the names that it has to what a probe is given.
-FROM_ABOVE = (
-    "from reptarium.sandbox import wire\nchannel = print.__wrapped__.__closure__[0].cell_contents._send.__self__\nresult = None\n"
-)
+FROM_ABOVE = "from reptarium.sandbox import wire\nchannel = print.__wrapped__.__closure__[0].cell_contents._send.__self__\nresult = None\n"
 PYTHON = LanguagePolicy(("*",), ("*",), mode="python")
 
 
