@@ -28,6 +28,8 @@ _LENGTH = struct.Struct("<I")
 
 #: The largest payload that the length field can carry, in bytes.
 MAX_FRAME = 2**32 - 1
+#: The longest head of a payload from a worker, in bytes: it is decoded in one call.
+MAX_HEAD = 64 * 1024
 
 
 class Kind(enum.IntEnum):
@@ -97,15 +99,17 @@ def with_head(head: msgspec.Struct, *bodies: bytes | memoryview) -> list[bytes |
     return [_LENGTH.pack(len(encoded)) + encoded, *bodies]
 
 
-def split_head(payload: bytes | bytearray | memoryview) -> tuple[memoryview, memoryview]:
+def split_head(payload: bytes | bytearray | memoryview, most: int = MAX_FRAME) -> tuple[memoryview, memoryview]:
     """The head (JSON) and the rest of a payload that :func:`with_head` made.
 
-    Raises :class:`ProtocolViolation` when the lengths don't add up.
+    Raises :class:`ProtocolViolation` when the lengths don't add up, and for a head of more than ``most`` bytes.
     """
     view = memoryview(payload)
     if len(view) < _LENGTH.size:
         raise ProtocolViolation("a payload without its head")
     (size,) = _LENGTH.unpack(view[: _LENGTH.size])
+    if size > most:
+        raise ProtocolViolation(f"a head of {size} bytes")
     end = _LENGTH.size + size
     if end > len(view):
         raise ProtocolViolation("a head longer than its payload")

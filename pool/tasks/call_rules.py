@@ -11,12 +11,17 @@ import json
 import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from reptarium.pool.config import names_secret, shows_secret
 from reptarium.pool.protocol.messages import LARGE, PIECE, Steps, joined, parting
+
+#: Parameters that name something, options of a request but for what they carry, in bytes: read in one call.
+MOST_READ = 512 * 1024
+#: What is longer is taken out of the options before that.
+_CARRIED = 16 * 1024
 
 #: What a JSON decoder raises for what isn't JSON, has another shape, or is nested too deeply.
 _UNREADABLE = (ValueError, RecursionError)
@@ -24,6 +29,11 @@ _UNREADABLE = (ValueError, RecursionError)
 
 class Refused(Exception):
     """The call may not go out, or its answer may not come in. The text is for the task's owner."""
+
+
+def _check_length(what: str, params: bytes | memoryview) -> None:
+    if len(params) > MOST_READ:
+        raise Refused(f"{what} has more than {MOST_READ >> 10} KiB of parameters")
 
 
 # ---- HTTP ----------------------------------------------------------------------------
@@ -83,6 +93,21 @@ def restrict_http(name: str, params: bytes | memoryview, patterns: Collection[st
     return msgspec.json.encode([options])
 
 
+def restricting_http(name: str, params: memoryview, patterns: Collection[str]) -> Steps[bytes]:
+    """:func:`restrict_http`, in steps: a request may carry hundreds of megabytes, and a hostile one any options."""
+    if len(params) <= MOST_READ:
+        return restrict_http(name, params, patterns)
+    if (params[:1], params[-1:]) != (b"[", b"]"):
+        raise Refused("helpers.httpRequest takes one object of options")
+    parted = yield from parting(params[1:-1], ("url", "baseURL", "headers"), _CARRIED)
+    if isinstance(parted, str):
+        raise Refused(f"the options of an HTTP request cannot be read: {parted}")
+    rest, values = parted
+    _check_length("an HTTP request, beside what it carries,", rest)
+    yield
+    return b"".join(joined(restrict_http(name, b"[%s]" % rest, patterns), values))
+
+
 def _text(options: dict[str, msgspec.Raw], key: str) -> str | None:
     if key not in options:
         return None
@@ -109,6 +134,7 @@ def check_place(name: str, params: bytes | memoryview) -> None:
     n8n takes an object with a file's id in place of the name, and with it the files of other
     workflows: a task names its own items' properties only.
     """
+    _check_length(name, params)
     try:
         index, _ = _place.decode(params)
     except _UNREADABLE:
@@ -131,13 +157,14 @@ class _Input(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class _DataRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    data_of_nodes: Any
+    data_of_nodes: msgspec.Raw
     prev_node: bool
     input: _Input
     env: bool
 
 
 _data_request = msgspec.json.Decoder(_DataRequest)
+_nodes = msgspec.json.Decoder(list[str] | Literal["all"])
 
 
 def check_data_request(params: bytes | memoryview, *, env: bool) -> bytes:
@@ -145,13 +172,15 @@ def check_data_request(params: bytes | memoryview, *, env: bool) -> bytes:
 
     Raises :class:`Refused`.
     """
+    _check_length("a request for task data", params)
     try:
         request = _data_request.decode(params)
     except _UNREADABLE as error:
         raise Refused(f"a request for task data that n8n wouldn't understand: {error}") from None
-    nodes = request.data_of_nodes
-    if nodes != "all" and not (isinstance(nodes, list) and all(isinstance(node, str) for node in nodes)):
-        raise Refused("a request for task data names its nodes in a list, or says 'all'")
+    try:
+        _nodes.decode(request.data_of_nodes)
+    except _UNREADABLE:
+        raise Refused("a request for task data names its nodes in a list, or says 'all'") from None
     request.env = request.env and env
     return msgspec.json.encode(request)
 

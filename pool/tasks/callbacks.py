@@ -22,7 +22,7 @@ from reptarium.pool.tasks.call_rules import (
     check_data_request,
     check_place,
     releasing_task_data,
-    restrict_http,
+    restricting_http,
 )
 from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
 from reptarium.pool.tasks.turns import in_turns
@@ -89,7 +89,7 @@ class Callbacks:
         Raises ``wire.ProtocolViolation`` for what no honest worker sends; a call
         that isn't allowed or fails is answered with the text of an error.
         """
-        raw, body = wire.split_head(payload)
+        raw, body = wire.split_head(payload, wire.MAX_HEAD)
         try:
             head = _head_decoder.decode(raw)
         except (msgspec.MsgspecError, UnicodeError) as error:
@@ -99,7 +99,7 @@ class Callbacks:
         name = VIA_NAMES.get(head.via, head.name)[:MAX_NAME]
         begun, result = time.perf_counter(), "abandoned"
         try:
-            params = self._checked(name, head.via, body)
+            params = await self._checked(name, head.via, body)
             self.waiting = name
             seconds, why = self._time_limit(name)
             with trio.fail_after(seconds):
@@ -131,7 +131,7 @@ class Callbacks:
             raise Refused(f"{name}: the execution's deadline has passed ({shown}, n8n's time limit for executions)")
         return left, f"before the execution's deadline ({shown}, n8n's time limit for executions)"
 
-    def _checked(self, name: str, via: str, body: memoryview) -> bytes:
+    async def _checked(self, name: str, via: str, body: memoryview) -> bytes:
         """The parameters that go out. Raises :class:`Refused`."""
         limits = self._limits
         self._calls += 1  # refused ones too: asking costs the supervisor time
@@ -151,7 +151,7 @@ class Callbacks:
             if not limits.http_allow:
                 raise Refused("HTTP requests are turned off here (REPTARIUM_HTTP_ALLOW)")
             if "*" not in limits.http_allow:
-                return restrict_http(name, body, limits.http_allow)
+                return await in_turns(restricting_http(name, body, limits.http_allow))
         return bytes(body)
 
     async def _released(self, name: str, via: str, reply: Answer, sent: int) -> tuple[bool, list[bytes | memoryview]]:

@@ -283,7 +283,7 @@ class Execution:
 
     async def _done(self, payload: bytes | bytearray) -> TaskDoneData:
         try:
-            raw, body = wire.split_head(payload)
+            raw, body = wire.split_head(payload, wire.MAX_HEAD)
             head = _result_decoder.decode(raw)
             static = len(body) - head.static_data_size
             custom = static - head.custom_data_size

@@ -66,3 +66,11 @@ def test_heads_that_do_not_add_up(payload: bytes) -> None:
     """A head that claims more than there is, is refused."""
     with pytest.raises(ProtocolViolation):
         wire.split_head(payload)
+
+
+def test_a_head_is_short() -> None:
+    """A worker's head is decoded in one call: it may not be as long as its frame."""
+    payload = b"".join(wire.with_head(wire.RpcHead(1, "x" * wire.MAX_HEAD), b"[]"))
+    assert bytes(wire.split_head(payload)[1]) == b"[]"
+    with pytest.raises(ProtocolViolation, match=r"a head of \d+ bytes"):
+        wire.split_head(payload, wire.MAX_HEAD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -416,3 +417,43 @@ async def test_errors_reach_the_worker() -> None:
     assert text.startswith("helpers.binaryToString: no ?")
     assert len(text) <= 16 * 1024
     assert rig.counted == [("helpers.binaryToString", "error")]
+
+
+# ---- long parameters -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "via"),
+    [
+        ("x", b'{"dataOfNodes":[%s[]],"prevNode":false,"input":{"include":false},"env":true}', "data"),
+        ("helpers.getBinaryDataBuffer", b'[0,"x",%s0]', "rpc"),
+        ("helpers.httpRequest", b'[{"url":"http://a.b/",%s"json":true}]', "rpc"),
+    ],
+)
+async def test_nothing_large_is_made_of_what_a_worker_asks(name: str, params: bytes, via: str) -> None:
+    """Megabytes of parameters that are to be looked into are refused, or looked at in pieces: no object a value."""
+    rig = Rig(http_allow=("a.b",))
+    unit = b"".join(b'"%x":0,' % number for number in range(1000)) if "http" in name else b"[]," * 3000
+    tracemalloc.start()
+    try:
+        ok, text = await rig.ask(name, params % (unit * 300), via)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not ok
+    assert rig.sent == []
+    assert peak < 8 * len(unit) * 300
+    assert "KiB" in text
+
+
+async def test_a_restricted_request_carries_much() -> None:
+    """Where hosts are restricted a request may carry megabytes all the same, and goes where it may."""
+    rig = Rig(http_allow=("a.b",))
+    body = "é{[" * 1_000_000
+    for host, fine in (("a.b", True), ("evil", False)):
+        ok, _ = await rig.ask("helpers.httpRequest", [{"url": f"http://{host}/", "method": "POST", "body": body}])
+        assert ok is fine
+    (message,) = rig.sent
+    assert isinstance(message, RunnerRpcCall)
+    (options,) = json.loads(bytes(message.params))
+    assert options == {"url": "http://a.b/", "method": "POST", "body": body, "disableFollowRedirect": True}
