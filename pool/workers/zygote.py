@@ -48,7 +48,9 @@ _COMMAND = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
 _MAX_LINE = 64 * 1024
 #: Room for a worker's two descriptors.
 _RIGHTS = socket.CMSG_LEN(8)
-#: Packets that are read without a look at the event loop.
+#: Bytes of standard error that are logged within so many seconds, each line with as many beside its text.
+_SAID, _SAID_WITHIN, _BESIDE = 256 * 1024, 10.0, 128
+#: Packets, and lines, that are read without a look at the event loop.
 _PACKETS = 64
 
 
@@ -157,13 +159,28 @@ class ZygoteProcess:
         await self._stderr.aclose()
 
     async def log_stderr(self) -> None:
-        """Log what it says on standard error (a Python traceback, usually), to the end."""
-        rest = b""
+        """Log what it says on standard error (a Python traceback, usually), to the end.
+
+        Its workers have it too, and one that is broken out of could write without end: all is read, some of it logged.
+        """
+        rest, room, since, dropped = b"", _SAID, trio.current_time(), 0
         with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
             async for data in self._stderr:
                 *lines, rest = (rest + data)[-_MAX_LINE:].split(b"\n")
-                for line in lines:
+                if trio.current_time() - since >= _SAID_WITHIN:
+                    if dropped:
+                        log.warning("what the zygote or its workers wrote was too much to be logged", lines=dropped)
+                    room, since, dropped = _SAID, trio.current_time(), 0
+                for number, line in enumerate(lines):
+                    room -= len(line) + _BESIDE
+                    if room < 0:
+                        dropped += len(lines) - number
+                        break
                     log.warning("zygote: " + line.decode("utf-8", "replace"))
+                    if number % _PACKETS == _PACKETS - 1:
+                        await trio.lowlevel.checkpoint()
+        if dropped:
+            log.warning("what the zygote or its workers wrote was too much to be logged", lines=dropped)
 
     async def _receive_packet(self) -> tuple[bytes, list[int], bool]:
         """One control packet, its descriptors, and whether some found no room; empty at the end."""
