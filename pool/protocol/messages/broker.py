@@ -8,12 +8,16 @@ never builds Python objects from it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 EMPTY_LIST = msgspec.Raw(b"[]")
 NULL = msgspec.Raw(b"null")
+
+#: Ids are remembered, and answered with: a broker's has no more characters than that (n8n's have 21).
+LONGEST_ID = 256
+TaskId = Annotated[str, msgspec.Meta(max_length=LONGEST_ID)]
 
 NodeMode = Literal["runOnceForAllItems", "runOnceForEachItem"]
 
@@ -29,7 +33,7 @@ class BrokerRunnerRegistered(msgspec.Struct, frozen=True, rename="camel", tag="b
 class BrokerTaskOfferAccept(msgspec.Struct, frozen=True, rename="camel", tag="broker:taskofferaccept"):
     """An offer was matched to a request. To be answered within 2 s."""
 
-    task_id: str
+    task_id: TaskId
     offer_id: str
 
 
@@ -56,14 +60,14 @@ class TaskSettings(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class BrokerTaskSettings(msgspec.Struct, frozen=True, rename="camel", tag="broker:tasksettings"):
     """The settings of an accepted task: run it."""
 
-    task_id: str
+    task_id: TaskId
     settings: TaskSettings
 
 
 class BrokerTaskCancel(msgspec.Struct, frozen=True, rename="camel", tag="broker:taskcancel"):
     """Kill the task's worker at once. The broker has already forgotten the task."""
 
-    task_id: str
+    task_id: TaskId
     reason: str = ""
 
 
@@ -71,7 +75,7 @@ class BrokerRpcResponse(msgspec.Struct, frozen=True, rename="camel", tag="broker
     """The answer to a ``runner:rpc``. ``data`` is absent where the method returns nothing."""
 
     call_id: str
-    task_id: str
+    task_id: TaskId
     status: Literal["success", "error"]
     data: msgspec.Raw = NULL
 
@@ -79,7 +83,7 @@ class BrokerRpcResponse(msgspec.Struct, frozen=True, rename="camel", tag="broker
 class BrokerTaskDataResponse(msgspec.Struct, frozen=True, rename="camel", tag="broker:taskdataresponse"):
     """The answer to a ``runner:taskdatarequest``."""
 
-    task_id: str
+    task_id: TaskId
     request_id: str
     data: msgspec.Raw = NULL
 
@@ -87,7 +91,7 @@ class BrokerTaskDataResponse(msgspec.Struct, frozen=True, rename="camel", tag="b
 class BrokerNodeTypes(msgspec.Struct, frozen=True, rename="camel", tag="broker:nodetypes"):
     """The answer to a ``runner:nodetypesrequest``."""
 
-    task_id: str
+    task_id: TaskId
     request_id: str
     node_types: msgspec.Raw = EMPTY_LIST
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from reptarium.pool.protocol.messages import (
     encode,
     is_json_value,
 )
+from reptarium.pool.protocol.messages.broker import LONGEST_ID
+from reptarium.pool.protocol.messages.codec import MOST_STRINGS
 
 RAW = msgspec.Raw
 
@@ -554,3 +557,41 @@ def test_an_admitted_result_cannot_leave_its_field(raw: bytes) -> None:
         assert frame.keys() == {"type", "taskId", "data"}
         assert frame["taskId"] == "t"
         assert frame["data"] == {"result": json.loads(raw.decode())}
+
+
+# -- what a broker may make of a frame that is no honest one
+
+_LISTS = b"[]," * 100_000
+_MEMBERS = b"".join(b'"%d":0,' % number for number in range(MOST_STRINGS + 1))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type":"broker:taskcancel","taskId":[%s0]}' % _LISTS,
+        b'{"type":"broker:taskcancel","a":"\\ud800","taskId":"t","reason":[%s0]}' % _LISTS,
+        b'{"type":"broker:new","a":"\\ud800",%s"z":0}' % _MEMBERS,
+        b'{"type":"broker:tasksettings","taskId":"t","settings":{"code":"\\ud800",%s"z":0}}' % _MEMBERS,
+    ],
+    ids=["an id that is a list", "a reason that is a list", "many members", "many settings"],
+)
+def test_no_object_is_made_of_each_value_in_a_frame(frame: bytes) -> None:
+    """That would take a second of the event loop for 4 MiB, in one call or one after the other without a look at it."""
+    tracemalloc.start()
+    try:
+        message = decode_broker_message(frame)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(message, Malformed)
+    assert peak < 12 * len(frame)
+
+
+def test_ids_are_short() -> None:
+    """A task's id is remembered and answered with: one of megabytes is none."""
+    for length, fine in ((LONGEST_ID, True), (LONGEST_ID + 1, False)):
+        frame = b'{"type":"broker:taskofferaccept","taskId":"%s","offerId":"o"}' % (b"x" * length)
+        message = decode_broker_message(frame)
+        assert isinstance(message, m.BrokerTaskOfferAccept) is fine
+        assert fine or isinstance(message, Malformed)
+        assert fine or message.task_id is None

@@ -436,13 +436,13 @@ async def test_nothing_large_is_made_of_what_a_worker_asks(name: str, params: by
     unit = b"".join(b'"%x":0,' % number for number in range(1000)) if "http" in name else b"[]," * 3000
     tracemalloc.start()
     try:
-        ok, text = await rig.ask(name, params % (unit * 300), via)
+        ok, text = await rig.ask(name, params % (unit * 100), via)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert not ok
     assert rig.sent == []
-    assert peak < 8 * len(unit) * 300
+    assert peak < 8 * len(unit) * 100
     assert "KiB" in text
 
 
