@@ -74,6 +74,7 @@ class Runner:
         self.connector = _connector(settings, self.metrics, self._faults)
         self._exit = Exit.OK
         self._stop = trio.Event()
+        self._begun = False  # the pool is warm and the links are being made
         self._idle_since = 0.0
         self._shared = Shared(
             settings=settings,
@@ -101,6 +102,7 @@ class Runner:
         self.metrics.capacity(self.settings.max_concurrency)
         keep = self._faults.keep
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_the_start, nursery.cancel_scope)
             if self.settings.health_enabled:
                 serve = partial(serve_endpoint, self.settings, self, self.metrics, self._reporter)
                 urls = await nursery.start(partial(keep, "endpoint", serve))
@@ -114,6 +116,7 @@ class Runner:
             self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
                 nursery.start_soon(keep, "runner", self._shut_down_when_idle)
+            self._begun = True
             task_status.started()
             async with trio.open_nursery() as links:
                 for uri in self.settings.broker_uris:
@@ -136,6 +139,12 @@ class Runner:
     def stopping(self) -> bool:
         """Whether :meth:`shutdown` was called."""
         return self._stop.is_set()
+
+    async def _end_the_start(self, start: trio.CancelScope) -> None:
+        """Who is to end before the pool is warm has nothing to finish: a zygote may take two minutes, or hang."""
+        await self._stop.wait()
+        if not self._begun:
+            start.cancel()
 
     async def _stop_links(self, nursery: trio.Nursery) -> None:
         await self._stop.wait()

@@ -141,9 +141,11 @@ class Connection:
                         raise LinkError(f"the broker has not answered a ping for {interval:g} s")
 
     async def _ping(self, answered: trio.Event) -> None:
+        # Closed, it is no answer: the reader may be stuck with the answer to a close frame, which a broker that has
+        # stopped reading doesn't take, and the connection would never end.
         with suppress(ConnectionClosed):
             await self._ws.ping()
-        answered.set()
+            answered.set()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import psutil
@@ -192,6 +193,24 @@ async def test_request_for_another_protocol_ends_nothing() -> None:
             assert (await handle.outcome()).status == "done"
             assert (await get(f"http://127.0.0.1:{port}", "/healthz"))[0] == 200
             assert process.poll() is None
+
+
+async def test_signal_while_the_pool_starts_ends_the_start() -> None:
+    """Whoever is told to end before any task could come waits for no zygote, hung or slow: the status is 0."""
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_AUTH_TOKEN": "x"})
+            patience = threading.Timer(30, process.kill)
+            patience.start()
+            while not (zygotes := psutil.Process(process.pid).children()):
+                await trio.sleep(0.01)
+            zygotes[0].suspend()
+            process.send_signal(signal.SIGTERM)
+            status, said = await ended(process)
+            patience.cancel()
+    assert status == 0, said
+    assert "signal=SIGTERM" in said
+    assert not zygotes[0].is_running()
 
 
 def open_files(pid: int) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 import trio
 import trio.testing
+from trio_websocket import CloseReason, ConnectionClosed
 
 from reptarium.pool.brokers.connection import Connection
 from reptarium.pool.brokers.errors import LinkError
@@ -67,3 +68,15 @@ async def test_when_a_broker_is_given_up(
     assert await given_up(peer) == gives_up
     if gives_up is None:
         assert peer.pings > 50
+
+
+class Closed(Peer):
+    """Has sent a close frame, and doesn't take the answer to it."""
+
+    async def ping(self) -> None:
+        raise ConnectionClosed(CloseReason(1001, None))
+
+
+async def test_a_broker_that_closes_and_does_not_read_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    """Its close frame is no answer: the connection would stay for ever, half closed."""
+    assert await given_up(Closed(delay=0)) == 2 * INTERVAL
