@@ -97,7 +97,7 @@ def restricting_http(name: str, params: memoryview, patterns: Collection[str]) -
     """:func:`restrict_http`, in steps: a request may carry hundreds of megabytes, and a hostile one any options."""
     if len(params) <= MOST_READ:
         return restrict_http(name, params, patterns)
-    if (params[:1], params[-1:]) != (b"[", b"]"):
+    if (bytes(params[:1]), bytes(params[-1:])) != (b"[", b"]"):
         raise Refused("helpers.httpRequest takes one object of options")
     parted = yield from parting(params[1:-1], ("url", "baseURL", "headers"), _CARRIED)
     if isinstance(parted, str):

@@ -269,7 +269,7 @@ def _value(key: str, text: memoryview) -> Any:
     if key in _RAW_FIELDS:
         return msgspec.Raw(text)
     # nothing in a broker's message is a container that is not raw, but for its settings
-    return _loads(text) if key in _RUNNER_FIELDS or text[:1] not in (b"[", b"{") else ()
+    return _loads(text) if key in _RUNNER_FIELDS or bytes(text[:1]) not in (b"[", b"{") else ()
 
 
 def _loads(text: memoryview) -> Any:
