@@ -16,10 +16,12 @@ from typing import Any, Literal
 import msgspec
 
 from reptarium.pool.config import names_secret, shows_secret
-from reptarium.pool.protocol.messages import LARGE, PIECE, Steps, joined, parting
+from reptarium.pool.protocol.messages import PIECE, Steps, joined, parting
 
 #: Parameters that name something, options of a request but for what they carry, in bytes: read in one call.
 MOST_READ = 512 * 1024
+#: Commas and brackets in what is made objects of in one call, of an answer: up to 0.5 µs each.
+MOST_VALUES = 100_000
 #: What is longer is taken out of the options before that.
 _CARRIED = 16 * 1024
 
@@ -229,7 +231,7 @@ _LOOKED_AT = (
 
 
 def releasing_task_data(
-    data: memoryview, *, large: int = LARGE, piece: int = PIECE
+    data: memoryview, *, large: int = PIECE, piece: int = PIECE
 ) -> Steps[tuple[list[bytes | memoryview], float | None]]:
     """:func:`release_task_data` and :func:`execution_deadline`, in steps: an answer may have hundreds of megabytes."""
     if len(data) <= large:
@@ -238,6 +240,9 @@ def releasing_task_data(
     if isinstance(parted, str):
         raise Refused(f"n8n's answer to a request for task data cannot be read: {parted}")
     rest, values = parted
+    yield
+    if sum(map(rest.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise Refused("n8n's answer to a request for task data has too many parts")
     yield
     return joined(release_task_data(rest), values), execution_deadline(rest)
 

@@ -310,3 +310,16 @@ def test_task_data_that_is_none_is_refused_in_pieces_too() -> None:
     for data in (b'{"a":["' + b"x" * 300, b"[" * 300, b'{"workflow":[1,,2' + b" " * 300 + b"]}"):
         with pytest.raises(Refused):
             whole(releasing_task_data(memoryview(data), large=0, piece=16))
+
+
+@pytest.mark.parametrize("field", ["envProviderState", "additionalData", "workflow"])
+def test_no_object_is_made_of_each_value_in_an_answer(field: str) -> None:
+    """Four megabytes of a lying broker would take a second of the event loop."""
+    inner = b'{"executionTimeoutTimestamp":[%s0],"env":[%s0]}' % ((b"[]," * 100_000,) * 2)
+    data = b'{"%s":%s,"half an emoji":"\\ud83d"}' % (field.encode(), inner)
+    if field == "workflow":
+        parts, deadline = whole(releasing_task_data(memoryview(data)))
+        assert (b"".join(parts), deadline) == (data, None)
+    else:
+        with pytest.raises(Refused, match="too many parts"):
+            whole(releasing_task_data(memoryview(data)))
