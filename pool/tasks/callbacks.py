@@ -11,12 +11,20 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 import trio
 
-from reptarium.pool.protocol.messages import BrokerNodeTypes, BrokerRpcResponse, BrokerTaskDataResponse, judging_json
+from reptarium.pool.protocol.messages import (
+    PIECE,
+    BrokerNodeTypes,
+    BrokerRpcResponse,
+    BrokerTaskDataResponse,
+    judging_json,
+)
 from reptarium.pool.tasks.call_rules import (
     Refused,
     check_data_request,
@@ -194,15 +202,26 @@ def error_text(name: str, data: bytes) -> str:
     n8n sends a text for a method that it doesn't serve, an object with ``message`` (and stack,
     request, paths of its machine: not passed on) for one that failed, and ``{}`` where it knows nothing.
     """
+    value: Any = None
     try:
-        value = json.loads(data)
+        value = _reason_decoder.decode(data)
+    except msgspec.ValidationError:
+        pass  # of another shape: no object is made of each value in it
     except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, Mapping):
-        value = value.get("message")
-    if isinstance(value, str) and value.strip():
-        return f"{name}: {value}"
+        if len(data) <= PIECE:  # half an emoji, perhaps
+            with suppress(ValueError, RecursionError):
+                value = msgspec.convert(json.loads(data), str | _Reason)
+    text = value.message if isinstance(value, _Reason) else value
+    if text is not None and text.strip():
+        return f"{name}: {text}"
     return f"{name} failed; n8n gives no reason"
+
+
+class _Reason(msgspec.Struct):
+    message: str
+
+
+_reason_decoder = msgspec.json.Decoder(str | _Reason)
 
 
 _head_decoder = msgspec.json.Decoder(wire.RpcHead)

@@ -457,3 +457,15 @@ async def test_a_restricted_request_carries_much() -> None:
     assert isinstance(message, RunnerRpcCall)
     (options,) = json.loads(bytes(message.params))
     assert options == {"url": "http://a.b/", "method": "POST", "body": body, "disableFollowRedirect": True}
+
+
+def test_no_object_is_made_of_each_value_in_a_reason() -> None:
+    """A broker's million empty lists are no text, and cost nothing."""
+    tracemalloc.start()
+    try:
+        text = error_text("x", b'{"message":[%s0]}' % (b"[]," * 50_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert text == "x failed; n8n gives no reason"
+    assert peak < 400_000
