@@ -42,7 +42,7 @@ from reptarium.pool.protocol.messages import (
     encode,
 )
 from tests.simulation.history import History
-from tests.simulation.misbehaviour import Misbehaviour, garbage
+from tests.simulation.misbehaviour import Misbehaviour
 from tests.simulation.network import Network, Stream
 
 _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -58,23 +58,23 @@ class Books:
 
     def __init__(self, broker: str) -> None:
         self._broker = broker
-        self._open: dict[str, int] = {}
+        self._open: set[str] = set()
         self.spoiled: set[str] = set()  # ids that garbage has named: the runner may answer those it never accepted
 
     @property
     def owed(self) -> list[str]:
         """Accepted tasks without a verdict."""
-        return list(self._open)
+        return sorted(self._open)
 
     def accepted(self, task_id: str) -> None:
         if task_id in self._open:
             raise Broken(f"{self._broker}: {task_id} was accepted twice")
-        self._open[task_id] = 1
+        self._open.add(task_id)
 
     def verdict(self, task_id: str) -> None:
-        if self._open.pop(task_id, 0) or task_id in self.spoiled:
-            return
-        raise Broken(f"{self._broker}: a verdict on {task_id}, which has none to come")
+        if task_id not in self._open | self.spoiled:
+            raise Broken(f"{self._broker}: a verdict on {task_id}, which has none to come")
+        self._open.discard(task_id)
 
 
 class Runner:
@@ -251,8 +251,7 @@ class ImaginaryBroker:
     def receive(self, runner: Runner, frame: bytes) -> None:
         """The runner has said something."""
         message = runner_message(frame)
-        if not self.misbehaviour.forgetful:
-            self._book(runner.books, message)
+        self._book(runner.books, message)
         self.history.note("said by the runner", self.name, frame[:90].decode(errors="replace"))
         if self.rng.random() < self.misbehaviour.overhears:
             return
@@ -385,6 +384,3 @@ class ImaginaryBroker:
             await stream.send_all(odd)
         if self.rng.random() < 0.5:
             await trio.sleep(self.rng.choice([0.1, 40.0]))
-
-
-__all__ = ["Books", "Broken", "ImaginaryBroker", "garbage"]

@@ -16,7 +16,7 @@ from reptarium.pool.protocol.session import STALE
 from reptarium.pool.runner import Runner
 from tests.simulation import seams
 from tests.simulation.broker import Broken
-from tests.simulation.workers import Machine
+from tests.simulation.machine import Machine
 
 
 class Watcher(trio.abc.Instrument):

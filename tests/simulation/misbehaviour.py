@@ -39,8 +39,6 @@ class Misbehaviour(msgspec.Struct, kw_only=True):
     mute: bool = False
     #: Nothing is read before that time.
     reads_again_at: float = 0.0
-    #: Keeps no books: set while it is checked elsewhere.
-    forgetful: bool = False
 
     def sent(self, message: BrokerMessage, rng: random.Random) -> Iterator[tuple[float, BrokerMessage | bytes]]:
         """What is sent in place of a message, each after so many seconds."""

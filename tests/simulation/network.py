@@ -47,7 +47,6 @@ class Pipe:
         self.deaf = False  # what is sent is lost
         self.unread = False  # the receiver has closed
         self.stalled_until = 0.0
-        self.most = 0
 
     def _notify(self) -> None:
         if self._changed.statistics().tasks_waiting:
@@ -85,7 +84,6 @@ class Pipe:
         if part and not self.deaf:
             self._queue.append((trio.current_time() + self._line.weather.delay, part))
             self._bytes += len(part)
-            self.most = max(self.most, self._bytes)
             self._notify()
         self._line.carried()
 

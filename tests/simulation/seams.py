@@ -4,8 +4,8 @@
 |---|---|
 | TCP and TLS (``brokers/stream.py``) | ``network.py`` |
 | names that stand for several brokers (``brokers/resolve.py``) | ``network.py`` |
-| the zygote, workers' processes and sockets, epoll (``workers/zygote.py``, parts of ``worker.py``) | ``workers.py`` |
-| psutil (``workers/watchdog.py``) | ``workers.py`` |
+| the zygote (``workers/zygote.py``), epoll, psutil (``workers/watchdog.py``) | ``machine.py`` |
+| workers' processes and sockets (below ``workers/worker.py``) | ``workers.py`` |
 | what waits in an outbox (``brokers/outbox.py``): 8 MiB, 256 and 4,352 messages | a hundredth, so that it gets full |
 | unguessable ids | ids that count |
 """
@@ -30,8 +30,8 @@ from reptarium.pool.tasks import router
 from reptarium.pool.workers import brood
 from reptarium.pool.workers.zygote import ZygoteFault
 from tests.simulation.history import History
+from tests.simulation.machine import FirstWords, Machine
 from tests.simulation.network import Network
-from tests.simulation.workers import FirstWords, Machine
 
 #: In place of outbox.py's: messages in all, of bulk, bytes of bulk, and from which number on a broker is slow.
 OUTBOX, BULK, BULK_BYTES, BACKLOG = 36, 8, 4096, 12

@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from tests.simulation.broker import ImaginaryBroker
+from tests.simulation.machine import Habits
 from tests.simulation.misbehaviour import Misbehaviour, garbage
 from tests.simulation.network import Weather
-from tests.simulation.workers import Habits
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -1,8 +1,7 @@
-"""Imaginary workers and their zygote: what they say is bytes, what they are is a task of the simulation.
+"""Imaginary workers: what they say is bytes, what they are is a task of the simulation.
 
-The real pool asks for them, parks, leases and buries them; the real ``Worker`` reads and writes their sockets. Here is
-what lies below: a socket (:class:`_Socket`), a process (:class:`Process`), the zygote that forks it
-(:class:`Zygote`), and the epoll set that tells of first words (:class:`FirstWords`).
+The real pool parks, leases and buries them; the real ``Worker`` reads and writes their sockets. Here is what lies
+below: a socket (:class:`_Socket`) and a process (:class:`Process`). Who makes them: ``machine.py``.
 
 A task's code is the script of the worker that gets it: a list of steps in JSON, see :meth:`Process._follow`.
 """
@@ -11,24 +10,19 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import random
-import select
 import signal
-from collections import deque
-from collections.abc import Callable, Sized
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
-from reptarium.pool.endings import Ending
 from reptarium.pool.workers.worker import Worker, WorkerGone
-from reptarium.pool.workers.zygote import Newborn, News
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind
-from tests.simulation.history import History
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import FirstWords, Machine, Zygote
 
 #: What lies in a socket before its writer waits, in bytes.
 ROOM = 64 * 1024
@@ -49,57 +43,6 @@ LIES = (
 
 
 STEPS = {"wait", "print", "call", "result", "fail", "die", "leave", "hang", "grow", "lie"}
-
-
-class Habits(msgspec.Struct, kw_only=True):
-    """What goes wrong with workers, as chances, and what takes how long, in seconds. Changes apply at once."""
-
-    fork_delay: float = 0.002
-    start_delay: float = 0.002
-    reap_delay: float = 0.001
-    fork_fails: float = 0.0
-    dies_at_start: float = 0.0
-    fails_at_start: float = 0.0
-    lies_at_start: float = 0.0
-    never_ready: float = 0.0
-    dies_parked: float = 0.0
-    zygote_fails: float = 0.0
-
-
-class Machine:
-    """The machine that zygotes and workers run on: what there is of it."""
-
-    def __init__(self, rng: random.Random, history: History) -> None:
-        self.rng = rng
-        self.history = history
-        self.habits = Habits()
-        self.nursery: trio.Nursery | None = None
-        self.zygotes: list[Zygote] = []
-        self.greeted = False  # one of them has been ready
-        self.processes: dict[int, Process] = {}  # those that live, by pid
-        self.everybody: dict[int, Process] = {}  # that was ever born, by pid and by descriptor
-        self.watchdog = Watchdog()
-        self._ids = 100
-
-    def new_id(self) -> int:
-        """A number that no process, and no descriptor, has or had."""
-        self._ids += 1
-        return self._ids
-
-    def zygote(self) -> Zygote:
-        """In place of ``ZygoteProcess``."""
-        zygote = Zygote(self, first=not self.zygotes)
-        self.zygotes.append(zygote)
-        return zygote
-
-    def worker(self, number: int, pid: int, fd: int, pidfd: int) -> ImaginaryWorker:
-        """In place of ``Worker``."""
-        return ImaginaryWorker(number, self.everybody[pid])
-
-    @property
-    def living(self) -> int:
-        """Zygotes and workers that are there."""
-        return sum(zygote.alive for zygote in self.zygotes) + len(self.processes)
 
 
 class _Socket:
@@ -324,191 +267,3 @@ def _script(code: str) -> list[Any]:
     except (ValueError, TypeError, LookupError):
         pass
     return [["fail", "syntax"]]
-
-
-class Zygote:
-    """In place of ``pool/workers/zygote.py``."""
-
-    def __init__(self, machine: Machine, *, first: bool) -> None:
-        self.alive = True
-        self.hangs = False
-        self.workers: set[int] = set()
-        self._machine = machine
-        self._first = first
-        self._news: deque[News] = deque()
-        self._changed = trio.Event()
-        machine.history.note("zygote started")
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-    @property
-    def pid(self) -> int:
-        """Nobody's."""
-        return 1
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.die()
-
-    async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
-        """Ready after a while, or dead."""
-        await trio.sleep(0.05)
-        if not self._first and self._machine.rng.random() < self._machine.habits.zygote_fails:
-            self.die()
-        if not self.alive:
-            return None
-        self._machine.greeted = True
-        return wire.Hello(python="imaginary", layers=(LayerStatus(name="seccomp", state="active"),))
-
-    def order(self, workers: int, *, urgent: bool) -> bool:
-        """Fork that many."""
-        if not self.alive:
-            return False
-        assert self._machine.nursery is not None
-        self._machine.nursery.start_soon(self._fork, workers)
-        return True
-
-    async def _fork(self, workers: int) -> None:
-        machine = self._machine
-        for _ in range(workers):
-            await trio.sleep(machine.habits.fork_delay)
-            while self.hangs and self.alive:
-                await self._changed.wait()
-            if not self.alive:
-                return
-            if machine.rng.random() < machine.habits.fork_fails:
-                self._tell(wire.ForkFailed(errno.EAGAIN))
-                continue
-            process = Process(machine, self)
-            machine.processes[process.pid] = machine.everybody[process.pid] = machine.everybody[process.fd] = process
-            self.workers.add(process.pid)
-            assert machine.nursery is not None
-            machine.nursery.start_soon(process.run)
-            self._tell(Newborn(process.pid, process.fd, -1))
-
-    def _tell(self, news: News) -> None:
-        self._news.append(news)
-        self._notify()
-
-    def reaped(self, pid: int, status: int) -> None:
-        """A worker has ended."""
-        self.workers.discard(pid)
-        if self.alive:
-            self._tell(wire.Exited(pid, status, 0.001))
-        self._notify()
-
-    def hang(self) -> None:
-        """Stop, as by SIGSTOP."""
-        self._machine.history.note("zygote hangs")
-        self.hangs = True
-
-    def go_on(self) -> None:
-        """Go on, as by SIGCONT."""
-        self.hangs = False
-        self._notify()
-
-    def die(self) -> None:
-        """Die, and its workers with it."""
-        if self.alive:
-            self._machine.history.note("zygote died")
-        self.alive = False
-        for pid in list(self.workers):
-            self._machine.processes[pid].kill()
-        self._notify()
-
-    async def receive(self) -> News | None:
-        """What it tells next; None when it has died and all is told."""
-        while self.hangs or not self._news:
-            if not self.alive:
-                return None
-            await self._changed.wait()
-        await trio.lowlevel.checkpoint()
-        return self._news.popleft()
-
-    async def exit_status(self) -> int:
-        """Killed."""
-        self.die()
-        return -int(signal.SIGKILL)
-
-    async def bury(self, left: Sized, exited: Callable[[wire.Exited], object]) -> None:
-        """Its workers are reported while it lives; then it is dead."""
-        with trio.move_on_after(1.0):
-            while left and (news := await self.receive()) is not None:
-                if isinstance(news, wire.Exited):
-                    exited(news)
-        self.die()
-
-    async def log_stderr(self) -> None:
-        """It says nothing there."""
-        while self.alive:
-            await self._changed.wait()
-
-
-class FirstWords:
-    """In place of ``select.epoll``: a real descriptor that is readable when a watched socket is."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._event = os.eventfd(0, os.EFD_NONBLOCK)
-        self._armed: dict[int, bool] = {}
-
-    def __enter__(self) -> FirstWords:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._event)
-        for process in self._machine.everybody.values():
-            process.first_words = None
-
-    def fileno(self) -> int:
-        return self._event
-
-    def register(self, fd: int, _: int) -> None:
-        self._machine.everybody[fd].first_words = self
-        self.modify(fd, 0)
-
-    def modify(self, fd: int, _: int) -> None:
-        self._armed[fd] = False
-        process = self._machine.everybody[fd]
-        if process.said or not process.speaks:
-            self.wake(fd)
-
-    def wake(self, fd: int) -> None:
-        """The socket is readable."""
-        if self._armed.get(fd) is False:
-            self._armed[fd] = True
-            os.eventfd_write(self._event, 1)
-
-    def poll(self, _: float) -> list[tuple[int, int]]:
-        ready = [fd for fd, is_ready in self._armed.items() if is_ready]
-        for fd in ready:
-            del self._armed[fd]
-        if ready:
-            os.eventfd_read(self._event)
-        return [(fd, select.EPOLLIN) for fd in ready]
-
-
-class Watchdog:
-    """In place of ``workers/watchdog.py``: kills whom a script says, and looks at nobody."""
-
-    def __init__(self) -> None:
-        self.watched: dict[int, Worker] = {}
-
-    def watch(self, worker: Worker | None) -> None:
-        if worker is not None:
-            self.watched[worker.pid] = worker
-
-    def unwatch(self, worker: Worker | None) -> int:
-        if worker is not None:
-            self.watched.pop(worker.pid, None)
-        return 0
-
-    def kill(self, worker: Worker) -> None:
-        """It has grown too large."""
-        if worker.pid in self.watched:
-            worker.kill(Ending.MEMORY)
-
-    async def run(self) -> None:
-        await trio.sleep_forever()

@@ -21,13 +21,14 @@ from reptarium.pool.runner import Runner
 from tests.simulation import determinism, invariants, seams
 from tests.simulation.broker import Broken, ImaginaryBroker
 from tests.simulation.history import History
+from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, plan, settings, task
 from tests.simulation.storm import Storm
-from tests.simulation.workers import Machine
 
 _BASE: Settings | None = None
 _NAME = "brokers"
+_SETTINGS_TIMEOUT = 5.0
 #: Seconds in which the runner must have found back to every broker once all is well: a grant and a WebSocket that come
 #: to nothing (15 s each), the wait after that (10 s), a connection that is gone without a word (two heartbeats).
 RECOVERY = 90.0
@@ -132,7 +133,7 @@ class World:
             warm_workers=plan.warm,
             heartbeat_interval=plan.heartbeat,
             task_timeout=plan.task_timeout,
-            settings_timeout=5.0,
+            settings_timeout=_SETTINGS_TIMEOUT,
             rpc_timeout=2.0,
             graceful_shutdown_timeout=plan.grace,
             auto_shutdown_timeout=plan.idle,
@@ -173,6 +174,19 @@ class World:
                     return  # shut down for idleness meanwhile
                 end = "has not ended" if outcome is None else f"ended as {outcome.status} ({outcome.error})"
                 raise Broken(f"{broker.name}: a task that was asked for in the calm {end}")
+
+        await self._answered()
+
+    async def _answered(self) -> None:
+        """Whatever the storm has left running at the runner's side ends too, and with a verdict."""
+        with trio.move_on_after(_SETTINGS_TIMEOUT + self.plan.task_timeout + 5.0):
+            while self._owed() and not self.ended.is_set():
+                await trio.sleep(0.5)
+        if (owed := self._owed()) and not self.ended.is_set():
+            raise Broken(f"accepted, and not answered: {owed}")
+
+    def _owed(self) -> list[str]:
+        return [one for broker in self.brokers for runner in broker.runners.values() for one in runner.books.owed]
 
     def _is_well(self, broker: ImaginaryBroker) -> bool:
         """Whether the broker has a connection that works, and holds an offer: no task of the storm is left."""
