@@ -20,8 +20,9 @@ from reptarium.sandbox.wire import Kind
 _RECEIVE = 256 * 1024
 #: How much is moved between two looks at the event loop, in bytes, and how many frames are read.
 _SLICE, _FRAMES = 1 << 20, 64
-#: Room for two descriptors.
-_RIGHTS = socket.CMSG_LEN(8)
+#: Descriptors that a first word may bring, and room for them.
+_HANDED = 2
+_RIGHTS = socket.CMSG_LEN(4 * _HANDED)
 #: Never a wait, whatever the mode of the socket is: who has made it may change that.
 _NO_WAIT = socket.MSG_DONTWAIT
 _UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
@@ -268,6 +269,8 @@ class Worker:
                 data, rights, _, _ = self._sock.recvmsg(size, _RIGHTS, _NO_WAIT | socket.MSG_CMSG_CLOEXEC)
                 for _, _, packed in rights:
                     self.handed += memoryview(packed).cast("i")
+                if len(self.handed) > _HANDED:
+                    raise wire.ProtocolViolation(f"{len(self.handed)} descriptors with the first word")
             else:
                 data = self._sock.recv(size, _NO_WAIT)
         except BlockingIOError:
