@@ -18,6 +18,7 @@
 from reptarium.sandbox.kernel.isolation import Prepared, prepare
 from reptarium.sandbox.kernel.layers import IsolationConfig, IsolationUnavailable, LayerStatus, require_all
 from reptarium.sandbox.kernel.notify import stopped_calls
+from reptarium.sandbox.kernel.rlimits import limit_descriptors
 from reptarium.sandbox.kernel.threads import Threads
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LayerStatus",
     "Prepared",
     "Threads",
+    "limit_descriptors",
     "prepare",
     "require_all",
     "stopped_calls",

@@ -27,7 +27,7 @@
     6. every descriptor but its own socket is closed
     7. resource limits, lower priority than supervisor and zygote
     8. final seccomp filter with its own pid
-       (for connections: 4 after a moment of being dumpable, to open its own memory; 8 with a listener)
+       (for connections, see `notify.py`: 4 after a moment of being dumpable; 7 in part; 8 with a listener)
     9. a look whether the zygote still lives
 
 The zygote does *not* ask for death with its parent: the signal comes when the parent's *thread* ends, and
@@ -233,7 +233,7 @@ class Prepared:
 
     def _limit(self) -> None:
         try:
-            rlimits.restrict_zygote()
+            rlimits.restrict_zygote(self.config.open_files if self.config.connections else 0)
         except (OSError, ValueError) as error:
             self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
@@ -346,7 +346,8 @@ class Prepared:
         else:
             calls.function(self._close_one_by_one)
         # After the closing, which must look as far as the zygote's own limit on descriptors
-        for limit in rlimits.worker_limits(self._limits):
+        limits = self._limits if self._handover is None else dataclasses.replace(self._limits, open_files=None)
+        for limit in rlimits.worker_limits(limits):
             calls.setrlimit(*limit)
         if self._priority is not None:
             calls.call("setpriority", os.PRIO_PROCESS, 0, self._priority)

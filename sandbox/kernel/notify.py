@@ -10,6 +10,13 @@ Which process does what
     What the supervisor does with it is `pool/powers/connections.py`. A connection is a thing that it hands over,
     never a right to make one: nothing here lets a call through.
 
+Why a worker's limit on descriptors comes after its first word
+    Descriptors that are on their way through Unix sockets are counted per *user*, and who has its limit's number of
+    them on their way may send none (`unix(7)`, ETOOMANYREFS). A task that lets some lie in a pair of sockets would keep
+    every new worker of the same user from handing over its two. So a new worker has the zygote's limit, which tasks
+    can't reach, until it has, and then lowers it to that of tasks. That is why its filter lets it: down for good, never
+    up.
+
 Why /proc is in the zygote's Landlock rules, and not in the worker's
     /proc/<pid>/mem belongs to root once a process isn't dumpable, and a path under /proc is out of reach once
     the worker's own layer holds. So a worker is dumpable again for the moment in which it opens the file, when it is
@@ -24,12 +31,13 @@ import contextlib
 import ctypes
 import errno
 import os
+import resource
 import struct
 from dataclasses import replace
 from typing import Final
 
 from reptarium.sandbox.kernel import bpf, syscalls
-from reptarium.sandbox.kernel.bpf import ALLOW, Check, Clause, Rules, errno_action
+from reptarium.sandbox.kernel.bpf import ALLOW, PID, Check, Clause, Rules, errno_action
 from reptarium.sandbox.kernel.layers import kernel_version
 from reptarium.sandbox.kernel.paths import Grant
 
@@ -44,7 +52,9 @@ _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _STREAM, _SEQPACKET = 1, 5
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000
 _TCP: Final = 6
-_MSG_FASTOPEN: Final = 0x20000000
+# Send flags that are refused: an address comes with the one, and Unix sockets have had holes where the other is handled
+# (MSG_OOB, CVE-2025-38236).
+_MSG_OOB, _MSG_FASTOPEN = 0x1, 0x20000000
 _F_SETFL: Final = 4
 _FIONREAD: Final = 0x541B
 # O_ACCMODE, O_NONBLOCK, and O_LARGEFILE of either architecture, which F_GETFL may have told
@@ -93,8 +103,10 @@ def worker_rules(rules: Rules) -> Rules:
     pair = Check(1, (_STREAM, _SEQPACKET), mask=0xFFFFFFFF & ~(_NONBLOCK | _CLOEXEC))
     checked["socketpair"] = (Clause((Check(0, (_AF_UNIX,)), pair)),)
     no_address = (Check(4, (0,)), Check(4, (0,), high=True), Check(5, (0,)))
-    checked["sendto"] = (Clause((_without(3, _MSG_FASTOPEN), *no_address)),)
-    checked["sendmsg"] = (Clause((_without(2, _MSG_FASTOPEN),)),)
+    checked["sendto"] = (Clause((_without(3, _MSG_OOB | _MSG_FASTOPEN), *no_address)),)
+    checked["sendmsg"] = (Clause((_without(2, _MSG_OOB | _MSG_FASTOPEN),)),)
+    own_files = (Check(0, (0, PID)), Check(1, (resource.RLIMIT_NOFILE,)))
+    checked["prlimit64"] = (*checked["prlimit64"], Clause(own_files))
     for name in ("setsockopt", "getsockopt"):
         known = tuple(Clause((Check(1, (level,)), Check(2, options))) for level, options in _OPTIONS.items())
         checked[name] = (*known, Clause((), errno_action(errno.ENOPROTOOPT)))

@@ -43,6 +43,7 @@ __all__ = [
     "close_all_but",
     "close_range_works",
     "die_with_parent",
+    "limit_descriptors",
     "lower_priority",
     "memory_in_use",
     "restrict_zygote",
@@ -74,7 +75,7 @@ class WorkerLimits:
     data: int
     address_space: int
     cpu_seconds: int | None
-    open_files: int
+    open_files: int | None
     processes: int | None
     file_size: int = 0
 
@@ -176,8 +177,11 @@ def _set(which: int, limit: int) -> None:
     resource.setrlimit(which, (limit, limit))
 
 
-def restrict_zygote() -> None:
-    """Limits that the zygote and all of its workers share. Raises OSError or ValueError."""
+def restrict_zygote(in_flight: int = 0) -> None:
+    """Limits that the zygote and all of its workers share. Raises OSError or ValueError.
+
+    `in_flight`: how many descriptors a task may have on their way, which count against whoever is to send some.
+    """
     for which in (
         resource.RLIMIT_CORE,  # a core dump is a file with other people's data in it
         resource.RLIMIT_MEMLOCK,
@@ -190,8 +194,14 @@ def restrict_zygote() -> None:
     _set(resource.RLIMIT_STACK, _STACK)
     # the supervisor's soft limit may be a million; without close_range(2) each worker would close as many
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft > _ZYGOTE_FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_ZYGOTE_FILES, hard))
+    enough = _ZYGOTE_FILES + in_flight
+    if soft == resource.RLIM_INFINITY or soft > enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def limit_descriptors(most: int) -> None:
+    """Lower this process's limit on descriptors for good. Raises OSError or ValueError."""
+    _set(resource.RLIMIT_NOFILE, most)
 
 
 def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:
@@ -202,8 +212,9 @@ def worker_limits(limits: WorkerLimits) -> tuple[tuple[int, int, int], ...]:
         (resource.RLIMIT_DATA, limits.data, limits.data),
         (resource.RLIMIT_AS, limits.address_space, limits.address_space),
         (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
-        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
     ]
+    if limits.open_files is not None:
+        wanted.append((resource.RLIMIT_NOFILE, limits.open_files, limits.open_files))
     if limits.processes is not None:
         wanted.append((resource.RLIMIT_NPROC, limits.processes, limits.processes))
     if limits.cpu_seconds is not None:

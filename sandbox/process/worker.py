@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import Prepared, scratch
+from reptarium.sandbox.kernel import Prepared, limit_descriptors, scratch
 from reptarium.sandbox.language import LanguagePolicy, mode_of, show_environment
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
@@ -114,6 +114,7 @@ class WorkerLife:
             warm_up(self._config)
         if handed:
             channel.send_descriptors(_READY, handed)
+            limit_descriptors(self._config.isolation.open_files)
         else:
             channel.send(_READY)
         head, items, query = _receive_task(channel)

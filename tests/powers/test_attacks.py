@@ -12,8 +12,10 @@ import msgspec
 import pytest
 import trio
 
+from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import notify
-from tests.powers.rig import LIMITS, Rig, echo, rig
+from reptarium.sandbox.wire import Kind
+from tests.powers.rig import LIMITS, PRELUDE, Rig, echo, rig
 
 pytestmark = pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections")
 
@@ -47,6 +49,13 @@ ATTACKS: dict[str, tuple[str, Any]] = {
     "sendmsg with an address": (
         "s = socket.socket(); signal.signal(signal.SIGPIPE, signal.SIG_IGN)\n"
         "result = attempt(s.sendmsg, [b'x'], [], 0, ('127.0.0.1', closed))", "EPIPE"),
+    "urgent data": (
+        "a, b = socket.socketpair(); result = [attempt(a.send, b'x', 1), attempt(a.sendmsg, [b'x'], [], 1)]",
+        ["EPERM", "EPERM"]),
+    "a higher limit on descriptors": (
+        "import resource; limit = lambda *to: resource.setrlimit(resource.RLIMIT_NOFILE, to)\n"
+        "try: limit(64, 65)\nexcept (OSError, ValueError): result = [*resource.getrlimit(resource.RLIMIT_NOFILE)]",
+        [64, 64]),
     "sendmmsg": ("result = raw('sendmmsg', socket.socket().fileno(), text(bytes(64)), 1, 0)", "EPERM"),
     "SO_LINGER": ("result = attempt(socket.socket().setsockopt, 1, 13, struct.pack('ii', 1, 60))", "ENOPROTOOPT"),
     "TCP_FASTOPEN_CONNECT": (
@@ -141,6 +150,34 @@ def _list(it: Rig, port: int) -> None:
 
     before = it.connector._destinations
     it.connector._destinations = Destinations([*before.entries, parse_entry(f"127.0.0.1:{port}")], before.own)
+
+
+async def test_descriptors_on_their_way_keep_no_worker_from_starting() -> None:
+    """A task that lets as many descriptors lie in its sockets as it can: new workers hand over their two all the same.
+
+    The kernel counts those of a user, and all workers here are one.
+    """
+    code = """
+import array
+there, here = socket.socketpair()
+many = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 250))
+end = "done"
+while end == "done":
+    end = attempt(there.sendmsg, [b"x"], [many])
+channel.print(end.encode())
+signal.pause()
+"""
+    with trio.fail_after(BOUND):
+        async with rig("127.0.0.1:1", size=1) as it:
+            holder = await it.pool.lease()
+            head = wire.TaskHead(code=PRELUDE + code, items_size=2)
+            await holder.send(Kind.TASK, *wire.with_head(head, b"[]"))
+            assert await holder.receive({Kind.CONSOLE: 100}) == (Kind.CONSOLE, b"ETOOMANYREFS")
+            for _ in range(4):
+                worker = await it.pool.lease()
+                assert len(worker.handed) == 2
+                it.pool.discard(worker)
+            it.pool.discard(holder)
 
 
 async def test_racing_the_address_reaches_nobody() -> None:

@@ -17,6 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "security/kernel"))
 from arena import PRELUDE, ROOT, bystanders
 from test_reach import CASES
 
+#: A worker that may connect lowers its own limit on descriptors after its first word (`notify.py`), so that a task may,
+#: too. That nobody raises it is in `test_attacks.py`.
+LOWERED = "other: own limits"
+
 pytestmark = [
     pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections"),
     pytest.mark.slow,
@@ -32,7 +36,7 @@ async def test_nothing_but_connections_is_opened(isolation: dict[str, Any]) -> N
             sibling = await it.pool.lease()
             zygote = int(Path(f"/proc/{sibling.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])  # noqa: ASYNC240
             for name, code, right in CASES:
-                if name.startswith("socket: "):
+                if name.startswith("socket: ") or name == LOWERED:
                     continue
                 came = await it.run(
                     code if "result =" in code else f"result = {code}",

@@ -13,7 +13,7 @@ from tests.unit.kernel.kernel_helpers import arches, child, interpret
 PID = 4242
 EPERM = bpf.errno_action(errno.EPERM)
 NO_OPTION = bpf.errno_action(errno.ENOPROTOOPT)
-FASTOPEN = 0x20000000
+OOB, FASTOPEN = 0x1, 0x20000000
 
 
 def answer(arch: Arch, name: str, *args: int, zygote: bool = False, connections: bool = True) -> int:
@@ -50,8 +50,10 @@ ANSWERS = [
     ("sendto", (5, 1, 1, 0, 1 << 32, 0), EPERM),
     ("sendto", (5, 1, 1, 0, 0, 16), EPERM),
     ("sendto", (5, 1, 1, FASTOPEN, 0, 0), EPERM),
+    ("sendto", (5, 1, 1, OOB, 0, 0), EPERM),
     ("sendmsg", (5, 1, 0x4000), bpf.ALLOW),
     ("sendmsg", (5, 1, FASTOPEN), EPERM),
+    ("sendmsg", (5, 1, OOB), EPERM),
     ("sendmmsg", (5, 1, 1, 0), EPERM),
     ("setsockopt", (5, 6, 1, 1, 4), bpf.ALLOW),
     ("setsockopt", (5, 1, 13, 1, 8), NO_OPTION),
@@ -68,6 +70,10 @@ ANSWERS = [
     ("ioctl", (5, 0xC0502100, 1), EPERM),
     ("ioctl", (5, 0x40182103, 1), EPERM),
     ("seccomp", (1, 8, 1), EPERM),
+    ("prlimit64", (0, 7, 1, 0), bpf.ALLOW),
+    ("prlimit64", (PID, 7, 1, 0), bpf.ALLOW),
+    ("prlimit64", (PID + 1, 7, 1, 0), EPERM),
+    ("prlimit64", (0, 6, 1, 0), EPERM),
     ("epoll_ctl", (5, 1, 1, 1), bpf.ALLOW),
     ("shutdown", (5, 2), bpf.ALLOW),
 ]
@@ -110,7 +116,7 @@ def test_the_power_changes_nothing_but_what_it_is_about(arch: Arch) -> None:
     assert changed <= {
         *("connect", "socket", "socketpair", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown", "getsockname"),
         *("getpeername", "setsockopt", "getsockopt", "fcntl", "ioctl", "eventfd2", "epoll_create1", "epoll_create"),
-        *("epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2"),
+        *("epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "prlimit64"),
     }
 
 
