@@ -22,6 +22,8 @@ log = structlog.get_logger("reptarium.pool.powers.connector")
 
 #: Seconds between two looks at which addresses are our own.
 _LOOK = 10.0
+#: Stands for this machine among the names of brokers.
+_HERE = "this machine"
 
 
 class Connector:
@@ -47,26 +49,45 @@ class Connector:
         self._brokers = tuple(brokers)
         self._fault = fault
         self._nursery: trio.Nursery | None = None
+        self._own: dict[str, frozenset[Address]] = {}  # as found last, by broker
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is known of our own addresses; until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            while True:
-                own = await own_addresses(self._brokers)
-                if own != self._destinations.own:
-                    self._destinations = Destinations(self._destinations.entries, own)
-                task_status.started()
-                task_status = trio.TASK_STATUS_IGNORED
-                await trio.sleep(_LOOK)
+            try:
+                while True:
+                    await self._look()
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    await trio.sleep(_LOOK)
+            finally:
+                self._nursery = None
+
+    async def _look(self) -> None:
+        """Find out which addresses are our own. What can't be found out now stays as it was, and as protected."""
+        try:
+            self._own[_HERE] = interface_addresses()
+        except OSError as error:  # no descriptor to be had
+            if _HERE not in self._own:
+                raise
+            log.warning("this machine's addresses can't be read; keeping those we have", error=str(error))
+        for host in self._brokers:
+            with contextlib.suppress(OSError, UnicodeError), trio.move_on_after(_LOOK / 2):
+                self._own[host] = await addresses_of(host)
+        own = frozenset().union(*self._own.values())
+        if own != self._destinations.own:
+            self._destinations = Destinations(self._destinations.entries, own)
 
     def begin(self, handed: Sequence[int]) -> Connections | None:
         """A worker that came with these descriptors has a task now: serve what it asks for.
 
-        None when they got lost on the way (our own table was full): what it asks for fails with ENOSYS then.
+        None when they got lost on the way (our own table was full), or when a fault is just being got over: what it
+        asks for fails with ENOSYS then.
         """
         if self._nursery is None or len(handed) != 2:
-            log.error("a task's connections can't be served: its listener is lost", descriptors=len(handed))
+            why = "its listener is lost" if self._nursery is not None else "they are being started anew"
+            log.error(f"a task's connections can't be served: {why}", descriptors=len(handed))
             for each in handed:
                 os.close(each)
             return None
@@ -81,17 +102,21 @@ class Connector:
             self._fault(group)
 
 
-async def own_addresses(hosts: Iterable[str]) -> frozenset[Address]:
-    """The addresses of this machine's interfaces, and those of the hosts as far as they can be resolved."""
-    texts = {
-        address.address.partition("%")[0]
+def interface_addresses() -> frozenset[Address]:
+    """The addresses of this machine's interfaces. Raises OSError."""
+    return _parsed(
+        address.address
         for addresses in psutil.net_if_addrs().values()
         for address in addresses
         if address.family in (socket.AF_INET, socket.AF_INET6)
-    }
-    for host in hosts:
-        found = []
-        with contextlib.suppress(OSError, UnicodeError), trio.move_on_after(_LOOK / 2):
-            found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        texts.update(str(entry[4][0]).partition("%")[0] for entry in found)
-    return frozenset(address for text in texts if (address := address_of(text)) is not None)
+    )
+
+
+async def addresses_of(host: str) -> frozenset[Address]:
+    """The addresses of a host. Raises OSError or UnicodeError when it can't be resolved."""
+    found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return _parsed(str(entry[4][0]) for entry in found)
+
+
+def _parsed(texts: Iterable[str]) -> frozenset[Address]:
+    return frozenset(address for text in texts if (address := address_of(text.partition("%")[0])) is not None)
