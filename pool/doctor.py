@@ -17,7 +17,6 @@ import os
 import platform
 import secrets
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -365,6 +364,10 @@ def _without_connections(config: ZygoteConfig) -> ZygoteConfig:
     return msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, connections=False))
 
 
+def _say_fault(error: Exception) -> None:
+    log.error("connections ended through a fault of the runner", exc_info=error)
+
+
 async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) -> tuple[LayerStatus, ...]:
     """Add what becomes of connections that a worker asks for. Returns the layers, that of connections among them."""
     pool = WorkerPool(config, size=2)
@@ -373,7 +376,7 @@ async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) ->
         (ours,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = ours.socket.getsockname()[1]
         rules = Destinations([parse_entry(f"127.0.0.1:{port}")])
-        connector = Connector(rules, NoNames(), limits, fault=partial(log.error, "connections"))
+        connector = Connector(rules, NoNames(), limits, fault=_say_fault)
         await nursery.start(pool.run)
         await nursery.start(connector.run)
         for name, wanted, expression in _CONNECTING:
