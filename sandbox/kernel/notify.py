@@ -48,13 +48,14 @@ NOTIFY: Final = 0x7FC00000
 #: What the zygote must be able to open files of, for its workers.
 PROC: Final = Grant("/proc", "file")
 
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
-_STREAM, _SEQPACKET = 1, 5
+_AF_INET, _AF_INET6 = 2, 10
+_STREAM: Final = 1
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000
 _TCP: Final = 6
 # Send flags that are refused: an address comes with the one, and Unix sockets have had holes where the other is handled
 # (MSG_OOB, CVE-2025-38236).
-_MSG_OOB, _MSG_FASTOPEN = 0x1, 0x20000000
+MSG_OOB: Final = 0x1
+_MSG_FASTOPEN: Final = 0x20000000
 _F_SETFL: Final = 4
 _FIONREAD: Final = 0x541B
 # O_ACCMODE, O_NONBLOCK, and O_LARGEFILE of either architecture, which F_GETFL may have told
@@ -73,8 +74,9 @@ _OPTIONS: Final[dict[int, tuple[int, ...]]] = {
     41: (26, 67),
 }
 
-_ANYTHING: Final = ("shutdown", "getsockname", "getpeername", "recvfrom", "recvmsg", "eventfd2")
-_EPOLL: Final = ("epoll_create1", "epoll_create", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+# Beside what every worker may do with descriptors that it waits on
+_ANYTHING: Final = ("shutdown", "getsockname", "getpeername", "recvmsg")
+_EPOLL: Final = ("epoll_create", "epoll_pwait2")
 
 
 def _without(arg: int, flags: int) -> Check:
@@ -99,12 +101,9 @@ def worker_rules(rules: Rules) -> Rules:
     plain["connect"] = NOTIFY
     checked = dict(rules.checked)
     checked["socket"] = _tcp(NOTIFY)
-    # asyncio wakes itself up through a pair. No datagrams: those can be sent to any path.
-    pair = Check(1, (_STREAM, _SEQPACKET), mask=0xFFFFFFFF & ~(_NONBLOCK | _CLOEXEC))
-    checked["socketpair"] = (Clause((Check(0, (_AF_UNIX,)), pair)),)
     no_address = (Check(4, (0,)), Check(4, (0,), high=True), Check(5, (0,)))
-    checked["sendto"] = (Clause((_without(3, _MSG_OOB | _MSG_FASTOPEN), *no_address)),)
-    checked["sendmsg"] = (Clause((_without(2, _MSG_OOB | _MSG_FASTOPEN),)),)
+    checked["sendto"] = (Clause((_without(3, MSG_OOB | _MSG_FASTOPEN), *no_address)),)
+    checked["sendmsg"] = (Clause((_without(2, MSG_OOB | _MSG_FASTOPEN),)),)
     own_files = (Check(0, (0, PID)), Check(1, (resource.RLIMIT_NOFILE,)))
     checked["prlimit64"] = (*checked["prlimit64"], Clause(own_files))
     for name in ("setsockopt", "getsockopt"):

@@ -65,7 +65,7 @@ _WORKER_PLAIN: Final = _words(
     "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd "
     # waiting, and descriptors of its own to wait on: event loops of libraries and of asyncio
     "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
-    "epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe2 timerfd_create timerfd_settime timerfd_gettime "
+    "epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 timerfd_create timerfd_settime timerfd_gettime "
     "recvfrom "
     # memory of its own, counted by RLIMIT_DATA
     "munmap mremap brk mseal membarrier "
@@ -182,7 +182,9 @@ def worker_rules(arch: Arch) -> Rules:
         # A pair leads from the process to itself: an event loop wakes itself up with one.
         "socketpair": (Clause(_PAIR),),
         # send(2) on what is connected: write(2), where no address is named.
-        "sendto": (Clause(null),),
+        "sendto": (Clause((*null, Check(3, (0,), mask=notify.MSG_OOB))),),
+        # not a pipe for the kernel's notifications (O_NOTIFICATION_PIPE), nor one that keeps packets apart
+        "pipe2": (Clause((_not_set(1, _O_CLOEXEC | _O_NONBLOCK),)),),
         # raise(3), abort(3), pthread_kill(3). musl names the thread alone, of which a filter knows the first.
         "tgkill": (Clause((Check(0, (PID,)),)),),
         "tkill": (Clause((Check(0, (PID,)),)),),

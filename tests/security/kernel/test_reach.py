@@ -148,6 +148,8 @@ SOCKETS = {
     "accept": 'raw("accept4", channel.fd, 0, 0, 0)',
     "send descriptors": 'raw("sendmsg", channel.fd, text(bytes(56)), 0)',
     "receive descriptors": 'raw("recvmsg", channel.fd, text(bytes(56)), 0)',
+    "urgent data": 'raw("sendto", socket.socketpair()[0].detach(), text("x"), 1, 1, 0, 0)',
+    "a pipe for notifications": 'raw("pipe2", text(bytes(8)), 0o200)',
     "sendto": 'raw("sendto", channel.fd, text("x"), 1, 0, text(struct.pack("=H", 1) + b"\\0" + abstract.encode()), 3 + len(abstract))',
     "peer's credentials": 'raw("getsockopt", channel.fd, 1, 17, text(bytes(12)), text(struct.pack("=i", 12)))',
     "raw IP": 'raw("socket", 2, 3, 1)',

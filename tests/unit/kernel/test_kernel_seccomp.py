@@ -333,6 +333,11 @@ class TestWorkerRules:
         assert ask(arch, "sendto", 3, 0x1000, 1, 0, 0, 0) == ALLOW
         for address in (0x1000, 2**32, 2**47):
             assert ask(arch, "sendto", 3, 0x1000, 1, 0, address, 16) == DENY, hex(address)
+        assert ask(arch, "sendto", 3, 0x1000, 1, 0x4000, 0, 0) == ALLOW
+        assert ask(arch, "sendto", 3, 0x1000, 1, 0x4001, 0, 0) == DENY  # MSG_OOB
+        assert ask(arch, "pipe2", 0x1000, 0o2004000) == ALLOW
+        for flag in (0o200, 0o40000):  # O_NOTIFICATION_PIPE, O_DIRECT
+            assert ask(arch, "pipe2", 0x1000, 0o2000000 | flag) == DENY, oct(flag)
 
     @both
     def test_prctl(self, arch: Arch) -> None:
