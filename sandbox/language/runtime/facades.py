@@ -225,6 +225,9 @@ class Importer:
             except ModuleNotFoundError:
                 pass
         setting = only_the_way(self._policy, name)
+        if not setting and not said and not hasattr(sys.modules.get(name), attribute):
+            # nobody refuses it, and no setting would make it be there
+            raise ImportError(f"cannot import name '{attribute}' from '{name}'", name=name)
         why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
         raise RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
 

@@ -32,7 +32,8 @@ class Supply:
 clean = worker.terms
 worker.terms = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
 class Unrestricted:
-    def restrict_worker(self, keep_fd, zygote_pid, number): pass
+    scratch = None
+    def restrict_worker(self, keep_fd, zygote_pid, number): return ()
 worker.main(worker.WorkerLife(config), int(sys.argv[1]), Unrestricted(), 0, number=0, urgent=True)
 """
 
