@@ -1,8 +1,7 @@
-"""More at once than the runner has slots for: offers accepted beyond capacity, a thousand cancels."""
+"""More at once than the runner has slots for: offers accepted beyond capacity, cancels by the hundred."""
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,13 +11,14 @@ import trio
 
 from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.pool.protocol.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
-from tests.load.support import WORKERS, Whole, limited, one_runner, runner_of, until
+from tests.load.support import WORKERS, Whole, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 #: How many offers the broker takes each of the runner's for, and how many tasks each accept is for.
 OFFERS, ACCEPTS = 6, 3
-THOUSAND = 1000
+#: What is cancelled at once. Each may get a worker: a runner that can't fork takes no tasks.
+CANCELS = 150
 
 
 async def test_accepts_beyond_capacity_are_rejected_and_nothing_is_lost() -> None:
@@ -55,11 +55,11 @@ async def test_accepts_beyond_capacity_are_rejected_and_nothing_is_lost() -> Non
             await runner.again()
 
 
-async def thousand_accepted(runner: Whole) -> list[TaskHandle]:
+async def hundreds_accepted(runner: Whole) -> list[TaskHandle]:
     """So many tasks, all of them accepted by the runner."""
     broker = runner.site.broker
-    handles = [broker.submit({"code": "import time\ntime.sleep(60)", "items": []}) for _ in range(THOUSAND)]
-    await until(lambda: broker.counters.accepts == THOUSAND, "all tasks are accepted")
+    handles = [broker.submit({"code": "import time\ntime.sleep(60)", "items": []}) for _ in range(CANCELS)]
+    await until(lambda: broker.counters.accepts == CANCELS, "all tasks are accepted")
     return handles
 
 
@@ -72,22 +72,20 @@ async def all_cancelled(runner: Whole, handles: list[TaskHandle]) -> None:
         handle.cancel()
     for handle in handles:
         assert (await handle.outcome()).status == "cancelled"
-    await until(lambda: counters.late - late == THOUSAND, "each cancel is answered")
-    await until(lambda: runner_of(runner.site).offers == THOUSAND, "each slot is offered again")
+    await until(lambda: counters.late - late == CANCELS, "each cancel is answered")
+    await until(lambda: runner_of(runner.site).offers == CANCELS, "each slot is offered again")
     assert counters.connects == 1
 
 
-async def test_thousand_cancels_at_once() -> None:
+async def test_many_cancels_at_once() -> None:
     """Without their settings, then running or waiting for a worker: each is answered once, the pool is whole."""
     with trio.fail_after(90):
-        environ = {"N8N_RUNNERS_MAX_CONCURRENCY": str(THOUSAND), "REPTARIUM_WARM_WORKERS": str(WORKERS)}
+        environ = {"N8N_RUNNERS_MAX_CONCURRENCY": str(CANCELS), "REPTARIUM_WARM_WORKERS": str(WORKERS)}
         async with one_runner(**environ) as runner:
             broker = runner.site.broker
             broker.outgoing_filter = lambda _, message: () if isinstance(message, BrokerTaskSettings) else (message,)
-            (zygote,) = runner.zygotes()
-            with limited(zygote, resource.RLIMIT_NPROC, 0):  # or it would fork a thousand workers
-                await all_cancelled(runner, await thousand_accepted(runner))
-                broker.outgoing_filter = None
-                broker.counters.accepts = 0
-                await all_cancelled(runner, await thousand_accepted(runner))
+            await all_cancelled(runner, await hundreds_accepted(runner))
+            broker.outgoing_filter = None
+            broker.counters.accepts = 0
+            await all_cancelled(runner, await hundreds_accepted(runner))
             await runner.again()

@@ -48,8 +48,8 @@ async def test_many_large_tasks_leave_what_one_leaves() -> None:
                 assert outcome.status == "done", outcome
                 after.append(process.memory_info().rss)
     print(f"after the first {after[0] / 1e6:.0f} MB, after the last {after[-1] / 1e6:.0f} MB")
-    # the allocator keeps one block of that size for the next
-    assert max(after) - after[0] < 25 * MEGABYTE
+    # the allocator keeps a block of that size for the next message and one for the next task's items: no more come
+    assert max(after) - after[0] < 45 * MEGABYTE
 
 
 async def test_a_result_with_emojis_takes_no_more_than_another() -> None:
