@@ -189,7 +189,7 @@ class ImaginaryBroker:
         self.network.listen(self.address, self._serve)
 
     def _new_core(self) -> Matchmaker:
-        self.core = Matchmaker(task_timeout=20.0, request_timeout=30.0, new_id=self._new_id, stamp=trio.current_time)
+        self.core = Matchmaker(task_timeout=20.0, new_id=self._new_id, stamp=trio.current_time)
         self._conversation = Conversation(self.core)
         return self.core
 
@@ -199,9 +199,9 @@ class ImaginaryBroker:
 
     # ---- what the world does ------------------------------------------------------------
 
-    def submit(self, settings: TaskSettings) -> BrokerTask:
-        """Somebody wants a task done."""
-        task, actions = self.core.submit(settings, trio.current_time())
+    def submit(self, settings: TaskSettings, patience: float = 30.0) -> BrokerTask:
+        """Somebody wants a task done, and waits so many seconds for its beginning."""
+        task, actions = self.core.submit(settings, trio.current_time(), request_timeout=patience)
         self.history.note("asked", self.name, task.number, settings.code[:60])
         self._do(actions)
         return task

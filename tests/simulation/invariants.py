@@ -24,7 +24,7 @@ class Watcher(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.turns = 0
-        self._accepted = 0
+        self._most = 0
         self.broken: Broken | None = None
         self._runner: Runner | None = None
         self._failed: Callable[[], None] = lambda: None
@@ -38,15 +38,16 @@ class Watcher(trio.abc.Instrument):
         self.turns += 1
         if self._runner is None or self.broken is not None:
             return
-        wrong = check(self._runner, self._accepted)
-        self._accepted = self._runner.capacity.accepted
+        wrong = check(self._runner, self._most)
+        capacity = self._runner.capacity
+        self._most = max(capacity.slots, capacity.accepted)
         if wrong is not None:
             self.broken = Broken(wrong)
             self._failed()
 
 
 def check(runner: Runner, before: int) -> str | None:
-    """What doesn't hold of a runner that had accepted so many tasks a turn ago, or None."""
+    """What doesn't hold of a runner that might have had ``before`` tasks a turn ago, or None."""
     capacity = runner.capacity
     slots, accepted = capacity.slots, 0
     for link in runner.links:

@@ -238,7 +238,7 @@ class World:
         number = f"n{self.asked}"
         if steps is None:
             return broker.submit(task(number, self.plan, self.rng))
-        return broker.submit(settings(number, [*steps, ["result", number, 0]]))
+        return broker.submit(settings(number, [*steps, ["result", number, 0]]), patience=600.0)
 
 
 def _settings() -> Settings:
