@@ -293,7 +293,7 @@ class Serving:
                 getattr(log, level)(event, broker=self._uri, **fields)
             case Drained():
                 log.info("drained: no task is left", broker=self._uri)
-                if self._last:
+                if self._last and self.session.state != "closed":  # else there is nobody left to be told
                     self._tasks.start_soon(self._leave)
 
     def _of(self, task_id: str) -> Execution | None:

@@ -283,8 +283,8 @@ class Network:
         address = urlsplit(uri).netloc
         if address in self.black_holes:
             await trio.sleep_forever()
-        weather = self._weather(address)
-        await trio.sleep(weather.delay)
+        await trio.sleep(self._weather(address).delay)
+        weather = self._weather(address)  # as it is when the connection is there
         serve = self._listeners.get(address)
         if serve is None:
             raise LinkError(f"{uri}: Connection refused")

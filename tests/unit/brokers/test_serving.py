@@ -273,3 +273,16 @@ async def test_a_full_outbox_ends_the_connection_whoever_met_it() -> None:
             assert serving.session.state == "closed"
             assert "does not read" in str(serving._end)
     assert faults(means) == 0
+
+
+async def test_a_broker_whose_address_goes_when_its_connection_has_just_ended() -> None:
+    """Nobody is left to be told the last word: the link ends without a fault."""
+    means, wire = shared(), Wire()
+    with trio.fail_after(20):
+        async with served(means, wire) as serving:
+            wire._send.close()
+            await settled()
+            assert serving.session.state == "closed"
+            serving._tasks.cancel_scope.cancel()
+        serving.drain(leave=True)
+    assert faults(means) == 0
