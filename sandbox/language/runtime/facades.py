@@ -15,6 +15,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -218,18 +219,14 @@ class Importer:
         except AttributeError as error:
             said = str(error).partition(": ")[2]
         submodule = f"{name}.{attribute}"
-        refusal = import_refusal(self._policy, submodule)
-        if refusal is None and not registry.is_replaced(name, attribute):
-            try:
+        if import_refusal(self._policy, submodule) is None and not registry.is_replaced(name, attribute):
+            with suppress(ModuleNotFoundError):
                 return self.facade(submodule)
-            except ModuleNotFoundError:
-                pass
         setting = only_the_way(self._policy, name)
-        if not setting and not said and not hasattr(sys.modules.get(name), attribute):
-            # nobody refuses it, and no setting would make it be there
-            raise ImportError(f"cannot import name '{attribute}' from '{name}'", name=name)
         why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
-        raise RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
+        # what isn't there nobody refuses: no setting would make it be there
+        kind = RefusedImport if why or hasattr(sys.modules.get(name), attribute) else ImportError
+        raise kind(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
 
     # ---- building -------------------------------------------------------------------
 
