@@ -332,7 +332,7 @@ class RunnerSession:
     def _use_offer(self, offer_id: str, now: float, out: list[Action]) -> str | None:
         """The broker has used up an offer. Returns why its task can't be taken, or None."""
         expiry = self._offers.pop(offer_id, None)
-        if expiry is None:
+        if replaced := expiry is None:
             expiry = self._stale.pop(offer_id, None)
         if self.state == "draining":
             return DRAINING
@@ -342,13 +342,20 @@ class RunnerSession:
         if expiry is None:
             return OFFER_EXPIRED
         room = self.capacity - self.accepted if self.room is None else self.room
-        return None if room > 0 else AT_CAPACITY
+        if room <= 0:
+            return AT_CAPACITY
+        if replaced and self.room is not None and self._offers:
+            self._replace(self._earliest())  # of its own slots, _settle sees to that
+        return None
 
     def _offer(self, out: list[Action], now: float) -> None:
         stretched = self._offer_validity * (1 + JITTER * self._random.random())
         valid_for, offer_id = round(stretched * 1000), self._new_id()
         self._offers[offer_id] = now + valid_for / 1000
         out.append(SendMessage(RunnerTaskOffer(offer_id, valid_for)))
+
+    def _earliest(self) -> str:
+        return min(self._offers, key=self._offers.__getitem__)
 
     def _replace(self, offer: str) -> None:
         self._stale[offer] = self._offers.pop(offer)
@@ -365,7 +372,7 @@ class RunnerSession:
         if self.state == "registered" and self.room is None:
             free = max(0, self.capacity - self.accepted)
             while len(self._offers) > free:
-                self._replace(min(self._offers, key=self._offers.__getitem__))
+                self._replace(self._earliest())
             while len(self._offers) < free and not self.hold:
                 self._offer(out, now)
         elif self.state == "draining" and not self._tasks:

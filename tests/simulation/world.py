@@ -150,9 +150,9 @@ class World:
         assert self.runner is not None
         self.history.note("calm")
         with trio.move_on_after(RECOVERY) as waiting:
-            while not self.ended.is_set() and not (self.runner.pool.parked and all(map(self._is_well, self.brokers))):
+            while not self.runner.stopping and not (self.runner.pool.parked and all(map(self._is_well, self.brokers))):
                 await trio.sleep(0.5)
-        if self.ended.is_set():
+        if self.runner.stopping:
             return
         if waiting.cancelled_caught:
             lost = [broker.name for broker in self.brokers if not self._is_well(broker)]
@@ -164,13 +164,13 @@ class World:
         each = 0.1 + (1.0 if "slow network" in self.plan.troubles else 0.0)
         seconds = 2 * len(asked) * each / self.plan.slots + self.plan.task_timeout + 5.0
         with trio.move_on_after(seconds):
-            while any(one not in broker.outcomes for broker, one in asked) and not self.ended.is_set():
+            while any(one not in broker.outcomes for broker, one in asked) and not self.runner.stopping:
                 self._check_shares(asked)
                 await trio.sleep(0.05)
         for broker, one in asked:
             outcome = broker.outcomes.get(one)
             if outcome is None or outcome.status != "done":
-                if self.ended.is_set():
+                if self.runner.stopping:
                     return  # shut down for idleness meanwhile
                 end = "has not ended" if outcome is None else f"ended as {outcome.status} ({outcome.error})"
                 raise Broken(f"{broker.name}: a task that was asked for in the calm {end}")
@@ -179,10 +179,11 @@ class World:
 
     async def _answered(self) -> None:
         """Whatever the storm has left running at the runner's side ends too, and with a verdict."""
+        assert self.runner is not None
         with trio.move_on_after(_SETTINGS_TIMEOUT + self.plan.task_timeout + 5.0):
-            while self._owed() and not self.ended.is_set():
+            while self._owed() and not self.runner.stopping:
                 await trio.sleep(0.5)
-        if (owed := self._owed()) and not self.ended.is_set():
+        if (owed := self._owed()) and not self.runner.stopping:
             raise Broken(f"accepted, and not answered: {owed}")
 
     def _owed(self) -> list[str]:

@@ -101,3 +101,14 @@ def test_slots_that_are_its_own_again_are_all_offered() -> None:
     one.offer(0.0)
     one.room = None
     assert len(offered(one.set_capacity(4, 1.0))) == 3
+
+
+def test_a_replaced_offer_that_is_taken_leaves_one_open_offer_less() -> None:
+    """The broker holds both: open offers say how many more tasks are asked for, whichever of them it takes."""
+    one = session(room=2)
+    one.offer(0.0)
+    one.tick(5.0)
+    one.offer(5.0)
+    assert one.open_offers == 2
+    assert Reserve("t") in one.receive(BrokerTaskOfferAccept("t", "o1"), 5.1)
+    assert one.open_offers == 1
