@@ -120,7 +120,7 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         error.__traceback__ = None  # the frames hold what filled the memory
         return TaskFailed(memory_failure(memory, index, line))
     name, message = type(error).__name__, _text(error)
-    if isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation):
+    if isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation) and getattr(error, "elsewhere", True):
         message = with_other_mode(message)
     if isinstance(error, SystemExit):
         message = f"the code tried to exit the worker (SystemExit: {message})"

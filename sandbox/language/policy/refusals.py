@@ -75,6 +75,9 @@ class PolicyViolation(Exception):
 class RefusedImport(ImportError):
     """An import that the policy refuses at run time."""
 
+    #: Whether it would go through in the other language mode; a name that the module itself hasn't got would not.
+    elsewhere = True
+
 
 class RefusedAttribute(AttributeError):
     """An attribute that the policy refuses at run time. Says so, and carries no object."""

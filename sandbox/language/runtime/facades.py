@@ -224,9 +224,9 @@ class Importer:
                 return self.facade(submodule)
         setting = only_the_way(self._policy, name)
         why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
-        # what isn't there nobody refuses: no setting would make it be there
-        kind = RefusedImport if why or hasattr(sys.modules.get(name), attribute) else ImportError
-        raise kind(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
+        refusal = RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
+        refusal.elsewhere = bool(why) or attribute in getattr(sys.modules.get(name), "__dict__", ())
+        raise refusal
 
     # ---- building -------------------------------------------------------------------
 
