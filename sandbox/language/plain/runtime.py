@@ -13,7 +13,7 @@ from typing import Any
 from reptarium.sandbox.language.plain.program import IMPORT_STAR
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import unlisted
-from reptarium.sandbox.language.runtime.facades import COMMON
+from reptarium.sandbox.language.runtime.preloading import load_each
 from reptarium.sandbox.language.runtime.run import as_main, fresh_globals, outcome
 
 _import = builtins.__import__
@@ -75,16 +75,4 @@ def preload(policy: LanguagePolicy, imported: Callable[[str], None], late: Colle
     """Import what the policy names, and the common modules when all are allowed, but for ``late``; ``imported`` is told
     after each. Returns a line for each that failed.
     """
-    names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
-    if "*" in policy.stdlib_allow:
-        names += COMMON
-    failed = []
-    for name in dict.fromkeys(names):
-        if name in late:
-            continue
-        try:
-            importlib.import_module(name)
-        except BaseException as error:  # a package's import can end in anything
-            failed.append(f"{name}: {str(error) or type(error).__name__}")
-        imported(name)
-    return failed
+    return load_each(policy, importlib.import_module, imported, late)

@@ -26,14 +26,7 @@ from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import is_dunder, may_read, may_write
-
-#: What ``preload`` builds when every stdlib module is allowed: what Code nodes mostly use.
-COMMON = """
-    json re math datetime time calendar collections itertools functools operator statistics random
-    decimal fractions string textwrap hashlib hmac base64 uuid copy dataclasses enum typing contextlib
-    csv io html urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback
-    warnings
-""".split()
+from reptarium.sandbox.language.runtime.preloading import load_each
 
 _Facades = dict[str, ModuleType]
 
@@ -380,21 +373,14 @@ def preload(
     """
     hardening.harden()
     readers.guard_readers()
-    names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
-    if "*" in policy.stdlib_allow:
-        names += COMMON
-    failed = []
-    for name in dict.fromkeys(names):
-        if name in late:
-            continue
-        try:
-            if name in policy.preload and import_refusal(policy, name):
-                with hardening.trusted():
-                    importlib.import_module(name)  # for the packages that use it: user code may not import it
-            else:
-                importer(policy).facade(name)
-        except BaseException as error:  # a package's import can end in anything
-            failed.append(f"{name}: {str(error) or type(error).__name__}")
-        imported(name)
+
+    def load(name: str) -> None:
+        if name in policy.preload and import_refusal(policy, name):
+            with hardening.trusted():
+                importlib.import_module(name)  # for the packages that use it: user code may not import it
+        else:
+            importer(policy).facade(name)
+
+    failed = load_each(policy, load, imported, late)
     readers.guard_readers()
     return failed
