@@ -231,7 +231,8 @@ def _request(request: str) -> Callable[[str], Awaitable[str]]:
             await broker.wait_for_runner(60)
             answer = await _ask(port, request)
             with trio.move_on_after(30):
-                while answer.startswith("503"):  # it is registered, and its workers are still being forked
+                # it is registered, and its workers are still being forked
+                while answer.startswith("503") or "is ready yet" in answer:
                     await trio.sleep(0.05)
                     answer = await _ask(port, request)
             return answer
