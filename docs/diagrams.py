@@ -7,6 +7,7 @@ holds the page against this (tests/unit/house/test_diagrams.py).
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,12 +32,20 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Those of a file, wherever in it."""
+    return [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+
 def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """What a file imports, wherever in it: modules of ours by their names, others by what stands in the statement."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    """What a file imports: modules of ours by their names, others by what stands in the statement."""
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             source = "." * node.level + (node.module or "")
             for alias in node.names:
                 yield f"{source}.{alias.name}" if f"{source}.{alias.name}" in known else source
@@ -47,6 +56,7 @@ def room(module: str) -> str:
     return "/".join(module.split(".")[1:3])
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """Room → the rooms that it imports from. What a package's own top imports counts for the package."""
     known = modules()

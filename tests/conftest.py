@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,13 @@ import pytest
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
 from reptarium.sandbox.kernel import landlock, seccomp
+
+
+def pytest_configure() -> None:
+    """What a runner does on a signal is tested: none is left ignored, as they are below `nohup` or a shell's `&`."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:

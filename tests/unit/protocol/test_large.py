@@ -29,7 +29,9 @@ from reptarium.pool.protocol.messages.large import LARGE, REST
 from reptarium.pool.protocol.messages.wellformed import WIDEST, whole
 from tests.unit.protocol.test_wellformed import damage, json_values
 
-MEGABYTE = 1_000_000
+#: The sizes at which something happens are that much smaller here: what counts is how many pieces there are.
+SMALLER = 8
+MEGABYTE = 1_000_000 // SMALLER
 Value = BrokerMessage | Unknown | Malformed
 
 #: What stands in a message beside what is asked for, raw or not, known or not, in any order.
@@ -115,42 +117,47 @@ def settings_frame(**members: Any) -> bytes:
     return json.dumps({"type": "broker:tasksettings", "taskId": "t", "settings": inner}, separators=(",", ":")).encode()
 
 
-ITEMS = [{"json": {"id": 1, "text": 'a "b" \\ c\n', "n": [[1, {"a": {}}], {}]}, "pairedItem": {"item": 0}}] * 60_000
+ITEMS = [{"json": {"id": 1, "text": 'a "b" \\ c\n', "n": [[1, {"a": {}}], {}]}, "pairedItem": {"item": 0}}] * (
+    60_000 // SMALLER
+)
 BEGIN = b'{"type":"broker:tasksettings","taskId":"t","settings":{"code":"",'
-BIG = 20 * MEGABYTE
+BIG = 6 * MEGABYTE
 
-GOOD = {
-    "items": settings_frame(items=ITEMS),
-    "items that end late": settings_frame(items=ITEMS, workflowName="x" * 100_000),
-    "query": settings_frame(query="ab\\" * 3 * MEGABYTE),
-    "items and query": settings_frame(items=ITEMS, query={"a": ITEMS}),
-    "both kinds of emoji": settings_frame(items=ITEMS, workflowName="\ud83d", nodeName="😀"),
-    "a field of tomorrow": settings_frame(items=[1], tomorrow={"a": ITEMS}),
-    "items twice": settings_frame(items=ITEMS)[:-2] + b',"items":[7]}}',
-    "items twice, the large ones last": settings_frame()[:-2] + b',"items":' + json.dumps(ITEMS).encode() + b"}}",
-    "large code": settings_frame(code="# \n" * (2 * MEGABYTE)),
-}
-BAD = {
-    "a list in a list in a list": BEGIN + b'"items":' + b"[" * BIG,
-    "an object in an object": BEGIN + b'"items":' + b'{"a":' * (BIG // 5),
-    "deep where nobody looks": BEGIN + b'"x":' + b'{"a":' * (BIG // 5),
-    "white space in items": BEGIN + b'"items":[1,' + b" " * BIG + b"2]}}",
-    "white space outside": BEGIN + b" " * BIG + b'"items":[1]}}',
-    "digits in items": BEGIN + b'"items":[' + b"1" * BIG + b"]}}",
-    "digits as items": BEGIN + b'"items":' + b"1" * BIG + b"}}",
-    "a string without end": BEGIN + b'"items":["' + b"x" * BIG,
-    "escapes without end": BEGIN + b'"items":["' + b"\\" * BIG,
-    "code without end": BEGIN + b'"x":1,"code":"' + b"\\n" * (BIG // 2) + b'"}}',
-    "members without end": BEGIN + b'"x":1,' * (BIG // 6) + b'"items":[1]}}',
-    "cut off": settings_frame(items=ITEMS)[:-2],
-    "cut off in the items": settings_frame(items=ITEMS)[:-200],
-    "brackets that don't match": settings_frame(items=ITEMS).replace(b'{"a":{}}', b'{"a":{}]', 1),
-    "not UTF-8": settings_frame(items=ITEMS).replace(b'"pairedItem"', b'"paired\xff"', 1),
-    "code that is a list": settings_frame(code=ITEMS),
-    "a key in disguise": settings_frame(items=[1]).replace(
-        b'"code":"return 1"', b'"c\\u006fde":' + b'{"a":1}' * 3 * MEGABYTE
+#: Made when they are asked for: some hundred megabytes, for as long as their test runs.
+GOOD: dict[str, Callable[[], bytes]] = {
+    "items": lambda: settings_frame(items=ITEMS),
+    "items that end late": lambda: settings_frame(items=ITEMS, workflowName="x" * 100_000),
+    "query": lambda: settings_frame(query="ab\\" * 3 * MEGABYTE),
+    "items and query": lambda: settings_frame(items=ITEMS, query={"a": ITEMS}),
+    "both kinds of emoji": lambda: settings_frame(items=ITEMS, workflowName="\ud83d", nodeName="😀"),
+    "a field of tomorrow": lambda: settings_frame(items=[1], tomorrow={"a": ITEMS}),
+    "items twice": lambda: settings_frame(items=ITEMS)[:-2] + b',"items":[7]}}',
+    "items twice, the large ones last": lambda: (
+        settings_frame()[:-2] + b',"items":' + json.dumps(ITEMS).encode() + b"}}"
     ),
-    "no code": settings_frame(items=ITEMS).replace(b'"code"', b'"kode"', 1),
+    "large code": lambda: settings_frame(code="# \n" * (2 * MEGABYTE)),
+}
+BAD: dict[str, Callable[[], bytes]] = {
+    "a list in a list in a list": lambda: BEGIN + b'"items":' + b"[" * BIG,
+    "an object in an object": lambda: BEGIN + b'"items":' + b'{"a":' * (BIG // 5),
+    "deep where nobody looks": lambda: BEGIN + b'"x":' + b'{"a":' * (BIG // 5),
+    "white space in items": lambda: BEGIN + b'"items":[1,' + b" " * BIG + b"2]}}",
+    "white space outside": lambda: BEGIN + b" " * BIG + b'"items":[1]}}',
+    "digits in items": lambda: BEGIN + b'"items":[' + b"1" * BIG + b"]}}",
+    "digits as items": lambda: BEGIN + b'"items":' + b"1" * BIG + b"}}",
+    "a string without end": lambda: BEGIN + b'"items":["' + b"x" * BIG,
+    "escapes without end": lambda: BEGIN + b'"items":["' + b"\\" * BIG,
+    "code without end": lambda: BEGIN + b'"x":1,"code":"' + b"\\n" * (BIG // 2) + b'"}}',
+    "members without end": lambda: BEGIN + b'"x":1,' * (BIG // 6) + b'"items":[1]}}',
+    "cut off": lambda: settings_frame(items=ITEMS)[:-2],
+    "cut off in the items": lambda: settings_frame(items=ITEMS)[:-200],
+    "brackets that don't match": lambda: settings_frame(items=ITEMS).replace(b'{"a":{}}', b'{"a":{}]', 1),
+    "not UTF-8": lambda: settings_frame(items=ITEMS).replace(b'"pairedItem"', b'"paired\xff"', 1),
+    "code that is a list": lambda: settings_frame(code=ITEMS),
+    "a key in disguise": lambda: settings_frame(items=[1]).replace(
+        b'"code":"return 1"', b'"c\\u006fde":' + b'{"a":1}' * MEGABYTE
+    ),
+    "no code": lambda: settings_frame(items=ITEMS).replace(b'"code"', b'"kode"', 1),
 }
 
 
@@ -166,6 +173,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return call
 
+    monkeypatch.setattr(codec, "LARGE", LARGE // SMALLER)
+    monkeypatch.setattr(wellformed, "WIDEST", WIDEST // SMALLER)
+    monkeypatch.setattr(large, "REST", REST // SMALLER)
     for module in (large, wellformed):
         monkeypatch.setattr(module, "accepts", measured(wellformed.accepts))
     monkeypatch.setattr(codec, "_decoding", measured(codec._decoding))
@@ -180,7 +190,7 @@ def read(frame: bytes) -> Value:
             next(steps)
         except StopIteration as end:
             value: Value = end.value
-            assert count >= len(frame) / WIDEST or isinstance(value, Malformed)
+            assert count >= len(frame) / wellformed.WIDEST or isinstance(value, Malformed)
             return value
         count += 1
 
@@ -188,8 +198,8 @@ def read(frame: bytes) -> Value:
 @pytest.mark.parametrize("name", GOOD)
 def test_large_messages(name: str, calls: list[int]) -> None:
     """They are what JSON says they are, raw values to the byte, and no parser gets much of one at once."""
-    frame = GOOD[name]
-    assert len(frame) > LARGE
+    frame = GOOD[name]()
+    assert len(frame) > codec.LARGE
     message = read(frame)
     assert isinstance(message, BrokerTaskSettings)
     expected = json.loads(frame)["settings"]
@@ -198,27 +208,32 @@ def test_large_messages(name: str, calls: list[int]) -> None:
     assert json.loads(bytes(found.items)) == expected["items"]
     if "query" in expected:
         assert json.loads(bytes(memoryview(found.query))) == expected["query"]
-    assert max(calls) <= max(2 * WIDEST, len(found.code) * 2)
+    assert max(calls) <= max(2 * wellformed.WIDEST, len(found.code) * 2)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_large_messages_that_are_none(name: str, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Their task is told, and no parser gets much of one at once."""
     monkeypatch.setattr(large, "REST", MEGABYTE)
-    message = read(BAD[name])
+    message = read(BAD[name]())
     assert isinstance(message, Malformed), message
     assert message.task_id == "t"
-    assert max(calls, default=0) <= 2 * WIDEST
+    assert max(calls, default=0) <= 2 * wellformed.WIDEST
 
 
-@pytest.mark.parametrize("data", [{"type": "Buffer", "data": [*range(256)] * 8000}, "QUJD" * 2_000_000])
-def test_an_answer_of_numbers_and_one_of_text(data: object, calls: list[int]) -> None:
+@pytest.mark.parametrize("kind", ["a buffer", "a text"])
+def test_an_answer_of_numbers_and_one_of_text(kind: str, calls: list[int]) -> None:
     """What calls are answered with: a buffer, which n8n writes as numbers, or a text."""
+    data = (
+        {"type": "Buffer", "data": [*range(256)] * (8000 // SMALLER)}
+        if kind == "a buffer"
+        else "QUJD" * (2_000_000 // SMALLER)
+    )
     head = {"type": "broker:rpcresponse", "callId": "c", "taskId": "t", "status": "success"}
     message = read(json.dumps(head | {"data": data}).encode())
     assert isinstance(message, BrokerRpcResponse)
     assert json.loads(bytes(message.data)) == data
-    assert max(calls) <= 2 * WIDEST
+    assert max(calls) <= 2 * wellformed.WIDEST
 
 
 def test_what_is_not_people_s_data_is_bounded() -> None:
@@ -230,7 +245,8 @@ def test_what_is_not_people_s_data_is_bounded() -> None:
 
 def test_values_stay_where_they_came() -> None:
     """Reading takes no second copy of what it reads."""
-    frame = settings_frame(items=ITEMS)
+    frame = settings_frame(items=ITEMS * SMALLER)
+    assert len(frame) > LARGE
     tracemalloc.start()
     try:
         message = decode_broker_message(frame)
@@ -238,4 +254,4 @@ def test_values_stay_where_they_came() -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(message, BrokerTaskSettings)
-    assert peak < 3 * MEGABYTE
+    assert peak < 3_000_000
