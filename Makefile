@@ -12,13 +12,18 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
+.PHONY: demo test slow packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
 
+# On every processor; a file's tests stay together, since they share what they start
 test: $(VENV)/.tested lint
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile $(PYTEST_ARGS)
+
+# What takes more than a few seconds each: load and faults, benchmarks, the built wheel
+slow: $(VENV)/.tested
+	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)
 
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -35,7 +40,7 @@ lint: $(VENV)/.tested
 	ln -s $(CURDIR)/pool $(CURDIR)/sandbox $(CURDIR)/pool/reptarium/*.py $(TYPED)/reptarium
 	MYPYPATH=$(TYPED) $(BIN)/mypy
 
-check: test demo
+check: test slow demo
 
 # Breaks the sandbox in two dozen places, one after the other, and sees whether the tests tell (tests/mutants)
 mutants: $(VENV)/.tested

@@ -13,7 +13,7 @@ from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.load import Plan, run_round
 from reptarium.pool.bench.runners import open_site
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("runners", [1, 3])

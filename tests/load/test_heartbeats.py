@@ -8,7 +8,7 @@ import trio
 from reptarium.pool.embedded_broker import BrokerConfig
 from tests.load.support import PATIENCE, one_runner
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_heartbeats_while_large_messages_pass() -> None:

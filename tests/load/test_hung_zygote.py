@@ -10,7 +10,7 @@ import trio
 
 from tests.load.support import WORKERS, one_runner, printed, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 QUICK = {"code": "return 1", "items": []}
 WAITS = {"code": "print('on')\nimport time\ntime.sleep(8)\nreturn 1", "items": []}
 

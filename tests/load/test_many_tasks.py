@@ -12,7 +12,7 @@ import trio
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_thousand_tasks_at_fifty_concurrent() -> None:

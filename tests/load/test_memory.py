@@ -12,7 +12,7 @@ from reptarium.pool.embedded_broker import BrokerConfig
 from reptarium.pool.embedded_broker.settings import task_settings
 from tests.load.support import PATIENCE, Whole, one_runner
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 MEGABYTE = 1_000_000
 #: A machine under load may take longer than a heartbeat for one of these.

@@ -11,7 +11,7 @@ import trio
 from tests.integration.ops.test_endpoint import get
 from tests.load.support import one_runner, printed, runner_of, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 MB = 1_000_000
 #: What is printed and returned in all while the broker reads nothing, and how much of it the supervisor may hold.

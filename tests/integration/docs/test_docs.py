@@ -134,6 +134,7 @@ def test_every_command_is_run_below() -> None:
         "make e2e-original",
         "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
+        "make slow",
         "make test",
         "python -m reptarium.pool.config.docs",  # tests/unit/config/test_config_docs.py, and so the next one
         "python -m reptarium.pool.config.docs > docs/configuration.md",
@@ -163,6 +164,7 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", BRIEFLY)
 def test_benchmarks(command: str, tmp_path: Path) -> None:
     """Each benchmark runs and prints figures; whether they meet a target is not asked here."""

@@ -534,9 +534,9 @@ for n in range(20):
 # ---- many at once ------------------------------------------------------------------------
 
 
-async def test_calls_never_cross() -> None:
-    """200 tasks at once with 50 calls each, answered in random order: each gets its own answers."""
-    tasks, calls = 200, 50
+@pytest.mark.parametrize(("tasks", "calls"), [(40, 25), pytest.param(200, 50, marks=pytest.mark.slow)])
+async def test_calls_never_cross(tasks: int, calls: int) -> None:
+    """Many tasks at once with many calls each, answered in random order: each gets its own answers."""
     rng = random.Random(200)
     at_once = most = 0
 

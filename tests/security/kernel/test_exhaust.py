@@ -168,6 +168,7 @@ async def _attack_all(mode: str) -> Outcomes:
             async def neighbour() -> None:
                 while True:
                     found.neighbour[name].append(await task(broker, "result = 'fine'"))
+                    await trio.sleep(0.02)  # a neighbour, not an attack of its own
 
             nursery.start_soon(neighbour)
             found.attacks[name] = await task(broker, f"{PRELUDE}{FRAMES}\n{ATTACKS[name][0]}")

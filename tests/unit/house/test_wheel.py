@@ -14,6 +14,8 @@ import pytest
 
 from docs.diagrams import FOLDERS, ROOT, modules
 
+pytestmark = pytest.mark.slow  # builds and installs
+
 #: What the two folders hold beside modules, by its place in the wheel.
 DATA = {
     "reptarium/pool/py.typed",

@@ -326,4 +326,4 @@ class Broker(RuleBasedStateMachine):
 
 
 TestBroker = Broker.TestCase
-TestBroker.settings = settings(max_examples=120, stateful_step_count=100, deadline=None)
+TestBroker.settings = settings(max_examples=60, stateful_step_count=100, deadline=None)

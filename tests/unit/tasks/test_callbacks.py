@@ -427,7 +427,7 @@ async def test_errors_reach_the_worker() -> None:
     [
         ("x", b'{"dataOfNodes":[%s[]],"prevNode":false,"input":{"include":false},"env":true}', "data"),
         ("helpers.getBinaryDataBuffer", b'[0,"x",%s0]', "rpc"),
-        ("helpers.httpRequest", b'[{"url":"http://a.b/",%s"json":true}]', "rpc"),
+        pytest.param("helpers.httpRequest", b'[{"url":"http://a.b/",%s"json":true}]', "rpc", marks=pytest.mark.slow),
     ],
 )
 async def test_nothing_large_is_made_of_what_a_worker_asks(name: str, params: bytes, via: str) -> None:
