@@ -67,7 +67,7 @@ class Runner:
             faults=self._faults,
         )
         self.pool.on_limit = self._pool_changed
-        self.watchdog = Watchdog(settings.task_memory, settings.max_threads, self.metrics)
+        self.watchdog = Watchdog(settings.task_memory, settings.max_threads, self.metrics, self._faults)
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
         self._slots = Slots(self.capacity, self._faults)
@@ -112,7 +112,7 @@ class Runner:
                 await nursery.start(partial(keep, "connections", self.connector.run))
             nursery.start_soon(keep, "watchdog", self.watchdog.run)
             nursery.start_soon(keep, "metrics", self._observe)
-            nursery.start_soon(self._slots.keep_time)
+            nursery.start_soon(keep, "capacity", self._slots.keep_time)
             self._idle_since = trio.current_time()  # a slow start is not idleness
             if self.settings.auto_shutdown_timeout:
                 nursery.start_soon(keep, "runner", self._shut_down_when_idle)
@@ -185,7 +185,7 @@ class Runner:
         while True:
             counts: dict[str, int] = {}
             for worker in self.pool.workers.values():
-                state = "busy" if worker.pid in self.watchdog.watched else states.get(worker.state, worker.state)
+                state = "busy" if worker in self.watchdog.watched else states.get(worker.state, worker.state)
                 counts[state] = counts.get(state, 0) + 1
             self.metrics.workers(counts)
             self.metrics.open_offers(sum(link.open_offers for link in self.links))
@@ -204,11 +204,12 @@ class Runner:
         try:
             status = await self._faults.keep("link", link.run)
         finally:
-            if link in self.links:
-                self.links.remove(link)
-            if link.retired and all(other.uri != link.uri for other in self.links):
-                self.metrics.broker_forgotten(link.uri)
             self._slots.leave(link)
+            with self._faults.contained("link", "a broker was not forgotten through a fault of the runner"):
+                if link in self.links:
+                    self.links.remove(link)
+                if link.retired and all(other.uri != link.uri for other in self.links):
+                    self.metrics.broker_forgotten(link.uri)
         if status is not None:
             self.shutdown(status)
 
@@ -240,8 +241,8 @@ class Runner:
         slots = self.settings.max_concurrency
         if self.pool.limit is not None:
             slots = min(slots, self.pool.limit)
-        self.metrics.capacity(slots)
         self._slots.set_slots(slots)
+        self.metrics.capacity(slots)
 
     def _task_ended(self) -> None:
         self._idle_since = trio.current_time()

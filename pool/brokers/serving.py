@@ -18,12 +18,12 @@ from functools import partial
 import structlog
 import trio
 
+from reptarium.pool.brokers import task
 from reptarium.pool.brokers.capacity import Holder
 from reptarium.pool.brokers.connection import Connection
 from reptarium.pool.brokers.errors import FAULT, LinkError, first
 from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.endings import ENDINGS, Ending
-from reptarium.pool.powers.connections import Connections
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerMessage,
@@ -54,7 +54,6 @@ from reptarium.pool.protocol.session import (
     cancelled,
     verdict,
 )
-from reptarium.pool.tasks.ended import record_ended
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.turns import in_turns
@@ -318,77 +317,50 @@ class Serving:
 
     async def _execute(self, execution: Execution) -> None:
         try:
-            await self._carry_out(execution)
-        finally:
-            if execution.settings is not None:  # it was started: whatever comes, it is counted and has its line
-                try:
-                    record_ended(execution, execution.settings, self._metrics, self._shared.faults, broker=self._uri)
-                except Exception as error:
-                    self._task_fault(execution, error)
-
-    async def _carry_out(self, execution: Execution) -> None:
-        metrics, watchdog, connector = self._metrics, self._shared.watchdog, self._shared.connector
-        connections: Connections | None = None
-
-        def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
-            nonlocal connections
-            watchdog.watch(execution.worker)
-            if connector is not None and execution.worker is not None:
-                connections = connector.begin(execution.worker.take_handed())
-            metrics.task_dispatched(execution.report.dispatch or 0.0)
-
-        execution.on_dispatch = dispatched
-        execution.on_call = metrics.rpc_finished
-        outcome: TaskDoneData | TaskErrorData | None = None
-        try:
-            outcome = await execution.run()
-        except* Exception as group:
-            self._task_fault(execution, group)
-            kind = type(group.exceptions[0]).__name__
-            outcome = TaskErrorData(message=_FAULT, description=f"{kind}; its log has the details.")
-        finally:
-            watchdog.unwatch(execution.worker)
-            if connections is not None:
-                connections.end()
-                execution.report.connections = connections.seen
-            if self._executions.get(execution.task_id) is execution:
-                del self._executions[execution.task_id]
-        try:
-            if execution.settings is None:
-                metrics.task_abandoned()
+            try:
+                outcome = await task.perform(self._shared, execution)
+            finally:
+                if self._executions.get(execution.task_id) is execution:
+                    del self._executions[execution.task_id]
             if outcome is not None:
-                outcome = connections.explain(outcome) if connections is not None else outcome
-                await self._finish(execution.task_id, outcome)
-        except* Exception as group:
-            self._task_fault(execution, group)
+                await self._finish(execution, outcome)
+        finally:
+            task.record(self._shared, execution, self._uri)
 
-    def _task_fault(self, execution: Execution, error: Exception) -> None:
-        self._shared.faults.met(
-            error, "execution", "the task failed through a fault of the runner", task=execution.task_id
-        )
-
-    async def _finish(self, task_id: str, outcome: TaskDoneData | TaskErrorData) -> None:
+    async def _finish(self, execution: Execution, outcome: TaskDoneData | TaskErrorData) -> None:
         """Queue the one outcome and, in the same breath, the offer for the slot that is free now.
 
         The slot stays taken until there is room for the outcome: a broker that doesn't read gets no offers.
         """
-        self._shared.task_ended()
+        with task.bounds(self._shared, execution):
+            self._shared.task_ended()
         await self.connection.outbox.room()
         if self.session.state == "closed":
             return
-        left: list[RunnerMessage] = [verdict(task_id, outcome)]
+        left: list[RunnerMessage] = [verdict(execution.task_id, outcome)]
         if not self._faulty:
-            self._ask(lambda: self._finished(task_id, outcome, left))
+            self._ask(lambda: self._finished(execution, outcome, left))
         if self._faulty and left:  # the session can't be asked, but somebody waits
             self._do([SendMessage(left.pop())])
 
-    def _finished(self, task_id: str, outcome: TaskDoneData | TaskErrorData, left: list[RunnerMessage]) -> list[Action]:
+    def _finished(
+        self, execution: Execution, outcome: TaskDoneData | TaskErrorData, left: list[RunnerMessage]
+    ) -> list[Action]:
         """Queue the outcome, and empty ``left`` then. Returns what else the session says."""
         rest: list[Action] = []
-        for action in self.session.finish(task_id, outcome, trio.current_time()):
+        for action in self.session.finish(execution.task_id, outcome, trio.current_time()):
             if isinstance(action, SendMessage) and not isinstance(action.message, RunnerTaskOffer):
-                self.connection.outbox.put(action.message, bulk=True)
+                self._put_verdict(execution, action.message)
                 left.clear()
             else:
                 rest.append(action)
         return rest
+
+    def _put_verdict(self, execution: Execution, message: RunnerMessage) -> None:
+        try:
+            self.connection.outbox.put(message, bulk=True)
+        except LinkError:
+            raise
+        except Exception as error:  # no message can be made of it
+            task.met(self._shared, execution, error)
+            self.connection.outbox.put(verdict(execution.task_id, task.failed(error)), bulk=True)

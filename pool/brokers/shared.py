@@ -43,19 +43,19 @@ class Slots:
         """Things stay as they are if that fails."""
         try:
             tell()
+            deadline = self.capacity.next_deadline()
+            if deadline is not None and deadline < self._timer.deadline:
+                self._timer.deadline = deadline
         except Exception as error:
             self._faults.met(error, "capacity", "the slots could not be shared anew through a fault of the runner")
-        deadline = self.capacity.next_deadline()
-        if deadline is not None and deadline < self._timer.deadline:
-            self._timer.deadline = deadline
 
     async def keep_time(self) -> None:
-        """A slot that was kept for a broker and not taken goes to the next."""
+        """A slot that was kept for a broker and not taken goes to the next. A service (``OwnFaults.keep``)."""
         while True:
             deadline = self.capacity.next_deadline()
             with trio.CancelScope(deadline=float("inf") if deadline is None else deadline) as self._timer:
                 await trio.sleep_forever()
-            self._tell(lambda: self.capacity.tick(trio.current_time()))
+            self.capacity.tick(trio.current_time())
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ waits there, and goes on. What is foreseen (a broker that is gone, a worker that
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -32,12 +33,25 @@ class OwnFaults:
         self._reporter = reporter
 
     def met(self, error: BaseException, part: str, event: str, **fields: object) -> None:
-        """An exception was contained in ``part`` (one of ``metrics.FAULT_PARTS``); ``event`` says what that ended."""
+        """An exception was contained in ``part`` (one of ``metrics.FAULT_PARTS``); ``event`` says what that ended.
+
+        Never raises: who calls is in the middle of containing something, and another such fault would get past it.
+        """
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]  # a group of one is a nursery's, or an ``except*``'s
-        log.error(event, part=part, exc_info=error, **fields)
-        self._metrics.fault(part)
+        with suppress(Exception):
+            self._metrics.fault(part)
+        with suppress(Exception):
+            log.error(event, part=part, exc_info=error, **fields)
         self._reporter.report(error, part=part)
+
+    @contextmanager
+    def contained(self, part: str, event: str, **fields: object) -> Iterator[None]:
+        """What the block raises is met here and goes no further; see :meth:`met`."""
+        try:
+            yield
+        except Exception as error:
+            self.met(error, part, event, **fields)
 
     async def keep(
         self,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import unquote
@@ -106,7 +107,8 @@ class HttpServer:
             self._on_fault(error)
         finally:
             self._clients.pop(scope, None)
-            stream.socket.close()
+            with suppress(OSError):  # it is closed all the same (close(2))
+                stream.socket.close()
 
     async def _talk(self, stream: trio.SocketStream) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)

@@ -45,7 +45,8 @@ class Reporter:
                 scope.capture_exception(error)
         except Exception as fault:
             # whoever reports is in the middle of containing something
-            log.warning("a fault could not be reported to Sentry", error=repr(fault))
+            with suppress(Exception):
+                log.warning("a fault could not be reported to Sentry", error=repr(fault))
 
     def close(self, timeout: float = 2.0) -> None:
         """Wait at most `timeout` seconds for what is still to be sent. Blocks: call it last."""

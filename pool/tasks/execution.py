@@ -132,20 +132,26 @@ class Execution:
             raise
         finally:
             abandoned = self.state == "abandoned"
-            self._happened("outcome")
             self.report.duration = time.perf_counter() - self.started if self.started else 0.0
-            self._router.close_task(self.task_id)
-            if self.worker is not None:
-                if self.settings is None and self._killed_for is None:
-                    self._pool.give_back(self.worker)
-                else:
-                    self._pool.discard(self.worker, self.report.ending)
+            try:
+                self._happened("outcome")
+                self._router.close_task(self.task_id)
+            finally:  # whatever comes: nobody else would let go of it
+                self._let_go()
         if outcome is None:
             if abandoned:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
             self.report.ending = self._killed_by
         return outcome
+
+    def _let_go(self) -> None:
+        if self.worker is None:
+            return
+        if self.settings is None and self._killed_for is None:
+            self._pool.give_back(self.worker)
+        else:
+            self._pool.discard(self.worker, self.report.ending)
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
         none = ""

@@ -29,6 +29,7 @@ import structlog
 import trio
 
 from reptarium.pool.endings import Ending
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.workers.watchdog import footprint_of
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
@@ -82,9 +83,12 @@ class ZygoteEnded(Exception):
 
 
 class Brood:
-    """A zygote and its workers. Making one starts the zygote, which raises OSError. ``numbers`` are the workers'."""
+    """A zygote and its workers. Making one starts the zygote, which raises OSError. ``numbers`` are the workers'.
 
-    def __init__(self, owner: Owner, numbers: Iterator[int]) -> None:
+    What its owner calls raises nothing.
+    """
+
+    def __init__(self, owner: Owner, numbers: Iterator[int], faults: OwnFaults) -> None:
         self.zygote = ZygoteProcess()
         self.workers: dict[int, Worker] = {}
         self.starting: dict[int, Worker] = {}  # by the descriptor of its socket, oldest first
@@ -96,6 +100,7 @@ class Brood:
         self.over = trio.Event()
         self.problem: Exception | None = None
         self._owner = owner
+        self._faults = faults
         self._numbers = numbers
         self._scope = trio.CancelScope()
         self._baseline = -1  # what a worker of it holds before its task, in bytes; all are forked alike
@@ -104,10 +109,11 @@ class Brood:
 
     def order(self, count: int, *, urgent: bool) -> None:
         """Ask for so many workers (``urgent``: see ``wire.Fork``), if the zygote's socket takes the order."""
-        if self.zygote.order(count, urgent=urgent):  # otherwise the next change asks again, or the zygote is replaced
-            if not self.requested:
-                self.silent = 0.0
-            self.requested += count
+        with self._bounds():
+            if self.zygote.order(count, urgent=urgent):  # otherwise the next change asks again, or it is replaced
+                if not self.requested:
+                    self.silent = 0.0
+                self.requested += count
 
     @property
     def lent(self) -> bool:
@@ -120,15 +126,16 @@ class Brood:
         ``passed``: seconds since the last time in which it could have been heard. While we stood still ourselves it
         couldn't, and isn't to blame.
         """
-        for worker in list(self.starting.values()):
-            if worker.forked + READY_TIMEOUT < trio.current_time():
-                log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
-                self._owner.not_started("a new worker was not ready in time")
-                self._give_up(worker, Ending.START)
-        if self.requested:
-            self.silent += passed
-        if self.silent >= HUNG:
-            self.retire(ZygoteFault(f"the zygote hangs: it has forked no worker for {HUNG:g} s"))
+        with self._bounds():
+            for worker in list(self.starting.values()):
+                if worker.forked + READY_TIMEOUT < trio.current_time():
+                    log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
+                    self._owner.not_started("a new worker was not ready in time")
+                    self._give_up(worker, Ending.START)
+            if self.requested:
+                self.silent += passed
+            if self.silent >= HUNG:
+                self.retire(ZygoteFault(f"the zygote hangs: it has forked no worker for {HUNG:g} s"))
 
     def retire(self, problem: ZygoteFault) -> None:
         """No more workers of this zygote. Those that tasks have stay with them; when none is left, call :meth:`end`."""
@@ -151,18 +158,32 @@ class Brood:
             with self._scope:
                 await self._serve(config)
         except* Exception as group:
-            error: Exception = group
-            while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-                (error,) = error.exceptions
-            if self.problem is None:
-                self.problem = error
-                self._owner.lost(self)
-            else:
-                log.warning("a zygote that hung ended", reason=str(error))
+            self._failed(group)
         finally:
             with trio.CancelScope(shield=True):
-                await self._bury()
+                try:
+                    await self._bury()
+                except* Exception as group:
+                    self._faults.met(group, "zygote", "a zygote could not be buried through a fault of the runner")
             self.over.set()
+
+    @contextlib.contextmanager
+    def _bounds(self) -> Iterator[None]:
+        """What its owner asks of it ends the brood where it fails, and not whoever asked the owner."""
+        try:
+            yield
+        except Exception as error:
+            self._failed(error)
+            self.end()
+
+    def _failed(self, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            (error,) = error.exceptions
+        if self.problem is None:
+            self.problem = error
+            self._owner.lost(self)
+        else:
+            log.warning("a zygote that hung ended", reason=str(error))
 
     async def _serve(self, config: wire.ZygoteConfig) -> None:
         with select.epoll() as first_words:  # of workers that are starting
@@ -196,13 +217,15 @@ class Brood:
         """End the zygote and every worker of it."""
         if self.problem is not None:
             self.zygote.kill()  # it needn't be asked
-        for worker in list(self.workers.values()):
-            worker.kill(Ending.SHUTDOWN if self.problem is None else Ending.ZYGOTE)
-            worker.close_socket()
-        await self.zygote.bury(self.workers, self._exited)
+        self.requested = 0
+        try:
+            for worker in list(self.workers.values()):
+                worker.kill(Ending.SHUTDOWN if self.problem is None else Ending.ZYGOTE)
+                worker.close_socket()
+        finally:  # with the zygote its workers end, whatever has become of the rest
+            await self.zygote.bury(self.workers, self._exited)
         for worker in list(self.workers.values()):
             self._forget(worker, None)
-        self.requested = 0
 
     async def _listen(self, first_words: select.epoll) -> None:
         while (news := await self.zygote.receive()) is not None:

@@ -81,7 +81,7 @@ class WorkerPool:
         self.layers: tuple[LayerStatus, ...] = ()
         self.tricks: tuple[wire.Trick, ...] = ()
         #: Called when :attr:`limit` has changed.
-        self.on_limit: Callable[[], None] | None = None
+        self.on_limit: Callable[[], None] = lambda: None
         self.limit: int | None = None
         self._meter = meter or Metrics()
         self._faults = faults or OwnFaults(self._meter, Reporter())
@@ -201,7 +201,7 @@ class WorkerPool:
         :class:`PoolRefused`, in a group, when the sandbox can't be had as configured, and ``ScratchRefused``.
         """
         self._greeted, self._pausing = task_status, False
-        scratch = scratch_of(self.config, lambda: self.workers)
+        scratch = scratch_of(self.config, lambda: self.workers, self._faults)
         async with scratch as (self.config, self._gone), trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._look)
@@ -222,7 +222,7 @@ class WorkerPool:
     async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
         """Start a zygote; why no more workers are to be had of it, once that is so."""
         try:
-            brood = Brood(self, self._numbers)
+            brood = Brood(self, self._numbers, self._faults)
         except OSError as error:  # out of processes, descriptors, memory
             problem = ZygoteEnded(f"the zygote cannot be started: {error}")
             self._no_zygote = f"no zygote is up: {problem}"
@@ -280,7 +280,7 @@ class WorkerPool:
             limit = len(self._parked) + sum(worker.state == "leased" for worker in self.workers.values())
         if limit != self.limit:
             self.limit = limit
-            if self.on_limit is not None:
+            with self._faults.contained("pool", "a fault of the runner: nobody was told what can be served"):
                 self.on_limit()
 
     # ---- what the brood tells ---------------------------------------------------------

@@ -28,6 +28,7 @@ import structlog
 import trio
 
 from reptarium.pool.endings import Ending
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.refusal import StartRefused
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox.texts import SCRATCH_ENTRIES
@@ -64,10 +65,15 @@ class ScratchArea:
         """The worker of this id has ended: its directory goes."""
         self._moved += 1
         name = f"gone-{self._moved}"
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.rename(str(pid), name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-            self._gone.add(name)
-            self._work.set()
+        except FileNotFoundError:
+            return
+        except OSError as error:  # it stays until the runner ends; a worker of the same id will not start
+            log.error("a scratch directory can't be moved", name=str(pid), error=str(error))
+            return
+        self._gone.add(name)
+        self._work.set()
 
     async def run(self, workers: Callable[[], Mapping[int, Worker]]) -> None:
         """Remove what is gone and measure what those of ``workers`` have that run a task, until cancelled."""
@@ -104,7 +110,7 @@ class ScratchArea:
 
 @asynccontextmanager
 async def scratch_of(
-    config: ZygoteConfig, workers: Callable[[], Mapping[int, Worker]]
+    config: ZygoteConfig, workers: Callable[[], Mapping[int, Worker]], faults: OwnFaults
 ) -> AsyncIterator[tuple[ZygoteConfig, Callable[[int], None]]]:
     """The area that ``config`` asks for, at work, if any: the configuration with its place, and whom to tell of each
     worker, by its process id, that is no more.
@@ -116,7 +122,7 @@ async def scratch_of(
         yield config, lambda pid: None
         return
     async with scratch_area(isolation.scratch_bytes) as area, trio.open_nursery() as nursery:
-        nursery.start_soon(area.run, workers)
+        nursery.start_soon(faults.keep, "pool", area.run, workers)
         isolation = msgspec.structs.replace(isolation, scratch=area.path)
         yield msgspec.structs.replace(config, isolation=isolation), area.gone
         nursery.cancel_scope.cancel()

@@ -15,7 +15,9 @@ import os
 import trio
 
 from reptarium.pool.endings import Ending
+from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.workers.worker import Worker
 
 INTERVAL = 0.05
@@ -68,22 +70,25 @@ class Watchdog:
     started more than so many threads.
     """
 
-    def __init__(self, memory: int, max_threads: int, metrics: Metrics) -> None:
+    def __init__(self, memory: int, max_threads: int, metrics: Metrics, faults: OwnFaults | None = None) -> None:
         # RLIMIT_DATA comes first, and gives a MemoryError: page tables aren't in it, nor what a task is the first to
         # write to of what the interpreter had
         self._most = memory + memory // 16
         self._max_threads = max_threads
         self._metrics = metrics
-        self.watched: dict[int, _Watched] = {}
+        self._faults = faults or OwnFaults(metrics, Reporter())
+        #: Not by process id: another worker may have a dead one's before its task has ended.
+        self.watched: dict[Worker, _Watched] = {}
 
     def watch(self, worker: Worker | None) -> None:
         """The worker has a task now."""
         if worker is not None:
-            self.watched[worker.pid] = _Watched(worker)
+            self.unwatch(worker)
+            self.watched[worker] = _Watched(worker)
 
     def unwatch(self, worker: Worker | None) -> None:
         """The task has ended."""
-        if worker is not None and (entry := self.watched.pop(worker.pid, None)) is not None and entry.status >= 0:
+        if worker is not None and (entry := self.watched.pop(worker, None)) is not None and entry.status >= 0:
             os.close(entry.status)
 
     async def run(self) -> None:
@@ -96,13 +101,24 @@ class Watchdog:
                     looks += 1
                     if not looks % _SLICE:
                         await trio.lowlevel.checkpoint()
-                    if self.watched.get(entry.worker.pid) is entry:  # still, after a turn of everybody else's
-                        try:
-                            self._look(entry, now)
-                        except OSError:  # it has ended, or there is no descriptor to be had
-                            entry.held = 0
+                    if self.watched.get(entry.worker) is entry:  # still, after a turn of everybody else's
+                        self._try(entry, now)
                 total += entry.held
             self._metrics.worker_memory(total)
+
+    def _try(self, entry: _Watched, now: float) -> None:
+        """Look at one; whatever comes of it, the others are looked at too."""
+        try:
+            if not entry.worker.exited.is_set():  # else its process id may be another's
+                self._look(entry, now)
+                return
+        except OSError:  # it has ended, or there is no descriptor to be had
+            pass
+        except Exception as error:
+            entry.due = now + CPU_INTERVAL
+            event = "a worker could not be watched through a fault of the runner"
+            self._faults.met(error, "watchdog", event, worker=entry.worker.number)
+        entry.held = 0
 
     def _look(self, entry: _Watched, now: float) -> None:
         worker = entry.worker

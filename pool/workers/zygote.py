@@ -143,20 +143,22 @@ class ZygoteProcess:
         ``left`` are its workers that were killed and not reaped yet. A living zygote reaps them and says so, and
         ``exited``, which gets that, takes them out of ``left``. What it forks meanwhile meets the end of its socket.
         """
-        with trio.move_on_after(_END_TIMEOUT):
-            while left and self._process.poll() is None:
-                packet, fds, _ = await self._receive_packet()
-                _close(fds)
-                if not packet:
-                    break
-                with contextlib.suppress(ZygoteFault):
-                    message = _decoded(packet, [])
-                    if isinstance(message, wire.Exited):
-                        exited(message)
-        trio.lowlevel.notify_closing(self._control)
-        self._control.close()
-        await self.exit_status()
-        await self._stderr.aclose()
+        try:
+            with trio.move_on_after(_END_TIMEOUT):
+                while left and self._process.poll() is None:
+                    packet, fds, _ = await self._receive_packet()
+                    _close(fds)
+                    if not packet:
+                        break
+                    with contextlib.suppress(ZygoteFault):
+                        message = _decoded(packet, [])
+                        if isinstance(message, wire.Exited):
+                            exited(message)
+        finally:
+            trio.lowlevel.notify_closing(self._control)
+            self._control.close()
+            await self.exit_status()
+            await self._stderr.aclose()
 
     async def log_stderr(self) -> None:
         """Log what it says on standard error (a Python traceback, usually), to the end.

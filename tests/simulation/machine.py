@@ -244,20 +244,20 @@ class Watchdog:
     """In place of ``workers/watchdog.py``: kills whom a script says, and looks at nobody."""
 
     def __init__(self) -> None:
-        self.watched: dict[int, Worker] = {}
+        self.watched: dict[Worker, None] = {}
 
     def watch(self, worker: Worker | None) -> None:
         if worker is not None:
-            self.watched[worker.pid] = worker
+            self.watched[worker] = None
 
     def unwatch(self, worker: Worker | None) -> int:
         if worker is not None:
-            self.watched.pop(worker.pid, None)
+            self.watched.pop(worker, None)
         return 0
 
     def kill(self, worker: Worker) -> None:
         """It has grown too large."""
-        if worker.pid in self.watched:
+        if worker in self.watched:
             worker.kill(Ending.MEMORY)
 
     async def run(self) -> None:

@@ -265,6 +265,7 @@ class Network:
         self.lines: list[tuple[str, Line]] = []
         #: Addresses that nobody answers at, not even with a refusal.
         self.black_holes: set[str] = set()
+        self.calm = False  # the storm is over
 
     def listen(self, address: str, serve: Serve) -> None:
         """``serve`` gets what connects to ``address`` (``host:port``)."""

@@ -6,7 +6,8 @@
 | names that stand for several brokers (``brokers/resolve.py``) | ``network.py`` |
 | the zygote (``workers/zygote.py``), epoll, psutil (``workers/watchdog.py``) | ``machine.py`` |
 | workers' processes and sockets (below ``workers/worker.py``) | ``workers.py`` |
-| what waits in an outbox (``brokers/outbox.py``): 8 MiB, 256 and 4,352 messages | a hundredth, so that it gets full |
+| what waits in an outbox (``brokers/outbox.py``): 8 MiB, 256, 4,352 messages | a hundredth, so that it gets full |
+| whether there is room in one | in a third of the histories not always, however little waits |
 | unguessable ids | ids that count |
 """
 
@@ -15,16 +16,17 @@ from __future__ import annotations
 import random
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import structlog
 
 from reptarium.pool import runner
 from reptarium.pool.brokers import connection, grant, link, outbox, resolve
+from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.ops import sentry
 from reptarium.pool.tasks import router
 from reptarium.pool.workers import brood
@@ -55,7 +57,7 @@ def imaginary(network: Network, machine: Machine, history: History, faults: Faul
     """While the block runs, a ``Runner`` that is made in it has nothing real around it."""
     calls = count(1)
     epoll = SimpleNamespace(epoll=lambda: FirstWords(machine), EPOLLIN=select.EPOLLIN, EPOLLONESHOT=select.EPOLLONESHOT)
-    seams: list[tuple[ModuleType, str, Any]] = [
+    seams: list[tuple[object, str, Any]] = [
         (connection, "open_stream", network.open_stream),
         (grant, "open_stream", network.open_stream),
         (resolve, "addresses", network.addresses),
@@ -70,6 +72,7 @@ def imaginary(network: Network, machine: Machine, history: History, faults: Faul
         (outbox, "BULK", BULK),
         (outbox, "BULK_BYTES", BULK_BYTES),
         (outbox, "BACKLOG", BACKLOG),
+        (outbox.Outbox, "put", _giving_up(network, random.Random(f"outboxes of {seed}"))),
         (link, "hide_secret", lambda secret: None),
     ]
     real = [(module, name, getattr(module, name)) for module, name, _ in seams]
@@ -83,6 +86,26 @@ def imaginary(network: Network, machine: Machine, history: History, faults: Faul
         structlog.configure(**before)
         for module, name, original in real:
             setattr(module, name, original)
+
+
+def _giving_up(network: Network, rng: random.Random) -> Callable[..., None]:
+    """``Outbox.put`` of a history in which any word may be the one that finds no room: its connection is given up.
+
+    Brokers that don't read are told too little for that to be seen often; bulk has waited for its room. The error says
+    whose it is, wherever it is met (``invariants.py``).
+    """
+    real, chance = outbox.Outbox.put, 0.02 if rng.random() < 1 / 3 else 0.0
+
+    def put(self: outbox.Outbox, message: Any, *, bulk: bool = False) -> None:
+        try:
+            if not (bulk or network.calm or self._closed) and rng.random() < chance:
+                raise LinkError("the broker does not read: imaginary")
+            real(self, message, bulk=bulk)
+        except LinkError as error:
+            error.outbox = self  # type: ignore[attr-defined]
+            raise
+
+    return put
 
 
 def _into(history: History, faults: Faults) -> Any:

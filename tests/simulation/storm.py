@@ -48,6 +48,7 @@ class Storm:
         """All is well again: connections that still would break don't, who was hung goes on."""
         world = self._world
         world.network.weather(lambda address: Weather(delay=0.001))
+        world.network.calm = True
         world.network.black_holes.clear()
         for _, line in world.network.lines:
             line.hold()

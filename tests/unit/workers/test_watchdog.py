@@ -22,7 +22,8 @@ class Process:
 
     def __init__(self, pid: int, baseline: int = -1) -> None:
         self.pid, self.baseline = pid, baseline
-        self.cpu = 0.0
+        self.cpu, self.number = 0.0, 1
+        self.exited = trio.Event()
         self.killed_for: str | None = None
 
     def kill(self, reason: str) -> None:
@@ -126,6 +127,40 @@ async def test_processor_time_is_counted_while_a_task_runs(autojump_clock: trio.
     assert 0 < process.cpu <= sum(os.times()[:2]) + 0.02  # both in ticks of 10 ms, added differently
 
 
+async def test_a_fault_with_one_is_no_others(
+    looks: list[float], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whatever can't be made of what the system says of one: it is counted, and the next one is looked at."""
+    metrics, look = Metrics(), Watchdog._look
+    odd, next_one = Process(os.getpid()), Process(os.getpid())
+
+    def stumble(watchdog: Watchdog, entry: Any, now: float) -> None:
+        if entry.worker is odd:
+            raise ValueError("of a kind that nobody foresaw")
+        look(watchdog, entry, now)
+
+    monkeypatch.setattr(Watchdog, "_look", stumble)
+    await watch(Watchdog(2**40, 64, metrics), [odd, next_one], 3 * CPU_INTERVAL)
+    assert len(looks) >= 3 * CPU_INTERVAL / LONGEST - 1
+    faults = metrics.registry.get_sample_value("reptarium_faults_total", {"part": "watchdog"})
+    assert faults is not None
+    assert 2 <= faults <= 3
+
+
+async def test_a_process_id_that_is_used_again(autojump_clock: trio.testing.MockClock) -> None:
+    """A worker whose task has not ended yet, though it has, isn't taken for the next one with its id."""
+    metrics = Metrics()
+    watchdog = Watchdog(2**40, 64, metrics)
+    before, after = Process(os.getpid()), Process(os.getpid())
+    before.exited.set()
+    await watch(watchdog, [before], 1.0)
+    assert metrics.registry.get_sample_value("reptarium_workers_memory_bytes") == 0
+    watchdog.watch(before)  # type: ignore[arg-type] # as far as it is watched
+    watchdog.watch(after)  # type: ignore[arg-type]
+    watchdog.unwatch(before)  # type: ignore[arg-type]
+    assert list(watchdog.watched) == [after]
+
+
 @pytest.fixture
 def ended() -> subprocess.Popen[bytes]:
     """A process that has ended and isn't reaped."""
@@ -150,6 +185,6 @@ async def test_who_has_ended_is_nobodys_fault(
         watchdog.watch(here)  # type: ignore[arg-type]
         await trio.sleep(CPU_INTERVAL)
         nursery.cancel_scope.cancel()
-    assert metrics.registry.get_sample_value("reptarium_workers_memory_bytes") == watchdog.watched[here.pid].held > 0
+    assert metrics.registry.get_sample_value("reptarium_workers_memory_bytes") == watchdog.watched[here].held > 0
     for process in (zombie, here):
         watchdog.unwatch(process)  # type: ignore[arg-type]
