@@ -56,7 +56,7 @@ from reptarium.pool.protocol.session import (
 )
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
-from reptarium.pool.tasks.turns import in_turns
+from reptarium.pool.turns import in_turns
 
 log = structlog.get_logger("reptarium.pool.brokers.serving")
 

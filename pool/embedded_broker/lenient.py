@@ -14,20 +14,32 @@ from reptarium.pool.protocol.messages import (
     Malformed,
     RunnerMessage,
     RunnerTaskError,
+    Steps,
     TaskErrorData,
     Unknown,
-    decode_runner_message,
+    decoding_runner_message,
+    whole,
 )
 
 #: What n8n shows for an error without a message.
 UNKNOWN_ERROR = "Unknown error"
+#: What is longer than this is not read once more, in characters: that is one call, in which nobody else has a turn.
+LONGEST = 1 << 19
 
 
 def runner_message(frame: str | bytes) -> RunnerMessage | Unknown | Malformed:
     """What a runner has sent, a task's error read as n8n reads it."""
-    message = decode_runner_message(frame)
+    return whole(reading_runner_message(frame))
+
+
+def reading_runner_message(frame: str | bytes) -> Steps[RunnerMessage | Unknown | Malformed]:
+    """:func:`runner_message` in steps, so that a large frame keeps nobody waiting."""
+    message = yield from decoding_runner_message(frame)
     if isinstance(message, Malformed) and message.type == "runner:taskerror":
-        return task_error(frame) or message
+        if len(frame) <= LONGEST:
+            return task_error(frame) or message
+        if message.task_id is not None:
+            return RunnerTaskError(message.task_id, TaskErrorData(message=UNKNOWN_ERROR))
     return message
 
 

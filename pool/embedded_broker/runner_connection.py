@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import trio
@@ -40,7 +40,7 @@ class RunnerConnection:
         runner_id: str,
         *,
         heartbeat_interval: float,
-        on_frame: Callable[[RunnerConnection, str | bytes], None],
+        on_frame: Callable[[RunnerConnection, str | bytes], Awaitable[None]],
         on_sending: Callable[[BrokerTaskSettings], None],
         on_unresponsive: Callable[[RunnerConnection], None],
     ) -> None:
@@ -133,7 +133,8 @@ class RunnerConnection:
                 frame = await socket.get_message()
             except ConnectionClosed as closed:
                 return f"closed with {closed.reason.code}" if closed.reason else "lost"
-            self._on_frame(self, frame)
+            await self._on_frame(self, frame)
+            del frame  # not kept until the next one comes
             while self._waiting > _HIGH:
                 self._below = trio.Event()
                 await self._below.wait()

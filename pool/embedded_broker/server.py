@@ -28,7 +28,7 @@ from reptarium.pool.embedded_broker.handle import (
     TaskDataHandler,
     TaskHandle,
 )
-from reptarium.pool.embedded_broker.lenient import runner_message
+from reptarium.pool.embedded_broker.lenient import reading_runner_message
 from reptarium.pool.embedded_broker.matching import Matchmaker
 from reptarium.pool.embedded_broker.outcome import Counters, RunnerView
 from reptarium.pool.embedded_broker.port import Port
@@ -48,6 +48,7 @@ from reptarium.pool.embedded_broker.runner_connection import RunnerConnection
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerRpcResponse, RunnerRpcCall, TaskSettings
+from reptarium.pool.turns import in_turns
 
 
 class Broker:
@@ -346,8 +347,8 @@ class Broker:
         if connection.silent:
             await trio.sleep_forever()  # with the socket open, until the broker ends
 
-    def _receive(self, connection: RunnerConnection, frame: str | bytes) -> None:
-        message = runner_message(frame)
+    async def _receive(self, connection: RunnerConnection, frame: str | bytes) -> None:
+        message = await in_turns(reading_runner_message(frame))
         messages = [message] if self.incoming_filter is None else self.incoming_filter(connection.runner_id, message)
         for one in messages:
             self._do(self._conversation.receive(connection.key, one, trio.current_time()))

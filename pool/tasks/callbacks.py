@@ -33,7 +33,7 @@ from reptarium.pool.tasks.call_rules import (
     restricting_http,
 )
 from reptarium.pool.tasks.router import Answer, CallEnded, RpcRouter
-from reptarium.pool.tasks.turns import in_turns
+from reptarium.pool.turns import in_turns
 from reptarium.sandbox import wire
 
 HTTP_METHODS = frozenset({"helpers.httpRequest", "helpers.request"})

@@ -22,7 +22,7 @@ from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
-from reptarium.pool.tasks.turns import in_turns
+from reptarium.pool.turns import in_turns
 from reptarium.pool.workers.pool import NoWorker, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire

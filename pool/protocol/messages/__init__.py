@@ -24,6 +24,7 @@ from reptarium.pool.protocol.messages.codec import (
     decode_broker_message,
     decode_runner_message,
     decoding_broker_message,
+    decoding_runner_message,
     encode,
 )
 from reptarium.pool.protocol.messages.large import LARGE, joined, parting
@@ -42,7 +43,7 @@ from reptarium.pool.protocol.messages.runner import (
     TaskDoneData,
     TaskErrorData,
 )
-from reptarium.pool.protocol.messages.wellformed import PIECE, Steps, blanked, is_json_value, judging_json
+from reptarium.pool.protocol.messages.wellformed import PIECE, Steps, blanked, is_json_value, judging_json, whole
 
 __all__ = [
     "LARGE",
@@ -78,9 +79,11 @@ __all__ = [
     "decode_broker_message",
     "decode_runner_message",
     "decoding_broker_message",
+    "decoding_runner_message",
     "encode",
     "is_json_value",
     "joined",
     "judging_json",
     "parting",
+    "whole",
 ]

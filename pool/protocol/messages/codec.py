@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -59,10 +59,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
 MOST_STRINGS = 50_000
 
 _M = TypeVar("_M")
-_S = TypeVar("_S", bound=msgspec.Struct)
 
-_broker_decoder: msgspec.json.Decoder[BrokerMessage] = msgspec.json.Decoder(BrokerMessage)
-_runner_decoder: msgspec.json.Decoder[RunnerMessage] = msgspec.json.Decoder(RunnerMessage)
 _id_decoder = msgspec.json.Decoder(TaskId)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -73,10 +70,6 @@ def _kinds(union: Any) -> frozenset[str]:
     return frozenset(str(member.__struct_config__.tag) for member in union.__args__)
 
 
-_broker_kinds = _kinds(BrokerMessage)
-_runner_kinds = _kinds(RunnerMessage)
-
-
 def decode_broker_message(frame: str | Buffer) -> BrokerMessage | Unknown | Malformed:
     """One frame from the broker, as a value. Never raises on bad input."""
     return whole(decoding_broker_message(frame))
@@ -84,24 +77,42 @@ def decode_broker_message(frame: str | Buffer) -> BrokerMessage | Unknown | Malf
 
 def decoding_broker_message(frame: str | Buffer) -> Steps[BrokerMessage | Unknown | Malformed]:
     """:func:`decode_broker_message` in steps, so that a large frame keeps nobody waiting (``large.py``)."""
-    if len(frame) <= LARGE:
-        return _decoding(frame, _broker_decoder, _broker_kinds, _javascript_in_parts)
-    return decoding_large(frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame)
+    return _decoding_any(frame, _BROKER)
+
+
+def decode_runner_message(frame: str | Buffer) -> RunnerMessage | Unknown | Malformed:
+    """One frame from a runner, as a value (the embedded broker's side). Never raises on bad input."""
+    return whole(decoding_runner_message(frame))
+
+
+def decoding_runner_message(frame: str | Buffer) -> Steps[RunnerMessage | Unknown | Malformed]:
+    """:func:`decode_runner_message` in steps."""
+    return _decoding_any(frame, _RUNNER)
 
 
 def decoding_large(frame: Buffer, piece: int = PIECE) -> Steps[BrokerMessage | Unknown | Malformed]:
     """:func:`decoding_broker_message` of a large one, a step for every ``piece`` bytes (at least 16)."""
-    parted = yield from parting(frame, _FIELDS - _RAW_FIELDS, piece)
+    return _decoding_large(frame, _BROKER, piece)
+
+
+def _decoding_any(frame: str | Buffer, side: _Side[_M]) -> Steps[_M | Unknown | Malformed]:
+    if len(frame) <= LARGE:
+        return _decoding(frame, side)
+    return _decoding_large(frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame, side, PIECE)
+
+
+def _decoding_large(frame: Buffer, side: _Side[_M], piece: int) -> Steps[_M | Unknown | Malformed]:
+    parted = yield from parting(frame, side.kept, piece)
     if isinstance(parted, str):
         return _by_its_head(frame, parted)
     rest, values = parted
     yield
-    message = yield from _decoding(rest, _broker_decoder, _broker_kinds, _javascript_of_few)
+    message = yield from _decoding(rest, side, _javascript_of_few)
     return message if isinstance(message, Unknown | Malformed) else _put_back(message, values)
 
 
-def _put_back(part: _S, values: Mapping[bytes, memoryview]) -> _S:
-    """A message, or its settings, with the values in the place of their marks."""
+def _put_back(part: Any, values: Mapping[bytes, memoryview]) -> Any:
+    """A message, or its settings or data, with the values in the place of their marks."""
     changes: dict[str, Any] = {}
     for name in part.__struct_fields__:
         value = getattr(part, name)
@@ -109,25 +120,18 @@ def _put_back(part: _S, values: Mapping[bytes, memoryview]) -> _S:
             raw = memoryview(value)
             if len(raw) <= LONGEST_MARK and (found := values.get(bytes(raw))) is not None:
                 changes[name] = msgspec.Raw(found)
-        elif isinstance(value, TaskSettings):
+        elif isinstance(value, TaskSettings | TaskDoneData):
             changes[name] = _put_back(value, values)
     return msgspec.structs.replace(part, **changes)
 
 
-def decode_runner_message(frame: str | Buffer) -> RunnerMessage | Unknown | Malformed:
-    """One frame from a runner, as a value (the embedded broker's side). Never raises on bad input."""
-    steps = _decoding(frame, _runner_decoder, _runner_kinds)  # apart: mypy would infer a wider type from ours
-    return whole(steps)
-
-
 def _decoding(
     frame: str | Buffer,
-    decoder: msgspec.json.Decoder[_M],
-    kinds: frozenset[str],
-    slowly: Callable[[Buffer, msgspec.json.Decoder[_M], frozenset[str]], Steps[_M | Unknown | Malformed]] | None = None,
+    side: _Side[_M],
+    slowly: Callable[[Buffer, _Side[_M]], Steps[_M | Unknown | Malformed]] | None = None,
 ) -> Steps[_M | Unknown | Malformed]:
     try:
-        return decoder.decode(frame)
+        return side.decoder.decode(frame)
     except msgspec.ValidationError as error:
         fault, envelope = str(error), True
     except msgspec.DecodeError as error:
@@ -139,12 +143,12 @@ def _decoding(
     yield
     try:
         if envelope:
-            return _second_look(frame, kinds, fault)
+            return _second_look(frame, side.kinds, fault)
     except (msgspec.DecodeError, RecursionError):
         yield
     try:
-        slowly = slowly or _javascript_only
-        return (yield from slowly(frame.encode() if isinstance(frame, str) else frame, decoder, kinds))
+        slowly = slowly or _javascript_in_parts
+        return (yield from slowly(frame.encode() if isinstance(frame, str) else frame, side))
     except (msgspec.DecodeError, ValueError):
         return _by_its_head(frame, f"not JSON: {fault}")
     except RecursionError:
@@ -173,32 +177,26 @@ def _by_its_head(frame: str | Buffer, fault: str) -> Malformed:
     return Malformed(fault, kind, task_id)
 
 
-def _javascript_in_parts(
-    frame: Buffer, decoder: msgspec.json.Decoder[BrokerMessage], kinds: frozenset[str]
-) -> Steps[BrokerMessage | Unknown | Malformed]:
-    """:func:`_javascript_only` of a broker's message, people's data of which is judged in pieces."""
-    parted = yield from parting(frame, _FIELDS - _RAW_FIELDS, PIECE)
+def _javascript_in_parts(frame: Buffer, side: _Side[_M]) -> Steps[_M | Unknown | Malformed]:
+    """:func:`_javascript_only` of a message people's data of which is judged in pieces."""
+    parted = yield from parting(frame, side.kept, PIECE)
     if isinstance(parted, str):
         raise ValueError(parted)
     rest, values = parted
-    message = yield from _javascript_of_few(rest, decoder, kinds)
+    message = yield from _javascript_of_few(rest, side)
     return message if isinstance(message, Unknown | Malformed) else _put_back(message, values)
 
 
-def _javascript_of_few(
-    frame: Buffer, decoder: msgspec.json.Decoder[BrokerMessage], kinds: frozenset[str]
-) -> Steps[BrokerMessage | Unknown | Malformed]:
+def _javascript_of_few(frame: Buffer, side: _Side[_M]) -> Steps[_M | Unknown | Malformed]:
     """:func:`_javascript_only` where there is little to be taken apart. Raises ValueError too where there is more."""
     yield
     if without_escaped_quotes(bytes(frame)).count(b'"') > 2 * MOST_STRINGS:
         raise ValueError("too many members")
     yield
-    return (yield from _javascript_only(frame, decoder, kinds))
+    return (yield from _javascript_only(frame, side))
 
 
-def _javascript_only(
-    frame: Buffer, decoder: msgspec.json.Decoder[_M], kinds: frozenset[str]
-) -> Steps[_M | Unknown | Malformed]:
+def _javascript_only(frame: Buffer, side: _Side[_M]) -> Steps[_M | Unknown | Malformed]:
     """A frame that JavaScript's parser takes and msgspec's doesn't.
 
     Raises msgspec.DecodeError, ValueError or RecursionError for one that nobody takes.
@@ -223,10 +221,10 @@ def _javascript_only(
             data[key] = _value(key, text[place])
     if not isinstance(data.get("type"), str):
         return Malformed(_NO_MESSAGE)
-    if data["type"] not in kinds:
+    if data["type"] not in side.kinds:
         return Unknown(data["type"])
     try:
-        return msgspec.convert(data, decoder.type)
+        return msgspec.convert(data, side.decoder.type)
     except msgspec.ValidationError as error:
         return Malformed(str(error), data["type"], _task_id(data.get("taskId")))
 
@@ -245,6 +243,21 @@ _FIELDS = frozenset({"type"}).union(
 )
 #: What of a runner's message is a list or an object.
 _RUNNER_FIELDS = frozenset({"types", "error"})
+
+
+class _Side(msgspec.Struct, Generic[_M], frozen=True):
+    """Who has sent a frame: what reads it, its kinds, and the fields of it that don't stay raw."""
+
+    decoder: msgspec.json.Decoder[_M]
+    kinds: frozenset[str]
+    kept: frozenset[str]
+
+
+_BROKER: _Side[BrokerMessage] = _Side(msgspec.json.Decoder(BrokerMessage), _kinds(BrokerMessage), _FIELDS - _RAW_FIELDS)
+#: A done task's data is an object in which something stays raw.
+_RUNNER: _Side[RunnerMessage] = _Side(
+    msgspec.json.Decoder(RunnerMessage), _kinds(RunnerMessage), _FIELDS - _RAW_FIELDS | {"data"}
+)
 
 
 def _members(blank: bytes, whole_object: slice) -> dict[str, slice] | None:

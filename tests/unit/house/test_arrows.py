@@ -18,7 +18,7 @@ ROOT = diagrams.ROOT
 ORDER = [
     "pool/cli", "pool/bench", "pool/demo", "pool/embedded", "pool/doctor", "pool/runner", "pool/brokers", "pool/tasks",
     "pool/workers", "pool/embedded_broker", "pool/ops", "pool/config", "pool/powers", "pool/differences",
-    "pool/protocol", "pool/endings", "pool/refusal",
+    "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
     "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/userspace", "sandbox/wire", "sandbox/language",
     "sandbox/kernel", "sandbox/texts",
 ]  # fmt: skip

@@ -17,22 +17,26 @@ from reptarium.pool.protocol.messages import (
     BrokerRpcResponse,
     BrokerTaskSettings,
     Malformed,
+    RunnerMessage,
+    RunnerTaskDone,
     Unknown,
     codec,
     decode_broker_message,
+    decode_runner_message,
+    decoding_runner_message,
     encode,
     large,
     wellformed,
 )
 from reptarium.pool.protocol.messages.codec import decoding_broker_message, decoding_large
 from reptarium.pool.protocol.messages.large import LARGE, REST
-from reptarium.pool.protocol.messages.wellformed import WIDEST, whole
+from reptarium.pool.protocol.messages.wellformed import PIECE, WIDEST, whole
 from tests.unit.protocol.test_wellformed import damage, json_values
 
 #: The sizes at which something happens are that much smaller here: what counts is how many pieces there are.
 SMALLER = 8
 MEGABYTE = 1_000_000 // SMALLER
-Value = BrokerMessage | Unknown | Malformed
+Value = BrokerMessage | RunnerMessage | Unknown | Malformed
 
 #: What stands in a message beside what is asked for, raw or not, known or not, in any order.
 names = st.sampled_from(
@@ -100,6 +104,20 @@ def test_the_same_refusals(frame: bytes, piece: int, data: st.DataObject) -> Non
     frame = frame[:at] + data.draw(damage) + frame[at + data.draw(st.integers(0, 2)) :]
     assume(is_utf8(frame))  # as every text message of a WebSocket is; msgspec doesn't look at what stays raw
     assert seen(whole(decoding_large(frame, piece))) == seen(decode_broker_message(frame))
+
+
+done = st.dictionaries(st.sampled_from(["result", "customData", "staticData", "future"]), json_values, max_size=4)
+said = st.tuples(
+    st.sampled_from(["runner:taskdone", "runner:taskerror", "runner:rpc", "runner:taskoffer"]),
+    st.dictionaries(st.sampled_from(["taskId", "callId", "name", "params", "error", "types"]), json_values, max_size=4),
+    done,
+).map(lambda drawn: json.dumps({"type": drawn[0], "taskId": "t", **drawn[1], "data": drawn[2]}).encode())
+
+
+@given(said, pieces)
+def test_the_same_values_of_a_runner(frame: bytes, piece: int) -> None:
+    """A runner's message too, half an emoji in it or not: a done task's data is an object of which parts stay raw."""
+    assert seen(whole(codec._decoding_large(frame, codec._RUNNER, piece))) == seen(decode_runner_message(frame))
 
 
 def is_utf8(text: bytes) -> bool:
@@ -255,3 +273,21 @@ def test_values_stay_where_they_came() -> None:
         tracemalloc.stop()
     assert isinstance(message, BrokerTaskSettings)
     assert peak < 3_000_000
+
+
+@pytest.mark.parametrize("text", ["x" * MEGABYTE, "\ud83d" * MEGABYTE, "\ud83d"], ids=["plain", "odd", "odd once"])
+def test_a_large_result_is_read_in_steps(text: str, calls: list[int]) -> None:
+    """The embedded broker's loop has other runners to hear; whatever the result is made of."""
+    value = json.dumps([{"json": {"text": text, "more": "y" * (LARGE // SMALLER)}}])
+    steps = decoding_runner_message(f'{{"type":"runner:taskdone","taskId":"t","data":{{"result":{value}}}}}')
+    message, count = None, 0
+    while message is None:
+        try:
+            next(steps)
+            count += 1
+        except StopIteration as end:
+            message = end.value
+    assert isinstance(message, RunnerTaskDone)
+    assert bytes(message.data.result).decode() == value
+    assert count >= len(value) // PIECE // 2
+    assert max(calls) <= WIDEST
