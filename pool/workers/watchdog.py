@@ -83,7 +83,6 @@ class Watchdog:
     def watch(self, worker: Worker | None) -> None:
         """The worker has a task now."""
         if worker is not None:
-            self.unwatch(worker)
             self.watched[worker] = _Watched(worker)
 
     def unwatch(self, worker: Worker | None) -> None:

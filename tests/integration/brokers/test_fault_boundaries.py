@@ -15,6 +15,7 @@ import trio
 
 from reptarium.pool.brokers import link as link_module
 from reptarium.pool.brokers import serving as serving_module
+from reptarium.pool.brokers import task as task_module
 from reptarium.pool.brokers.serving import Serving
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from reptarium.pool.ops import faults as faults_module
@@ -283,8 +284,8 @@ async def test_a_fault_in_the_books_costs_no_answer(monkeypatch: pytest.MonkeyPa
     """A task is answered before it is counted and logged: what goes wrong there is seen by nobody but us."""
     with trio.fail_after(60):
         async with two_brokers() as two:
-            bomb = Bomb(serving_module.record_ended)
-            monkeypatch.setattr(serving_module, "record_ended", bomb)
+            bomb = Bomb(task_module.record_ended)
+            monkeypatch.setattr(task_module, "record_ended", bomb)
             await done(two.hurt)
             await two.contained("execution", bomb)
             await done(two.hurt)
@@ -293,6 +294,7 @@ async def test_a_fault_in_the_books_costs_no_answer(monkeypatch: pytest.MonkeyPa
 #: What belongs to no broker: the part, and where the bomb is planted.
 SERVICES: dict[str, tuple[str, Callable[[Runner], object], str]] = {
     "slots": ("capacity", lambda runner: runner.capacity, "changed"),
+    "slots in time": ("capacity", lambda runner: runner.capacity, "next_deadline"),
     "gauges": ("metrics", lambda runner: runner.metrics, "workers"),
     "watchdog": ("watchdog", lambda runner: runner.watchdog, "_look"),
 }
