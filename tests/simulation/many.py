@@ -47,8 +47,10 @@ def _results(batches: list[range], processes: int) -> Iterator[Played]:
 
 def _play_all(seeds: range) -> Played:
     # what is imported is no garbage, and a history's own is little: a seventh of the time went into looking for it
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(200_000, 20, 20)
     failed = []
     for seed in seeds:
         try:
