@@ -326,6 +326,7 @@ class Matchmaker:
         peer.unacknowledged += 1
         actions.append(Tell(peer.key, BrokerTaskCancel(task.task_id, NOT_ACKNOWLEDGED)))
         actions.append(note("warning", "broker.not_acknowledged", peer, task_id=task.task_id))
+        self._offers.drop(peer)  # as n8n does
         self._put_back(task, "not acknowledged by the runner in time", now, actions)
         if peer.unacknowledged >= MAX_UNACKNOWLEDGED:
             fault = f"The runner left {peer.unacknowledged} tasks in a row unacknowledged"

@@ -41,6 +41,9 @@ free slot's offer fetches it. So no task is lost, none is taken beyond capacity,
 by themselves. We don't revive them when a slot becomes free: a fresh offer makes the broker look at its
 queue.
 
+A task that is cancelled before its settings have come wasn't acknowledged in time as the broker sees it: because we,
+or it, stood still for two seconds. n8n then forgets every offer that it holds of ours, so all are made anew.
+
 The broker counts an offer's validity from its arrival and its accept needs time to reach us, so
 an offer is honoured for ``IN_TRANSIT`` seconds longer than it was announced. After that, and for offers
 that were never made or were already accepted, the answer is "offer expired". ``Lapsed`` says once of each
@@ -225,7 +228,10 @@ class RunnerSession:
             case BrokerTaskSettings(task_id, settings):
                 out += self._step(task_id, Event.SETTINGS, settings, now)
             case BrokerTaskCancel(task_id, reason):
+                forgotten = self.task_state(task_id) is TaskState.WAITING
                 out += self._step(task_id, Event.CANCEL, reason, now)
+                if forgotten:
+                    self._renew([*self._offers], out, now)
             case BrokerRpcResponse() | BrokerTaskDataResponse() | BrokerNodeTypes():
                 out += self._step(message.task_id, Event.RESPONSE, message, now)
             case BrokerDrain():
@@ -256,12 +262,7 @@ class RunnerSession:
             del self._stale[offer]
         if lapsed:
             out.append(Lapsed(len(lapsed)))
-        due = [offer for offer, expiry in self._offers.items() if expiry - self._renew_margin <= now]
-        for offer in due:
-            self._replace(offer)
-        if self.room is not None and not self.hold:
-            for _ in range(min(len(due), self.room - len(self._offers))):
-                self._offer(out, now)
+        self._renew([offer for offer, expiry in self._offers.items() if expiry - self._renew_margin <= now], out, now)
         return self._settle(out, now)
 
     def next_deadline(self) -> float | None:
@@ -353,6 +354,14 @@ class RunnerSession:
         valid_for, offer_id = round(stretched * 1000), self._new_id()
         self._offers[offer_id] = now + valid_for / 1000
         out.append(SendMessage(RunnerTaskOffer(offer_id, valid_for)))
+
+    def _renew(self, offers: list[str], out: list[Action], now: float) -> None:
+        """Replace offers. Of own slots, ``_settle`` makes the new ones."""
+        for offer in offers:
+            self._replace(offer)
+        if self.room is not None and not self.hold:
+            for _ in range(min(len(offers), self.room - len(self._offers))):
+                self._offer(out, now)
 
     def _earliest(self) -> str:
         return min(self._offers, key=self._offers.__getitem__)

@@ -342,9 +342,11 @@ def test_second_acceptance_sends_no_second_settings(table: Table) -> None:
 
 
 def test_unacknowledged_task_is_withdrawn_and_asked_again(table: Table) -> None:
-    """Without an acknowledgement within 2 s the runner gets a cancel and another one the task."""
+    """Without an acknowledgement within 2 s the runner gets a cancel and another one the task; its other offers are
+    forgotten."""
     table.runner(2)
     table.offer(1, "a")
+    table.offer(1, "c")
     table.offer(2, "b", 1.0)
     task, _ = table.submit(0.0)
     first = task.task_id
@@ -353,6 +355,7 @@ def test_unacknowledged_task_is_withdrawn_and_asked_again(table: Table) -> None:
     actions = table.tick(2.0)
     assert (1, BrokerTaskCancel(first, NOT_ACKNOWLEDGED)) in sent(actions)
     assert accepted(actions) == [(2, "b")]
+    assert not table.core.peers[1].offers
 
 
 def test_late_acknowledgement_is_ignored(table: Table) -> None:

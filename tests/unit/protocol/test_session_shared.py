@@ -9,6 +9,7 @@ import msgspec
 
 from reptarium.pool.protocol.messages import (
     BrokerRunnerRegistered,
+    BrokerTaskCancel,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     RunnerTaskDone,
@@ -71,6 +72,18 @@ def test_offers_are_renewed_while_there_is_room() -> None:
     one.room = 0
     assert offered(one.tick(10.0)) == []
     assert one.open_offers == 0
+
+
+def test_offers_of_shared_slots_are_made_anew_when_the_broker_has_forgotten_them() -> None:
+    """A task that wasn't acknowledged in time takes all offers with it at n8n: as many as there is room for come back,
+    and its own slot goes to whoever the owner says."""
+    one = session(room=3)
+    for _ in range(3):
+        one.offer(0.0)
+    one.room = 2
+    one.receive(BrokerTaskOfferAccept("t", "o1"), 1.0)
+    assert offered(one.receive(BrokerTaskCancel("t", "Acknowledgement window elapsed"), 3.0)) == ["o4", "o5"]
+    assert one.open_offers == 2
 
 
 def test_what_is_withdrawn_can_still_be_answered() -> None:

@@ -259,6 +259,19 @@ def test_a_replaced_offer_may_still_be_accepted() -> None:
     assert (session.open_offers, session.accepted) == (0, 1)
 
 
+def test_offers_are_made_anew_when_the_broker_has_forgotten_them() -> None:
+    """A task cancelled before its settings wasn't acknowledged in time: n8n forgot every offer along with it. One
+    cancelled later was, and the others stand."""
+    session = registered(3)  # o1 to o3
+    session.receive(BrokerTaskOfferAccept("t", "o1"), 1.0)
+    late = session.receive(BrokerTaskCancel("t", "Acknowledgement window elapsed"), 3.0)
+    assert offers(late) == ["o4", "o5", "o6"]
+    assert session.open_offers == 3
+    session.receive(BrokerTaskOfferAccept("u", "o4"), 3.1)
+    session.receive(BrokerTaskSettings("u", SETTINGS), 3.2)
+    assert offers(session.receive(BrokerTaskCancel("u", "Task cancelled by user"), 3.3)) == []
+
+
 def test_both_offers_of_one_slot_give_one_task() -> None:
     """If the broker matches the old and the new offer, the second request is sent back to its queue."""
     session = registered()
