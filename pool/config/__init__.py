@@ -11,14 +11,13 @@ from reptarium.pool.config.loading import (
     task_environment,
     weak_secrets,
 )
-from reptarium.pool.config.secrets import holds_secret, names_secret, shows_secret
+from reptarium.pool.config.secrets import names_secret, shows_secret, without_secret
 
 __all__ = [
     "ConfigError",
     "Row",
     "Settings",
     "describe",
-    "holds_secret",
     "load_settings",
     "names_secret",
     "require_credentials",
@@ -26,4 +25,5 @@ __all__ = [
     "shows_secret",
     "task_environment",
     "weak_secrets",
+    "without_secret",
 ]

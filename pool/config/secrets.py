@@ -63,6 +63,8 @@ _VALUE = re.compile(
 #: Characters that a secret has at least if it is to be found in texts: a shorter one is part of any other word, and
 #: taking it out would spoil every line.
 SHORTEST_SECRET = 4
+#: Characters that it has at least if it is to be found within other words: ``test`` isn't taken out of ``latest``.
+_OF_NO_WORD = 8
 
 
 @lru_cache(maxsize=1024)
@@ -87,4 +89,19 @@ def shows_secret(value: str) -> bool:
 
 def holds_secret(text: str, secret: str) -> bool:
     """Whether the text is the secret or, when that is long enough to be told from chance, has it in it."""
-    return secret == text or (len(secret) >= SHORTEST_SECRET and secret in text)
+    if secret == text or len(secret) < SHORTEST_SECRET or secret not in text:
+        return secret == text
+    return len(secret) >= _OF_NO_WORD or _alone(secret).search(text) is not None
+
+
+def without_secret(text: str, secret: str, mark: str) -> str:
+    """The text with ``mark`` wherever :func:`holds_secret` sees the secret."""
+    if not holds_secret(text, secret):
+        return text
+    return text.replace(secret, mark) if len(secret) >= _OF_NO_WORD else _alone(secret).sub(lambda _: mark, text)
+
+
+@lru_cache(maxsize=64)
+def _alone(secret: str) -> re.Pattern[str]:
+    """The secret where no letter and no digit stands beside it."""
+    return re.compile(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])")

@@ -76,7 +76,8 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_AUTH_TOKEN", "auth_token", kinds.token(), None, _BROKER,
         "Secret shared with n8n. With it the runner fetches its own grant tokens and reconnects for ever. One of fewer "
-        "than 4 characters is not taken out of log lines: it would be in every other word.",
+        "than 4 characters is not taken out of log lines, one of fewer than 8 only where it is a word of its own: it "
+        "would be in every other word.",
         secret=True,
     ),
     _row(

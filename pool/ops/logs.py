@@ -3,7 +3,8 @@
 Three rules hold whatever a caller logs, because a processor enforces each:
 
 - Secrets never appear: the configured ones, and grant tokens that are fetched later (`hide_secret`). What has fewer
-  than `SHORTEST_SECRET` characters is hidden where a field is a secret's, but not looked for in texts.
+  than `SHORTEST_SECRET` characters is hidden where a field is a secret's, but not looked for in texts; short ones only
+  as words of their own (`without_secret`).
 - What belongs to users (code, items, results, prints) never appears above debug; only its size does.
 - One event is one line: control characters in a workflow's name can't forge a second one or drive a terminal.
 """
@@ -20,7 +21,7 @@ from typing import Any, Protocol, TextIO
 import msgspec
 import structlog
 
-from reptarium.pool.config import Settings, holds_secret, names_secret, secret_values
+from reptarium.pool.config import Settings, names_secret, secret_values, without_secret
 from reptarium.pool.ops.stderr import LogSink, dropped_text
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
@@ -194,8 +195,7 @@ def redact(secrets: frozenset[str]) -> Processor:
     def clean(value: Any) -> Any:
         if isinstance(value, str):
             for secret in (*fixed, *_fetched):
-                if holds_secret(value, secret):
-                    value = value.replace(secret, _HIDDEN)
+                value = without_secret(value, secret, _HIDDEN)
             return value
         if value is None or isinstance(value, bool | int | float):
             return value

@@ -131,12 +131,28 @@ def test_short_secrets_spoil_no_line(style: str, short: str) -> None:
 
 
 def test_secrets_of_four_characters_are_found() -> None:
-    """From four characters on a secret is taken out of every text."""
+    """From four characters on a secret is taken out of texts."""
     out = configured(N8N_RUNNERS_AUTH_TOKEN="hush")
     hide_secret("psst")
     structlog.get_logger().info("whisper hush, psst!", url="http://x/?hush")
     assert "hush" not in out.getvalue()
     assert "psst" not in out.getvalue()
+
+
+@pytest.mark.parametrize("secret", ["task", "end-ed", "7.5", "a+b.c", "[x]y", "=_=_=", "1234567"])
+def test_secrets_of_a_few_characters_are_words_of_their_own(secret: str) -> None:
+    """What has fewer than eight characters is hidden where no letter or digit stands beside it, whatever it is made of:
+    within another word it is chance. A longer one is hidden anywhere."""
+    longer = f"{secret}89abcdef"
+    out = configured(N8N_RUNNERS_AUTH_TOKEN=secret, N8N_RUNNERS_GRANT_TOKEN=longer)
+    word = f"multi{secret}ing"
+    structlog.get_logger().info(f"{word} 12{secret}", field=word, url=f"http://x/?t={secret}&u", said=f"x{longer}x")
+    written = out.getvalue()
+    assert f"{word} 12{secret}" in written
+    assert word in written.partition("field=")[2]
+    if len(secret) >= 4:
+        assert "?t=(hidden)&u" in written
+    assert "x(hidden)x" in written
 
 
 @pytest.mark.parametrize("style", ["plain", "json"])
