@@ -117,6 +117,17 @@ EACH_STEP = (
     "if ($itemIndex % 3 === 1) return null;\nreturn {json: {...$json, new: $itemIndex}};",
     "return None if _item_index % 3 == 1 else {**_item['json'], 'new': _item_index}",
 )
+#: By mode: every third item fails, or all do where there are more than two.
+FAILING_STEP = {
+    "each": (
+        "if ($itemIndex % 3 === 1) throw new Error('no');\nreturn {json: {...$json, new: $itemIndex}};",
+        "if _item_index % 3 == 1:\n    raise ValueError('no')\nreturn {**_item['json'], 'new': _item_index}",
+    ),
+    "all": (
+        "if (items.length > 2) throw new Error('no');\nreturn items;",
+        "if len(_items) > 2:\n    raise ValueError('no')\nreturn _items",
+    ),
+}
 #: What user code may call a pair without n8n minding; ODD stands for one of them.
 ODD_STEP = (
     "return items.map((one, i) => ({json: one.json, pairedItem: i % 2 ? i : ODD}));",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from n8nctl import node
-from pairs_probes import EACH_STEP, LANGUAGES, MODES, ODD_PAIRS, ODD_STEP, STEPS, code, probe_code
+from pairs_probes import EACH_STEP, FAILING_STEP, LANGUAGES, MODES, ODD_PAIRS, ODD_STEP, STEPS, code, probe_code
 
 CODE = "n8n-nodes-base.code"
 
@@ -218,6 +218,35 @@ def code_(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Port]:
     return [draft.then(ports, f"Code {kind}", CODE, 2, params, **flags(rng))]
 
 
+def failing(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Port]:
+    """A Code node some of whose items, or all at once, go to its error output."""
+    python, mode = rng.random() < 0.5, rng.choice(["each", "each", "all"])
+    params = code("python" if python else "javascript", mode, FAILING_STEP[mode][python])
+    name = draft.then(ports, f"Code failing {mode}", CODE, 2, params, onError="continueErrorOutput").node
+    return rng.choice([[Port(name)], [Port(name, 1)], [Port(name), Port(name, 1)]])
+
+
+def distinct(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Port]:
+    params = {"operation": "removeDuplicateInputItems", "compare": "selectedFields", "fieldsToCompare": "g"}
+    return [draft.then(ports, "Distinct", "n8n-nodes-base.removeDuplicates", 2, params, **flags(rng))]
+
+
+def summarize(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Port]:
+    counted = {"values": [{"aggregation": rng.choice(["count", "sum"]), "field": "n"}]}
+    params = {"fieldsToSummarize": counted, "fieldsToSplitBy": rng.choice(["g", ""]), "options": {}}
+    return [draft.then(ports, "Summarize", "n8n-nodes-base.summarize", 1.1, params, **flags(rng))]
+
+
+def compare(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Port]:
+    """Two inputs, four outputs: what one has, what both have alike, what differs, what the other has."""
+    match = {"values": [{"field1": "n", "field2": rng.choice(["n", "g"])}]}
+    params = {"mergeByFields": match, "resolve": rng.choice(["includeBoth", "preferInput1"]), "options": {}}
+    name = draft.add("Compare", "n8n-nodes-base.compareDatasets", 2.3, params)
+    draft.link(ports[:1], name)
+    draft.link(ports[1:] or [Port(rng.choice([one for one in draft.chain if one != name]))], name, 1)
+    return [Port(name, output) for output in sorted(rng.sample(range(4), rng.randint(1, 3)))]
+
+
 SIMPLE: list[Step] = [filter_, sort, limit, split_out, aggregate, fields, code_, code_]
 
 
@@ -250,6 +279,8 @@ def sub_workflow(draft: Draft, rng: random.Random, ports: list[Port]) -> list[Po
 
 
 ALL_STEPS: list[Step] = [*SIMPLE, filter_, sort, if_, switch, merge, merge, loop, sub_workflow]
+#: Half of the workflows have one of these too.
+MORE_STEPS: list[Step] = [failing, failing, distinct, summarize, compare]
 
 # ---- workflows ------------------------------------------------------------------------------
 
@@ -280,6 +311,8 @@ def generate(seed: int) -> Draft:
     draft.order = "v0" if rng.random() < 0.1 else "v1"
     ends = begin(draft)
     steps = rng.choices(ALL_STEPS, k=rng.randint(2, 6))
+    if rng.random() < 0.5:
+        steps[rng.randrange(len(steps))] = rng.choice(MORE_STEPS)
     halfway = rng.randrange(len(steps))
     for number, step in enumerate(steps):
         ends = step(draft, rng, ends)
