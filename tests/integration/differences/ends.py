@@ -117,6 +117,22 @@ async def sigint(command: str) -> str:
     return await _signalled(command, signal.SIGINT)
 
 
+async def sighup(command: str) -> str:
+    """SIGHUP while nothing runs: the terminal has gone."""
+    return await _signalled(command, signal.SIGHUP)
+
+
+async def second_signal(command: str) -> str:
+    """SIGTERM while a task runs, and SIGINT before that ends."""
+    async with open_broker() as broker, registered(broker, command, _EVERYTHING) as process:
+        task = broker.submit(_sleeper(6))
+        await _runs(task)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        answered = (await task.outcome()).data is not None
+        return f"the task {'ends' if answered else 'is lost'}, {await _status(process)}"
+
+
 async def sigterm_task_ends(command: str) -> str:
     """SIGTERM while a task runs that ends within the graceful time-out."""
     async with open_broker() as broker, registered(broker, command, _EVERYTHING) as process:
@@ -255,6 +271,8 @@ SCENARIOS: dict[str, Callable[[str], Awaitable[str]]] = {
     "end/broker-gone": broker_gone,
     "end/sigterm": sigterm,
     "end/sigint": sigint,
+    "end/sighup": sighup,
+    "end/second-signal": second_signal,
     "end/sigterm-task-ends": sigterm_task_ends,
     "end/sigterm-task-goes-on": sigterm_task_goes_on,
     "end/idle-for-long": idle_for_long,
