@@ -16,6 +16,7 @@ from reptarium.sandbox.userspace.names import NAMES, CallNames, mentioned, rebou
 from tests.unit.userspace.scripted import Channel, ScriptedN8n
 
 OPEN = LanguagePolicy(("*",), ("*",))
+PLAIN = LanguagePolicy(("*",), ("*",), mode="python")
 #: Values that n8n is asked for when the task starts.
 MOMENTS = ("_now", "_today", "_run_index", "_runIndex")
 
@@ -37,6 +38,11 @@ OWN: dict[str, tuple[str, Any]] = {
     "with, afterwards": ("import contextlib\nwith contextlib.nullcontext(5) as (NAME):\n    pass\nreturn NAME", 5),
     "except": ("try:\n    1 / 0\nexcept ZeroDivisionError as NAME:\n    return str(NAME)", "division by zero"),
     "match": ("match [1, 2]:\n    case [NAME, 2]:\n        return NAME", 1),
+    "match class": (
+        "class P:\n    __match_args__ = ('x',)\n    def __init__(self): self.x = 5\nmatch P():\n    case P(NAME):\n"
+        "        return NAME",
+        5,
+    ),
     "match as": ("match 5:\n    case int() as NAME:\n        return NAME", 5),
     "match star": ("match [1, 2]:\n    case [_, *NAME]:\n        return NAME", [2]),
     "match rest": ("match {'a': 1, 'b': 2}:\n    case {'a': 1, **NAME}:\n        return NAME", {"b": 2}),
@@ -65,6 +71,19 @@ OWN: dict[str, tuple[str, Any]] = {
     "class attribute": ("class A:\n    NAME = 5\n    twice = NAME * 2\nreturn A.NAME, A.twice", [5, 10]),
     "key": ("d = {'NAME': 5}\nreturn d['NAME'], dict(NAME=6)['NAME'], 'NAME'[:0]", [5, 6, ""]),
     "local": ("def f():\n    NAME = 5\n    return NAME\nreturn f()", 5),
+    "generator function": ("def f():\n    for NAME in [5]:\n        yield NAME\nreturn list(f())", [5]),
+    "class body": ("class A:\n    for NAME in [5]: pass\n    twice = NAME * 2\nreturn A.twice", 10),
+    "walrus in a default": ("def f(a=(NAME := 5)): return a\nreturn f() + NAME", 10),
+    "async for": (
+        "async def g():\n    yield 5\nasync def f():\n    async for NAME in g(): pass\n    return NAME\n"
+        "return await f()",
+        5,
+    ),
+    "async with": (
+        "import contextlib\n@contextlib.asynccontextmanager\nasync def g():\n    yield 5\nasync with g() as NAME:\n"
+        "    return NAME",
+        5,
+    ),
     "local for": ("def f():\n    for NAME in [5]: pass\n    return NAME\nreturn f()", 5),
     "closure": ("def f():\n    NAME = 5\n    return lambda: NAME\nreturn f()()", 5),
     "nonlocal": (
@@ -119,9 +138,16 @@ class Silent:
         raise AssertionError(f"{name} was asked for")
 
 
-def answer(program: str, channel: Any, *, items: bytes = b'[{"json":{"n":1}}]', per_item: bool = False) -> Any:
+def answer(
+    program: str,
+    channel: Any,
+    *,
+    items: bytes = b'[{"json":{"n":1}}]',
+    per_item: bool = False,
+    policy: LanguagePolicy = OPEN,
+) -> Any:
     """What the task returns, as JSON; ``channel`` is its way to n8n."""
-    terms = Terms(OPEN, "rich", 1 << 20, 1 << 30, CallNames(channel, 1 << 20))
+    terms = Terms(policy, "rich", 1 << 20, 1 << 30, CallNames(channel, 1 << 20))
     task = TaskInput(program, per_item, items, None)
     return json.loads(execute(task, terms, Console(lambda payload: None, 1000), StderrTail()).result)
 
@@ -142,6 +168,14 @@ def test_every_other_name_of_ours(form: str) -> None:
     for name in sorted(NAMES - set(MOMENTS) - {"_"}):  # in a pattern _ is no name
         wanted = json.loads(json.dumps(expected).replace("NAME", name))
         assert answer(program.replace("NAME", name), Silent()) == wanted
+
+
+def test_own_names_of_plain_python() -> None:
+    """So it is under `REPTARIUM_LANGUAGE=python`, and what is read unbound is ours there too."""
+    got = {form: answer(text.replace("NAME", "_now"), Silent(), policy=PLAIN) for form, (text, _) in OWN.items()}
+    assert got == {form: json.loads(json.dumps(value).replace("NAME", "_now")) for form, (_, value) in OWN.items()}
+    ours = {form: answer(text, Channel(ScriptedN8n()), policy=PLAIN) for form, (text, _) in OURS.items()}
+    assert ours == {form: value for form, (_, value) in OURS.items()}
 
 
 def test_underscore_of_ones_own() -> None:
