@@ -14,6 +14,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation
+from reptarium.sandbox.language.mode import mode_of
 from reptarium.sandbox.process import worker
 from reptarium.sandbox.task.execute import TaskResult
 from reptarium.sandbox.task.execute import execute as run_task
@@ -108,6 +109,15 @@ def test_program_without_any_builtin(name: str) -> None:
     program, expected = PROGRAMS[name]
     assert execute(program, OPEN) == expected
     assert execute(program, LanguagePolicy(("*",), ("*",), ALL)) == expected
+
+
+def test_plain_python_without_any_builtin() -> None:
+    """So it is under `REPTARIUM_LANGUAGE=python`, from the warm-up on."""
+    policy = LanguagePolicy(("*",), ("*",), ALL, mode="python")
+    worker.warm_up(config(builtins_deny=ALL, mode="python"))
+    mode = mode_of(policy)
+    for code, expected in PROGRAMS.values():
+        assert mode.run(mode.compile_task(code, policy), mode.make_namespace(policy, {})) == expected
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.isidentifier() and n not in ("None", "True", "False")])
