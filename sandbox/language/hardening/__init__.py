@@ -8,6 +8,10 @@ nothing but user code.
 `annotations.py`         text in annotations
 `generated_classes.py`   data classes, named tuples, enumerations
 `sealing.py`             library classes that no task can change
+`made_code.py`           text that becomes code
+`readers.py`             names that came to a library as data
+`addresses.py`           attributes that numpy takes for addresses of memory
+`arrivals.py`            when a module of a library gets all this
 """
 
 from reptarium.sandbox.language.hardening.audit import (

@@ -1,6 +1,7 @@
 """Library functions that read attributes, or build code, from data: replaced by ones that check what they are given.
 
-``string.Formatter``, ``UserString.format``, ``copy``, ``typing.Type``; with them annotations and generated classes.
+``string.Formatter``, ``UserString.format``, ``copy``, ``typing.Type``, ``operator.attrgetter``; with them all else that
+is done to the process once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats, guarded_getattr
+from reptarium.sandbox.language.hardening import readers
+from reptarium.sandbox.language.hardening.addresses import patch_addresses
 from reptarium.sandbox.language.hardening.annotations import patch_annotations
+from reptarium.sandbox.language.hardening.arrivals import watch_arrivals
+from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.hardening.generated_classes import patch_generated_classes
 
 
@@ -41,8 +46,10 @@ def _user_string_format_map(self: Any, mapping: Any) -> str:
 
 def _brace_style_format(original: Callable[..., str]) -> Callable[..., str]:
     def _format(self: Any, record: Any) -> str:
-        formats.check_format(self._fmt)
-        return original(self, record)
+        if not watching():
+            return original(self, record)
+        text, values = str.__str__(self._fmt), record.__dict__  # read once: a property tells another text each time
+        return formats.unbound_format(text, **{**(self._defaults or {}), **values})
 
     return _format
 
@@ -102,9 +109,13 @@ def harden() -> None:
     setattr(collections.UserString, "format_map", _user_string_format_map)  # noqa: B010
     style: Any = logging.StrFormatStyle
     style._format = _brace_style_format(style._format)
+    setattr(operator, "attrgetter", readers.library_attrgetter)  # noqa: B010
+    setattr(operator, "methodcaller", readers.library_methodcaller)  # noqa: B010
     setattr(copy, "dispatch_table", collections.ChainMap(UNCOPIED, copyreg.dispatch_table))  # noqa: B010
     alias = vars(typing)["_BaseGenericAlias"]
     for cls in (alias, *alias.__subclasses__()):
         for method in ("__call__", "__mro_entries__"):
             if method in vars(cls):
                 setattr(cls, method, _no_metaclass(vars(cls)[method]))
+    patch_addresses()
+    watch_arrivals()

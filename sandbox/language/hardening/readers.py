@@ -1,30 +1,36 @@
-"""``getattr`` in libraries' Python code: a name that the library spells itself is its own business, a name that came to
-it as data may have been a task's, and is read under the task's rules.
+"""``getattr`` and ``setattr`` in libraries' Python code: a name that the library spells itself is its own business, a
+name that came to it as data may have been a task's, and is read and changed under the task's rules.
 
 ``enum.property``, ``dataclasses.replace``, a template's filter, a column's aggregation: libraries read attributes by
-names that somebody stored in an object of theirs. So every module in Python has this function under ``getattr``. Code
-in C has no such place: what reads names there has a file in ``packages/``.
+names that somebody stored in an object of theirs; argparse and optparse set what an option's ``dest`` names. So every
+module in Python has these functions under the builtins' names, from before it runs (``arrivals.py``), and the module
+``operator`` their like. Code in C has no such place: what reads names there has a file in ``packages/``.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards import FACADES, guarded_getattr, refusing
+from reptarium.sandbox.language.guards import FACADES, guarded_getattr, refused, refusing
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.policy import stdlib
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, LEADING_DUNDERS
+from reptarium.sandbox.language.policy.names import (
+    DENIED_ATTRIBUTES,
+    GUARDED_ATTRIBUTES,
+    GUARDED_DUNDERS,
+    LEADING_DUNDERS,
+)
 
 #: Our own code reads what it is written to read; the import machinery and the compiler's tools have no task's names.
 _LEFT_ALONE = frozenset({"reptarium", "RestrictedPython", "importlib", "_frozen_importlib", "zipimport", "abc"})
 
 _CHECKOUT = os.path.join(str(Path(__file__).parents[3]), "")
 
-_seen: set[str] = set()
 _spelled: dict[int, frozenset[str]] = {}
 
 
@@ -35,8 +41,7 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
     plain: Any = str.__str__(name) if isinstance(name, str) else name  # type: ignore[redundant-expr]
     if type(plain) is not str or plain not in _LOOKED_AT:
         return getattr(obj, plain, *default)
-    frame = sys._getframe(1)
-    if plain in frame.f_code.co_consts or plain in _spelled_in(frame):
+    if _means(sys._getframe(1), plain):
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
@@ -52,12 +57,63 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
 _WITHOUT_A_LOOK = frozenset({"__name__", "__doc__", "__qualname__", "__module__", "__init__", "name", "shape", "dtype"})
 
 
+def library_setattr(obj: Any, name: str, value: Any, /) -> None:
+    """The built-in; while a task runs, no name of the interpreter's is set that the calling module doesn't spell."""
+    plain = _written(name, sys._getframe(1))
+    setattr(obj, plain, value)
+
+
+def library_delattr(obj: Any, name: str, /) -> None:
+    """The built-in, under the rules of :func:`library_setattr`."""
+    plain = _written(name, sys._getframe(1))
+    delattr(obj, plain)
+
+
+def _written(name: Any, caller: FrameType) -> Any:
+    plain = str.__str__(name) if isinstance(name, str) else name
+    if plain in _NOT_WRITTEN and watching() and not _means(caller, plain):
+        raise refused(f"changing the attribute '{plain}' is not allowed")
+    return plain
+
+
+_NOT_WRITTEN = LEADING_DUNDERS | GUARDED_DUNDERS
+
+
+def library_attrgetter(name: str, /, *names: str) -> Any:
+    """``operator.attrgetter`` of names that the calling module spells, or that a task may read."""
+    return _getter(_attrgetter, [part for path in (name, *names) for part in str.__str__(path).split(".")])(
+        name, *names
+    )
+
+
+def library_methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """``operator.methodcaller`` of a name that the calling module spells, or that a task may read."""
+    return _getter(_methodcaller, [str.__str__(name)])(name, *args, **kwargs)
+
+
+_attrgetter, _methodcaller = operator.attrgetter, operator.methodcaller
+
+
+def _getter(real: Any, names: list[str]) -> Any:
+    if watching():
+        caller = sys._getframe(2)
+        for name in names:
+            if name in _LOOKED_AT and not _means(caller, name):
+                raise refused(f"the attribute '{name}' is not allowed")
+    return real
+
+
 def _leads_on(value: Any) -> bool:
     """Whether it is a module that no task may have."""
     if not isinstance(value, ModuleType) or FACADES.get(id(value)) is value:
         return False
     name = str(value.__name__).removeprefix("_")
     return name.partition(".")[0] in stdlib.REFUSED or name in stdlib.ONLY or name in ("builtins", "posixpath")
+
+
+def _means(frame: FrameType, name: str) -> bool:
+    """Whether the module whose code this is may mean the name itself."""
+    return name in frame.f_code.co_consts or name in _spelled_in(frame)
 
 
 def _spelled_in(frame: FrameType) -> frozenset[str]:
@@ -68,7 +124,8 @@ def _spelled_in(frame: FrameType) -> frozenset[str]:
         for value in list(frame.f_globals.values()):
             _collect(value, frame.f_globals, found)
         names = _LOOKED_AT.intersection(found)
-        _spelled[id(frame.f_globals)] = names
+        if not getattr(frame.f_globals.get("__spec__"), "_initializing", False):  # there is more to come
+            _spelled[id(frame.f_globals)] = names
     return names
 
 
@@ -99,17 +156,27 @@ def _constants(code: CodeType, found: set[str]) -> None:
             _constants(constant, found)
 
 
-def guard_readers() -> None:
-    """Put the function into every module in Python that was imported since the last time."""
-    for name in sys.modules.keys() - _seen:
-        _seen.add(name)
-        module = sys.modules[name]
-        own = name.partition(".")[0] in _LEFT_ALONE
-        if not own and _in_python(module):
-            vars(module).setdefault("getattr", library_getattr)
+#: What modules have under the names of builtins, and of what they took from ``operator``.
+_GUARDED = {"getattr": library_getattr, "setattr": library_setattr, "delattr": library_delattr}
+_TAKEN = {"attrgetter": (_attrgetter, library_attrgetter), "methodcaller": (_methodcaller, library_methodcaller)}
+#: Nothing that a façade carries over; by id.
+OURS = frozenset(map(id, _GUARDED.values()))
+
+
+def guard_readers(module: ModuleType) -> None:
+    """Put the functions into a module, if it is one in Python and neither ours nor the import machinery."""
+    name = str(vars(module).get("__name__"))
+    if name.partition(".")[0] in _LEFT_ALONE or not _in_python(module):
+        return
+    namespace = vars(module)
+    for builtin, guarded in _GUARDED.items():
+        namespace.setdefault(builtin, guarded)
+    for taken, (real, checked) in _TAKEN.items():
+        if namespace.get(taken) is real:
+            namespace[taken] = checked
 
 
 def _in_python(module: ModuleType) -> bool:
     """Whether it is a module in Python, and none of a checkout of ours (its tests)."""
-    file = str(vars(module).get("__file__") or "") if issubclass(type(module), ModuleType) else ""
+    file = str(vars(module).get("__file__") or "")
     return file.endswith((".py", ".pyc")) and (not file.startswith(_CHECKOUT) or "-packages/" in file)

@@ -49,7 +49,6 @@ class _Sealed:
 
     def __init__(self) -> None:
         self.offset: int | None = None
-        self.modules: set[str] = set()  # those whose classes have been seen
 
 
 _sealed = _Sealed()
@@ -63,28 +62,20 @@ def seal() -> bool:
     if _sealed.offset is None:
         return False
     _seal(_classes())
-    _sealed.modules.update(sys.modules)
     return True
 
 
-def seal_new() -> None:
-    """Seal what modules have brought that were imported since the last time: of those alone, not of all there is."""
-    if _sealed.offset is None:
-        return
-    new = sys.modules.keys() - _sealed.modules
-    if new:
-        _sealed.modules |= new
-        _seal(_brought(name for name in new if name.partition(".")[0] in sys.stdlib_module_names))
+def seal_module(module: ModuleType) -> None:
+    """Once :func:`seal` was called: seal what a module has brought, if it is of the standard library."""
+    if _sealed.offset is not None and module.__name__.partition(".")[0] in sys.stdlib_module_names:
+        _seal(_brought(module))
 
 
-def _brought(names: Iterable[str]) -> Iterator[type]:
-    """The classes in these modules' namespaces, and in those classes'."""
-    for name in names:
-        module = sys.modules[name]
-        if isinstance(module, ModuleType):
-            for cls in [value for value in vars(module).values() if isinstance(value, type)]:
-                yield cls
-                yield from [value for value in vars(cls).values() if isinstance(value, type)]
+def _brought(module: ModuleType) -> Iterator[type]:
+    """The classes in a module's namespace, and in those classes'."""
+    for cls in [value for value in vars(module).values() if isinstance(value, type)]:
+        yield cls
+        yield from [value for value in vars(cls).values() if isinstance(value, type)]
 
 
 def _seal(classes: Iterable[type]) -> None:

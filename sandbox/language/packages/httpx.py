@@ -12,4 +12,4 @@ def _patch(httpx: Any) -> None:
     importlib.import_module("httpcore")  # which it would import at the first request, with ctypes and more
 
 
-PACKAGE = Package("httpx", patch=_patch)
+PACKAGE = Package("httpx", patches={"httpx": _patch})

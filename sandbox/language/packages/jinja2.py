@@ -73,12 +73,13 @@ def _exported() -> frozenset[str]:
     return frozenset((*runtime.exported, *runtime.async_exported))
 
 
-def _patch(jinja2: Any) -> None:
-    """Guard what Jinja reads by name. For the process, once."""
-    for name in ("environment", "sandbox", "nodes"):
-        module = importlib.import_module(f"jinja2.{name}")
-        vars(module)["getattr"] = guards.guarded_getattr
-    environment: Any = importlib.import_module("jinja2.environment")
+def _guard(module: Any) -> None:
+    """What templates read is read under the task's rules, whatever names Jinja has in its own text."""
+    vars(module)["getattr"] = guards.guarded_getattr
+
+
+def _patch_environment(environment: Any) -> None:
+    _guard(environment)
     environment.import_string = _own_extension(environment.import_string)
 
 
@@ -116,6 +117,6 @@ PACKAGE = Package(
     "jinja2",
     withheld={"jinja2": "bccache compiler debug loaders nativetypes nodes parser runtime utils"},
     made={"jinja2": _environments, "jinja2.environment": _environments},
-    patch=_patch,
+    patches={"jinja2.environment": _patch_environment, "jinja2.sandbox": _guard, "jinja2.nodes": _guard},
     code_checks={"jinja2.environment": check_source},
 )

@@ -30,14 +30,13 @@ def _forget(self: Any) -> None:
     """There is no file to be removed."""
 
 
-def patch(openpyxl: Any) -> None:
-    """Make openpyxl keep its sheets in memory. A second call changes nothing."""
+def _patch(openpyxl: Any) -> None:
+    """Make openpyxl keep its sheets in memory."""
     workbooks: Any = importlib.import_module("openpyxl.writer.excel")
-    if workbooks.ZipFile.__module__ != __name__:
-        sheets: Any = importlib.import_module("openpyxl.worksheet._writer")
-        workbooks.ZipFile = _archive(workbooks.ZipFile)
-        sheets.create_temporary_file = _sheet
-        sheets.WorksheetWriter.cleanup = _forget
+    sheets: Any = importlib.import_module("openpyxl.worksheet._writer")
+    workbooks.ZipFile = _archive(workbooks.ZipFile)
+    sheets.create_temporary_file = _sheet
+    sheets.WorksheetWriter.cleanup = _forget
 
 
-PACKAGE = Package("openpyxl", patch=patch)
+PACKAGE = Package("openpyxl", patches={"openpyxl": _patch})

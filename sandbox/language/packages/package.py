@@ -34,9 +34,9 @@ class Package(NamedTuple):
     made: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {}
     #: Pairs of a value and its stand-in, whichever module's façade would carry it.
     everywhere: tuple[tuple[Any, Any], ...] = ()
-    #: Called with the real package once, after it was imported for the first time: for what no façade can hide, because
-    #: instances carry it.
-    patch: Callable[[Any], None] | None = None
+    #: Module → a function that is given the real module once, as soon as it was imported: for what no façade can hide,
+    #: because instances carry it, and for what a module would look for in files of the machine.
+    patches: Mapping[str, Callable[[Any], None]] = {}
     #: Modules that make code from the task's text by design → what looks at it besides ``hardening/made_code.py``.
     code_checks: Mapping[str, Callable[[object], None]] = {}
 

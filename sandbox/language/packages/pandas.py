@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.language import guards
-from reptarium.sandbox.language.hardening import trusted
-from reptarium.sandbox.language.packages import openpyxl, xlsxwriter
+from reptarium.sandbox.language.guards.formats import bound_format
+from reptarium.sandbox.language.hardening.addresses import without_addresses
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GUARDED_DUNDERS, may_read
@@ -32,16 +32,15 @@ _METHODS = {
 
 
 def _patch(pandas: Any) -> None:
-    """Once per process, when pandas is first imported for a task."""
-    if pandas.DataFrame.eval.__module__ == __name__:
-        return
-    _patch_workbooks()
+    """Once per process."""
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
         for method, why in _METHODS.items():
             if hasattr(cls, method):
                 setattr(cls, method, guards.refusing(f"{cls.__name__}.{method}", why))
     for method in ("eval", "query"):
         setattr(pandas.DataFrame, method, _checked_expression(getattr(pandas.DataFrame, method), 1))
+    generic: Any = importlib.import_module("pandas.core.generic").NDFrame
+    generic.__getattr__ = without_addresses(generic.__getattr__)
 
 
 def _check_expression(text: object) -> None:
@@ -67,30 +66,17 @@ def _checked_expression(real: Callable[..., Any], deeper: int) -> Callable[..., 
         return real(*args, **kwargs)
 
     del checked.__wrapped__
-    checked.__module__ = __name__
     return checked
 
 
-def _patch_workbooks() -> None:
-    """Keep its workbooks in memory once pandas is about to write a workbook: it imports its engines only then."""
-    writers: Any = importlib.import_module("pandas.io.excel._openpyxl")
-    other_writers: Any = importlib.import_module("pandas.io.excel._xlsxwriter")
-    _patch_first(writers.OpenpyxlWriter, "openpyxl", openpyxl.patch)
-    _patch_first(other_writers.XlsxWriter, "xlsxwriter", xlsxwriter.patch)
+def _patch_styles(render: Any) -> None:
+    """A format that is text is formatted as the task would."""
+    real = render._maybe_wrap_formatter
 
+    def _maybe_wrap_formatter(formatter: Any = None, *args: Any, **options: Any) -> Any:
+        return real(bound_format(formatter) if isinstance(formatter, str) else formatter, *args, **options)
 
-def _patch_first(writer: Any, engine: str, patch: Callable[[Any], None]) -> None:
-    original = writer.__init__
-    patched: list[str] = []
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if not patched:
-            with trusted():
-                patch(importlib.import_module(engine))
-            patched.append(engine)
-        original(self, *args, **kwargs)
-
-    writer.__init__ = __init__
+    render._maybe_wrap_formatter = _maybe_wrap_formatter
 
 
 PACKAGE = Package(
@@ -108,5 +94,5 @@ PACKAGE = Package(
         "pandas": "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss "
         "read_stata read_table read_xml ExcelFile",
     },
-    patch=_patch,
+    patches={"pandas": _patch, "pandas.io.formats.style_render": _patch_styles},
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.hardening.addresses import hide_addresses, without_addresses
 from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
@@ -58,8 +59,8 @@ def _check(*schemas: Any, from_attributes: bool = False) -> None:
     """Raise when validating or serializing by these schemas could read an attribute that no task may read."""
     nodes = list(_nodes(schemas))
     from_attributes = from_attributes or any(
-        # what a tagged union reads is a key, which nobody gets
-        dict.get(node, "from_attributes") is True and dict.get(node, "type") != "tagged-union"
+        # what a tagged union reads is a key, which nobody gets; numpy's True is one for Rust
+        dict.get(node, "from_attributes", False) is not False and dict.get(node, "type") != "tagged-union"
         for node in nodes
     )
     for name in (name for node in nodes for name in _names(node)):
@@ -76,6 +77,9 @@ def _checked(real: Callable[..., Any]) -> Callable[..., Any]:
     def make(schema: Any, config: Any = None, **options: Any) -> Any:
         """A validator or serializer, once its schema is known to name nothing of the interpreter's."""
         _check(schema, config)
+        for node in _nodes(schema):
+            if dict.get(node, "type") == "dataclass" and isinstance(dict.get(node, "cls"), type):
+                hide_addresses(node["cls"])  # what a data class is given besides becomes its attributes
         return real(schema, config, **options)
 
     return make
@@ -114,6 +118,7 @@ def _guard(pydantic: Any, core: Any) -> None:
             )
         return real_adapter(self, object, **options)
 
+    pydantic.BaseModel.__getattr__ = without_addresses(pydantic.BaseModel.__getattr__)
     pydantic.BaseModel.model_validate = classmethod(model_validate)  # type: ignore[arg-type]
     pydantic.TypeAdapter.validate_python = validate_python
 
@@ -130,6 +135,6 @@ PACKAGE = Package(
         "pydantic": "ImportString PyObject v1 utils deprecated plugin mypy import_module getattr_migration",
         "pydantic.types": "ImportString PyObject",
     },
-    patch=_patch,
+    patches={"pydantic": _patch},
 )
 CORE = Package("pydantic_core", made={"pydantic_core": _constructors})

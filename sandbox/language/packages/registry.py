@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.hardening import audit
+from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.packages import (
     httpx,
     jinja2,
@@ -49,14 +47,11 @@ PACKAGES: dict[str, Package] = {
 _DECLARED: dict[str, dict[str, Any]] = {}
 #: By the id of the real value: its stand-in in every façade.
 EVERYWHERE: dict[int, Any] = {}
-#: What waits for its package to be imported.
-_PATCHES: dict[str, Callable[[Any], None]] = {}
 
 for _package in PACKAGES.values():
     _DECLARED |= _package.declared()
     EVERYWHERE |= {id(real): stand_in for real, stand_in in _package.everywhere}
-    if _package.patch is not None:
-        _PATCHES[_package.name] = _package.patch
+    arrivals.PATCHES.update(_package.patches)
     audit.CODE_CHECKS.update(_package.code_checks)
 
 
@@ -80,12 +75,3 @@ def replacements(module: str, real: Any, *, files: bool = False) -> dict[str, An
     if package is not None:
         table |= package.stand_ins(module, real)
     return {name: value for name, value in table.items() if not (files and is_of_files(module, name))}
-
-
-def patch_packages() -> None:
-    """What no façade can hide, because instances carry it, and what a module would look for in files of the machine.
-
-    To be called after each import: what an allowed package brings along gives user code its objects too.
-    """
-    for name in [name for name in _PATCHES if name in sys.modules]:
-        _PATCHES.pop(name)(sys.modules[name])

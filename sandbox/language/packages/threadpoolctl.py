@@ -11,4 +11,4 @@ def _patch(threadpoolctl: Any) -> None:
     threadpoolctl._HAS_PROCFS = False
 
 
-PACKAGE = Package("threadpoolctl", patch=_patch)
+PACKAGE = Package("threadpoolctl", patches={"threadpoolctl": _patch})

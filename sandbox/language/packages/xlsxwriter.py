@@ -8,11 +8,9 @@ from typing import Any
 from reptarium.sandbox.language.packages.package import Package
 
 
-def patch(xlsxwriter: Any) -> None:
-    """Make XlsxWriter's own option ``in_memory`` the rule. A second call changes nothing."""
+def _patch(xlsxwriter: Any) -> None:
+    """Make XlsxWriter's own option ``in_memory`` the rule."""
     workbook: Any = importlib.import_module("xlsxwriter.workbook").Workbook
-    if workbook.__init__.__module__ == __name__:
-        return
     original = workbook.__init__
 
     def __init__(self: Any, filename: Any = None, options: Any = None) -> None:
@@ -21,4 +19,4 @@ def patch(xlsxwriter: Any) -> None:
     workbook.__init__ = __init__
 
 
-PACKAGE = Package("xlsxwriter", patch=patch)
+PACKAGE = Package("xlsxwriter", patches={"xlsxwriter": _patch})

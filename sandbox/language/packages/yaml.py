@@ -50,5 +50,5 @@ PACKAGE = Package(
         },
     },
     made={"yaml": _loaders},
-    patch=_patch,
+    patches={"yaml": _patch},
 )

@@ -43,8 +43,7 @@ def interpreter_import(name: str, *_: object) -> None:
     """
     if type(name) is str:
         with hardening.trusted():
-            importlib.import_module(name)
-            sealing.seal_new()
+            sealing.seal_module(importlib.import_module(name))
 
 
 def build_class(function: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:

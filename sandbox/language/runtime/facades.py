@@ -36,7 +36,7 @@ _FORBIDDEN = {
     for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "
     "exit quit help license credits copyright".split()
     if hasattr(builtins, name)
-} | {id(importlib.import_module)}
+} | {id(importlib.import_module), *readers.OURS}
 _STAND_INS: dict[int, Any] = {
     id(getattr): guards.guarded_getattr,
     id(setattr): guards.guarded_setattr,
@@ -237,9 +237,7 @@ class Importer:
                 raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
         with hardening.trusted():
             real = importlib.import_module(name)
-            registry.patch_packages()
-            readers.guard_readers()
-            sealing.seal_new()
+            sealing.seal_module(real)  # of C code: what is in Python was sealed as it arrived
         facade = self._build(name, real)
         if parent is not None:
             vars(parent)[name.rpartition(".")[2]] = facade
@@ -314,11 +312,7 @@ class Importer:
                 found[attribute] = built or self._build(inner, value)
             return
         short = name in stdlib.ONLY or (self._policy.files and name in files.MODULES)
-        if (
-            id(value) in _FORBIDDEN
-            or value is readers.library_getattr
-            or (not short and _is_elsewhere_withheld(value, self._policy.connections))
-        ):
+        if id(value) in _FORBIDDEN or (not short and _is_elsewhere_withheld(value, self._policy.connections)):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):
@@ -372,7 +366,6 @@ def preload(
     Returns a line ``name: reason`` for each that failed. Called in the zygote, before restriction.
     """
     hardening.harden()
-    readers.guard_readers()
 
     def load(name: str) -> None:
         if name in policy.preload and import_refusal(policy, name):
@@ -381,6 +374,4 @@ def preload(
         else:
             importer(policy).facade(name)
 
-    failed = load_each(policy, load, imported, late)
-    readers.guard_readers()
-    return failed
+    return load_each(policy, load, imported, late)

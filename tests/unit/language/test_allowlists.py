@@ -11,7 +11,7 @@ import pytest
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, preload
 from reptarium.sandbox.language.guards import refusing
-from reptarium.sandbox.language.packages import registry
+from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.runtime import builtins, facades
 from tests.unit.language.support import execute
@@ -35,15 +35,18 @@ def refusals(program: str, policy: LanguagePolicy) -> str:
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two installed packages, ``shop`` (with ``shop.tools.deep``) and ``carrier`` (which brings ``carried`` along)."""
+    """Installed packages: ``shop`` (with ``shop.tools.deep``), ``carrier`` and ``latecomer`` (which bring ``carried``)."""
     files = {
         "shop/__init__.py": "VERSION = '1'\nfrom os import getcwd as where",
         "shop/tools/__init__.py": "def up(x): return x.upper()",
         "shop/tools/deep.py": "import json\nX = json.loads('5')\nfrom shop import tools",
         "shop/other.py": "Y = 6",
         "shop/_private.py": "Z = 7",
+        "latecomer/__init__.py": "def make():\n    import carried\n    return carried.Thing()\n"
+        "def read(x, name):\n    import carried\n    return carried.read(x, name)",
         "carrier/__init__.py": "import carried\ndef make(): return carried.Thing()",
-        "carried/__init__.py": "class Thing:\n    def eval(self): return 'unpatched'",
+        "carried/__init__.py": "class Thing:\n    real = 1\n    def eval(self): return 'unpatched'\n"
+        "def read(x, name): return getattr(x, name)",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -53,7 +56,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     _forget_facades()  # façades of the same policy from an earlier test
     yield tmp_path  # type: ignore[misc]
     _forget_facades()
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("shop", "carrier", "carried")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("shop", "carrier", "carried", "latecomer")]:
         del sys.modules[name]
 
 
@@ -290,11 +293,28 @@ def test_an_allowed_package_brings_along_what_it_needs(packages: Path, monkeypat
     def patch(carried: Any) -> None:
         carried.Thing.eval = refusing("Thing.eval", "it runs text as code")
 
-    monkeypatch.setitem(registry._PATCHES, "carried", patch)
+    monkeypatch.setitem(arrivals.PATCHES, "carried", patch)
     policy = LanguagePolicy(external_allow=("carrier",))
     assert execute("import carrier\nreturn type(carrier.make()).__name__", policy) == "Thing"
     with pytest.raises(AttributeError, match=r"^Thing\.eval is not allowed: it runs text as code"):
         execute("import carrier\ncarrier.make().eval()", policy)
+
+
+def test_a_package_that_comes_in_the_middle_of_a_function(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a package imports while a task runs is treated before anyone gets hold of it."""
+
+    def patch(carried: Any) -> None:
+        carried.Thing.eval = refusing("Thing.eval", "it runs text as code")
+
+    monkeypatch.setitem(arrivals.PATCHES, "carried", patch)
+    policy = LanguagePolicy(external_allow=("latecomer",))
+    execute("return 1", policy)
+    monkeypatch.setattr(audit, "_ROOTS", (*audit._ROOTS, f"{packages}/"))  # where packages lie
+    assert execute("import latecomer\nreturn latecomer.read(latecomer.make(), 'real')", policy) == 1
+    with pytest.raises(AttributeError, match=r"^Thing\.eval is not allowed: it runs text as code"):
+        execute("import latecomer\nlatecomer.make().eval()", policy)
+    with pytest.raises(AttributeError, match=r"^the attribute '__globals__' is not allowed"):
+        execute("import latecomer\nlatecomer.read(latecomer.make, '__globals__')", policy)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("dateutil") is None, reason="python-dateutil is not installed")

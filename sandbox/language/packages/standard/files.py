@@ -57,8 +57,8 @@ PACKAGES = (
     Package("bz2", streams_only={"bz2": "open"}),
     Package("lzma", streams_only={"lzma": "open"}),
     Package("xml", streams_only={"xml.etree.ElementTree": "parse iterparse", "xml.dom.minidom": "parse"}),
-    Package("zipfile", patch=_patch_zipfile),
-    Package("tarfile", patch=_patch_tarfile),
-    Package("mimetypes", patch=_patch_mimetypes),
+    Package("zipfile", patches={"zipfile": _patch_zipfile}),
+    Package("tarfile", patches={"tarfile": _patch_tarfile}),
+    Package("mimetypes", patches={"mimetypes": _patch_mimetypes}),
     Package("zoneinfo", made={"zoneinfo": lambda real: {"available_timezones": _available_timezones(real)}}),
 )

@@ -7,6 +7,7 @@ import functools
 import inspect
 import operator
 import sys
+import types
 import typing
 from collections.abc import Callable, Iterable
 from types import FrameType, ModuleType
@@ -14,6 +15,8 @@ from typing import Any
 
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.attributes import own_names
+from reptarium.sandbox.language.hardening import readers
+from reptarium.sandbox.language.hardening.addresses import SimpleNamespace, hide_addresses
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
@@ -226,7 +229,20 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
 
 PACKAGES = (
     Package("abc", everywhere=((abc.ABCMeta, guards.ABCMetaFacade),)),
-    Package("operator", replaced={"operator": {"attrgetter": attrgetter, "methodcaller": methodcaller}}),
+    Package(
+        "operator",
+        replaced={"operator": {"attrgetter": attrgetter, "methodcaller": methodcaller}},
+        everywhere=(
+            (operator.attrgetter, attrgetter),
+            (operator.methodcaller, methodcaller),
+            (readers.library_attrgetter, attrgetter),
+            (readers.library_methodcaller, methodcaller),
+        ),
+    ),
+    Package("types", everywhere=((types.SimpleNamespace, SimpleNamespace),)),
+    # objects that take attributes from data
+    Package("argparse", patches={"argparse": lambda argparse: hide_addresses(argparse.Namespace)}),
+    Package("optparse", patches={"optparse": lambda optparse: hide_addresses(optparse.Values)}),
     Package(
         "functools",  # contextlib and others carry these too
         everywhere=(

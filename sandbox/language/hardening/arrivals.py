@@ -1,0 +1,45 @@
+"""What is done with a library's module as it arrives, whoever imports it: a task, or a package within a function.
+
+Before it runs it gets the readers (``readers.py``); when it has run it is patched (``packages/``), and sealed if it is
+of the standard library. What was imported before the process was hardened gets all of this then.
+"""
+
+from __future__ import annotations
+
+import importlib._bootstrap_external
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from reptarium.sandbox.language.hardening.audit import trusted
+from reptarium.sandbox.language.hardening.readers import guard_readers
+from reptarium.sandbox.language.hardening.sealing import seal_module
+
+#: Module → what changes it, once. Filled by packages/registry.py.
+PATCHES: dict[str, Callable[[Any], None]] = {}
+
+
+def watch_arrivals() -> None:
+    """Treat the modules that are there, and from here on each that is loaded from a file in Python."""
+    loader: Any = importlib._bootstrap_external.SourceFileLoader
+    execute = loader.exec_module
+
+    def exec_module(self: Any, module: ModuleType) -> None:
+        guard_readers(module)
+        execute(self, module)
+        _patch(module.__name__, module)
+        seal_module(module)
+
+    loader.exec_module = exec_module
+    for name, module in list(sys.modules.items()):
+        if issubclass(type(module), ModuleType):
+            guard_readers(module)
+            _patch(name, module)
+
+
+def _patch(name: str, module: ModuleType) -> None:
+    patch = PATCHES.pop(name, None)
+    if patch is not None:
+        with trusted():
+            patch(module)
