@@ -242,7 +242,7 @@ class Prepared:
         cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
         detail = (
             f"{own.data // 2**20} MB private memory, {own.address_space // 2**20} MB of addresses, {cpu}"
-            f"{own.open_files} descriptors, no files, no core dumps, "
+            f"{own.open_files} descriptors, {'no files' if not own.file_size else 'files of a scratch directory'}, no core dumps, "
             f"{'the supervisor before workers' if self._priority is not None else 'no priorities'}; "
         )
         if os.getuid() == 0:
@@ -296,7 +296,7 @@ class Prepared:
         finally:
             self._ruleset.close()
         self._use_landlock = True
-        detail = f"ABI {have.abi}, {self._ruleset.rules} paths readable, nothing writable"
+        detail = f"ABI {have.abi}, {self._ruleset.rules} paths readable, {'its scratch directory' if self.scratch else 'nothing'} writable"
         if have.missing:
             self._layers.report(
                 "landlock",

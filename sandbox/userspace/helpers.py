@@ -1,6 +1,6 @@
 """``_helpers``: HTTP requests and binary data, both done by n8n on the task's behalf.
 
-The sandbox has no network. What leaves it is a call on the worker's own socket, which the
+None of this needs a network in the sandbox. What leaves it is a call on the worker's own socket, which the
 supervisor checks against the admin's settings before n8n hears of it.
 """
 
