@@ -62,9 +62,12 @@ _fork_order = msgspec.json.Decoder(wire.Fork)
 
 def main() -> int:
     """Run the zygote on the descriptor named by the first argument. Returns an exit status."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    # what is read later was taken before foreign modules are imported: some change it
+    arguments = sys.argv[1:]
+    command = sys.orig_argv[1 : -len(arguments)]
+    control = socket.socket(fileno=int(arguments[0]))
     control.setblocking(True)
-    told, late = sys.argv[2:3], tuple(sys.argv[3:])
+    told, late = arguments[1:2], tuple(arguments[2:])
     raw = _read_again(int(told[0])) if told else control.recv(wire.MAX_CONTROL)
     if not raw:
         return 0
@@ -78,7 +81,7 @@ def main() -> int:
     threads = Threads()
     failed = preload_modules(config, threads, late)
     if threads.starters and threads.others():
-        _start_anew(control, raw, environment, (*late, *threads.starters))
+        _start_anew(command, control, raw, environment, (*late, *threads.starters))
     _hide_our_own(config)
     sys.argv = [""]  # a script's that was started without arguments
     told_of_forks = fork.settle()
@@ -142,16 +145,18 @@ def _set_environment(config: wire.ZygoteConfig) -> None:
 def _hide_our_own(config: wire.ZygoteConfig) -> None:
     """What isn't for tasks stays where only C libraries look: a worker may import one late."""
     for name in wire.NO_THREADS.keys() - config.environ.keys():
-        value = os.environ.pop(name)
+        value = os.environ.pop(name, wire.NO_THREADS[name])  # a module may have removed it while it was imported
         os.putenv(name, value)  # past os.environ
 
 
-def _start_anew(control: socket.socket, raw: bytes, environment: dict[str, str], late: tuple[str, ...]) -> NoReturn:
-    """Execute this program again, which ends every thread, without the imports ``late``: tasks do them themselves."""
+def _start_anew(
+    command: Sequence[str], control: socket.socket, raw: bytes, environment: dict[str, str], late: tuple[str, ...]
+) -> NoReturn:
+    """Execute ``command`` again, which ends every thread, without the imports ``late``: tasks do them themselves."""
     config = os.memfd_create("reptarium-config", 0)
     os.write(config, raw)
     control.set_inheritable(True)
-    told = [*sys.orig_argv[1:][: -len(sys.argv[1:])], sys.argv[1], str(config), *late]
+    told = [*command, str(control.fileno()), str(config), *late]
     os.execve(sys.executable, [sys.executable, *told], environment)
 
 
