@@ -2,9 +2,10 @@
 
 fork(2) copies a table entry for each page of private memory, and the child's exit takes it back: both together cost
 about 0.1 µs a page, and a zygote has 4,000. Neighbours within one huge page go by in runs, even where children have
-written to some of them, and so does what is one mapping instead of many. Measured on Linux 6.18 and Python 3.11, zygote
-and worker together, in 28 paired runs of 200 small tasks on a busy machine: 7 to 10 % less processor time, the same
-number of page faults; with pandas preloaded, no difference. Two steps lead there:
+written to some of them, and so does what is one mapping instead of many. Measured in rounds that take turns
+(``python -m reptarium.pool.bench.heap``, Linux 6.18, Python 3.11, six pairs of zygotes with 36 pairs of 60 small tasks):
+a small task takes 0.913 times the processor time, zygote and worker together (95 % interval 0.888 to 0.940), with as
+many page faults; with pandas preloaded there is no difference. Two steps lead there:
 
 1. Python takes memory for small objects in arenas of 1 MiB, each a mapping of its own between those of the shared
    libraries. :func:`gather`, called before anything is imported, makes them parts of the C library's heap, which
