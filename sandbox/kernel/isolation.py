@@ -67,8 +67,10 @@ from reptarium.sandbox.kernel.layers import (
     LayerStatus,
     check_config,
     landlock_expected,
+    landlock_outcome,
     landlock_problem,
     namespaces_outcome,
+    rlimits_outcome,
     seccomp_problem,
 )
 from reptarium.sandbox.kernel.threads import Threads
@@ -237,30 +239,8 @@ class Prepared:
         except (OSError, ValueError) as error:
             self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
-        own = self._limits
         self._priority = rlimits.lower_priority()
-        cpu = f"{own.cpu_seconds} s processor time, " if own.cpu_seconds else ""
-        detail = (
-            f"{own.data // 2**20} MB private memory, {own.address_space // 2**20} MB of addresses, {cpu}"
-            f"{own.open_files} descriptors, {'no files' if not own.file_size else 'files of a scratch directory'}, no core dumps, "
-            f"{'the supervisor before workers' if self._priority is not None else 'no priorities'}; "
-        )
-        if os.getuid() == 0:
-            self._layers.report(
-                "rlimits",
-                "partial",
-                f"{detail}threads unlimited (the kernel exempts root)",
-                "Start as another user, or see the layer uid.",
-            )
-        elif self._users.one_each:
-            self._layers.report("rlimits", "active", f"{detail}{own.processes} threads per worker")
-        else:
-            self._layers.report(
-                "rlimits",
-                "active",
-                f"{detail}{own.processes} threads in all workers together",
-                "For an exact bound per worker: root and one user id per worker.",
-            )
+        self._layers.report("rlimits", *rlimits_outcome(self._limits, self._priority, one_each=self._users.one_each))
 
     def _no_new_privs(self) -> None:
         try:
@@ -296,16 +276,7 @@ class Prepared:
         finally:
             self._ruleset.close()
         self._use_landlock = True
-        detail = f"ABI {have.abi}, {self._ruleset.rules} paths readable, {'its scratch directory' if self.scratch else 'nothing'} writable"
-        if have.missing:
-            self._layers.report(
-                "landlock",
-                "partial",
-                f"{detail}; this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)",
-                "A newer kernel handles more.",
-            )
-        else:
-            self._layers.report("landlock", "active", f"{detail}; no TCP, no abstract sockets, no signals to outside")
+        self._layers.report("landlock", *landlock_outcome(have, self._ruleset.rules, scratch=self.scratch is not None))
 
     def _filter(self) -> None:
         if self._zygote_filter is None or self._worker_filter is None or "seccomp" in self._layers:

@@ -14,6 +14,9 @@ from typing import Literal
 
 import msgspec
 
+from reptarium.sandbox.kernel.landlock import Features
+from reptarium.sandbox.kernel.rlimits import WorkerLimits
+
 __all__ = [
     "IsolationConfig",
     "IsolationUnavailable",
@@ -22,9 +25,11 @@ __all__ = [
     "check_config",
     "kernel_version",
     "landlock_expected",
+    "landlock_outcome",
     "landlock_problem",
     "namespaces_outcome",
     "require_all",
+    "rlimits_outcome",
     "seccomp_problem",
 ]
 
@@ -164,6 +169,33 @@ def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: s
             "Optional. See the reason of the refusal.",
         )
     return "active", f"{', '.join(entered)}; {left_out}", ""
+
+
+def rlimits_outcome(limits: WorkerLimits, priority: int | None, *, one_each: bool) -> tuple[LayerState, str, str]:
+    """(state, detail, remedy) for what a worker is limited to, with a priority and a user id of its own or without."""
+    cpu = f"{limits.cpu_seconds} s processor time, " if limits.cpu_seconds else ""
+    detail = (
+        f"{limits.data // 2**20} MB private memory, {limits.address_space // 2**20} MB of addresses, {cpu}"
+        f"{limits.open_files} descriptors, {'files of a scratch directory' if limits.file_size else 'no files'}, "
+        f"no core dumps, {'the supervisor before workers' if priority is not None else 'no priorities'}; "
+    )
+    if os.getuid() == 0:
+        remedy = "Start as another user, or see the layer uid."
+        return "partial", f"{detail}threads unlimited (the kernel exempts root)", remedy
+    if one_each:
+        return "active", f"{detail}{limits.processes} threads per worker", ""
+    remedy = "For an exact bound per worker: root and one user id per worker."
+    return "active", f"{detail}{limits.processes} threads in all workers together", remedy
+
+
+def landlock_outcome(have: Features, rules: int, *, scratch: bool) -> tuple[LayerState, str, str]:
+    """(state, detail, remedy) for a ruleset of so many `rules` that is in force."""
+    writable = "its scratch directory" if scratch else "nothing"
+    detail = f"ABI {have.abi}, {rules} paths readable, {writable} writable"
+    if not have.missing:
+        return "active", f"{detail}; no TCP, no abstract sockets, no signals to outside", ""
+    lacking = f"this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)"
+    return "partial", f"{detail}; {lacking}", "A newer kernel handles more."
 
 
 def kernel_version() -> tuple[int, int]:

@@ -3,7 +3,7 @@
 fork(2) copies a table entry for each page of private memory, and the child's exit takes it back: both together cost
 about 0.1 µs a page, and a zygote has 4,000. Neighbours within one huge page go by in runs, even where children have
 written to some of them, and so does what is one mapping instead of many. Measured in rounds that take turns
-(``python -m reptarium.pool.bench.heap``, Linux 6.18, Python 3.11, six pairs of zygotes with 36 pairs of 60 small tasks):
+(``python -m reptarium.pool.bench.heap``, Linux 6.18, Python 3.11: six pairs of zygotes, 36 pairs of 60 tasks each):
 a small task takes 0.913 times the processor time, zygote and worker together (95 % interval 0.888 to 0.940), with as
 many page faults; with pandas preloaded there is no difference. Two steps lead there:
 
