@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
@@ -22,7 +23,7 @@ import msgspec
 import structlog
 
 from reptarium.pool.config import Settings, names_secret, secret_values, without_secret
-from reptarium.pool.ops.stderr import LogSink, dropped_text
+from reptarium.pool.ops.stderr import LogSink, dropped_text, is_journal
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
@@ -67,7 +68,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         final: list[Any] = [stamp, _render_json]
     else:
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False, key="time")
-        final = [stamp, _one_line, _render_console if style == "console" else _render_plain]
+        stamped = [] if stream is None and is_journal(os.environ) else [stamp]
+        final = [*stamped, _one_line, _render_console if style == "console" else _render_plain]
     if isinstance(out, LogSink):
         out.notice = lambda lines: _rendered(final, "warning", dropped_text(lines))
     structlog.configure(
@@ -254,7 +256,7 @@ def _field(value: Any) -> str:
 
 
 def _parts(event: Event) -> tuple[str, str, str, str, str]:
-    stamp = str(event.pop("time"))[:23]  # microseconds → milliseconds
+    stamp = str(event.pop("time", ""))[:23]  # microseconds → milliseconds
     level = str(event.pop("level", "info"))
     text = str(event.pop("event", ""))
     trace = str(event.pop("exception", "") or "")
@@ -269,9 +271,9 @@ def _with_trace(line: str, trace: str) -> str:
 
 
 def _render_plain(_logger: Any, _method: str, event: Event) -> str:
-    """Time, level, text, fields, separated by tabs: the columns of n8n's own Python runner."""
+    """Time (but where the journal has its own), level, text, fields by tabs: the columns of n8n's own Python runner."""
     stamp, level, text, fields, trace = _parts(event)
-    line = f"{stamp}\t{level.upper()}\t{text}"
+    line = "\t".join(filter(None, (stamp, level.upper(), text)))
     return _with_trace(f"{line} {fields}" if fields else line, trace)
 
 

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
 
@@ -232,6 +232,14 @@ def take_over_stderr() -> LogSink | None:
         atexit.register(sink.drain)
         return sink
     return None
+
+
+def is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:
+    """Whether the descriptor leads to the journal (``JOURNAL_STREAM``, systemd.exec(5)), which has times of its own."""
+    with suppress(OSError):
+        status = os.fstat(descriptor)
+        return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return False
 
 
 def open_standard_descriptors() -> None:

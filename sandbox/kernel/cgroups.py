@@ -7,8 +7,8 @@ Which process does what
     ``cpu.weight`` (half of the supervisor's). Each is set where its controller is delegated.
     Processes and controllers can't be in one group at the same time ("no internal processes"), which is why
     nothing is done in the group that the supervisor itself runs in. It takes a delegated subtree: with
-    systemd ``Delegate=pids memory cpu`` and ``DelegateSubgroup=supervisor``. In a container the tree is read-only, as
-    a rule; the layer is then missing, and nothing depends on it.
+    systemd (254 or later) ``Delegate=pids memory cpu`` and ``DelegateSubgroup=supervisor``. In a container the tree is
+    read-only, as a rule; the layer is then missing, and nothing depends on it.
 
 References: ``Documentation/admin-guide/cgroup-v2.rst``, `cgroups(7)`, `systemd.resource-control(5)`.
 """
@@ -51,6 +51,7 @@ def join(wanted: Mapping[str, int], group: Path | None, pid: int | None = None) 
     parent = group.parent
     if not (parent / "cgroup.controllers").is_file():
         return (), "the process runs in the root of the cgroup tree that it sees"
+    doing = f"{parent}/cgroup.subtree_control"  # what is read and written says of an error, but not where
     try:
         problem = _enable({file.partition(".")[0] for file in wanted}, parent)
         for stale in parent.glob(f"{PREFIX}*"):
@@ -67,9 +68,10 @@ def join(wanted: Mapping[str, int], group: Path | None, pid: int | None = None) 
             else:
                 done.append(file)
         if done:
+            doing = f"{own}/cgroup.procs"
             (own / "cgroup.procs").write_text(str(pid or os.getpid()))
     except OSError as error:
-        return (), f"not delegated: {error.strerror} ({error.filename})"
+        return (), f"not delegated: {error.strerror} ({error.filename or doing})"
     return tuple(done), problem
 
 
@@ -92,8 +94,8 @@ def outcome(wanted: Mapping[str, int], done: Sequence[str], problem: str) -> tup
     detail = ", ".join(f"{file} {wanted[file]}" for file in done)
     state: LayerState = "active" if not problem else "partial" if done else "missing"
     remedy = (
-        "Optional. systemd: Delegate=pids memory cpu and DelegateSubgroup=supervisor. "
-        "In a container, its own limits do this."
+        "Optional. systemd 254 or later: Delegate=pids memory cpu, DelegateSubgroup=supervisor, "
+        "ProtectControlGroups=no. In a container, its own limits do this."
     )
     said = (f"all workers together: {detail}" if done else "", problem)
     return state, "; ".join(filter(None, said)), remedy if problem else ""

@@ -47,6 +47,7 @@ __all__ = [
     "become_with",
     "drop_bounding_set",
     "effective",
+    "give_up_all",
     "lock_securebits",
     "no_groups",
     "no_new_privs",
@@ -119,11 +120,22 @@ def separate_branch_prediction() -> bool:
 
 def effective() -> int:
     """The effective capabilities of this thread as a bit mask. Raises OSError."""
+    low, _, _, high, _, _ = _held()
+    return low | high << 32
+
+
+def give_up_all() -> None:
+    """Keep no capability. Where none is held nothing is done: a service's filter may refuse that. Raises OSError."""
+    if any(_held()):
+        CapabilitySet().apply()
+
+
+def _held() -> tuple[int, ...]:
+    """Effective, permitted and inheritable capabilities of this thread: the lower halves, then the upper."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), 8)
     data = ctypes.create_string_buffer(24)
     syscalls.call("capget", ctypes.addressof(header), ctypes.addressof(data))
-    low, _, _, high, _, _ = struct.unpack("=6I", data.raw)
-    return int(low) | int(high) << 32
+    return struct.unpack("=6I", data.raw)
 
 
 class CapabilitySet:

@@ -82,7 +82,7 @@ class Users:
                 f"tasks would run as {who}, the change to user {self._uid} was refused ({error.strerror})",
                 "Start as an ordinary user, or give root CAP_SETUID, CAP_SETGID, CAP_KILL and CAP_SETPCAP.",
             )
-            privileges.CapabilitySet().apply()
+            privileges.give_up_all()
             return
         self._worker_capabilities = privileges.CapabilitySet(worker)
         whom = f"user {self._uid}, group {self._gid}"
@@ -138,7 +138,7 @@ class Users:
         if privileges.effective() >> privileges.CAP_SETPCAP & 1:
             privileges.drop_bounding_set()
             privileges.lock_securebits()
-        privileges.CapabilitySet().apply()
+        privileges.give_up_all()
 
     def become_with(self, calls: syscalls.CallList) -> None:
         """Have `calls` take a worker's own user id, and give up what the zygote kept for that."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from reptarium.pool.cli.status import BAD_CONFIG
 from reptarium.pool.config import load_settings
+from reptarium.sandbox.kernel import cgroups
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
 UNIT = DEPLOY / "reptarium.service"
@@ -51,6 +53,7 @@ def test_our_own_sandbox_still_works_inside() -> None:
         "landlock_restrict_self",
         "prlimit64",
         "setpriority",
+        "capset",
     ):
         assert call in allowed
     assert values("ProtectProc") == []
@@ -67,6 +70,35 @@ def test_settings_are_valid_and_in_step() -> None:
     assert float(values("TimeoutStopSec")[0]) >= settings.graceful_shutdown_timeout + 10
     assert values("SocketBindAllow") == [f"tcp:{settings.health_port}"]
     assert settings.namespaces == "off"
+
+
+def test_what_can_not_start_is_not_started_again() -> None:
+    """A wrong setting, or a machine without the sandbox, ends the service: it isn't tried again and again."""
+    assert values("Restart") == ["always"]
+    assert values("RestartPreventExitStatus") == [str(BAD_CONFIG)]
+
+
+def test_the_comment_installs_all_files_where_folders_are_missing() -> None:
+    """Debian has no /etc/sysusers.d; what is configured belongs to the group that the unit runs as."""
+    comment = UNIT.read_text().partition("[Unit]")[0]
+    for name in os.listdir(DEPLOY):
+        assert name in comment, name
+    for target in ("sysusers.d", "tmpfiles.d", "reptarium.service.d"):
+        (line,) = [line for line in comment.splitlines() if f"/etc/{target}" in line or f"system/{target}" in line]
+        assert line.startswith("#   install -D "), line
+    assert values("Group") == values("User")
+
+
+def test_delegation_is_offered_whole() -> None:
+    """The drop-in delegates every controller that zygotes use, and opens the tree that the unit makes read-only."""
+    drop_in = DEPLOY / "delegate.conf"
+    assert values("ProtectControlGroups", drop_in) == ["no"]
+    assert values("DelegateSubgroup", drop_in) == ["supervisor"]
+    (delegated,) = values("Delegate", drop_in)
+    assert set(delegated.split()) == {"pids", "memory", "cpu"}
+    assert (
+        f"Delegate={delegated}, DelegateSubgroup=supervisor, ProtectControlGroups=no" in cgroups.outcome({}, (), "x")[2]
+    )
 
 
 def test_the_service_manager_is_told() -> None:

@@ -322,6 +322,18 @@ report([before, entered.refused, outcome(write, top + "/two"), outcome(write, to
         answers, status = child(code, top=str(tmp_path))
         assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS", "EROFS"], 0)
 
+    def test_capabilities_that_nobody_has(self) -> None:
+        """Whoever holds none gives none up: a service's filter may refuse the call."""
+        refuse = """
+from reptarium.sandbox.kernel import bpf, privileges, seccomp, syscalls
+privileges.CapabilitySet().apply()
+privileges.no_new_privs()
+seccomp.install(bpf.assemble(bpf.Rules({"capset": bpf.errno_action(1)}, default=bpf.ALLOW), syscalls.machine()))
+"""
+        user = 65534 if ROOT else 0
+        code = "report([outcome(privileges.CapabilitySet().apply), in_worker(lambda: 1)])"
+        assert sandbox(code, user=user, before=refuse, namespaces="off") == ["EPERM", [1, 0]]
+
     def test_speculation(self) -> None:
         """Where the kernel leaves the prediction of branches to processes it isn't shared, for good."""
         ask = "ctypes.CDLL(None).prctl(52, 1, 0, 0, 0)"  # PR_GET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH
@@ -490,6 +502,21 @@ class TestCgroups:
         done, problem = cgroups.join({"pids.max": 5, "cpu.weight": 50}, group, pid=42)
         assert (done, problem) == (("pids.max",), "cpu is not delegated: Permission denied")
         assert (tmp_path / "unit" / f"{cgroups.PREFIX}42" / "cgroup.procs").read_text() == "42"
+
+    def test_what_is_refused_has_a_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A write that fails names no file by itself: the reason does."""
+        write = Path.write_text
+
+        def refusing(path: Path, text: str) -> int:
+            if path.name == "cgroup.procs":
+                raise OSError(2, "No such file or directory")
+            return write(path, text)
+
+        monkeypatch.setattr(Path, "write_text", refusing)
+        group = self.tree(tmp_path)
+        said = cgroups.join({"pids.max": 5}, group, pid=42)[1]
+        place = tmp_path / "unit" / f"{cgroups.PREFIX}42" / "cgroup.procs"
+        assert said == f"not delegated: No such file or directory ({place})"
 
     def test_not_delegated(self, tmp_path: Path) -> None:
         """Without delegation the reason is told and nothing is raised."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ import structlog
 from reptarium.pool.config import load_settings
 from reptarium.pool.ops import logs
 from reptarium.pool.ops.logs import configure_logging, hide_secret, task_context, task_finished_fields, task_used_fields
+from reptarium.pool.ops.stderr import is_journal
 from reptarium.pool.protocol.messages.broker import TaskSettings
 from reptarium.sandbox.wire import Exited
 
@@ -48,6 +53,23 @@ def test_plain_lines_have_the_launchers_columns() -> None:
     assert len(stamp) == len("2026-01-01 00:00:00.000")
     assert level == "INFO"
     assert text == 'Task finished task=t1 node="My node" ms=1.5'
+
+
+@pytest.mark.parametrize(("descriptor", "columns"), [("journal", 2), ("elsewhere", 3)])
+def test_the_journal_has_its_own_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, descriptor: str, columns: int
+) -> None:
+    """A line has no time of ours where standard error is the journal."""
+    with open(tmp_path / "journal", "w+") as journal, open(tmp_path / "elsewhere", "w") as elsewhere:
+        status = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        fd = {"journal": journal, "elsewhere": elsewhere}[descriptor].fileno()
+        monkeypatch.setattr(logs, "is_journal", partial(is_journal, descriptor=fd))
+        monkeypatch.setattr(sys, "stderr", journal)
+        configure_logging(load_settings({}))
+        structlog.get_logger().info("Hello")
+        journal.seek(0)
+        assert len(journal.read().split("\t")) == columns
 
 
 def test_terminal_gets_colours() -> None:
