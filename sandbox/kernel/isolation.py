@@ -33,9 +33,9 @@
 The zygote does *not* ask for death with its parent: the signal comes when the parent's *thread* ends, and
 supervisors start processes from pool threads. It ends when its control socket closes.
 
-Under ``enforce`` a missing `no_new_privs`, seccomp or (Linux 5.13 and later) Landlock raises
-IsolationUnavailable; under ``best-effort`` it is reported in the layers. A worker never goes on without a
-layer that its zygote has got.
+Under ``enforce`` a missing `no_new_privs`, seccomp or Landlock raises IsolationUnavailable; before Linux 5.13, which
+has no Landlock, the mount namespace stands in for it. Under ``best-effort`` it is reported in the layers. A worker
+never goes on without a layer that its zygote has got.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ class Prepared:
             processes=rlimits.threads_of(self._users.owner) + self._shared_threads,
         )
         self._priority: int | None = None
+        self._new_root = False
         self._use_landlock = False
         self._use_seccomp = False
         # What differs from worker to worker, in calls that are laid out once
@@ -231,6 +232,7 @@ class Prepared:
             self._layers.report("namespaces", "off", "switched off by configuration")
             return
         result = namespaces.enter(self._readable, self._users.ids(), self.config.scratch)
+        self._new_root = "mount" in result.entered
         self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
 
     def _limit(self) -> None:
@@ -265,7 +267,7 @@ class Prepared:
     def _restrict_files(self) -> None:
         if self._ruleset is None or self._worker_ruleset is None:
             if "landlock" not in self._layers:
-                self._layers.report("landlock", "missing", *landlock_problem(self._landlock_errno))
+                self._layers.without_landlock(self._landlock_errno, new_root=self._new_root)
             return
         have = self._ruleset.features
         try:

@@ -128,6 +128,23 @@ class Layers:
             )
         self.report(name, "missing", detail, remedy)
 
+    def without_landlock(self, error: int, *, new_root: bool) -> None:
+        """Enter that there is no Landlock, for that errno.
+
+        Raises IsolationUnavailable under ``enforce`` when there is no root directory of its own either: nothing would
+        keep tasks from reading what the user may read.
+        """
+        detail, remedy = landlock_problem(error)
+        if new_root:
+            self.report("landlock", "missing", f"{detail}; the mount namespace holds what may be read alone", remedy)
+        else:
+            self.require(
+                "landlock",
+                f"{detail}, and there is no mount namespace to keep files apart",
+                f"{remedy} Or start as root with CAP_SYS_ADMIN, or let the user make user namespaces "
+                "(and REPTARIUM_NAMESPACES=auto).",
+            )
+
 
 #: Layers that something has to hold, and the states in which they do. Landlock is partial on kernels before 6.12, where
 #: seccomp refuses what it doesn't handle; the user is off where nobody is root.

@@ -17,9 +17,10 @@ Two routes
 
 The new root
     A tmpfs with a bind mount for every readable path at its own place, read-only with all that is mounted
-    below it, one to write in where tasks have scratch directories, and the symlinks that lead there; then
-    `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys. Directories on the way are ours and
-    searchable, so that an interpreter under a private home directory stays reachable after the drop of the user id.
+    below it, one to write in where tasks have scratch directories, and the symlinks that lead there; something empty
+    lies over the runner's own code; then `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys.
+    Directories on the way are ours and searchable, so that an interpreter under a private home directory stays
+    reachable after the drop of the user id.
     Landlock rules are about inodes and hold for the new mounts unchanged.
 
 No PID namespace: `unshare(CLONE_NEWPID)` moves only children, the first of which would be an init whose end
@@ -38,7 +39,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -244,6 +245,7 @@ def _new_root(readable: Readable, writable: str) -> None:
         previous = os.umask(0o022)
         try:
             _fill(stage, sources, readable.links, proc, writable)
+            _cover(stage, readable.barred)
         finally:
             os.umask(previous)
         os.chdir(stage)
@@ -286,6 +288,19 @@ def _fill(
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(destination, target)
+
+
+def _cover(stage: str, barred: Iterable[str]) -> None:
+    """Put an empty directory or file over each of these."""
+    nothing = f"{stage}/.nothing"
+    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    for path in barred:
+        target = stage + path
+        if os.path.isdir(target):
+            _mount("tmpfs", target, "tmpfs", flags, "mode=0555,size=4k,nr_inodes=2")
+        elif os.path.exists(target):
+            os.close(os.open(nothing, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o400))
+            _mount(nothing, target, "", _MS_BIND)
 
 
 def _restrict(target: str, flags: int) -> None:

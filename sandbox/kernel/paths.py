@@ -49,11 +49,12 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class Readable:
     """What may be read: `roots` are real paths, none below another; `links` are symlinks outside of them
-    that lead there.
+    that lead there; `barred` are real paths that may not be read although they lie below a root.
     """
 
     roots: tuple[str, ...]
     links: tuple[tuple[str, str], ...] = ()
+    barred: tuple[str, ...] = ()
 
 
 #: The folder of ``reptarium.sandbox``, and what it stands in: ``reptarium`` when installed, else the checkout.
@@ -88,7 +89,7 @@ def _shared_libraries() -> set[str]:
 
 
 def readable(extra: Iterable[str] = ()) -> Readable:
-    """Everything that workers may read, before our own packages are taken out.
+    """Everything that workers may read, and what of it is the runner's own.
 
     `extra` are paths that the admin added; they are taken as they are. What doesn't exist is left out.
     """
@@ -128,7 +129,8 @@ def readable(extra: Iterable[str] = ()) -> Readable:
             _links_on(os.path.abspath(path), links)
     roots = {path for path in real if not any(str(parent) in real for parent in Path(path).parents)}
     outside = {link: target for link, target in links.items() if not any(str(p) in roots for p in Path(link).parents)}
-    return Readable(tuple(sorted(roots)), tuple(sorted(outside.items())))
+    barred = sorted(own for own in own_paths() if any(str(parent) in roots for parent in Path(own).parents))
+    return Readable(tuple(sorted(roots)), tuple(sorted(outside.items())), tuple(barred))
 
 
 def _links_on(path: str, links: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -53,30 +54,38 @@ async def test_zygote_that_is_killed_each_time_it_starts_is_refused() -> None:
             assert ended.group_contains(PoolRefused, match="ended while it started")
 
 
+with_namespaces = pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount namespace")
+
 #: A zygote on Linux before 5.13, which has no Landlock and isn't expected to.
 OLD_KERNEL = """
 import sys
-from reptarium.sandbox.kernel import isolation, landlock
+from reptarium.sandbox.kernel import isolation, landlock, layers
 landlock.abi = lambda: (0, 38)
-isolation.landlock_expected = lambda: False
+isolation.landlock_expected = layers.landlock_expected = lambda: False
 from reptarium.sandbox.process import zygote
 sys.exit(zygote.main())
 """
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
+    ("environ", "says"),
     [
-        ("restricted", '"type":"hello"'),
+        pytest.param({}, "the mount namespace holds what may be read alone", marks=with_namespaces),
         (
-            "python",
+            {"REPTARIUM_NAMESPACES": "off"},
+            "landlock is not available: this kernel is older than Linux 5.13, and there is no mount namespace",
+        ),
+        pytest.param(
+            {"REPTARIUM_LANGUAGE": "python"},
             "REPTARIUM_LANGUAGE=python needs the whole kernel layer, and landlock is missing: ",
+            marks=with_namespaces,
         ),
     ],
+    ids=["mount namespace", "neither", "plain Python needs every layer"],
 )
-def test_plain_python_needs_every_layer(mode: str, says: str) -> None:
-    """What enforce does without on an old kernel is too little for tasks that nothing else holds."""
-    config = zygote_config(make_settings({"REPTARIUM_LANGUAGE": mode}))
+def test_files_are_kept_apart_on_an_old_kernel(environ: dict[str, str], says: str) -> None:
+    """Without Landlock the mount namespace does, or the start is refused; plain Python wants both."""
+    config = zygote_config(make_settings(environ))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.settimeout(60)

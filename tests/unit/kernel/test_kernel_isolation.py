@@ -322,6 +322,21 @@ report([before, entered.refused, outcome(write, top + "/two"), outcome(write, to
         answers, status = child(code, top=str(tmp_path))
         assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS", "EROFS"], 0)
 
+    @root
+    def test_own_code_is_covered(self, tmp_path: Path) -> None:
+        """In the new root something empty lies over what is barred below a readable path; what is beside it is read."""
+        for name in ("own/code.py", "own.pth", "other/code.py"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("text")
+        code = """
+from reptarium.sandbox.kernel import namespaces, paths
+entered = namespaces.enter(paths.Readable((top,), (), (top + "/own", top + "/own.pth", top + "/none")))
+read = lambda name: open(os.path.join(top, name)).read()
+report([entered.refused, os.listdir(top + "/own"), read("own.pth"), read("other/code.py"), outcome(read, "none")])
+"""
+        answers, status = child(code, top=str(tmp_path))
+        assert (answers, status) == ([[], [], "", "text", "ENOENT"], 0)
+
     def test_capabilities_that_nobody_has(self) -> None:
         """Whoever holds none gives none up: a service's filter may refuse the call."""
         refuse = """
