@@ -39,7 +39,7 @@ from reptarium.sandbox.wire import Kind
 log = structlog.get_logger("reptarium.pool.workers.brood")
 
 #: Layers that a stock container can't have and that nothing depends on.
-OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces"})
+OPTIONAL_LAYERS = frozenset({"cgroup", "namespaces", "oom"})
 #: A forked worker that isn't parked after this many seconds is given up.
 READY_TIMEOUT = 20.0
 #: A zygote that owes workers and has forked none for so many seconds hangs. One fork takes it milliseconds.

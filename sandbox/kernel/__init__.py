@@ -6,8 +6,9 @@
 `namespaces.py`   network, IPC, host name, root directory, where permitted
 `cgroups.py`      a group with ceilings for all workers together, where delegated
 `privileges.py`   user ids, capabilities, ``no_new_privs``
-`threads.py`       that the zygote has one, before it restricts itself
+`threads.py`      that the zygote has one, before it restricts itself
 `scratch.py`      a private directory for each worker
+`oom.py`          whom the kernel ends when memory runs out
 `rlimits.py`      resource limits, descriptors, death with the parent
 `landlock.py`     files, TCP, abstract sockets, signals
 `seccomp.py`      system calls; `bpf.py` makes filter programs of its rules

@@ -85,7 +85,7 @@ def _enable(controllers: Iterable[str], parent: Path) -> str:
         try:
             (parent / "cgroup.subtree_control").write_text(f"+{name}")
         except OSError as error:
-            problem = problem or f"{name} is not delegated: {error.strerror}"
+            problem = problem or f"{name} is not delegated: {error.strerror} ({parent}/cgroup.subtree_control)"
     return problem
 
 

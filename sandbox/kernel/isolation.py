@@ -3,7 +3,7 @@
 ``prepare`` — zygote, one thread, all imports done, nothing restricted yet
     Looks at everything that can't be looked at later: which paths may be read (Landlock ruleset with open
     descriptors), how much memory is in use, how many threads the target user has; compiles both filters;
-    opens /dev/null.
+    opens /dev/null, and what workers' place before the OOM killer is said in.
 
 ``Prepared.restrict_zygote`` — zygote
     0. see that there is one thread: what follows restricts the calling one
@@ -52,6 +52,7 @@ from reptarium.sandbox.kernel import (
     landlock,
     namespaces,
     notify,
+    oom,
     paths,
     privileges,
     rlimits,
@@ -70,6 +71,7 @@ from reptarium.sandbox.kernel.layers import (
     landlock_outcome,
     landlock_problem,
     namespaces_outcome,
+    oom_outcome,
     rlimits_outcome,
     seccomp_problem,
 )
@@ -116,6 +118,8 @@ class Prepared:
         if connections:
             self._grants += (notify.PROC,)
         self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        #: Raised by the zygote while it forks.
+        self.score = oom.Score()
 
         #: Where a worker may write; None: nowhere.
         self.scratch: scratch.Scratch | None = None
@@ -185,7 +189,7 @@ class Prepared:
         """
         self._refuse_early()
         self._threads.require_one(self._layers)
-        keep = {*keep_fds, self._devnull}
+        keep = {*keep_fds, self._devnull, self.score.fd}
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
         if self._handover is not None:
             keep.add(self._handover.proc)
@@ -195,6 +199,7 @@ class Prepared:
         os.chdir("/")
         os.umask(0o077)
         self._enter_cgroup()
+        self._layers.report("oom", *oom_outcome(self.score.problem))
         self._enter_namespaces()
         self._users.drop(self._readable.roots, self._layers)
         if self._users.one_each:

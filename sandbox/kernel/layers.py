@@ -28,6 +28,7 @@ __all__ = [
     "landlock_outcome",
     "landlock_problem",
     "namespaces_outcome",
+    "oom_outcome",
     "require_all",
     "rlimits_outcome",
     "seccomp_problem",
@@ -213,6 +214,13 @@ def landlock_outcome(have: Features, rules: int, *, scratch: bool) -> tuple[Laye
         return "active", f"{detail}; no TCP, no abstract sockets, no signals to outside", ""
     lacking = f"this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)"
     return "partial", f"{detail}; {lacking}", "A newer kernel handles more."
+
+
+def oom_outcome(problem: str) -> tuple[LayerState, str, str]:
+    """(state, detail, remedy) for whom the kernel ends when memory runs out; why it isn't workers, "": it is."""
+    if not problem:
+        return "active", "when memory runs out the kernel ends workers before supervisor and zygote", ""
+    return "missing", problem, "Optional. Let the runner write there, or start it with a lower OOMScoreAdjust."
 
 
 def kernel_version() -> tuple[int, int]:

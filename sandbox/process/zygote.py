@@ -219,6 +219,7 @@ class _Zygote:
         except OSError as error:
             self._failed(error)
         finally:
+            self._prepared.score.lower()
             ours.close()
             theirs.close()
 
@@ -230,6 +231,7 @@ class _Zygote:
         ours.setsockopt(_SOL_SOCKET, _SO_SNDBUF, _BUFFER)
         theirs.setsockopt(_SOL_SOCKET, _SO_SNDBUF, _BUFFER)
         self._forks += 1
+        self._prepared.score.raise_()
         pid = fork.fork()
         if pid == 0:
             self._child(theirs.detach(), urgent)

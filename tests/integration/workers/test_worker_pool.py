@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
@@ -53,6 +55,19 @@ async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool
         while len(pool.workers) > 3:
             await trio.sleep(0.01)
     assert pool.parked == 3
+
+
+def score(pid: int) -> int:
+    """What is added to what the process is taken to hold (proc_pid_oom_score_adj(5))."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_memory_that_runs_out_ends_a_worker(pool: WorkerPool) -> None:
+    """To the kernel's OOM killer workers are the first, zygote and supervisor as they are without it."""
+    own = score(os.getpid())
+    assert {score(pid) for pid in pool.workers} == {min(own + 500, 1000)}
+    assert score(psutil.Process(next(iter(pool.workers))).ppid()) == own
+    assert "oom" in {layer.name for layer in pool.layers if layer.state == "active"} or own == 1000
 
 
 async def test_no_other_program_inherits_what_a_worker_is_spoken_to_with(pool: WorkerPool) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +323,28 @@ report([before, entered.refused, outcome(write, top + "/two"), outcome(write, to
         answers, status = child(code, top=str(tmp_path))
         assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS", "EROFS"], 0)
 
+    def test_who_goes_first(self) -> None:
+        """An ordinary user's process raises its score and takes that back; one that is at the most already says so."""
+        code = """
+from reptarium.sandbox.kernel import oom
+read = lambda: int(open("/proc/self/oom_score_adj").read())
+own, score = read(), oom.Score()
+score.raise_(); raised = read(); score.lower()
+states = [raised - own, read() - own, score.problem]
+open("/proc/self/oom_score_adj", "w").write("1000")
+score = oom.Score()
+score.raise_(); score.lower()
+report([*states, score.fd, score.problem])
+"""
+        drop = (
+            "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n" if ROOT else ""
+        )
+        dumpable = "ctypes.CDLL(None).prctl(4, 1)\n"
+        imported = "from reptarium.sandbox.kernel import oom\n"
+        (raised, lowered, *rest), status = child(imported + drop + dumpable + textwrap.dedent(code))
+        assert (raised, lowered, status) == (500, 0, 0)
+        assert rest == ["", -1, "the runner's own is 1000 already: workers can't go before it"]
+
     @root
     def test_own_code_is_covered(self, tmp_path: Path) -> None:
         """In the new root something empty lies over what is barred below a readable path; what is beside it is read."""
@@ -515,7 +538,8 @@ class TestCgroups:
         monkeypatch.setattr(Path, "write_text", refusing)
         group = self.tree(tmp_path)
         done, problem = cgroups.join({"pids.max": 5, "cpu.weight": 50}, group, pid=42)
-        assert (done, problem) == (("pids.max",), "cpu is not delegated: Permission denied")
+        place = tmp_path / "unit" / "cgroup.subtree_control"
+        assert (done, problem) == (("pids.max",), f"cpu is not delegated: Permission denied ({place})")
         assert (tmp_path / "unit" / f"{cgroups.PREFIX}42" / "cgroup.procs").read_text() == "42"
 
     def test_what_is_refused_has_a_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
