@@ -17,7 +17,7 @@ import trio
 
 from reptarium.pool.bench.injuries import Injury, Record
 from reptarium.pool.bench.runners import RunnerProcess, Site
-from reptarium.pool.bench.stats import tree
+from reptarium.pool.bench.stats import descriptors_of, tree
 from reptarium.pool.embedded_broker import Delayed, TaskHandle
 from reptarium.pool.protocol.messages import (
     BrokerMessage,
@@ -152,7 +152,7 @@ class FaultMaker:
         injury = self._note("exhaust_descriptors", runner=name)
         with suppress(psutil.NoSuchProcess):
             soft, hard = root.rlimit(resource.RLIMIT_NOFILE)
-            root.rlimit(resource.RLIMIT_NOFILE, (min(root.num_fds(), soft), hard))
+            root.rlimit(resource.RLIMIT_NOFILE, (min(descriptors_of(root), soft), hard))
             await trio.sleep(0.3)
             root.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
         injury.ended = trio.current_time()

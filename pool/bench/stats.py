@@ -76,12 +76,22 @@ def usage(processes: Sequence[psutil.Process]) -> Usage:
                 if process == root:
                     supervisor += own.pss if own else memory
                     private += own.uss if own else memory
-                    descriptors += process.num_fds()
+                    descriptors += descriptors_of(process)
                     threads += process.num_threads()
     return Usage(
         at=time.perf_counter(), cpu=cpu, rss=rss, pss=None if hidden else pss, supervisor=supervisor,
         private=private, processes=count, descriptors=descriptors, threads=threads,
     )  # fmt: skip
+
+
+def descriptors_of(process: psutil.Process) -> int:
+    """How many descriptors a process has; 0 where they are hidden: a runner shows its own to root alone.
+
+    Raises psutil.NoSuchProcess.
+    """
+    with contextlib.suppress(psutil.AccessDenied):
+        return int(process.num_fds())
+    return 0
 
 
 def tree(root: psutil.Process) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ import trio
 
 from reptarium.pool.bench.faults import alive
 from reptarium.pool.bench.runners import Site
-from reptarium.pool.bench.stats import tree
+from reptarium.pool.bench.stats import descriptors_of, tree
 
 #: Seconds until a pool that isn't whole again is given up on (a lost connection waits up to 10 s of backoff).
 GIVEN_UP = 20.0
@@ -30,7 +30,7 @@ def state(site: Site) -> State:
     for root in site.processes():
         processes += sum(alive(process) for process in tree(root))
         with suppress(psutil.NoSuchProcess):
-            descriptors += root.num_fds()
+            descriptors += descriptors_of(root)
             threads += root.num_threads()
     return State(processes, descriptors, threads)
 

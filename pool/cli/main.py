@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from reptarium import __version__
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
 from reptarium.pool.ops.stderr import open_standard_descriptors
+from reptarium.pool.ops.unreadable import become_unreadable
 from reptarium.pool.refusal import StartRefused
 
 #: The commands, each a module of this room, and a line about each. A module has ``arguments(parser)``, which
@@ -28,6 +29,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
     open_standard_descriptors()
+    become_unreadable()
     try:
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:

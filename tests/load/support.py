@@ -16,7 +16,7 @@ import trio
 
 from reptarium.pool.bench.faults import by_name
 from reptarium.pool.bench.runners import Site, open_site
-from reptarium.pool.bench.stats import tree
+from reptarium.pool.bench.stats import descriptors_of, tree
 from reptarium.pool.embedded_broker import BrokerConfig, RunnerView, TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
@@ -44,7 +44,7 @@ class Whole:
         self.parked = self.pids(IDLE_NAME)
         self.zygote = self.zygotes()
         self.struck_at: float | None = None
-        self._descriptors = self._root.num_fds()
+        self._descriptors = descriptors_of(self._root)
         site.broker.on_event = self._note
 
     def _note(self, event: str, fields: object) -> None:
@@ -71,7 +71,7 @@ class Whole:
                 and len(self.pids(IDLE_NAME)) == len(self.parked)
                 and len(tree(self._root)) == len(self.parked) + 2
                 # the connection and a grant being fetched come and go
-                and self._root.num_fds() <= self._descriptors + 2
+                and descriptors_of(self._root) <= self._descriptors + 2
             )
         return False
 
@@ -79,7 +79,9 @@ class Whole:
         """What there is, in words."""
         shown = Counter(process.name() for process in tree(self._root)[1:])
         registered = sum(view.registered for view in self.site.broker.runners)
-        return f"{registered} registered, {dict(shown)}, {self._root.num_fds()} of {self._descriptors} descriptors"
+        return (
+            f"{registered} registered, {dict(shown)}, {descriptors_of(self._root)} of {self._descriptors} descriptors"
+        )
 
     async def again(self, what: str = "the pool is whole", within: float = PATIENCE) -> float:
         """Wait until it is whole, also after a task. Returns, and prints, the seconds from fault to whole."""
