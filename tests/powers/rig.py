@@ -7,6 +7,7 @@ language layer (``probe``), in the whole kernel layer: what counts is what the k
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -102,24 +103,26 @@ class Rig:
     def connection(self, outcome: str) -> None:
         self.outcomes.append(outcome)
 
-    async def run(self, code: str, prelude: str = PRELUDE, **variables: Any) -> Came:
-        """Run `code`, which sets ``result``, natively in a fresh worker."""
+    async def run(self, code: str, prelude: str = PRELUDE, time_limit: float = math.inf, **variables: Any) -> Came:
+        """Run `code`, which sets ``result``, natively in a fresh worker; "timed out" after `time_limit` seconds."""
         worker = await self.pool.lease()
         connections: Connections | None = None
         source = f"{prelude}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
-        result: Any
+        result: Any = "timed out"
         try:
-            await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2), b"[]"))
-            connections = self.connector.begin(worker.take_handed())
-            kind, payload = await worker.receive({Kind.RESULT: 2**20, Kind.FAILED: 2**18})
-            if kind is Kind.RESULT:
-                result = json.loads(bytes(wire.split_head(payload)[1]))
-            else:
-                result = f"failed: {msgspec.json.decode(payload)['message']}"
-        except WorkerGone:
-            worker.close_socket()
-            await worker.exited.wait()
-            result = signal.Signals(worker.status & 0x7F).name if worker.status else "ended"
+            with trio.move_on_after(time_limit):
+                try:
+                    await worker.send(Kind.TASK, *wire.with_head(wire.TaskHead(code=source, items_size=2), b"[]"))
+                    connections = self.connector.begin(worker.take_handed())
+                    kind, payload = await worker.receive({Kind.RESULT: 2**20, Kind.FAILED: 2**18})
+                    if kind is Kind.RESULT:
+                        result = json.loads(bytes(wire.split_head(payload)[1]))
+                    else:
+                        result = f"failed: {msgspec.json.decode(payload)['message']}"
+                except WorkerGone:
+                    worker.close_socket()
+                    await worker.exited.wait()
+                    result = signal.Signals(worker.status & 0x7F).name if worker.status else "ended"
         finally:
             self.pool.discard(worker)
             if connections is not None:

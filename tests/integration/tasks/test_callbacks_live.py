@@ -565,4 +565,4 @@ return [_helpers.httpRequest({{"url": f"{{who}}:{{n}}"}}) == f"{{who}}:{{n}}" fo
             ]
             for handle in handles:
                 assert result(await handle.outcome()) == [True] * calls
-        assert most > 20
+        assert most > tasks // 10

@@ -231,7 +231,8 @@ async def test_filling_the_directory_ends_the_task() -> None:
                 told[name] = (outcome.error.message, outcome.error.description)
     assert told == dict.fromkeys(FILLING, (scratch_message(LIMIT), SCRATCH_REMEDY))
     assert str(SCRATCH_ENTRIES) in scratch_message(LIMIT)
-    assert os.listdir(scratch_top()) == []
+    # others may have theirs at the same time
+    assert [name for name in os.listdir(scratch_top()) if name.startswith(f"{os.getpid()}-")] == []
 
 
 def scratch_top() -> str:
