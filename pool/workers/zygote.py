@@ -43,7 +43,7 @@ START_TIMEOUT = 120.0
 #: Seconds for a dying zygote to reap its workers, and again to end by itself.
 _END_TIMEOUT = 1.0
 #: What is executed, with the number of its control socket's descriptor as the last argument.
-_COMMAND = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
+_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
 #: Bytes of an unfinished line on standard error that are kept.
 _MAX_LINE = 64 * 1024
 #: Room for a worker's two descriptors.
