@@ -18,6 +18,10 @@ import trio
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 
 OWN = shlex.join([sys.executable, "-m", "reptarium", "run"])
+#: Waiting is so many times longer on a slow or busy machine.
+FACTOR = float(os.environ.get("E2E_TIME_FACTOR") or 1)
+#: Seconds in which a runner that is started registers.
+REGISTERS = 60.0 * FACTOR
 #: Seconds that a task may run in the runner, and until the broker calls it hanging: n8n's own limit is five minutes.
 TASK_TIMEOUT, HANGS = 20, 40.0
 #: For many programs at once: they wait for their turn.
@@ -80,7 +84,7 @@ async def registered(
     """A registered runner, stopped on leaving."""
     process = launch(broker, command, environ)
     try:
-        await broker.wait_for_runner(60)
+        await broker.wait_for_runner(REGISTERS)
         yield process
     finally:
         await stop(process)

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
-from tests.integration.differences.driver import ended, launch, registered, stop, taken
+from tests.integration.differences.driver import FACTOR, REGISTERS, ended, launch, registered, stop, taken
 
 #: Seconds in which a runner that is to end ends.
-ENDS = 20.0
+ENDS = 20.0 * FACTOR
 _EVERYTHING = {"N8N_RUNNERS_STDLIB_ALLOW": "*"}
 
 
@@ -93,7 +93,7 @@ async def broker_gone(command: str) -> str:
     """The broker shuts down: drain, close with 1001, and nobody answers any more."""
     async with open_broker(BrokerConfig(drain_grace=0.1)) as broker:
         process = launch(broker, command, {})
-        await broker.wait_for_runner(60)
+        await broker.wait_for_runner(REGISTERS)
         port = broker.port
     try:
         return await _attempts(process, await trio.open_tcp_listeners(port, host="127.0.0.1"))
@@ -217,7 +217,7 @@ async def _healthy(command: str) -> AsyncIterator[tuple[Broker, int]]:
 
 async def _ask(port: int, request: str) -> str:
     """``status body`` of one request, tried until somebody listens."""
-    with trio.fail_after(60):
+    with trio.fail_after(REGISTERS):
         while True:
             try:
                 stream = await trio.open_tcp_stream("127.0.0.1", port)
@@ -244,7 +244,7 @@ def _request(request: str) -> Callable[[str], Awaitable[str]]:
     async def ask(command: str) -> str:
         """One request to the health endpoint of a registered runner."""
         async with _healthy(command) as (broker, port):
-            await broker.wait_for_runner(60)
+            await broker.wait_for_runner(REGISTERS)
             answer = await _ask(port, request)
             with trio.move_on_after(30):
                 # it is registered, and its workers are still being forked

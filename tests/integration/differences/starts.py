@@ -12,16 +12,16 @@ from typing import NamedTuple
 import trio
 
 from reptarium.pool.embedded_broker import Broker, open_broker
-from tests.integration.differences.driver import launch, stop, taken
+from tests.integration.differences.driver import FACTOR, REGISTERS, launch, stop, taken
 
 #: Seconds that a runner may take to register or to end.
-PATIENCE = 60.0
+PATIENCE = REGISTERS
 #: Seconds after which a runner has made all its offers.
-OFFERED = 2.0
+OFFERED = 2.0 * FACTOR
 #: Seconds after which one that still runs and isn't registered doesn't get there.
-NO_CONNECTION = 25.0
+NO_CONNECTION = 25.0 * FACTOR
 #: Seconds after which one that has made no offer makes none.
-NO_OFFER = 8.0
+NO_OFFER = 8.0 * FACTOR
 
 
 class Start(NamedTuple):
