@@ -54,8 +54,6 @@ def check(runner: Runner, before: int) -> str | None:
         serving = link._serving
         if serving is None:
             continue
-        if getattr(serving._end, "outbox", serving.connection.outbox) is not serving.connection.outbox:
-            return f"{link.uri}: the connection ends through an error of another one's: {serving._end}"
         session = serving.session
         tasks, offers = len(session._tasks), len(session._offers)
         accepted += tasks

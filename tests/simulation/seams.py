@@ -91,19 +91,14 @@ def imaginary(network: Network, machine: Machine, history: History, faults: Faul
 def _giving_up(network: Network, rng: random.Random) -> Callable[..., None]:
     """``Outbox.put`` of a history in which any word may be the one that finds no room: its connection is given up.
 
-    Brokers that don't read are told too little for that to be seen often; bulk has waited for its room. The error says
-    whose it is, wherever it is met (``invariants.py``).
+    Brokers that don't read are told too little for that to be seen often; bulk has waited for its room.
     """
     real, chance = outbox.Outbox.put, 0.02 if rng.random() < 1 / 3 else 0.0
 
     def put(self: outbox.Outbox, message: Any, *, bulk: bool = False) -> None:
-        try:
-            if not (bulk or network.calm or self._closed) and rng.random() < chance:
-                raise LinkError("the broker does not read: imaginary")
-            real(self, message, bulk=bulk)
-        except LinkError as error:
-            error.outbox = self  # type: ignore[attr-defined]
-            raise
+        if not (bulk or network.calm or self._closed) and rng.random() < chance:
+            raise LinkError("the broker does not read: imaginary")
+        real(self, message, bulk=bulk)
 
     return put
 
