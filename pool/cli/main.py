@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from reptarium import __version__
+from reptarium.pool.cli.signals import hold
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
 from reptarium.pool.ops.stderr import open_standard_descriptors
 from reptarium.pool.ops.unreadable import become_unreadable
@@ -67,6 +68,8 @@ def _dispatch(argv: Sequence[str]) -> int:
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about)
         if name == meant:  # the others needn't be imported
+            if name == "run":  # its import alone takes as long as many a start
+                hold()
             module = importlib.import_module(f"reptarium.pool.cli.{name}")
             module.arguments(command)
             command.set_defaults(call=module.call, argv=list(argv[argv.index(name) + 1 :]))

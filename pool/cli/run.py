@@ -14,6 +14,7 @@ from functools import partial
 import structlog
 import trio
 
+from reptarium.pool.cli.signals import MEANINGLESS, heard, let_come
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
@@ -93,7 +94,7 @@ async def _run_until_stopped(settings: Settings, metrics: Metrics, notifier: Not
     gc.collect()
     gc.freeze()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, runner)
+        await nursery.start(_stop_on_signal, runner)  # a child that is started before would begin with signals held
         begun = _Begun()
         nursery.start_soon(OwnFaults(metrics, reporter).keep, "systemd", keep_told, notifier, runner, begun.event)
         try:
@@ -118,12 +119,13 @@ class _Begun:
         self.event.set()
 
 
-async def _stop_on_signal(runner: Runner) -> None:
-    ends = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1): it is to outlive its terminal
-        ends.append(signal.SIGHUP)
-    with trio.open_signal_receiver(*ends) as signals:
+async def _stop_on_signal(runner: Runner, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(*heard()) as signals, let_come():
+        task_status.started()
         async for number in signals:
+            if number in MEANINGLESS:
+                log.warning("a signal that means nothing here", signal=signal.Signals(number).name)
+                continue
             if runner.stopping:
                 log.warning("second signal: ending at once")
                 raise KeyboardInterrupt

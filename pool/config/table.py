@@ -119,7 +119,7 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT", "graceful_shutdown_timeout",
         kinds.seconds(0, 3600), 10.0, _BROKER,
-        "After SIGTERM, SIGINT or SIGHUP: how long running tasks may go on before they are killed.",
+        "After SIGTERM, SIGINT, SIGQUIT or SIGHUP: how long running tasks may go on before they are killed.",
     ),
     _row(
         "N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT", "auto_shutdown_timeout",

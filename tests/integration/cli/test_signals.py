@@ -6,13 +6,17 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import psutil
 import pytest
 import trio
+from structlog.testing import capture_logs
 
+from reptarium.pool.cli.run import _stop_on_signal
+from reptarium.pool.cli.signals import hold
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get
@@ -44,7 +48,7 @@ def with_health(port: int) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 async def test_signal_drains(number: signal.Signals) -> None:
     """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
     with trio.fail_after(60):
@@ -193,6 +197,56 @@ async def test_request_for_another_protocol_ends_nothing() -> None:
             assert (await handle.outcome()).status == "done"
             assert (await get(f"http://127.0.0.1:{port}", "/healthz"))[0] == 200
             assert process.poll() is None
+
+
+async def test_signal_before_anything_has_started() -> None:
+    """One that comes in the first milliseconds drains as any other does: it waits until somebody listens."""
+    told = (
+        "import os, signal, sys; from reptarium.pool import config; from reptarium.pool.cli import main\n"
+        "load = config.load_settings\n"
+        "config.load_settings = lambda environ: os.kill(os.getpid(), signal.SIGTERM) or load(environ)\n"
+        "sys.exit(main.main(['run']))"
+    )
+    with trio.fail_after(60):
+        done = await trio.run_process(
+            [sys.executable, "-c", told], env={"N8N_RUNNERS_AUTH_TOKEN": "x"}, capture_stderr=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert b"signal=SIGTERM" in done.stderr
+
+
+class Told:
+    """A runner, as far as signals go."""
+
+    stopping = False
+
+    def shutdown(self) -> None:
+        """It is to end."""
+        self.stopping = True
+
+
+async def test_signals_that_mean_nothing_end_nothing() -> None:
+    """They would kill the process by default; held or not, before somebody listens, meanwhile or after it."""
+    before, runner = signal.pthread_sigmask(signal.SIG_BLOCK, ()), Told()
+    try:
+        hold()
+        with trio.fail_after(20), capture_logs() as logs:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(_stop_on_signal, runner)
+                os.kill(os.getpid(), signal.SIGALRM)
+                while len(logs) < 2:
+                    await trio.sleep(0.001)
+                assert not runner.stopping
+                os.kill(os.getpid(), signal.SIGQUIT)
+                while not runner.stopping:
+                    await trio.sleep(0.001)
+                nursery.cancel_scope.cancel()
+            os.kill(os.getpid(), signal.SIGUSR2)
+        assert [line.get("signal") for line in logs] == ["SIGUSR1", "SIGALRM", "SIGQUIT"]
+        assert signal.sigtimedwait({signal.SIGUSR2}, 1) is not None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def test_signal_while_the_pool_starts_ends_the_start() -> None:
