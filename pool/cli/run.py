@@ -9,7 +9,6 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from functools import partial
 
 import structlog
 import trio
@@ -43,8 +42,6 @@ def call(arguments: argparse.Namespace) -> int:
     """Serve the brokers. Returns the runner's exit status."""
     metrics = Metrics()
     sink = None if arguments.print_config else take_over_stderr()
-    if sink is not None:
-        metrics.process.log_lines_dropped = partial(getattr, sink, "dropped")
     settings = load_settings(os.environ)
     if arguments.print_config:
         rows = describe(settings)
@@ -55,7 +52,8 @@ def call(arguments: argparse.Namespace) -> int:
             print(f"warning: {warning}", file=sys.stderr)
         return 0
     require_credentials(settings)
-    configure_logging(settings)
+    flood = configure_logging(settings)
+    metrics.process.log_lines_dropped = lambda: flood.left_out + (0 if sink is None else sink.dropped)
     if sink is None:
         log.warning("no thread can be started to write the log: whoever stops reading it stops the runner")
     for warning in (*settings.warnings, *weak_secrets(settings)):

@@ -1,11 +1,12 @@
 """Logging: one line per event, for people, for n8n's launcher, or as JSON.
 
-Three rules hold whatever a caller logs, because a processor enforces each:
+Four rules hold whatever a caller logs, because a processor enforces each:
 
 - Secrets never appear: the configured ones, and grant tokens that are fetched later (`hide_secret`). What has fewer
   than `SHORTEST_SECRET` characters is hidden where a field is a secret's, but not looked for in texts; short ones only
   as words of their own (`without_secret`).
 - What belongs to users (code, items, results, prints) never appears above debug; only its size does.
+- Nobody fills the log: of each kind of line so many are written, and the rest is counted (`flood.py`).
 - One event is one line: control characters in a workflow's name can't forge a second one or drive a terminal.
 """
 
@@ -23,6 +24,7 @@ import msgspec
 import structlog
 
 from reptarium.pool.config import Settings, names_secret, secret_values, without_secret
+from reptarium.pool.ops.flood import Flood
 from reptarium.pool.ops.stderr import LogSink, dropped_text, is_journal
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
@@ -44,12 +46,14 @@ def hide_secret(value: str) -> None:
         _fetched.append(value)
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> Flood:
     """Set up structlog, and the standard library's logging for the libraries that use it.
 
     Args:
         settings: level, format and the secrets to keep out.
         stream: where to write; standard error by default, since `exec` prints results on standard output.
+
+    Returns: what limits the log, which counts what it leaves out.
     """
     out = sys.stderr if stream is None else stream
     style = settings.log_format
@@ -72,14 +76,22 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         final = [*stamped, _one_line, _render_console if style == "console" else _render_plain]
     if isinstance(out, LogSink):
         out.notice = lambda lines: _rendered(final, "warning", dropped_text(lines))
+    flood = Flood(
+        lambda like, broker, lines: _rendered(
+            final, "warning", "log lines left out", like=like, lines=lines, **({"broker": broker} if broker else {})
+        )
+    )
+    first: list[Any] = [flood.admit]
+    last: list[Any] = [flood.written]
     structlog.configure(
-        processors=[*shared, *final],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[*first, *shared, *final, *last],
+        wrapper_class=_contained(structlog.make_filtering_bound_logger(level), out),
         logger_factory=lambda *_: _Lines(out),
         # Loggers are made at import time all over; a cache would pin the first configuration.
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)
+    handler.addFilter(lambda record: flood.admits(f"{record.name} {record.msg}"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -101,6 +113,23 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     for name in _QUIET_LIBRARIES:
         # Their "info" is our debug: connections opened and closed.
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    return flood
+
+
+def _contained(logger: type[Any], out: TextIO) -> type[Any]:
+    """A logger that raises nothing: a line that can't be made doesn't end what whoever logs is in the midst of."""
+
+    class Contained(logger):  # type: ignore[misc] # structlog makes it for each level
+        def _proxy_to_logger(self, method: str, event: str | None = None, *given: Any, **fields: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method, event, *given, **fields)
+            except Exception as error:
+                _Lines(out).msg(
+                    f"ERROR a log line could not be made through a fault of the runner: {type(error).__name__}"
+                )
+                return None
+
+    return Contained
 
 
 class Used(Protocol):
@@ -131,8 +160,8 @@ class _Lines:
     debug = info = warning = warn = error = critical = fatal = exception = log = msg
 
 
-def _rendered(processors: Sequence[Processor], level: str, text: str) -> str:
-    event: Any = {"event": text, "level": level}
+def _rendered(processors: Sequence[Processor], level: str, text: str, **fields: object) -> str:
+    event: Any = {"event": text, "level": level, **fields}
     for processor in processors:
         event = processor(None, level, event)
     return str(event)

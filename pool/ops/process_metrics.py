@@ -28,7 +28,7 @@ class ProcessMetrics:
         )
         info.labels(__version__, platform.python_version(), platform.release()).set(1)
         self.log_lines_dropped: Callable[[], int] = int
-        """Says how many log lines were never written; a log sink's (:mod:`reptarium.pool.ops.stderr`)."""
+        """Says how many log lines were never written; a sink's (``stderr.py``), or those of a flood (``flood.py``)."""
         registry.register(_DroppedLines(self))
         self.loop_lag = LoopLag()
         registry.register(self.loop_lag)
@@ -43,6 +43,6 @@ class _DroppedLines(Collector):
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "reptarium_log_lines_dropped",
-            "Log lines that were never written: nobody read standard error, or it took no more.",
+            "Log lines that were never written: nobody read them, standard error took no more, or too many were alike.",
             value=self._metrics.log_lines_dropped(),
         )

@@ -34,6 +34,7 @@ import structlog
 import trio
 
 import reptarium
+from reptarium.pool.ops.flood import Allowance
 from reptarium.sandbox import wire
 
 log = structlog.get_logger("reptarium.pool.workers.zygote")
@@ -48,8 +49,6 @@ _COMMAND: tuple[str, ...] = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.
 _MAX_LINE = 64 * 1024
 #: Room for a worker's two descriptors.
 _RIGHTS = socket.CMSG_LEN(8)
-#: Bytes of standard error that are logged within so many seconds, each line with as many beside its text.
-_SAID, _SAID_WITHIN, _BESIDE = 256 * 1024, 10.0, 128
 #: Packets, and lines, that are read without a look at the event loop.
 _PACKETS = 64
 
@@ -165,24 +164,20 @@ class ZygoteProcess:
 
         Its workers have it too, and one that is broken out of could write without end: all is read, some of it logged.
         """
-        rest, room, since, dropped = b"", _SAID, trio.current_time(), 0
+        rest, allowance = b"", Allowance(trio.current_time())
         with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
             async for data in self._stderr:
                 *lines, rest = (rest + data)[-_MAX_LINE:].split(b"\n")
-                if trio.current_time() - since >= _SAID_WITHIN:
-                    if dropped:
-                        log.warning("what the zygote or its workers wrote was too much to be logged", lines=dropped)
-                    room, since, dropped = _SAID, trio.current_time(), 0
+                if allowance.over(trio.current_time()):
+                    _tell_left_out(allowance)
                 for number, line in enumerate(lines):
-                    room -= len(line) + _BESIDE
-                    if room < 0:
-                        dropped += len(lines) - number
+                    if not allowance.take(trio.current_time(), len(lines) - number):
                         break
+                    allowance.charge(len(line))
                     log.warning("zygote: " + line.decode("utf-8", "replace"))
                     if number % _PACKETS == _PACKETS - 1:
                         await trio.lowlevel.checkpoint()
-        if dropped:
-            log.warning("what the zygote or its workers wrote was too much to be logged", lines=dropped)
+        _tell_left_out(allowance)
 
     async def _receive_packet(self) -> tuple[bytes, list[int], bool]:
         """One control packet, its descriptors, and whether some found no room; empty at the end."""
@@ -202,6 +197,11 @@ class ZygoteProcess:
                 return b"", [], False
             fds = [fd for _, _, packed in rights for fd in memoryview(packed).cast("i")]
             return packet, fds, bool(flags & socket.MSG_CTRUNC)
+
+
+def _tell_left_out(allowance: Allowance) -> None:
+    if lines := allowance.told():
+        log.warning("what the zygote or its workers wrote was too much to be logged", lines=lines)
 
 
 def _decoded(packet: bytes, fds: list[int]) -> wire.ZygoteMessage | None:
