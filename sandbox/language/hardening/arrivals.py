@@ -28,8 +28,9 @@ def watch_arrivals() -> None:
     def exec_module(self: Any, module: ModuleType) -> None:
         guard_readers(module)
         execute(self, module)
-        _patch(module.__name__, module)
-        seal_module(module)
+        with trusted():  # sealing goes by way of ctypes
+            _patch(module.__name__, module)
+            seal_module(module)
 
     loader.exec_module = exec_module
     for name, module in list(sys.modules.items()):
@@ -41,5 +42,4 @@ def watch_arrivals() -> None:
 def _patch(name: str, module: ModuleType) -> None:
     patch = PATCHES.pop(name, None)
     if patch is not None:
-        with trusted():
-            patch(module)
+        patch(module)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any
 
 from reptarium.sandbox.language.policy import LanguagePolicy
 
@@ -14,6 +17,18 @@ COMMON = """
     warnings
 """.split()
 
+#: Modules that import more when they are first used → a first use. Found by running the programs of the tests, and all
+#: that the standard library's façades carry, with every open module imported: what was imported then.
+_FIRST_USES: dict[str, Callable[[Any], object]] = {
+    "datetime": lambda datetime: datetime.datetime.strptime("2000-01-01", "%Y-%m-%d"),  # _strptime, and its patterns
+    "random": lambda random: random.Random("text"),  # _sha2
+    "zoneinfo": lambda zoneinfo: zoneinfo.ZoneInfo.no_cache("Europe/Berlin"),  # importlib.resources, without /usr/share
+    "xml.dom.minidom": lambda minidom: minidom.parseString("<a/>").toxml(),  # xml.dom.expatbuilder
+    "email.message": lambda message: message.EmailMessage().as_string(),  # email.generator
+}
+#: Each is a module, imported when text in it is first met.
+_ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8-sig", "utf-16")
+
 
 def load_each(
     policy: LanguagePolicy, load: Callable[[str], object], imported: Callable[[str], None], late: Collection[str]
@@ -23,6 +38,8 @@ def load_each(
 
     Returns a line ``name: reason`` for each that failed.
     """
+    for encoding in _ENCODINGS:
+        "".encode(encoding)
     names = [name for name in (*policy.stdlib_allow, *policy.external_allow, *policy.preload) if name != "*"]
     if "*" in policy.stdlib_allow:
         names += COMMON
@@ -34,5 +51,8 @@ def load_each(
             load(name)
         except BaseException as error:  # a package's import can end in anything
             failed.append(f"{name}: {str(error) or type(error).__name__}")
+        else:
+            with suppress(Exception):  # a machine without time zones, say: the task is told
+                _FIRST_USES.get(name, id)(sys.modules[name])
         imported(name)
     return failed
