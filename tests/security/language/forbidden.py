@@ -1,13 +1,16 @@
 """What no task may get hold of, and a walk that looks for it.
 
 :func:`why_forbidden` judges one object. :func:`walk` follows, breadth first, what user code could read: attributes as
-the compiled program reads them (plain names as they stand, others through the product's guard), the class of an
+the compiled program reads them (plain names as they stand, others through the product's guard), what an augmented
+assignment hands to its right side, what a library reads of an object by a name that it was given, the class of an
 object, items of containers. It calls nothing but what reading calls: properties and ``__getattr__``.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
+import contextlib
 import functools
 import io
 import itertools
@@ -18,7 +21,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language import guards
+from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, make_namespace, run
 from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
@@ -242,6 +245,53 @@ def read(value: Any, name: str) -> Any:
     return getattr(value, name) if rules.is_plain(name) else guards.guarded_read(value, name)
 
 
+class _Caught(Exception):
+    """Stops an augmented assignment before anything is stored."""
+
+
+@functools.cache
+def augmented(name: str) -> types.CodeType:
+    return compile_task(f"value.{name} += right", _POLICY)
+
+
+_POLICY = LanguagePolicy()
+
+
+def handed_over(value: Any, name: str) -> Any:
+    """What ``value.name += right`` hands to its right side. Raises what that raises, _Caught where it hands over none."""
+    caught: list[Any] = []
+
+    class Right:
+        def __radd__(self, other: Any) -> Any:
+            caught.append(other)
+            raise _Caught
+
+    try:
+        run(augmented(name), make_namespace(_POLICY, {"value": value, "right": Right()}))
+    except _Caught:
+        return caught[0]
+    raise _Caught
+
+
+_LIBRARY: dict[str, Any] = {"__name__": "library"}
+exec("def read(value, name):\n    return getattr(value, name)", _LIBRARY)  # noqa: S102 - it spells no name
+
+
+def library_read(value: Any, name: str) -> Any:
+    """An attribute, as a library reads it in a task by a name that came as data. Raises what that raises."""
+    importer(_POLICY)  # hardens the process
+    _LIBRARY["getattr"] = vars(ast)["getattr"]
+    before = audit.arm({})
+    try:
+        return _LIBRARY["read"](value, name)
+    finally:
+        audit.disarm(before)
+
+
+#: Names that lead on from most objects, none of which a task can spell.
+_GIVEN = "__globals__ __code__ __closure__ __builtins__ __self__ __spec__ gi_frame tb_frame f_globals".split()
+
+
 def _names(value: Any) -> list[str]:
     """The attributes that user code may read. A class has those of its metaclass too, which ``dir`` leaves out."""
     kind = type(value)
@@ -258,6 +308,7 @@ def _steps(value: Any, items: int) -> Iterator[tuple[Any, str]]:
     """What user code reads from this object directly, and how it would write that."""
     function = value.__func__ if type(value) is types.MethodType else value
     if type(function) is types.FunctionType:
+        yield from _given(function)
         for name, inner in list(vars(function).items()):
             if rules.may_read(name):
                 yield inner, f".{name}"
@@ -266,17 +317,34 @@ def _steps(value: Any, items: int) -> Iterator[tuple[Any, str]]:
         names = _names(value)
     except Exception:  # a dead proxy
         return
+    yield from _given(value)
     for name in names:
         try:
-            yield read(value, name), f".{name}"
+            inner = read(value, name)
         except Exception:  # a refusal, or a property that wants more than there is
-            continue
+            inner = _Caught
+        if name in rules.GUARDED_ATTRIBUTES and rules.may_write(name):
+            with contextlib.suppress(Exception):
+                if getattr(value, name) is not inner:  # the guard has something to say
+                    yield handed_over(value, name), f".{name} +="
+        if inner is not _Caught:
+            yield inner, f".{name}"
     yield guards.class_of(value), ".__class__"
     try:
         contents = _contents(value, items)
     except Exception:  # a container of user code's, which raises
         return
     yield from contents
+
+
+def _given(value: Any) -> Iterator[tuple[Any, str]]:
+    """What a library would read of it that no task may have."""
+    for name in _GIVEN:
+        with contextlib.suppress(Exception):
+            if hasattr(value, name):
+                inner = library_read(value, name)
+                if why_forbidden(inner) is not None:  # else it is a function that says so, new each time
+                    yield inner, f" given {name}"
 
 
 def _contents(value: Any, items: int) -> list[tuple[Any, str]]:

@@ -21,7 +21,7 @@ from forbidden import why_forbidden
 from hypothesis import strategies as st
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task, make_namespace, run
-from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
+from reptarium.sandbox.language.policy.names import DENIED_BUILTINS, may_write
 from reptarium.sandbox.language.runtime.facades import importer
 
 POLICY = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
@@ -409,6 +409,9 @@ TREASURES = _treasures(2)
 _BY_NAME = {names[-1]: [each for each in TREASURES if each[1][-1] == names[-1]] for _, names in TREASURES}
 MODULE_TREASURES = _module_treasures()
 
+#: Those that stand under a name which may be assigned.
+_ASSIGNABLE = [treasure for treasure in TREASURES if may_write(treasure[1][-1])]
+
 #: Ways to read an attribute ``p`` of ``x``; ``n`` is the name as an expression.
 STEPS = [
     "{x}.{p}", "{x}.{p}", "getattr({x}, {n})", "getattr({x}, {n}, None)", "operator.attrgetter({n})({x})", "functools.reduce(getattr, [{n}], {x})",
@@ -471,6 +474,21 @@ TAKING = [
     "def h():\n    {b} = 1\n    def i():\n        nonlocal {b}\n        del {b}\n        return {b}\n    return i()\nkeep(h())", "match 1:\n    case {b}:\n        del {b}\n        keep({b})", "keep(typing.ForwardRef('{b}'))",
     "class A:\n    x: '{b}' = 1\nkeep(dataclasses.fields(dataclasses.dataclass(A)))", "@dispatched.register\ndef h(x: '{b}'): pass\nkeep(dispatched.registry)", "for {b} in []:\n    pass\nelse:\n    keep({b})",
 ]  # fmt: skip
+#: What is on the right is given what was read on the left.
+AUGMENTED = (
+    "class Q:\n    def __radd__(self, other): keep(other)\n"
+    "    __rsub__ = __rmul__ = __rmatmul__ = __rmod__ = __ror__ = __rand__ = __rxor__ = __rlshift__ = __radd__\n"
+    "{x}.{p} {o}= Q()"
+)
+OPERATORS = ["+", "-", "*", "@", "%", "|", "&", "^", "<<"]
+#: Statements that store a name ``n`` in a library's object, which then reads it of ``x``.
+CONFIGURED = [
+    "v0 = {x}\nv0._fields = ({n},)\nkeep(list(ast.iter_fields(v0)))",
+    "class Q:\n    def __getattr__(self, name): return {x}\n    _fields = ({n},)\nkeep(list(ast.iter_fields(Q())))",
+    "v0 = logging.Formatter('{{msg}}', style='{{')._style\nv0._fmt = '{{msg.' + {n} + '}}'\nkeep(v0.format(logging.makeLogRecord({{'msg': {x}}})))",
+    "v0 = enum.property()\nclass Q:\n    a = v0\nv0.fget, v0._attr_type, v0._cls_type = None, 'attr', {x}\nv0.name = {n}\nkeep(Q().a)",
+    "v0 = enum.property()\nclass Q:\n    a = v0\n    _value_ = {x}\nv0.fget, v0._attr_type = None, 'desc'\nv0.name = {n}\nkeep(Q().a)",
+]
 #: Where a statement may stand.
 PLACES = [
     "{s}", "{s}", "def h():\n{i}\nh()", "class B:\n{i}", "for v3 in [1]:\n{i}", "with managed() as v3:\n{i}", "try:\n    1 / 0\nexcept ZeroDivisionError as v3:\n{i}",
@@ -503,11 +521,28 @@ def _attacking_expression(rng: random.Random) -> str:
     return rng.choice(PATHS).format(x=reached, d=rng.choice(_spellings(".".join(names))))
 
 
+def augmented(rng: random.Random) -> str:
+    """A statement that would hand something forbidden to the right side of an augmented assignment."""
+    reached, names = rng.choice(_ASSIGNABLE)
+    return AUGMENTED.format(x=_read(rng, reached, names[:-1]), p=names[-1], o=rng.choice(OPERATORS))
+
+
+def configured(rng: random.Random) -> str:
+    """Statements that store a name in a library's object, and have the library read it of something forbidden's owner."""
+    reached, names = _treasure(rng)
+    reached, name = _read(rng, reached, names[:-1]), names[-1]
+    return rng.choice(CONFIGURED).format(x=reached, n=rng.choice(_spellings(name)))
+
+
 def _attack(rng: random.Random) -> str:
     """A statement that tries to take something forbidden that is really there."""
-    kind = rng.choice(["expression", "expression", "statement", "module", "builtin"])
+    kind = rng.choice(["expression", "expression", "statement", "module", "builtin", "augmented", "configured"])
     if kind == "expression":
         statement = f"keep({_attacking_expression(rng)})"
+    elif kind == "augmented":
+        statement = augmented(rng)
+    elif kind == "configured":
+        statement = configured(rng)
     elif kind == "builtin":
         statement = rng.choice(TAKING).format(b=rng.choice(sorted(DENIED_BUILTINS)))
     elif kind == "module":

@@ -6,6 +6,7 @@ other packages that people bring along, at the builtins of a task, and at object
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import functools
@@ -22,10 +23,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+import forbidden
 import pytest
 from forbidden import read, walk, why_forbidden
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, hardening, make_namespace, run
+from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.packages.standard import reflection
 from reptarium.sandbox.language.policy import files
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
@@ -458,6 +461,26 @@ def test_the_walk_asks_a_facade_for_what_it_makes_on_demand(monkeypatch: pytest.
     monkeypatch.setitem(guards.FACADES, id(facade), facade)
     monkeypatch.setitem(sys.modules, "fake", real)
     assert "fake.late" in [found.path for found in walk({"fake": facade}, DEPTH)]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no path class carried a module")
+def test_the_walk_knows_augmented_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an augmented assignment hands to its right side is found, where it is read past the guard."""
+    holder = "parser" if sys.version_info >= (3, 13) else "_flavour"
+    roots = {"P": PurePosixPath}
+    assert walk(roots, 1) == []
+    forbidden.augmented.cache_clear()
+    monkeypatch.setitem(Transformer.handlers, ast.AugAssign, Transformer._children)
+    assert [str(found) for found in walk(roots, 1)] == [f"P.{holder} +=: the module posixpath"]
+    forbidden.augmented.cache_clear()
+
+
+def test_the_walk_knows_names_that_a_library_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library reads by a name that came to it as data is found, where it reads any."""
+    roots = {"plain": task("class A:\n    def f(self): pass\nreturn A()")}
+    assert walk(roots, 2) == []
+    monkeypatch.setattr(ast, "getattr", getattr)
+    assert "plain.f given __code__" in [each.path for each in walk(roots, 2)]
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,39 @@ The profile is fixed. For a longer search, other programs each time: ``REPTARIUM
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import os
+import random
 import resource
 import select
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import pytest
 from forbidden import walk, why_forbidden
-from hostile_grammar import CORPUS, MODULE_TREASURES, POLICY, TREASURES, mutants, objects, program, statement_lists
+from hostile_grammar import (
+    CORPUS,
+    MODULE_TREASURES,
+    POLICY,
+    TREASURES,
+    augmented,
+    configured,
+    mutants,
+    objects,
+    program,
+    statement_lists,
+)
 from hypothesis import HealthCheck, given, settings
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
+from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.task.console import StderrTail
 
@@ -223,6 +238,24 @@ def test_the_judge_sees_a_leak(source: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(globals(), "objects", lambda: {**real(), "leak": eval, "signal": os.kill})
     assert problem(source) == f"{LEAKY[source]}\n{source}"
     assert problem(source.replace("leak", "len").replace("signal(0, 0)", "pass")) is None
+
+
+def _many(kind: Callable[[random.Random], str]) -> str:
+    return program([kind(random.Random(seed)) for seed in range(60)])
+
+
+def test_the_fuzzer_knows_augmented_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Augmented assignment that reads past the guard, as it once did, is found out."""
+    assert problem(_many(augmented)) is None
+    monkeypatch.setitem(Transformer.handlers, ast.AugAssign, Transformer._children)
+    assert "got hold of" in (problem(_many(augmented)) or "")
+
+
+def test_the_fuzzer_knows_objects_that_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that reads any name that it was given, as they once did, is found out."""
+    assert problem(_many(configured)) is None
+    monkeypatch.setattr(ast, "getattr", getattr)
+    assert "got hold of" in (problem(_many(configured)) or "")
 
 
 def test_there_is_something_to_find() -> None:
