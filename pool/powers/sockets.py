@@ -37,7 +37,7 @@ def start(before: socket.socket, target: Destination) -> tuple[socket.socket, in
 
 
 def is_connected(fresh: socket.socket) -> bool:
-    """Whether it is, as far as poll(2) tells, which takes no lock."""
+    """Whether it is, as far as poll(2) tells, which takes no lock: one that was and has been reset since, isn't."""
     poll = select.poll()
     poll.register(fresh, select.POLLOUT)
     return [events for _, events in poll.poll(0)] == [select.POLLOUT]

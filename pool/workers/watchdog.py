@@ -4,8 +4,10 @@ A task may overshoot its limit by what it can touch in :data:`INTERVAL` seconds 
 may be over it, it is looked at that often. That is sooner the nearer it is, and never sooner than at :data:`FASTEST`.
 What a worker had before its task, shared pages among it, doesn't count: that is its baseline.
 
-Read from ``/proc/<pid>/status`` directly, through a descriptor that is kept while the task runs. psutil opens the file
-each time, reads it in pieces and parses all of it, and has no page tables: half of the event loop with 500 workers.
+Read from ``/proc/<pid>/status`` directly, through a descriptor that is kept while the task runs: 15 µs a look. With 500
+workers that is 5 % of the event loop where the limit is the default, and 15 % and more below 200 MB, where everybody is
+looked at each time. psutil opens the file each time, reads it in pieces and parses all of it, and has no page tables:
+half of the loop.
 """
 
 from __future__ import annotations
