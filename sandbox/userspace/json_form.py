@@ -31,6 +31,7 @@ from typing import Any, Literal
 import msgspec
 
 from reptarium.sandbox.language.hardening import trusted
+from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
 
 Conversion = Literal["rich", "original"]
 
@@ -38,6 +39,7 @@ Conversion = Literal["rich", "original"]
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
 _MAX_DEPTH = 100
 _MAX_WIDTH = 5_000_000
+_TOO_DEEP = f"the result is nested too deeply to be written as JSON: over {MAX_NESTING} levels"
 
 _plain_encoder = msgspec.json.Encoder()
 
@@ -57,9 +59,15 @@ def to_json(value: object, conversion: Conversion = "rich") -> bytes:
             pass  # a lone surrogate, a None key …: the slower ways know what to do
     hook = _Rich() if conversion == "rich" else _original
     try:
-        return _written(value, hook)
+        with room():
+            raw = _written(value, hook)
     except _TheirError as raised:
         raise raised.error from None
+    except RecursionError:
+        raise ResultError(_TOO_DEEP) from None
+    if nesting(raw) > MAX_NESTING:
+        raise ResultError(_TOO_DEEP)
+    return raw
 
 
 def _written(value: object, hook: Callable[[object], object]) -> bytes:
@@ -67,15 +75,11 @@ def _written(value: object, hook: Callable[[object], object]) -> bytes:
         return _dumps(value, hook, ensure_ascii=False)
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form, but an escape
         return _dumps(value, hook, ensure_ascii=True)
-    except RecursionError:
-        raise ResultError("the result is nested too deeply to be written as JSON") from None
     except (ValueError, TypeError):
         pass
     try:
         tree = _rebuild(value, hook, set())
         return _dumps(tree, hook, ensure_ascii=True)
-    except RecursionError:
-        raise ResultError("the result is nested too deeply to be written as JSON") from None
     except (ValueError, TypeError) as error:
         raise ResultError(f"the result cannot be written as JSON: {error}") from None
 

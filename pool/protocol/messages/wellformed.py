@@ -11,6 +11,8 @@ quote that opened a string instead of closing one would never be closed itself. 
 a parser in exactly the state that the next piece is begun with. Where the pieces are cut, and what is open there, may
 be guessed: a wrong guess is refused.
 
+**How deep** (``sandbox/nesting.py``) is judged of each piece made whole: what is open before it is part of it.
+
 **Half an emoji.** ``JSON.stringify`` and Python write a lone surrogate as an escape (``"\\ud83d"``), which is JSON
 (RFC 8259, 8.2), and which msgspec refuses. :func:`blanked` makes a copy that differs only in that.
 """
@@ -22,6 +24,8 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import msgspec
+
+from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
 
 Buffer = bytes | bytearray | memoryview
 _T = TypeVar("_T")
@@ -159,16 +163,21 @@ def _piece(state: _State, part: memoryview, end: _State) -> bytes:
 
 
 def accepts(text: bytes | memoryview) -> bool:
+    if (depth := nesting(text)) > MAX_NESTING:
+        return False
+    try:
+        with room(depth):
+            _accept(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+def _accept(text: bytes | memoryview) -> None:
     try:
         _raw_decoder.decode(text)
-    except RecursionError:
-        return False
     except msgspec.MsgspecError:
-        try:
-            _raw_decoder.decode(blanked(text))
-        except (msgspec.MsgspecError, RecursionError):
-            return False
-    return True
+        _raw_decoder.decode(blanked(text))
 
 
 def _guess(part: memoryview, cut: int, state: _State) -> _Guess | None:

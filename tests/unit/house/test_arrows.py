@@ -20,11 +20,11 @@ ORDER = [
     "pool/workers", "pool/embedded_broker", "pool/ops", "pool/config", "pool/powers", "pool/differences",
     "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
     "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/userspace", "sandbox/wire", "sandbox/language",
-    "sandbox/kernel", "sandbox/texts",
+    "sandbox/kernel", "sandbox/nesting", "sandbox/texts",
 ]  # fmt: skip
 #: What the trusted side may import of the untrusted one: how to talk to it, its configuration, words that both use.
 SHARED = {
-    "reptarium.sandbox.wire", "reptarium.sandbox.texts", "reptarium.sandbox.kernel",
+    "reptarium.sandbox.wire", "reptarium.sandbox.texts", "reptarium.sandbox.nesting", "reptarium.sandbox.kernel",
     "reptarium.sandbox.language.policy",
 }  # fmt: skip
 #: Packages of others that the untrusted side may import. No trio, and nothing that opens a network connection.

@@ -1,0 +1,71 @@
+"""How deep JSON may be nested, on both sides of the sandbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reptarium.pool.protocol.messages import is_json_value
+from reptarium.sandbox.nesting import MAX_NESTING, nesting
+from reptarium.sandbox.userspace.json_form import ResultError, to_json
+
+
+def depth(value: object) -> int:
+    """The depth, by looking."""
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+def nested(levels: int, inmost: object = None) -> object:
+    """A list in a list …, so many of them, around that."""
+    value = inmost
+    for level in range(levels):
+        value = {"]": value} if level % 3 else [value]
+    return value
+
+
+TEXTS = st.text('[]{}"\\,:a', max_size=8)
+
+
+@given(
+    st.recursive(
+        st.none() | TEXTS,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+        max_leaves=30,
+    ),
+    st.sampled_from([0, 300, 999, 1000, 1001]),
+)
+def test_never_less_than_it_is(value: object, around: int) -> None:
+    """Brackets, quotes and escapes within texts hide nothing; it is exact where it matters."""
+    text = b"[" * around + json.dumps(value).encode() + b"]" * around
+    real = around + depth(value)
+    found = nesting(text)
+    assert found >= real
+    assert found == real or found <= 400
+
+
+@pytest.mark.parametrize("filler", [b"", b'"]",' * 3000, b'"}]",' * 40_000], ids=["small", "large", "in many pieces"])
+def test_the_limit_is_the_same_on_both_sides(filler: bytes) -> None:
+    """What a worker may say may be nested so deep and no deeper, whatever texts with brackets stand beside it."""
+    at_limit = b"[" + filler + b"[" * (MAX_NESTING - 1) + b"]" * MAX_NESTING
+    assert is_json_value(at_limit)
+    assert not is_json_value(b"[" + at_limit + b"]")
+
+
+@pytest.mark.parametrize(
+    "inmost", [None, float("nan"), Decimal("1.5"), "\ud83d"], ids=["plain", "NaN", "Decimal", "half"]
+)
+def test_results_of_any_kind_have_one_limit(inmost: object) -> None:
+    """Whichever way a result is written, it may be nested so deep; what is deeper is an error in words."""
+    before = sys.getrecursionlimit()
+    assert is_json_value(to_json(nested(MAX_NESTING, inmost)))
+    for levels in (MAX_NESTING + 1, 3000, 100_000):
+        with pytest.raises(ResultError, match=f"nested too deeply to be written as JSON: over {MAX_NESTING} levels"):
+            to_json(nested(levels, inmost))
+    assert sys.getrecursionlimit() == before
