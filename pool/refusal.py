@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
+
 
 class StartRefused(Exception):
     """The machine or the configuration doesn't allow the start. The text says what is wrong and what to change."""
+
+
+def require_interpreter() -> None:
+    """Raises :class:`StartRefused` for a Python that nothing here is made for or tested with."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if sys.implementation.name != "cpython":
+        problem = f"this Python is {sys.implementation.name}: the sandbox knows the insides of CPython"
+    elif sysconfig.get_config_var("Py_GIL_DISABLED"):
+        problem = f"this is a free-threaded build of CPython (python{version}t), for which the sandbox isn't made"
+    else:
+        return
+    raise StartRefused(f"{problem}. Install Reptarium with an ordinary CPython: python{version} -m venv")

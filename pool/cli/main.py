@@ -13,7 +13,7 @@ from reptarium.pool.cli.signals import hold
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
 from reptarium.pool.ops.stderr import open_standard_descriptors
 from reptarium.pool.ops.unreadable import become_unreadable
-from reptarium.pool.refusal import StartRefused
+from reptarium.pool.refusal import StartRefused, require_interpreter
 
 #: The commands, each a module of this room, and a line about each. A module has ``arguments(parser)``, which
 #: declares them, and ``call(arguments)``, which carries the command out and returns the exit status.
@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_standard_descriptors()
     become_unreadable()
     try:
+        require_interpreter()
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         return INTERRUPTED
