@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -32,6 +32,7 @@ __all__ = [
     "require_all",
     "rlimits_outcome",
     "seccomp_problem",
+    "unchanged",
 ]
 
 LayerState = Literal["active", "partial", "missing", "off"]
@@ -170,13 +171,22 @@ def require_all(layers: Sequence[LayerStatus], setting: str) -> None:
             )
 
 
+def unchanged(uid: int, groups: Collection[int]) -> tuple[LayerState, str, str]:
+    """(state, detail, remedy) for tasks that stay the supervisor's user, who isn't root, with its groups."""
+    detail = f"not root: tasks run as the supervisor's user {uid}; see landlock and seccomp for what keeps them apart"
+    if 0 in groups:
+        remedy = "Name a group beside the user: docker run --user 65532:65532, runAsGroup, Group=."
+        return "partial", f"{detail}; they are in root's group", remedy
+    return "off", detail, "Optional. Root can give the workers a user of their own."
+
+
 def namespaces_outcome(entered: Sequence[str], refused: Sequence[str], reason: str) -> tuple[LayerState, str, str]:
     """(state, detail, remedy) for the namespaces that were entered and refused, and why."""
     left_out = "no pid namespace by design: pids stay those that the supervisor knows"
     if not entered:
         return (
             "missing",
-            f"not permitted ({reason}); seccomp and Landlock refuse the same, "
+            f"not permitted ({reason}); the layers seccomp and landlock do the same, "
             "but names and sizes of files stay visible",
             "Optional. Root with CAP_SYS_ADMIN, or a host that lets ordinary users make user namespaces.",
         )
@@ -212,7 +222,7 @@ def landlock_outcome(have: Features, rules: int, *, scratch: bool) -> tuple[Laye
     detail = f"ABI {have.abi}, {rules} paths readable, {writable} writable"
     if not have.missing:
         return "active", f"{detail}; no TCP, no abstract sockets, no signals to outside", ""
-    lacking = f"this kernel doesn't handle {', '.join(have.missing)} (seccomp refuses them, too)"
+    lacking = f"this kernel doesn't handle {', '.join(have.missing)} (the layer seccomp does)"
     return "partial", f"{detail}; {lacking}", "A newer kernel handles more."
 
 

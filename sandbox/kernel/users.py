@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable
 
 from reptarium.sandbox.kernel import privileges, syscalls
-from reptarium.sandbox.kernel.layers import IsolationConfig, Layers
+from reptarium.sandbox.kernel.layers import IsolationConfig, Layers, unchanged
 from reptarium.sandbox.kernel.namespaces import Ids
 
 __all__ = ["Users"]
@@ -128,12 +128,7 @@ class Users:
                 "Start as root, or leave the setting out.",
             )
         else:
-            layers.report(
-                "uid",
-                "off",
-                f"not root: tasks run as the supervisor's user {uid}; Landlock and seccomp keep them apart",
-                "Optional. Root can give the workers a user of their own.",
-            )
+            layers.report("uid", *unchanged(uid, {gid, *os.getgroups()}))
         # A user namespace gave capabilities inside; a service may have been started with ambient ones.
         if privileges.effective() >> privileges.CAP_SETPCAP & 1:
             privileges.drop_bounding_set()

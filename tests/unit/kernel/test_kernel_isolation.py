@@ -323,6 +323,14 @@ report([before, entered.refused, outcome(write, top + "/two"), outcome(write, to
         answers, status = child(code, top=str(tmp_path))
         assert (answers, status) == (["done", [], "EROFS", "EROFS", "EROFS", "EROFS"], 0)
 
+    @pytest.mark.parametrize(("groups", "state"), [({1000}, "off"), ({1000, 0}, "partial")], ids=["own", "root's"])
+    def test_a_user_who_stays(self, groups: set[int], state: str) -> None:
+        """A user without a group of its own is in root's, which is said; no layer speaks for another."""
+        said = layers.unchanged(1000, groups)
+        assert said[0] == state
+        assert ("root's group" in said[1]) == ("65532:65532" in said[2]) == (state == "partial")
+        assert "Landlock and seccomp keep" not in said[1]
+
     def test_who_goes_first(self) -> None:
         """An ordinary user's process raises its score and takes that back; one that is at the most already says so."""
         code = """
