@@ -64,11 +64,11 @@ _WORKER_PLAIN: Final = _words(
     "read readv pread64 preadv write writev close lseek fstat newfstatat statx stat lstat "
     "getdents64 getdents readlink readlinkat access faccessat faccessat2 getcwd "
     # waiting, and descriptors of its own to wait on: event loops of libraries and of asyncio
-    "poll ppoll select pselect6 nanosleep clock_nanosleep sched_yield restart_syscall "
+    "poll ppoll select pselect6 nanosleep sched_yield restart_syscall "
     "epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 timerfd_create timerfd_settime timerfd_gettime "
     "recvfrom "
     # memory of its own, counted by RLIMIT_DATA
-    "munmap mremap brk mseal membarrier "
+    "munmap mremap brk mseal "
     # threads of its own
     "rseq set_robust_list set_tid_address gettid exit exit_group "
     # signals that it sends to itself
@@ -117,6 +117,9 @@ _PR_SET_NAME: Final = 15
 _PR_GET_NAME: Final = 16
 _PR_SET_VMA: Final = 0x53564D41
 _CLOCK_MAX: Final = 16
+# QUERY, and PRIVATE_EXPEDITED, with and without SYNC_CORE, with its registration. Missing on purpose: those that make
+# other processes' processors take part (GLOBAL and its kin), and RSEQ.
+_MEMBARRIER: Final = (0, 8, 16, 32, 64)
 
 
 # AF_UNIX; SOCK_STREAM and SOCK_SEQPACKET, with SOCK_CLOEXEC and SOCK_NONBLOCK.
@@ -190,11 +193,13 @@ def worker_rules(arch: Arch) -> Rules:
         "tkill": (Clause((Check(0, (PID,)),)),),
         # Names of threads and of mappings; everything else that prctl does could undo a layer.
         "prctl": (Clause((Check(0, (_PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)),)),),
-        # Negative clock ids are the processor clocks of other processes.
+        # Negative clock ids are the processor clocks of other processes, which can be slept on, too.
         **{
             name: (Clause((Check(0, tuple(range(_CLOCK_MAX))),)), Clause((), errno_action(errno.EINVAL)))
-            for name in ("clock_gettime", "clock_getres")
+            for name in ("clock_gettime", "clock_getres", "clock_nanosleep")
         },
+        # EINVAL is what a kernel that doesn't know a command says.
+        "membarrier": (Clause((Check(0, _MEMBARRIER),)), Clause((), errno_action(errno.EINVAL))),
     }
     return Rules(plain, checked)
 

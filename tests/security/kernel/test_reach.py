@@ -212,6 +212,11 @@ OTHERS = {
         'raw("clock_gettime", (~victim << 3) | 2, text(bytes(16)))',
         {"EINVAL"},
     ),
+    "processor clock of the victim slept on": (
+        'raw("clock_nanosleep", (~victim << 3) | 2, 1, text(bytes(16)), 0)',
+        {"EINVAL"},
+    ),
+    "barriers of everybody": ('all_of(raw("membarrier", command, 0, 0) for command in (1, 2, 4))', {"EINVAL"}),
     "futexes of the victim": 'raw("get_robust_list", victim, text(bytes(8)), text(bytes(8)))',
     "session": "attempt(os.setsid)",
     "process group": "attempt(os.setpgid, 0, 0)",
@@ -393,6 +398,8 @@ def test_attacks_are_real() -> None:
         "signal: pidfd_open",
         "other: priority of the victim",
         "other: affinity",
+        "other: processor clock of the victim slept on",
+        "other: barriers of everybody",
         "exec: fork",
     ]
     harmless += [

@@ -360,9 +360,18 @@ class TestWorkerRules:
 
     @both
     def test_clocks(self, arch: Arch) -> None:
-        """The clocks can be read; processor clocks of other processes (negative ids) can't."""
-        assert ask(arch, "clock_gettime", 1) == ALLOW
-        assert ask(arch, "clock_gettime", (~1 << 3) & 2**64 - 1) == bpf.errno_action(errno.EINVAL)
+        """The clocks can be read and slept on; processor clocks of other processes (negative ids) can't."""
+        for call in ("clock_gettime", "clock_getres", "clock_nanosleep"):
+            assert ask(arch, call, 1) == ALLOW
+            assert ask(arch, call, (~1 << 3) & 2**64 - 1) == bpf.errno_action(errno.EINVAL)
+
+    @both
+    def test_memory_barriers(self, arch: Arch) -> None:
+        """Barriers are for the threads of the process itself."""
+        for command in (0, 8, 16, 32, 64):
+            assert ask(arch, "membarrier", command) == ALLOW
+        for command in (1, 2, 4, 128, 256, 512):
+            assert ask(arch, "membarrier", command) == bpf.errno_action(errno.EINVAL)
 
     @both
     def test_madvise(self, arch: Arch) -> None:
