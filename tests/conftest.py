@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import structlog
 
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
@@ -20,6 +22,16 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_runtest_teardown() -> None:
+    """Logging is the process's own: what a command has configured in a test doesn't hide the next one's lines."""
+    root = logging.getLogger()
+    ours = [one for one in root.handlers if isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)]
+    if ours:
+        root.handlers[:] = [one for one in root.handlers if one not in ours]
+        root.setLevel(logging.WARNING)
+    structlog.reset_defaults()
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:

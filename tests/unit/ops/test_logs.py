@@ -25,12 +25,7 @@ from reptarium.sandbox.wire import Exited
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
     yield
-    root.handlers[:], level = before
-    root.setLevel(level)
-    structlog.reset_defaults()
     logs._fetched.clear()
 
 
