@@ -139,22 +139,26 @@ def test_our_faults_are_found_among_others() -> None:
 
 @pytest.fixture
 def deaf_sentry() -> Iterator[str]:
-    """The DSN of a Sentry that takes connections and never answers."""
+    """The DSN of a Sentry that takes connections and never answers. Its client's thread ends with the test."""
+    sdk = pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://public@127.0.0.1:{listener.getsockname()[1]}/1"
+        worker = sdk.get_client().transport._worker
+        thread = worker._thread
+        while not worker._queue.empty():
+            worker._queue.get_nowait()
+        worker.kill()
+    thread.join(60)
+    sdk.init()  # no DSN: back to silence
 
 
 def test_a_sentry_that_never_answers_is_not_waited_for(deaf_sentry: str) -> None:
     """Reports go to the SDK's own thread and bounded queue; only the end waits, and no longer than it is told to."""
-    sdk = pytest.importorskip("sentry_sdk", reason="the sentry extra is not installed")
     reporter = open_reporter(load_settings({"N8N_SENTRY_DSN": deaf_sentry}))
-    try:
-        for number in range(300):
-            reporter.report(ValueError(f"fault {number}"), part="link")
-        reporter.close(timeout=0.1)
-        assert 0 < sdk.get_client().transport._worker._queue.qsize() < 200
-    finally:
-        sdk.init()  # no DSN: back to silence
+    for number in range(300):
+        reporter.report(ValueError(f"fault {number}"), part="link")
+    reporter.close(timeout=0.1)
+    assert 0 < sys.modules["sentry_sdk"].get_client().transport._worker._queue.qsize() < 200
 
 
 def test_a_fault_of_the_reporter_reaches_nobody() -> None:
