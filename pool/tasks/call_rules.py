@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from reptarium.pool.config import names_secret, shows_secret
-from reptarium.pool.protocol.messages import PIECE, Steps, joined, parting
+from reptarium.pool.protocol.messages import PIECE, UNREADABLE, Steps, joined, parting
 
 #: Parameters that name something, options of a request but for what they carry, in bytes: read in one call.
 MOST_READ = 512 * 1024
@@ -24,9 +24,6 @@ MOST_READ = 512 * 1024
 MOST_VALUES = 100_000
 #: What is longer is taken out of the options before that.
 _CARRIED = 16 * 1024
-
-#: What a JSON decoder raises for what isn't JSON, has another shape, or is nested too deeply.
-_UNREADABLE = (ValueError, RecursionError)
 
 
 class Refused(Exception):
@@ -67,7 +64,7 @@ def restrict_http(name: str, params: bytes | memoryview, patterns: Collection[st
         raise Refused(f"{name} is not available while REPTARIUM_HTTP_ALLOW restricts hosts; use http_request")
     try:
         (options,) = _raw_options.decode(params)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Refused("helpers.httpRequest takes one object of options") from None
     odd = options.keys() - HTTP_OPTIONS
     if odd:
@@ -84,7 +81,7 @@ def restrict_http(name: str, params: bytes | memoryview, patterns: Collection[st
     if "headers" in options:
         try:
             headers = msgspec.json.decode(options["headers"], type=dict[str, msgspec.Raw] | None)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise Refused("the headers of an HTTP request must be an object") from None
         if any(key.strip().lower() == "host" for key in headers or ()):
             raise Refused("the header 'Host' is not available while REPTARIUM_HTTP_ALLOW restricts hosts")
@@ -115,7 +112,7 @@ def _text(options: dict[str, msgspec.Raw], key: str) -> str | None:
         return None
     try:
         return msgspec.json.decode(options[key], type=str | None)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Refused(f"the option '{key}' of an HTTP request must be a string") from None
 
 
@@ -139,7 +136,7 @@ def check_place(name: str, params: bytes | memoryview) -> None:
     _check_length(name, params)
     try:
         index, _ = _place.decode(params)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Refused(f"{name} takes the number of an item and the name of a binary property") from None
     if index < 0:
         raise Refused(f"{name}: there is no item {index}")
@@ -177,11 +174,11 @@ def check_data_request(params: bytes | memoryview, *, env: bool) -> bytes:
     _check_length("a request for task data", params)
     try:
         request = _data_request.decode(params)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Refused(f"a request for task data that n8n wouldn't understand: {error}") from None
     try:
         _nodes.decode(request.data_of_nodes)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Refused("a request for task data names its nodes in a list, or says 'all'") from None
     request.env = request.env and env
     return msgspec.json.encode(request)
@@ -204,11 +201,11 @@ def release_task_data(data: bytes) -> bytes:
         if "runExecutionData" in answer:
             answer["runExecutionData"] = _without_token(answer["runExecutionData"])
         return msgspec.json.encode(answer)
-    except _UNREADABLE:
+    except UNREADABLE:
         pass  # lone surrogates are JSON for JavaScript, but not for msgspec
     try:
         answer = json.loads(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         answer = {}
     if not isinstance(answer, dict) or not answer:
         raise Refused("n8n's answer to a request for task data cannot be read")
@@ -267,10 +264,10 @@ def execution_deadline(data: bytes) -> float | None:
     """
     try:
         answer = msgspec.json.decode(data, type=_Timed)
-    except _UNREADABLE:
+    except UNREADABLE:
         try:
             answer = msgspec.convert(json.loads(data), _Timed)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
     stamp = answer.additional_data.execution_timeout_timestamp if answer.additional_data else None
     if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not 0 < stamp < _LAST_DATE:
@@ -281,7 +278,7 @@ def execution_deadline(data: bytes) -> float | None:
 def _without_token(raw: msgspec.Raw) -> Any:
     try:
         execution = _raw_object.decode(raw)
-    except _UNREADABLE:  # not an object: nothing to take out
+    except UNREADABLE:  # not an object: nothing to take out
         return raw
     execution.pop("resumeToken", None)
     return execution

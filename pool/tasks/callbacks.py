@@ -20,6 +20,7 @@ import trio
 
 from reptarium.pool.protocol.messages import (
     PIECE,
+    UNREADABLE,
     BrokerNodeTypes,
     BrokerRpcResponse,
     BrokerTaskDataResponse,
@@ -100,7 +101,7 @@ class Callbacks:
         raw, body = wire.split_head(payload, wire.MAX_HEAD)
         try:
             head = _head_decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise wire.ProtocolViolation(f"a call that cannot be read: {error}") from None
         if not await in_turns(judging_json(body)):
             raise wire.ProtocolViolation("call parameters that are not one JSON value")
@@ -207,9 +208,9 @@ def error_text(name: str, data: bytes) -> str:
         value = _reason_decoder.decode(data)
     except msgspec.ValidationError:
         pass  # of another shape: no object is made of each value in it
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         if len(data) <= PIECE:  # half an emoji, perhaps
-            with suppress(ValueError, RecursionError):
+            with suppress(*UNREADABLE):
                 value = msgspec.convert(json.loads(data), str | _Reason)
     text = value.message if isinstance(value, _Reason) else value
     if text is not None and text.strip():

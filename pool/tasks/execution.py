@@ -16,7 +16,14 @@ import structlog
 import trio
 
 from reptarium.pool.endings import Ending
-from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData, TaskSettings, blanked, judging_json
+from reptarium.pool.protocol.messages import (
+    UNREADABLE,
+    TaskDoneData,
+    TaskErrorData,
+    TaskSettings,
+    blanked,
+    judging_json,
+)
 from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
@@ -36,6 +43,8 @@ log = structlog.get_logger("reptarium.pool.tasks.execution")
 MAX_FAILURE = 384 * 1024
 #: JSON and framing around a result, and the note that ends a console.
 _OVERHEAD = 64 * 1024
+#: A longer one is judged in pieces, in bytes: the limit of what a task may print is an administrator's to set.
+LARGE_PRINT = 1 << 19
 #: How long the zygote may take to say how a worker ended, in seconds.
 STATUS_WAIT = 0.5
 #: Workers that die between two tasks are replaced; this many in a row is a fault to report.
@@ -276,16 +285,24 @@ class Execution:
         self._console_left -= len(payload) + PRINT_PRICE
         if self._console_left < -_OVERHEAD:  # an honest console stops by itself and says so
             raise self._violation("prints far beyond what REPTARIUM_MAX_CONSOLE allows")
+        if not await self._is_print(payload):
+            raise self._violation("a console line that is not a list of strings")
+        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(payload))
+        if self.on_call is not None:
+            self.on_call("logNodeOutput", "success", None)  # nobody answers it
+
+    @staticmethod
+    async def _is_print(payload: bytes | bytearray) -> bool:
+        if len(payload) > LARGE_PRINT:  # a list at least: what is in it nobody here makes objects of
+            return payload[:1] == b"[" and await in_turns(judging_json(payload))
         try:
             try:
                 _console_decoder.decode(payload)
             except msgspec.DecodeError:  # a lone surrogate is JSON all the same
                 _console_decoder.decode(blanked(payload))
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            raise self._violation("a console line that is not a list of strings") from None
-        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(payload))
-        if self.on_call is not None:
-            self.on_call("logNodeOutput", "success", None)  # nobody answers it
+        except UNREADABLE:
+            return False
+        return True
 
     async def _done(self, payload: bytes | bytearray) -> TaskDoneData:
         try:
@@ -295,7 +312,7 @@ class Execution:
             custom = static - head.custom_data_size
             if head.static_data_size < 0 or head.custom_data_size < 0 or custom < 0:
                 raise wire.ProtocolViolation("result sizes that don't add up")
-        except (wire.ProtocolViolation, msgspec.MsgspecError, UnicodeError) as error:
+        except (wire.ProtocolViolation, *UNREADABLE) as error:
             raise self._violation(str(error)) from None
         pieces = [body[:custom], body[custom:static], body[static:]]
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
@@ -313,7 +330,7 @@ class Execution:
     def _failed(self, payload: bytes | bytearray) -> _Failed:
         try:
             failure = _failure_decoder.decode(payload)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             return self._violation(f"a failure report that cannot be read: {error}")
         ending = {"memory": Ending.MEMORY, "policy": Ending.REFUSED}.get(failure.kind, Ending.ERROR)
         return _Failed(ending, failures.user_error(failure))

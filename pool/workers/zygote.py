@@ -35,6 +35,7 @@ import trio
 
 import reptarium
 from reptarium.pool.ops.flood import Allowance
+from reptarium.pool.protocol.messages import UNREADABLE
 from reptarium.sandbox import wire
 
 log = structlog.get_logger("reptarium.pool.workers.zygote")
@@ -210,7 +211,7 @@ def _decoded(packet: bytes, fds: list[int]) -> wire.ZygoteMessage | None:
         return None
     try:
         return _decoder.decode(packet)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         _close(fds)
         raise ZygoteFault(f"the zygote said what is no message: {error}") from None
 

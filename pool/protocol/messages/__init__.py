@@ -43,11 +43,20 @@ from reptarium.pool.protocol.messages.runner import (
     TaskDoneData,
     TaskErrorData,
 )
-from reptarium.pool.protocol.messages.wellformed import PIECE, Steps, blanked, is_json_value, judging_json, whole
+from reptarium.pool.protocol.messages.wellformed import (
+    PIECE,
+    UNREADABLE,
+    Steps,
+    blanked,
+    is_json_value,
+    judging_json,
+    whole,
+)
 
 __all__ = [
     "LARGE",
     "PIECE",
+    "UNREADABLE",
     "BrokerDrain",
     "BrokerInfoRequest",
     "BrokerMessage",

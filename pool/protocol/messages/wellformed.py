@@ -37,6 +37,9 @@ PIECE = 1 << 17
 #: A piece that can't be cut is made larger up to here. More white space, or digits, no worker sends that is honest.
 WIDEST = 1 << 20
 
+#: What a JSON decoder raises for what isn't JSON, isn't UTF-8, has another shape, or is nested too deeply.
+UNREADABLE = (ValueError, RecursionError)
+
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _CLOSED_BY = {ord("["): b"]", ord("{"): b"}"}
