@@ -263,10 +263,12 @@ def setting_refusal(module: str, name: str) -> tuple[str, str] | None:
     )
 
 
-#: What the runner itself is made of. ``*`` means what the administrator has installed for tasks, and not these.
+#: What the runner itself is made of. ``*`` means what the administrator has installed for tasks, and not these. (attrs,
+#: which trio needs, stays open: people's classes are written with it.)
 RUNNERS_OWN = frozenset(
     "trio trio_websocket psutil msgspec h11 structlog hypercorn starlette prometheus_client rich wsproto h2 hpack "
-    "hyperframe priority outcome sniffio anyio typing_extensions markdown_it mdurl sentry_sdk".split()
+    "hyperframe priority outcome sniffio anyio typing_extensions markdown_it mdurl sentry_sdk dns idna "
+    "pycparser pygments sortedcontainers".split()
 )
 
 #: Packages outside the standard library that no allowlist opens.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached
+from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached, outcome
+
+from reptarium.sandbox.language import PolicyViolation, RefusedOperation
 
 #: Texts that are more than a type's name. ``reached`` and ``gen`` are given to the task, so they are globals.
 TEXTS = {
@@ -164,3 +166,16 @@ def test_ordinary_hints_work() -> None:
         if f(datetime.date(2024, 1, 1)) != 'date' or f(1) != 'other': reached.append(1)
         """
     )
+
+
+@pytest.mark.parametrize("text", ["__import__('os')", "open", "reached.append.__self__.__class__.__mro__", "eval('1')"])
+def test_text_that_another_package_evaluates(text: str) -> None:
+    """It is judged as anyone's: typing_extensions ran it with the real builtins."""
+    program = f"""
+        import typing_extensions
+        class A:
+            x: {text!r}
+        reached.append(typing_extensions.get_annotations(A, eval_str=True, globals={{}}))
+    """
+    ended = outcome(program)
+    assert isinstance(ended, (RefusedOperation, PolicyViolation)), ended

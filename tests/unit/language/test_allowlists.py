@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -357,8 +360,34 @@ def test_preloading_allows_nothing() -> None:
         execute("__import__(name)", policy, name="carried")
 
 
+def _needed(name: str, known: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The distributions that one needs, with itself → the modules that they bring."""
+    if name not in known:
+        known[name] = set()
+        for requirement in importlib.metadata.requires(name) or ():
+            needed, _, marker = requirement.partition(";")
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of another Python
+                if "extra ==" not in marker:
+                    _needed(re.split(r"[^\w.-]", needed)[0].lower().replace("_", "-"), known)
+    return known
+
+
+def test_all_that_the_runner_needs_is_its_own() -> None:
+    """Whatever is installed for the runner's sake is opened by its name alone."""
+    needed = _needed("reptarium", {})
+    assert {"trio", "attrs", "markdown-it-py", "restrictedpython"} <= needed.keys()
+    brought = {
+        module
+        for module, names in importlib.metadata.packages_distributions().items()
+        if not {name.lower().replace("_", "-") for name in names}.isdisjoint(needed)
+    }
+    assert {"trio", "dns", "markdown_it"} <= brought
+    opened = sorted(name for name in brought if import_refusal(LanguagePolicy(external_allow=("*",)), name) is None)
+    assert opened == ["attr", "attrs"]  # people's classes are written with it
+
+
 @pytest.mark.parametrize(
-    "name", ["structlog", "rich", "starlette", "prometheus_client", "typing_extensions", "trio", "h11"]
+    "name", ["structlog", "rich", "starlette", "prometheus_client", "typing_extensions", "trio", "h11", "dns"]
 )
 def test_the_star_does_not_open_what_the_runner_is_made_of(name: str) -> None:
     """Its own packages are there for itself; named, they are opened."""
