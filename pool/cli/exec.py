@@ -18,6 +18,7 @@ from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker.outcome import failure_text
 from reptarium.pool.ops.logs import configure_logging
+from reptarium.sandbox.nesting import room
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,7 @@ class _BadInput(Exception):
     pass
 
 
+@room()
 def call(arguments: argparse.Namespace) -> int:
     """Run the script. Returns the exit status."""
     try:

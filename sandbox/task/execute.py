@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, mode_of, with_other_mode
+from reptarium.sandbox.nesting import room
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.failures import (
     FILENAME,
@@ -126,7 +127,8 @@ def _decode(raw: bytes | memoryview, what: str) -> Any:
     except (msgspec.MsgspecError, RecursionError):
         pass
     try:
-        return json.loads(bytes(raw))  # takes what JavaScript writes and msgspec doesn't: lone surrogates
+        with room():
+            return json.loads(bytes(raw))  # takes what JavaScript writes and msgspec doesn't: lone surrogates
     except (ValueError, RecursionError) as error:
         raise TaskFailed(Failure(kind="input", message=f"the task's {what} cannot be read: {error}")) from None
 

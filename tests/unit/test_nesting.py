@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.pool.protocol.messages import is_json_value
+from reptarium.pool.protocol.messages import Malformed, decode_broker_message, decode_runner_message, is_json_value
 from reptarium.sandbox.nesting import MAX_NESTING, nesting
 from reptarium.sandbox.userspace.json_form import ResultError, to_json
 
@@ -69,3 +69,14 @@ def test_results_of_any_kind_have_one_limit(inmost: object) -> None:
         with pytest.raises(ResultError, match=f"nested too deeply to be written as JSON: over {MAX_NESTING} levels"):
             to_json(nested(levels, inmost))
     assert sys.getrecursionlimit() == before
+
+
+def test_a_message_may_carry_what_a_value_may() -> None:
+    """Both sides of the protocol read a value at the limit, and refuse a deeper one that this Python doesn't bear."""
+    for levels, there in ((MAX_NESTING, True), (5 * MAX_NESTING, sys.version_info >= (3, 12))):
+        value = "[" * levels + "]" * levels
+        result = '{"type":"runner:taskdone","taskId":"t","data":{"result":' + value + "}}"
+        items = '{"type":"broker:tasksettings","taskId":"t","settings":{"code":"x","items":' + value + "}}"
+        for read in (decode_runner_message(result), decode_broker_message(items)):
+            assert there or isinstance(read, Malformed)
+            assert levels > MAX_NESTING or not isinstance(read, Malformed)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ from reptarium.pool.protocol.messages.wellformed import (
     whole,
     without_escaped_quotes,
 )
+from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -55,6 +57,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
     task_id: msgspec.Raw = msgspec.Raw(b"null")  # whatever it is: a broker's list of a million lists is no id
 
 
+#: Levels of a message around people's data.
+_AROUND = 8
 #: Strings that a message may have that has to be taken apart, beside people's data; that takes 0.5 µs for each.
 MOST_STRINGS = 50_000
 
@@ -139,7 +143,7 @@ def _decoding(
     except UnicodeError as error:  # bytes that aren't UTF-8
         return Malformed(f"not UTF-8: {error}")
     except RecursionError:
-        return _by_its_head(frame, "nested too deeply")
+        return _deep(frame, side)
     yield
     try:
         if envelope:
@@ -153,6 +157,14 @@ def _decoding(
         return _by_its_head(frame, f"not JSON: {fault}")
     except RecursionError:
         return _by_its_head(frame, "nested too deeply")
+
+
+def _deep(frame: str | Buffer, side: _Side[_M]) -> _M | Malformed:
+    """One that is nested more deeply than this Python bears by itself."""
+    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError), room():
+        if nesting(frame.encode() if isinstance(frame, str) else frame) <= MAX_NESTING + _AROUND:
+            return side.decoder.decode(frame)
+    return _by_its_head(frame, "nested too deeply")
 
 
 def _second_look(frame: str | Buffer, kinds: frozenset[str], fault: str) -> Unknown | Malformed:
