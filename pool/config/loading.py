@@ -188,10 +188,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigError(tuple(problems))
     warnings += _unknown(environ)
-    if contradictions := _contradictions(values):
-        raise ConfigError(contradictions)
     settings = Settings(**values, sources=MappingProxyType(sources), warnings=())
-    return msgspec.structs.replace(settings, warnings=(*warnings, *_oddities(settings)))
+    if together := contradictions(settings):
+        raise ConfigError(together)
+    return msgspec.structs.replace(settings, warnings=(*warnings, *oddities(settings)))
 
 
 def require_credentials(settings: Settings) -> None:
@@ -319,17 +319,18 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def _contradictions(values: Mapping[str, Any]) -> tuple[str, ...]:
+def contradictions(settings: Settings) -> tuple[str, ...]:
     """A line for each setting that can't be together with another."""
-    if values["language"] == "python" and values["isolation"] != "enforce":
+    if settings.language == "python" and settings.isolation != "enforce":
         return (
-            f"REPTARIUM_LANGUAGE='python': only with REPTARIUM_ISOLATION=enforce, which is {values['isolation']}: "
+            f"REPTARIUM_LANGUAGE='python': only with REPTARIUM_ISOLATION=enforce, which is {settings.isolation}: "
             "nothing but the kernel layer holds user code in this mode",
         )
     return ()
 
 
-def _oddities(settings: Settings) -> list[str]:
+def oddities(settings: Settings) -> list[str]:
+    """A line for each value that is allowed and hardly meant."""
     found = []
     for field in ("stdlib_allow", "external_allow", "preload"):
         for name in getattr(settings, field):

@@ -34,6 +34,8 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
     """The field whose value is the default. It must stand earlier in the table."""
     zero_is_default: bool = False
     """0 also means "the default"."""
+    by_rule: bool = False
+    """Whether a rule of `REPTARIUM_POLICY` may say otherwise for its tasks."""
 
     @property
     def default_text(self) -> str:
@@ -130,14 +132,17 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_STDLIB_ALLOW", "stdlib_allow", kinds.names(wildcard=True), (), _CODE,
         "Standard library modules that user code may import; `*` = all, empty = none.",
+        by_rule=True,
     ),
     _row(
         "N8N_RUNNERS_EXTERNAL_ALLOW", "external_allow", kinds.names(wildcard=True), (), _CODE,
         "Installed packages that user code may import, by import name; `*` = all, empty = none.",
+        by_rule=True,
     ),
     _row(
         "N8N_RUNNERS_BUILTINS_DENY", "builtins_deny", kinds.names(wildcard=False), (), _CODE,
         "Built-in names to take away from user code on top of those that the sandbox always withholds.",
+        by_rule=True,
     ),
     _row(
         "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS", "allow_transitive_imports", kinds.boolean(), True, _CODE,
@@ -153,6 +158,7 @@ VARIABLES: tuple[Variable, ...] = (
         "`restricted` judges user code before it runs and guards what it reads; `python` runs it as plain CPython, "
         "held by the kernel layer alone: the runner then starts only where that is there in full. See "
         "security-choices.md.",
+        by_rule=True,
     ),
     _row(
         "N8N_BLOCK_RUNNER_ENV_ACCESS", "block_env_access", kinds.boolean(), True, _CODE,
@@ -169,10 +175,12 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_TASK_TIMEOUT", "task_timeout", kinds.seconds(0.01, 7 * _DAY), 60.0, _LIMITS,
         "How long a task may run. Keep it at or below n8n's own setting of the same name.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_TASK_MEMORY", "task_memory", kinds.size(16 * MIB, TIB, bare=MIB), 512 * MIB, _LIMITS,
         "Memory that a task may use on top of the idle worker's.",
+        by_rule=True,
     ),
     _row(
         "N8N_RUNNERS_MAX_PAYLOAD", "max_payload", kinds.size(KIB, 4 * GIB), GIB, _LIMITS,
@@ -181,24 +189,28 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "REPTARIUM_MAX_RESULT", "max_result", kinds.size(KIB, 4 * GIB), 0, _LIMITS,
         "Largest result of a task, as JSON.",
-        default_from="max_payload",
+        default_from="max_payload", by_rule=True,
     ),
     _row(
         "REPTARIUM_MAX_CONSOLE", "max_console", kinds.size(0, GIB), MIB, _LIMITS,
         "What a task may print in all, with 128 bytes for each print beside its text; the rest is dropped with a note.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 8, _LIMITS,
         "Threads that the libraries of one task may start; one more ends the task.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_MAX_OPEN_FILES", "max_open_files", kinds.whole(16, 65_536), 64, _LIMITS,
         "Open file descriptors of one task.",
+        by_rule=True,
     ),
     _row(
-        "REPTARIUM_SCRATCH", "scratch", kinds.size(MIB, TIB, bare=MIB), None, _LIMITS,
+        "REPTARIUM_SCRATCH", "scratch", kinds.size(MIB, TIB, bare=MIB, or_none=True), None, _LIMITS,
         "Bytes that a task may have in files: each task then gets a private directory to write in, gone with it. "
         "Not set: tasks write nowhere. See powers.md.",
+        by_rule=True,
     ),
     # --- Sandbox
     _row(
@@ -225,6 +237,7 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "REPTARIUM_READ_PATHS", "read_paths", kinds.absolute_paths(), (), _SANDBOX,
         "Paths that workers may read besides the interpreter and its packages.",
+        by_rule=True,
     ),
     # --- Connections of user code
     _row(
@@ -232,41 +245,50 @@ VARIABLES: tuple[Variable, ...] = (
         "Where tasks may connect to over TCP, with any library: names, `*.suffix`, addresses and networks, each with "
         "its ports (`443`, `80|443`, `8000-8100`, `*`). Private, link-local and loopback addresses must be listed "
         "themselves, even where a listed name has one. Needs Linux 5.9; see connections.md.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_CONNECT_MAX", "connect_max", kinds.whole(1, 1_000_000), 1000, _CONNECTIONS,
         "Connections of one task in all.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_CONNECT_RATE", "connect_rate", kinds.whole(1, 10_000), 50, _CONNECTIONS,
         "Connections of one task per second, with as many at once; more of them wait.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_CONNECT_TIMEOUT", "connect_timeout", kinds.seconds(0.1, 3600), 10.0, _CONNECTIONS,
         "How long one connection may take to be made.",
+        by_rule=True,
     ),
     # --- Calls from user code
     _row(
         "REPTARIUM_RPC_ALLOW", "rpc_allow", kinds.names(wildcard=True, default_all=True), ("*",), _CALLS,
         "Calls that user code may make to n8n, by name; `none` turns all of them off.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_HTTP_ALLOW", "http_allow", kinds.names(wildcard=True, default_all=True), ("*",), _CALLS,
         "Hosts that user code may reach through n8n's HTTP helper, such as `api.example.com, *.internal`; "
         "`none` turns it off.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_RPC_MAX_CALLS", "rpc_max_calls", kinds.whole(0, 1_000_000), 1000, _CALLS,
         "Calls of one task in all.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_RPC_MAX_BYTES", "rpc_max_bytes", kinds.size(KIB, 4 * GIB), 256 * MIB, _CALLS,
         "Bytes that the calls of one task may have in flight.",
+        by_rule=True,
     ),
     _row(
         "REPTARIUM_RPC_TIMEOUT", "rpc_timeout", kinds.seconds(0.1, 3600), 60.0, _CALLS,
         "How long one call may take. It ends earlier at the execution's own deadline (n8n's time limit for "
         "executions), once the task has asked for anything of the execution.",
+        by_rule=True,
     ),
     # --- Logs, health and error reports
     _row(
@@ -322,3 +344,5 @@ VARIABLES: tuple[Variable, ...] = (
     ),
 )  # fmt: skip
 BY_FIELD = {variable.field: variable for variable in VARIABLES}
+#: What a rule of a policy may set, by its key there.
+BY_RULE = {variable.field: variable for variable in VARIABLES if variable.by_rule}

@@ -7,7 +7,7 @@ value looks in `reptarium run --print-config`. Kinds know nothing of variables; 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +33,9 @@ _UNITS = {
     "gb": 10**9,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+#: A size as JSON Schema writes patterns: those units, in any case.
+_SIZE_PATTERN = r"[0-9]+(\.[0-9]+)?\s*([kKmMgGtT]([iI]?[bB]?)|[bB])?"
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 _RANGE = re.compile(r"(\d+)\s*-\s*(\d+)", re.ASCII)
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -52,6 +55,10 @@ class ValueKind(msgspec.Struct, frozen=True):
     show: Callable[[Any], str] = str
     empty_counts: bool = False
     """Whether `VARIABLE=` is a value of its own (an empty list) rather than the same as not set."""
+    schema: Mapping[str, Any] = {}
+    """The value in a file that has types (TOML), as JSON Schema."""
+    separator: str = ","
+    """What stands between a list's parts in a text."""
 
 
 def show_size(value: int) -> str:
@@ -88,7 +95,8 @@ def whole(low: int, high: int, *, note: str = "", show: Callable[[Any], str] = s
             raise ValueError("out of range")
         return value
 
-    return ValueKind(parse, f"a whole number from {low} to {high}{note}", show)
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return ValueKind(parse, f"a whole number from {low} to {high}{note}", show, schema=schema)
 
 
 def user_id() -> ValueKind:
@@ -141,7 +149,8 @@ def seconds(low: float, high: float, *, note: str = "") -> ValueKind:
             raise ValueError("out of range")
         return value
 
-    return ValueKind(parse, f"a number of seconds from {low:g} to {high:g}{note}", show_seconds)
+    schema = {"type": "number", "minimum": low, "maximum": high}
+    return ValueKind(parse, f"a number of seconds from {low:g} to {high:g}{note}", show_seconds, schema=schema)
 
 
 def rate() -> ValueKind:
@@ -158,8 +167,8 @@ def rate() -> ValueKind:
     return ValueKind(parse, "a number from 0 to 1", lambda value: f"{value:g}")
 
 
-def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
-    """A size in bytes within [low, high].
+def size(low: int, high: int, *, bare: int = 1, or_none: bool = False) -> ValueKind:
+    """A size in bytes within [low, high]; ``or_none``: or None, spelt ``none``.
 
     Args:
         low: smallest allowed size, bytes.
@@ -167,7 +176,9 @@ def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
         bare: what a number without a unit counts, bytes. n8n's own variables count bytes.
     """
 
-    def parse(text: str) -> int:
+    def parse(text: str) -> int | None:
+        if or_none and text.lower() == "none":
+            return None
         match = _SIZE.fullmatch(text)
         if match is None:
             raise ValueError("not a size")
@@ -180,11 +191,10 @@ def size(low: int, high: int, *, bare: int = 1) -> ValueKind:
         return value
 
     meaning = {1: "bytes", KIB: "KiB", MIB: "MiB"}[bare]
-    return ValueKind(
-        parse,
-        f"a size from {show_size(low)} to {show_size(high)}, such as 64MiB or 1GiB (a number alone counts {meaning})",
-        show_size,
-    )
+    allowed = f"a size from {show_size(low)} to {show_size(high)}, such as 64MiB or 1GiB (a number alone counts "
+    allowed += f"{meaning}), or none" if or_none else f"{meaning})"
+    schema = {"type": "string", "pattern": f"^({_SIZE_PATTERN}{'|[nN][oO][nN][eE]' if or_none else ''})$"}
+    return ValueKind(parse, allowed, show_size, schema=schema)
 
 
 def boolean() -> ValueKind:
@@ -212,7 +222,7 @@ def choice(*names: str, aliases: dict[str, str] | None = None) -> ValueKind:
         except KeyError:
             raise ValueError("not one of them") from None
 
-    return ValueKind(parse, " | ".join(names))
+    return ValueKind(parse, " | ".join(names), schema={"type": "string", "enum": list(names)})
 
 
 def text(longest: int = 1000) -> ValueKind:
@@ -275,7 +285,7 @@ def names(*, wildcard: bool, default_all: bool = False) -> ValueKind:
     if wildcard:
         words += ", or * alone for all"
     words += ", or none" if default_all else ", or nothing"
-    return ValueKind(parse, words, show_list, empty_counts=True)
+    return ValueKind(parse, words, show_list, empty_counts=True, schema=_TEXTS)
 
 
 def destinations() -> ValueKind:
@@ -292,6 +302,7 @@ def destinations() -> ValueKind:
         "[2001:db8::1]:8000-8100; or none",
         show_list,
         empty_counts=True,
+        schema=_TEXTS,
     )
 
 
@@ -320,6 +331,8 @@ def absolute_paths() -> ValueKind:
         parse,
         "absolute paths separated by colons",
         lambda value: ":".join(value) or "(none)",
+        schema=_TEXTS,
+        separator=":",
     )
 
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow  # builds and installs
 
 #: What the two folders hold beside modules, by its place in the wheel.
 DATA = {
+    "reptarium/pool/policy/reptarium-policy.schema.json",
     "reptarium/pool/py.typed",
     "reptarium/sandbox/py.typed",
     "reptarium/sandbox/userspace/reptarium-stubs/__builtins__.pyi",
