@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from reptarium.sandbox.kernel import IsolationConfig, LayerStatus
+from reptarium.sandbox.kernel import IsolationConfig, LayerStatus, TaskLimits
 from reptarium.sandbox.language.policy import LanguagePolicy
 
 HEADER = struct.Struct("<BxxxI")
@@ -119,16 +119,26 @@ def split_head(payload: bytes | bytearray | memoryview, most: int = MAX_FRAME) -
 # ---- to the worker -------------------------------------------------------------------
 
 
-class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
+class TaskTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task may take, where that isn't what its worker was made with (:class:`ZygoteConfig`). In bytes."""
+
+    kernel: TaskLimits
+    max_result: int
+    max_console: int
+    rpc_max_bytes: int
+
+
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Head of a TASK frame; the raw JSON of the items follows, then that of the query.
 
-    ``per_item`` selects ``runOnceForEachItem``.
+    ``per_item`` selects ``runOnceForEachItem``. ``terms``: None: those of the configuration.
     """
 
     code: str
     per_item: bool = False
     items_size: int
     query_size: int = 0
+    terms: TaskTerms | None = None
 
 
 class RpcAnswerHead(msgspec.Struct, frozen=True):

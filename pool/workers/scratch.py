@@ -94,16 +94,17 @@ class ScratchArea:
             await trio.sleep(pause)
             began = trio.current_time()
             for worker in [worker for worker in workers().values() if worker.state == "leased"]:
-                over = await trio.to_thread.run_sync(self._is_over, worker.pid)
+                limit = self._limit if worker.limits is None else worker.limits.scratch_bytes
+                over = await trio.to_thread.run_sync(self._is_over, worker.pid, limit)
                 if over and worker.state == "leased":
                     worker.kill(Ending.SCRATCH)
             pause = max(INTERVAL, SHARE * (trio.current_time() - began))
 
-    def _is_over(self, pid: int) -> bool:
+    def _is_over(self, pid: int, limit: int) -> bool:
         held = 0
         for entries, size in enumerate(itertools.chain(sizes(self._fd, str(pid)), deleted(pid)), 1):
             held += size
-            if held > self._limit or entries > SCRATCH_ENTRIES:
+            if held > limit or entries > SCRATCH_ENTRIES:
                 return True
         return False
 

@@ -69,7 +69,7 @@ class _Watched:
 
 class Watchdog:
     """Kills workers that hold more than ``memory`` bytes (and a sixteenth) over what they were parked with, or have
-    started more than so many threads.
+    started more than so many threads; or whatever its own limits say (`Worker.limits`).
     """
 
     def __init__(self, memory: int, max_threads: int, metrics: Metrics, faults: OwnFaults | None = None) -> None:
@@ -130,10 +130,12 @@ class Watchdog:
         entry.held = footprint(status)
         if worker.baseline < 0:
             worker.baseline = entry.held
-        left = self._most + worker.baseline - entry.held
+        own = worker.limits
+        most = self._most if own is None else own.memory + own.memory // 16
+        left = most + worker.baseline - entry.held
         if left < 0:
             worker.kill(Ending.MEMORY)
-        elif threads(status) > 1 + self._max_threads:
+        elif threads(status) > 1 + (self._max_threads if own is None else own.max_threads):
             worker.kill(Ending.THREADS)
         entry.due = now + min(max(INTERVAL / 2, left / FASTEST), LONGEST)
         if entry.cpu_due <= now:

@@ -15,6 +15,7 @@ import trio
 from reptarium.pool.endings import Ending
 from reptarium.pool.workers.states import WORKER_TRANSITIONS, WorkerEvent, WorkerState
 from reptarium.sandbox import wire
+from reptarium.sandbox.kernel import TaskLimits
 from reptarium.sandbox.wire import Kind
 
 _RECEIVE = 256 * 1024
@@ -64,6 +65,7 @@ class Worker:
         "forked",
         "handed",
         "killed_for",
+        "limits",
         "number",
         "pid",
         "state",
@@ -79,6 +81,7 @@ class Worker:
         self.killed_for: Ending | None = None
         self.end: wire.Exited | None = None  # None once it has exited: nobody has seen how
         self.cpu = 0.0  # seconds of its processor time that are counted already
+        self.limits: TaskLimits | None = None  # its task's, where they aren't everybody's
         self.baseline = -1  # bytes that it held before its task; -1: not known
         self.exited = trio.Event()
         self._tell_end: Callable[[wire.Exited | None], None] | None = None

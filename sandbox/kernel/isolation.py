@@ -114,8 +114,7 @@ class Prepared:
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
         self._grants = paths.grants(self._readable.roots, paths.own_paths())
-        connections = config.connections
-        if connections:
+        if config.connections:
             self._grants += (notify.PROC,)
         self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         #: Raised by the zygote while it forks.
@@ -141,14 +140,15 @@ class Prepared:
                 self._landlock_errno = error.errno or errno.EIO
                 self._ruleset = None  # one without the other is none
         self._seccomp_errno = seccomp.available() if self._arch else errno.ENOSYS
-        powers = {"connections": connections, "scratch": self.scratch is not None}
+        powers = {"connections": config.connections, "scratch": self.scratch is not None}
+        own = {**powers, "adjustable": config.adjustable}
         self._zygote_filter = seccomp.zygote_filter(self._arch, **powers) if self._arch else None
-        self._worker_filter = seccomp.worker_filter(self._arch, **powers) if self._arch else None
+        self._worker_filter = seccomp.worker_filter(self._arch, **own) if self._arch else None
         self._loaded = seccomp.Loaded(self._worker_filter) if self._worker_filter else None
         self._pids = self._loaded.pids if self._loaded else ()
         self._connections_problem = ""
         self._handover: notify.Handover | None = None
-        if connections:
+        if config.connections:
             self._connections_problem = notify.problem()
             if not self._connections_problem and self._loaded is not None:
                 self._handover = notify.Handover(self._loaded.address)
@@ -156,7 +156,7 @@ class Prepared:
         self._users = users.Users(config)
         self._shared_threads = max(_SHARED_THREADS, 2 * config.tasks) * (1 + config.max_threads)
         data, addresses = rlimits.memory_in_use()
-        self._limits = rlimits.WorkerLimits(
+        self.limits = rlimits.WorkerLimits(
             data=data + config.memory,
             address_space=addresses + config.memory + rlimits.address_reserve(config.max_threads),
             cpu_seconds=config.cpu_seconds or None,
@@ -203,7 +203,7 @@ class Prepared:
         self._enter_namespaces()
         self._users.drop(self._readable.roots, self._layers)
         if self._users.one_each:
-            self._limits = dataclasses.replace(self._limits, processes=1 + self.config.max_threads)
+            self.limits = dataclasses.replace(self.limits, processes=1 + self.config.max_threads)
         self._limit()
         self._no_new_privs()
         self._separate_speculation()
@@ -229,7 +229,7 @@ class Prepared:
         wanted = {"pids.max": self._shared_threads, "cpu.weight": _CPU_WEIGHT}
         if self.config.tasks:
             each = self.config.memory + _WORKER_OVERHEAD
-            wanted["memory.max"] = self._limits.data + self.config.tasks * each
+            wanted["memory.max"] = self.limits.data + self.config.tasks * each
         self._layers.report("cgroup", *cgroups.outcome(wanted, *cgroups.join(wanted, cgroups.current())))
 
     def _enter_namespaces(self) -> None:
@@ -247,7 +247,7 @@ class Prepared:
             self._layers.require("rlimits", str(error), "Allow setrlimit in the container's seccomp profile.")
             return
         self._priority = rlimits.lower_priority()
-        self._layers.report("rlimits", *rlimits_outcome(self._limits, self._priority, one_each=self._users.one_each))
+        self._layers.report("rlimits", *rlimits_outcome(self.limits, self._priority, one_each=self._users.one_each))
 
     def _no_new_privs(self) -> None:
         try:
@@ -324,7 +324,7 @@ class Prepared:
         else:
             calls.function(self._close_one_by_one)
         # After the closing, which must look as far as the zygote's own limit on descriptors
-        limits = self._limits if self._handover is None else dataclasses.replace(self._limits, open_files=None)
+        limits = self.limits if self._handover is None else dataclasses.replace(self.limits, open_files=None)
         for limit in rlimits.worker_limits(limits):
             calls.setrlimit(*limit)
         if self._priority is not None:

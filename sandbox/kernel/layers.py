@@ -22,6 +22,7 @@ __all__ = [
     "IsolationUnavailable",
     "LayerStatus",
     "Layers",
+    "TaskLimits",
     "check_config",
     "kernel_version",
     "landlock_expected",
@@ -70,6 +71,18 @@ class IsolationConfig(msgspec.Struct, frozen=True):
     read_paths: tuple[str, ...] = ()
     #: Whether workers may ask the supervisor for connections (`notify.py`).
     connections: bool = False
+    #: Whether a worker may lower its limits once it knows its task: what stands above is then the most that one gets.
+    adjustable: bool = False
+
+
+class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task may take, as in IsolationConfig, where that is less than its worker was made with."""
+
+    memory: int
+    cpu_seconds: int
+    max_threads: int
+    open_files: int
+    scratch_bytes: int
 
 
 def check_config(config: IsolationConfig) -> None:

@@ -23,9 +23,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from dataclasses import replace
 from typing import Final
 
 from reptarium.sandbox.kernel import notify, syscalls
+from reptarium.sandbox.kernel.adjust import ADJUSTABLE
 from reptarium.sandbox.kernel.bpf import ALLOW, KILL, PID, Check, Clause, Program, Rules, assemble, errno_action
 from reptarium.sandbox.kernel.scratch import with_scratch
 from reptarium.sandbox.kernel.syscalls import Arch
@@ -238,11 +240,19 @@ def zygote_rules(arch: Arch) -> Rules:
     return Rules(plain, checked)
 
 
-def worker_filter(arch: Arch, *, connections: bool = False, scratch: bool = False) -> Program:
+def _adjustable(rules: Rules) -> Rules:
+    """The worker's rules when it may lower its own limits: what it has lowered, nobody without privileges raises."""
+    own = Clause((Check(0, (0, PID)), Check(1, ADJUSTABLE)))
+    return replace(rules, checked={**rules.checked, "prlimit64": (*rules.checked["prlimit64"], own)})
+
+
+def worker_filter(arch: Arch, *, connections: bool = False, scratch: bool = False, adjustable: bool = False) -> Program:
     """The compiled final filter of workers; `connections`: those that may ask for connections; `scratch`: those that
-    have a directory to write in.
+    have a directory to write in; `adjustable`: those that lower their limits to their task's.
     """
     rules = worker_rules(arch)
+    if adjustable:
+        rules = _adjustable(rules)
     if connections:
         rules = notify.worker_rules(rules)
     return assemble(with_scratch(rules, zygote=False) if scratch else rules, arch)

@@ -26,12 +26,13 @@ import os
 import random
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import Prepared, limit_descriptors, scratch
+from reptarium.sandbox.kernel import Prepared, TaskLimits, limit_descriptors, scratch
 from reptarium.sandbox.language import LanguagePolicy, mode_of, show_environment
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
@@ -86,11 +87,17 @@ def terms(config: ZygoteConfig, channel: Channel | None = None) -> Terms:
     )
 
 
+def _no_limits(task: TaskLimits) -> None:
+    """A rehearsal's: it is never told of any."""
+
+
 class WorkerLife:
     """What a worker needs for its one task, made before fork: each object that a child makes may cost it a page."""
 
-    def __init__(self, config: ZygoteConfig) -> None:
+    def __init__(self, config: ZygoteConfig, limit: Callable[[TaskLimits], None] = _no_limits) -> None:
+        """``limit`` lowers the process's limits to those of its task."""
         self._config = config
+        self._limit = limit
         self._channel = Channel(-1)
         self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console)
@@ -119,6 +126,8 @@ class WorkerLife:
             channel.send(_READY)
         head, items, query = _receive_task(channel)
         set_name(wire.BUSY_NAME)
+        if head.terms is not None:
+            self._come_to(head.terms)
         _seed(head.code)
         task = TaskInput(head.code, head.per_item, items, query)
         if rehearsal:
@@ -129,6 +138,14 @@ class WorkerLife:
             mode_of(self._config.language).arm()
             self._perform(task)
         channel.linger()
+
+    def _come_to(self, told: wire.TaskTerms) -> None:
+        """The task may take less than this worker was made with."""
+        self._limit(told.kernel)
+        self._console.bound(told.max_console)
+        self._terms = self._terms._replace(memory=told.kernel.memory, max_result=told.max_result)
+        if self._terms.callbacks is not None:
+            self._terms = self._terms._replace(callbacks=CallNames(self._channel, told.rpc_max_bytes))
 
     def _perform(self, task: TaskInput) -> None:
         try:

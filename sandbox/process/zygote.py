@@ -34,12 +34,13 @@ import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NoReturn
 
 import msgspec
 
 from reptarium.sandbox import wire
-from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, prepare, require_all
+from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, lower, prepare, require_all
 from reptarium.sandbox.language import hardening, mode_of, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
@@ -179,7 +180,7 @@ def preload_modules(config: wire.ZygoteConfig, threads: Threads, late: Sequence[
 class _Zygote:
     def __init__(self, control: socket.socket, config: wire.ZygoteConfig, prepared: Prepared) -> None:
         self._control = control
-        self._life = worker.WorkerLife(config)
+        self._life = worker.WorkerLife(config, partial(lower, prepared.limits, config.isolation))
         self._prepared = prepared
         self._pid = os.getpid()
         self._forks = 0

@@ -75,6 +75,10 @@ class Console:
         if lines:
             self._emit([format_value("\n".join(lines))])
 
+    def bound(self, limit: int) -> None:
+        """From now on, this many bytes in all."""
+        self._limit = limit
+
     def flush(self) -> None:
         """Send what a last ``print(..., end="")`` left unfinished."""
         if self._pending:

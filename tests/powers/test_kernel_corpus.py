@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("isolation", [{"namespaces": "off"}, {}], ids=["stock", "full"])
+@pytest.mark.parametrize("isolation", [{"namespaces": "off"}, {"adjustable": True}], ids=["stock", "full"])
 async def test_nothing_but_connections_is_opened(isolation: dict[str, Any]) -> None:
     """Each attack gets the refusal that it gets without connections, and nothing has changed outside."""
     wrong = {}

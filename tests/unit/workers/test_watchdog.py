@@ -22,7 +22,7 @@ class Process:
 
     def __init__(self, pid: int, baseline: int = -1) -> None:
         self.pid, self.baseline = pid, baseline
-        self.cpu, self.number = 0.0, 1
+        self.cpu, self.number, self.limits = 0.0, 1, None
         self.exited = trio.Event()
         self.killed_for: str | None = None
 
