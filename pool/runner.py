@@ -25,13 +25,14 @@ from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
-from reptarium.pool.powers.connections import ConnectLimits
+from reptarium.pool.policy.file import read_policy
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.tasks.limits import task_limits
+from reptarium.pool.tasks.rulings import Rulebook, connect_limits, default_pool
 from reptarium.pool.workers.brood import OPTIONAL_LAYERS
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.pools import Pools
 from reptarium.pool.workers.watchdog import Watchdog
 from reptarium.sandbox.wire import ZygoteConfig
 
@@ -60,13 +61,18 @@ class Runner:
         self.metrics = metrics or Metrics()
         self._reporter = reporter or Reporter()
         self._faults = OwnFaults(self.metrics, self._reporter)
-        self.pool = WorkerPool(
-            zygote or zygote_config(settings),
+        policy = None if settings.policy is None else read_policy(settings.policy, settings)
+        self.pools = Pools(
+            zygote or (zygote_config(settings) if policy is None else default_pool(policy)),
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
             faults=self._faults,
+            most=1 if policy is None else settings.max_pools,
+            idle=settings.pool_idle,
         )
-        self.pool.on_limit = self._pool_changed
+        self.pool = self.pools.default
+        self.pools.on_limit = self._pool_changed
+        self.rulebook = None if policy is None else Rulebook(policy, self.pools, self.metrics.policy)
         self.watchdog = Watchdog(settings.task_memory, settings.max_threads, self.metrics, self._faults)
         self.capacity = Capacity(settings.max_concurrency)
         self.links: list[BrokerLink] = []
@@ -88,6 +94,7 @@ class Runner:
             stopping=self._stop,
             task_ended=self._task_ended,
             connector=self.connector,
+            ruling_of=None if self.rulebook is None else self.rulebook.of,
             tls=broker_tls(settings),
         )
 
@@ -107,7 +114,7 @@ class Runner:
                 serve = partial(serve_endpoint, self.settings, self, self.metrics, self._reporter)
                 urls = await nursery.start(partial(keep, "endpoint", serve))
                 log.info("health and metrics", at=urls[0])
-            await nursery.start(partial(keep, "pool", self.pool.run))
+            await nursery.start(self.pools.run)
             if self.connector is not None:
                 await nursery.start(partial(keep, "connections", self.connector.run))
             nursery.start_soon(keep, "watchdog", self.watchdog.run)
@@ -125,7 +132,7 @@ class Runner:
                     else:
                         self._add_link(uri, links)
                 links.start_soon(self._stop_links, links)
-            self.pool.close()
+            self.pools.close()
             nursery.cancel_scope.cancel()
         return int(self._exit)
 
@@ -134,6 +141,12 @@ class Runner:
         if not self.stopping:
             self._exit = status
         self._stop.set()
+
+    async def reload_policy(self) -> None:
+        """Read the policy anew, where there is one; whatever comes of that, the runner goes on."""
+        with self._faults.contained("runner", "the policy could not be read anew through a fault of the runner"):
+            if self.rulebook is not None:
+                await self.rulebook.reload()
 
     @property
     def stopping(self) -> bool:
@@ -184,7 +197,7 @@ class Runner:
         states = {"leased": "reserved", "discarded": "ending"}
         while True:
             counts: dict[str, int] = {}
-            for worker in self.pool.workers.values():
+            for worker in self.pools.workers.values():
                 state = "busy" if worker in self.watchdog.watched else states.get(worker.state, worker.state)
                 counts[state] = counts.get(state, 0) + 1
             self.metrics.workers(counts)
@@ -239,8 +252,8 @@ class Runner:
     def _pool_changed(self) -> None:
         """The pool can serve less than it could, or more: offers follow."""
         slots = self.settings.max_concurrency
-        if self.pool.limit is not None:
-            slots = min(slots, self.pool.limit)
+        if (limit := self.pools.limit) is not None:
+            slots = min(slots, limit)
         self._slots.set_slots(slots)
         self.metrics.capacity(slots)
 
@@ -254,8 +267,9 @@ class Runner:
         registered = [link for link in self.links if link.registered]
         trouble = self.pool.trouble
         missing = [
-            layer for layer in self.pool.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
+            layer for layer in self.pools.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
         ]
+        refused = "; ".join(self.pools.refused)
         return (
             ReadinessCheck("broker", bool(registered), "" if registered else "not registered with any broker"),
             ReadinessCheck(
@@ -269,25 +283,22 @@ class Runner:
                 "; ".join(f"{layer.name} missing: {layer.detail}" for layer in missing)
                 or ("" if self.pool.layers else "no zygote is up"),
             ),
+            # of one that can't be made the tasks fail, and no others
+            ReadinessCheck("pools", True, f"of some rules none can be made: {refused}" if refused else ""),
             ReadinessCheck("draining", not self.stopping, "shutting down" if self.stopping else ""),
         )
 
 
 def _connector(settings: Settings, metrics: Metrics, faults: OwnFaults) -> Connector | None:
     """What hands connections to tasks, where they may have any."""
-    if not settings.connect_allow:
+    if not settings.connect_allow and settings.policy is None:
         return None
     from reptarium.pool.powers.resolver import SystemResolver  # dnspython: not for who doesn't use it
 
     return Connector(
         Destinations(map(parse_entry, settings.connect_allow)),
         SystemResolver(),
-        ConnectLimits(
-            most=settings.connect_max,
-            rate=settings.connect_rate,
-            timeout=settings.connect_timeout,
-            sockets=settings.max_open_files,
-        ),
+        connect_limits(settings),
         meter=metrics,
         brokers=[urlsplit(uri.removeprefix(resolve.PREFIX)).hostname or "" for uri in settings.broker_uris],
         fault=partial(faults.met, part="connections", event="a task's connections ended through a fault of the runner"),

@@ -311,7 +311,8 @@ class Serving:
     def _reserve(self, task_id: str) -> None:
         self._metrics.offers("accepted")
         self._metrics.task_accepted()
-        execution = Execution(task_id, self._shared.pool, self._router, self._shared.limits)
+        shared = self._shared
+        execution = Execution(task_id, shared.pool, self._router, shared.limits, shared.ruling_of)
         self._executions[task_id] = execution
         self._tasks.start_soon(self._execute, execution)
 

@@ -14,8 +14,10 @@ from reptarium.pool.config import Settings
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.powers.connector import Connector
+from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.pool.tasks.limits import Limits
-from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.tasks.rulings import Ruling
+from reptarium.pool.workers.pools import Lender
 from reptarium.pool.workers.watchdog import Watchdog
 
 
@@ -62,13 +64,14 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """The means of every link, and what it tells the runner: ``task_ended`` when an outcome is on its way.
 
     ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew. ``tls`` is what
-    brokers' certificates are checked against (``stream.py``). ``connector`` is None where tasks have no connections.
+    brokers' certificates are checked against (``stream.py``). ``connector`` is None where tasks have no connections,
+    ``ruling_of`` where all run under the same limits.
     """
 
     settings: Settings
     limits: Limits
     slots: Slots
-    pool: WorkerPool
+    pool: Lender
     watchdog: Watchdog
     metrics: Metrics
     faults: OwnFaults
@@ -76,4 +79,5 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     stopping: trio.Event
     task_ended: Callable[[], None]
     connector: Connector | None = None
+    ruling_of: Callable[[TaskSettings], Ruling] | None = None
     tls: ssl.SSLContext | None = None

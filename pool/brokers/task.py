@@ -44,8 +44,10 @@ async def perform(shared: Shared, execution: Execution) -> TaskDoneData | TaskEr
     def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
         nonlocal connections
         shared.watchdog.watch(execution.worker)
-        if shared.connector is not None and execution.worker is not None:
-            connections = shared.connector.begin(execution.worker.take_handed())
+        ruling = execution.ruling
+        allowed = None if ruling is None else ruling.allowed
+        if shared.connector is not None and execution.worker is not None and (ruling is None or allowed is not None):
+            connections = shared.connector.begin(execution.worker.take_handed(), allowed)
         shared.metrics.task_dispatched(execution.report.dispatch or 0.0)
 
     execution.on_dispatch = dispatched
@@ -69,6 +71,9 @@ async def perform(shared: Shared, execution: Execution) -> TaskDoneData | TaskEr
     if outcome is not None and connections is not None:
         with bounded():
             outcome = connections.explain(outcome)
+    if isinstance(outcome, TaskErrorData) and execution.ruling is not None:
+        with bounded():
+            outcome = execution.ruling.explain(outcome)
     return outcome
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 import structlog
 import trio
 
+from reptarium.pool.cli.policy import described
 from reptarium.pool.cli.signals import MEANINGLESS, heard, let_come
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
@@ -21,6 +22,7 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import open_reporter, own_fault
 from reptarium.pool.ops.stderr import take_over_stderr
 from reptarium.pool.ops.systemd import Notifier, keep_told, open_notifier
+from reptarium.pool.policy.file import read_policy
 from reptarium.pool.runner import Runner
 
 log = structlog.get_logger("reptarium.pool.cli.run")
@@ -48,7 +50,10 @@ def call(arguments: argparse.Namespace) -> int:
         width = max(len(row.variable) for row in rows)
         for row in rows:
             print(f"{row.variable:<{width}}  {row.value}  ({row.source})")
-        for warning in (*settings.warnings, *weak_secrets(settings)):
+        policy = None if settings.policy is None else read_policy(settings.policy, settings)
+        for line in [] if policy is None else described(policy):
+            print(line)
+        for warning in (*settings.warnings, *weak_secrets(settings), *(policy.warnings if policy else ())):
             print(f"warning: {warning}", file=sys.stderr)
         return 0
     require_credentials(settings)
@@ -118,14 +123,17 @@ class _Begun:
 
 
 async def _stop_on_signal(runner: Runner, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    with trio.open_signal_receiver(*heard()) as signals, let_come():
-        task_status.started()
-        async for number in signals:
-            if number in MEANINGLESS:
-                log.warning("a signal that means nothing here", signal=signal.Signals(number).name)
-                continue
-            if runner.stopping:
-                log.warning("second signal: ending at once")
-                raise KeyboardInterrupt
-            log.info("shutting down", signal=signal.Signals(number).name)
-            runner.shutdown()
+    async with trio.open_nursery() as reloads:
+        with trio.open_signal_receiver(*heard()) as signals, let_come():
+            task_status.started()
+            async for number in signals:
+                if number in MEANINGLESS:
+                    log.warning("a signal that means nothing here", signal=signal.Signals(number).name)
+                elif number == signal.SIGHUP and runner.rulebook is not None:
+                    reloads.start_soon(runner.reload_policy)  # a file that can't be read in time holds up no other
+                elif runner.stopping:
+                    log.warning("second signal: ending at once")
+                    raise KeyboardInterrupt
+                else:
+                    log.info("shutting down", signal=signal.Signals(number).name)
+                    runner.shutdown()

@@ -77,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: Literal["auto", "off"]
     scratch: int | None
     """None = no files."""
+    policy: str | None
+    """The file of rules; None = none."""
+    max_pools: int
+    pool_idle: float
     max_threads: int
     max_open_files: int
     read_paths: tuple[str, ...]

@@ -45,11 +45,12 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
         return "(not set)" if self.default is None or self.default == "" else self.kind.show(self.default)
 
 
-_BROKER, _CODE, _LIMITS, _SANDBOX, _CONNECTIONS, _CALLS, _WATCH = (
+_BROKER, _CODE, _LIMITS, _SANDBOX, _RULES, _CONNECTIONS, _CALLS, _WATCH = (
     "Broker and life cycle",
     "What user code may use",
     "Limits of one task",
     "Sandbox",
+    "Rules for some workflows",
     "Connections of user code",
     "Calls from user code (RPC)",
     "Logs, health and error reports",
@@ -238,6 +239,21 @@ VARIABLES: tuple[Variable, ...] = (
         "REPTARIUM_READ_PATHS", "read_paths", kinds.absolute_paths(), (), _SANDBOX,
         "Paths that workers may read besides the interpreter and its packages.",
         by_rule=True,
+    ),
+    # --- Rules for some workflows
+    _row(
+        "REPTARIUM_POLICY", "policy", kinds.absolute_path(), None, _RULES,
+        "File (TOML) with rules that give some workflows and nodes other powers and limits than the environment does; "
+        "read anew on SIGHUP. See policy.md.",
+    ),
+    _row(
+        "REPTARIUM_MAX_POOLS", "max_pools", kinds.whole(2, 64), 4, _RULES,
+        "Pools of warm workers at the same time: one of the environment's values, and one for each set of what rules "
+        "say that must be decided before a worker is forked, made when first needed. More of them take turns.",
+    ),
+    _row(
+        "REPTARIUM_POOL_IDLE", "pool_idle", kinds.seconds(1, 7 * _DAY), 300.0, _RULES,
+        "How long a pool that rules take stays without a task before it is ended.",
     ),
     # --- Connections of user code
     _row(

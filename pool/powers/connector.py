@@ -7,16 +7,17 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 import psutil
 import structlog
 import trio
 
 from reptarium.pool.powers.answers import Names
 from reptarium.pool.powers.connections import ConnectionMeter, Connections, ConnectLimits
-from reptarium.pool.powers.destinations import Address, Destinations, address_of
+from reptarium.pool.powers.destinations import Address, Destinations, Entry, address_of
 from reptarium.pool.powers.listener import Listener
 
-__all__ = ["Connector"]
+__all__ = ["Allowed", "Connector"]
 
 log = structlog.get_logger("reptarium.pool.powers.connector")
 
@@ -24,6 +25,13 @@ log = structlog.get_logger("reptarium.pool.powers.connector")
 _LOOK = 10.0
 #: Stands for this machine among the names of brokers.
 _HERE = "this machine"
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """What tasks of one rule may connect to, and how often."""
+
+    entries: tuple[Entry, ...]
+    limits: ConnectLimits
 
 
 class Connector:
@@ -50,6 +58,7 @@ class Connector:
         self._fault = fault
         self._nursery: trio.Nursery | None = None
         self._own: dict[str, frozenset[Address]] = {}  # as found last, by broker
+        self._of_rules: dict[tuple[Entry, ...], Destinations] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is known of our own addresses; until cancelled."""
@@ -78,9 +87,10 @@ class Connector:
         own = frozenset().union(*self._own.values())
         if own != self._destinations.own:
             self._destinations = Destinations(self._destinations.entries, own)
+            self._of_rules.clear()
 
-    def begin(self, handed: Sequence[int]) -> Connections | None:
-        """A worker that came with these descriptors has a task now: serve what it asks for.
+    def begin(self, handed: Sequence[int], allowed: Allowed | None = None) -> Connections | None:
+        """A worker that came with these descriptors has a task now: serve what it asks for, as far as it is allowed.
 
         None when they got lost on the way (our own table was full), or when a fault is just being got over: what it
         asks for fails with ENOSYS then.
@@ -91,7 +101,12 @@ class Connector:
             for each in handed:
                 os.close(each)
             return None
-        made = Connections(Listener(*handed), self._destinations, self._names, self._limits, self._meter)
+        destinations, limits = self._destinations, self._limits
+        if allowed is not None:
+            limits, known = allowed.limits, self._of_rules.get(allowed.entries)
+            destinations = known or Destinations(allowed.entries, destinations.own)
+            self._of_rules[allowed.entries] = destinations
+        made = Connections(Listener(*handed), destinations, self._names, limits, self._meter)
         self._nursery.start_soon(self._serve, made)
         return made
 

@@ -39,6 +39,8 @@ def record_ended(
         broker=broker,
     )
 
+    if execution.ruling is not None:
+        known["rule"] = execution.ruling.rule
     connected = {"connections": report.connections} if report.connections else {}
 
     def tell(end: wire.Exited | None) -> None:

@@ -1,7 +1,7 @@
 """One task from its accepted offer to its outcome.
 
-An :class:`Execution` leases a worker while the settings are still on their way, gives it the
-task, forwards what it prints, answers what it asks, and ends in exactly one outcome. Whatever
+An :class:`Execution` leases a worker while the settings are still on their way (with a policy: once they tell its
+rule), gives it the task, forwards what it prints, answers what it asks, and ends in exactly one outcome. Whatever
 ends it early (time limit, cancel, memory, a broken protocol, a dead zygote, shutdown) takes
 the same way: the worker is killed and one error is reported.
 """
@@ -28,9 +28,11 @@ from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
+from reptarium.pool.tasks.rulings import Ruling
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.turns import in_turns
-from reptarium.pool.workers.pool import NoWorker, WorkerPool
+from reptarium.pool.workers.pool import NoWorker
+from reptarium.pool.workers.pools import Lender
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.texts import PRINT_PRICE
@@ -72,7 +74,14 @@ class _Failed(Exception):
 class Execution:
     """One accepted task. :meth:`run` is its whole life; :meth:`start` and :meth:`kill` act on it."""
 
-    def __init__(self, task_id: str, pool: WorkerPool, router: RpcRouter, limits: Limits) -> None:
+    def __init__(
+        self,
+        task_id: str,
+        pool: Lender,
+        router: RpcRouter,
+        limits: Limits,
+        ruling_of: Callable[[TaskSettings], Ruling] | None = None,
+    ) -> None:
         self.task_id = task_id
         self.settings: TaskSettings | None = None
         self.worker: Worker | None = None
@@ -80,6 +89,8 @@ class Execution:
         self._pool = pool
         self._router = router
         self._limits = limits
+        self._ruling_of = ruling_of
+        self.ruling: Ruling | None = None
         self._scope = trio.CancelScope()
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
@@ -162,7 +173,16 @@ class Execution:
         else:
             self._pool.discard(self.worker, self.report.ending)
 
+    async def _come_under_its_rule(self) -> None:
+        """Which pool its worker comes out of depends on what the settings say, so they are waited for first."""
+        if self._ruling_of is not None:
+            await self._settings_came.wait()
+            assert self.settings is not None
+            self.ruling = ruling = self._ruling_of(self.settings)
+            self._pool, self._limits, self._console_left = ruling.lender, ruling.limits, ruling.limits.max_console
+
     async def _run(self) -> TaskDoneData | TaskErrorData:
+        await self._come_under_its_rule()
         none = ""
         with trio.move_on_after(self._limits.timeout) as waiting:
             try:
@@ -188,7 +208,8 @@ class Execution:
         """The outcome of a task that has failed: where it is to go on, the error is its result."""
         self.report.ending = ending
         if self.settings is not None and self.settings.continue_on_fail:
-            result = msgspec.json.encode([{"json": {"error": error.message}}])
+            told = error if self.ruling is None else self.ruling.explain(error)
+            result = msgspec.json.encode([{"json": {"error": told.message}}])
             return TaskDoneData(msgspec.Raw(result))
         return error
 
@@ -203,11 +224,13 @@ class Execution:
             per_item=settings.node_mode == "runOnceForEachItem",
             items_size=len(items),
             query_size=len(query),
+            terms=None if self.ruling is None else self.ruling.told,
         )
         for attempt in range(1, ATTEMPTS + 1):
             if self.worker is None:
                 self.worker = await self._pool.lease()
             self.report.worker = self.worker.number
+            self.worker.limits = None if self.ruling is None else self.ruling.held
             try:
                 await self.worker.send(Kind.TASK, *wire.with_head(head, items, query))
                 break

@@ -26,7 +26,7 @@ import itertools
 import math
 import os
 from collections import ChainMap, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 import trio
@@ -80,23 +80,22 @@ class WorkerPool:
         self.processors = len(os.sched_getaffinity(0))
         self.layers: tuple[LayerStatus, ...] = ()
         self.tricks: tuple[wire.Trick, ...] = ()
+        self.numbers: Iterator[int] = itertools.count(1)  # that workers get
         #: Called when :attr:`limit` has changed.
         self.on_limit: Callable[[], None] = lambda: None
         self.limit: int | None = None
+        self.on_greeted: Callable[[], None] = lambda: None  # a zygote has told its layers and tricks
         self._meter = meter or Metrics()
         self._faults = faults or OwnFaults(self._meter, Reporter())
         self._parked: deque[Worker] = deque()
         self._waiting: deque[_Waiting] = deque()
-        self._numbers = itertools.count(1)
         self._broods: list[Brood] = []  # all that have a process: those that are being buried, those that hang
         self._brood: Brood | None = None  # of which workers are to be had
         self._greeted: trio.TaskStatus[None] | None = None
-        self._started = False  # a zygote has been ready, once
-        self._closing = False
+        self._started = self._closing = False  # a zygote has been ready, once; the end has come
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._pause = PAUSE_FIRST
-        self._pausing = False
+        self._pause, self._pausing = PAUSE_FIRST, False
         self._no_zygote = "no zygote is up yet"
         self._proven = False  # a worker of the present zygote has become ready
         self._failure = ""  # why the last worker didn't start, if that is the state of affairs
@@ -222,7 +221,7 @@ class WorkerPool:
     async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
         """Start a zygote; why no more workers are to be had of it, once that is so."""
         try:
-            brood = Brood(self, self._numbers, self._faults)
+            brood = Brood(self, self.numbers, self._faults)
         except OSError as error:  # out of processes, descriptors, memory
             problem = ZygoteEnded(f"the zygote cannot be started: {error}")
             self._no_zygote = f"no zygote is up: {problem}"
@@ -291,6 +290,7 @@ class WorkerPool:
         self.tricks = hello.tricks
         self._meter.isolation(hello.layers)
         self._meter.tricks(hello.tricks)
+        self.on_greeted()
         self._brood, self._started = brood, True
         self._proven, self._failure = False, ""
         self._weigh()

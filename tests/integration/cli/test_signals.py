@@ -302,3 +302,24 @@ async def test_wrong_file_of_authorities_ends_the_start(tmp_path: Path) -> None:
     assert "REPTARIUM_BROKER_CA" in said
     assert "ca.pem" in said
     assert "Traceback" not in said
+
+
+async def test_with_a_policy_sighup_reads_it_anew(tmp_path: Path) -> None:
+    """What runs goes on, what comes next runs under the new rules, and the runner stays."""
+    rules = trio.Path(tmp_path / "policy.toml")
+    await rules.write_text("")
+    with trio.fail_after(60):
+        async with open_broker() as broker:
+            environ = {"N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(), "REPTARIUM_POLICY": str(rules)}
+            async with running(broker, N8N_RUNNERS_STDLIB_ALLOW="time", **environ) as process:
+                handle = await begun(broker, SHORT)
+                await rules.write_text("[[rule]]\nname = 'short'\ntask_timeout = 0.2")
+                process.send_signal(signal.SIGHUP)
+                assert (await handle.outcome()).status == "done"
+                outcome = await broker.submit({"code": ENDLESS, "items": []}).outcome()
+                assert outcome.error is not None
+                assert outcome.error.message == "Task execution timed out after 0.2 seconds"
+                process.send_signal(signal.SIGTERM)
+                status, said = await ended(process)
+            assert status == 0, said
+            assert "rule=short" in said

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from reptarium.pool.config.table import VARIABLES
+from reptarium.pool.config.table import BY_RULE, VARIABLES
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 
@@ -121,6 +121,10 @@ BRIEFLY = {
 }
 
 
+POLICY_PAGE = (ROOT / "docs/policy.md").read_text()
+#: tests/unit/policy/test_policy_command.py has what they say.
+POLICY = sections(POLICY_PAGE, "sh")[0].splitlines()
+
 #: They need an n8n: tests/e2e.
 E2E = ("make e2e N8N_DIR=/path/to/n8n", 'make e2e-queue N8N_VERSION="2.40.5 2.41.1"', "make e2e-newest")
 
@@ -141,6 +145,7 @@ def test_every_command_is_run_below() -> None:
         "python -m reptarium.pool.differences.page",  # tests/unit/differences/test_differences_page.py
         "reptarium doctor",
         "reptarium doctor --json",
+        *POLICY,
         "reptarium exec",  # the command itself, as in the next ones
         "reptarium run",
         "reptarium run --print-config",
@@ -205,6 +210,22 @@ async def test_beside_n8n_in_60_seconds(tmp_path: Path) -> None:
                 assert await trio.to_thread.run_sync(process.wait) == 0
             finally:
                 process.kill()
+
+
+def test_policy(tmp_path: Path) -> None:
+    """The page's rules are right, its commands run, and the task that it asks about comes under the rule it means."""
+    (tmp_path / "policy.toml").write_text(sections(POLICY_PAGE, "toml")[0])
+    checked, asked, schema = (shell(command, tmp_path) for command in POLICY)
+    assert checked.stdout.endswith("3 rules, 3 pools of at most 4\n"), checked.stderr
+    assert asked.stdout.startswith("rule: charts\n"), asked.stderr
+    assert json.loads(schema.stdout)["title"] == "Reptarium policy"
+
+
+def test_policy_page_names_every_key() -> None:
+    """What a rule may set stands in the page's table."""
+    cells = re.search(r"\| \| keys \|\n(.*?)\n\n", POLICY_PAGE, re.DOTALL)
+    assert cells is not None
+    assert set(re.findall(r"`(\w+)`", cells[1])) == set(BY_RULE)
 
 
 def test_print_config() -> None:

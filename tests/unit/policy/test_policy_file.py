@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reptarium.pool.config import ConfigError, Settings
@@ -242,6 +242,7 @@ VALUES = st.one_of(
 )
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(st.sampled_from(sorted(BY_RULE)), VALUES)
 def test_what_is_accepted_the_schema_accepts(key: str, value: Any) -> None:
     """An editor underlines nothing that is right."""
