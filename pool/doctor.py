@@ -133,7 +133,8 @@ _ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
         "raise its limits",
         "seccomp",
         "refused",
-        'CALL("prlimit64", 0, 7, ctypes.addressof(ctypes.create_string_buffer(16)), 0)',
+        '(most := ctypes.create_string_buffer((2**20).to_bytes(8, "little") * 2)) and '
+        'CALL("prlimit64", 0, 7, ctypes.addressof(most), 0)',
     ),
     ("become dumpable again", "seccomp", "refused", 'CALL("prctl", 4, 1, 0, 0, 0)'),
     ("import a module late", "landlock", "works", '__import__("colorsys")'),

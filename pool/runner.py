@@ -1,7 +1,7 @@
 """The runner: one nursery that owns the pool, the links to the brokers, and every execution.
 
-One warm pool serves all brokers. Each broker has its own link, session and call router; what
-they share is the slots (``brokers/capacity.py``).
+The same warm pools serve all brokers: one, and with a policy some that its rules take. Each broker has its own link,
+session and call router; what they share is the slots (``brokers/capacity.py``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from reptarium.pool.policy.file import read_policy
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.tasks.limits import task_limits
-from reptarium.pool.tasks.rulings import Rulebook, connect_limits, default_pool
+from reptarium.pool.tasks.rulings import Rulebook, connect_limits, wanted_pools
 from reptarium.pool.workers.brood import OPTIONAL_LAYERS
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pools import Pools
@@ -63,7 +63,7 @@ class Runner:
         self._faults = OwnFaults(self.metrics, self._reporter)
         policy = None if settings.policy is None else read_policy(settings.policy, settings)
         self.pools = Pools(
-            zygote or (zygote_config(settings) if policy is None else default_pool(policy)),
+            zygote or (zygote_config(settings) if policy is None else wanted_pools(policy)[0][1]),
             size=settings.warm_workers or settings.max_concurrency,
             meter=self.metrics,
             faults=self._faults,

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,12 +17,18 @@ from rich.table import Table
 from reptarium.pool.config import load_settings
 from reptarium.pool.doctor import Examination, examine
 from reptarium.pool.ops.logs import configure_logging
+from reptarium.pool.policy.file import read_policy
+from reptarium.pool.tasks.rulings import wanted_pools
 from reptarium.pool.workers.configuration import zygote_config
+from reptarium.sandbox.wire import ZygoteConfig
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.description = "Show each layer of isolation, and let a real worker try what no task may do."
+    parser.description = (
+        "Show each layer of isolation, and let a real worker try what no task may do; with REPTARIUM_POLICY one of "
+        "each pool that its rules take."
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -30,17 +37,35 @@ def call(arguments: argparse.Namespace) -> int:
     # Everything that the pool would log is in the tables; standard output is the tables' alone.
     settings = load_settings({**os.environ, "REPTARIUM_LOG_LEVEL": "error"})
     configure_logging(settings)
-    found = trio.run(examine, zygote_config(settings))
-    print(_as_json(found)) if arguments.json else _show(found)
-    return 0 if found.healthy else 1
+    pools: list[tuple[tuple[str, ...], ZygoteConfig]] = [((), zygote_config(settings))]
+    if settings.policy is not None:
+        pools = wanted_pools(read_policy(settings.policy, settings))
+    found = [(rules, trio.run(examine, config)) for rules, config in pools]
+    if arguments.json:
+        print(_as_json(found))
+    else:
+        for rules, one in found:
+            if rules:
+                print(f"Workers of tasks under: {', '.join(rules)}\n")
+            _show(one)
+    return 0 if all(one.healthy for _, one in found) else 1
 
 
-def _as_json(found: Examination) -> str:
+def _as_json(found: Sequence[tuple[tuple[str, ...], Examination]]) -> str:
+    """That of the environment's values; below ``rules`` the others, each with the names of its rules."""
+    (_, first), *others = found
+    data = _as_data(first)
+    if others:
+        data["rules"] = [{"names": names, **_as_data(one)} for names, one in others]
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def _as_data(found: Examination) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(found)
     data["healthy"] = found.healthy
     for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
         shown["ok"] = attempt.ok
-    return json.dumps(data, indent=2, ensure_ascii=False)
+    return data
 
 
 _COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}

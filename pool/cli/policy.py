@@ -57,7 +57,7 @@ def _check(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     try:
         policy = read_policy(path, settings)
-        pools = wanted_pools(policy)
+        pools = len(wanted_pools(policy))
     except PolicyError as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG

@@ -28,7 +28,7 @@ from reptarium.pool.workers.sharing import kernel_limits, pool_for, same_pool, t
 from reptarium.sandbox.kernel import TaskLimits
 from reptarium.sandbox.wire import TaskTerms, ZygoteConfig
 
-__all__ = ["Rulebook", "Ruling", "connect_limits", "default_pool", "wanted_pools"]
+__all__ = ["Rulebook", "Ruling", "connect_limits", "wanted_pools"]
 
 log = structlog.get_logger("reptarium.pool.tasks.rulings")
 
@@ -67,23 +67,19 @@ def connect_limits(settings: Settings) -> ConnectLimits:
     )
 
 
-def default_pool(policy: Policy) -> ZygoteConfig:
-    """What the pool of the environment's values is made with: for tasks of all rules that can share it."""
-    own = zygote_config(policy.settings)
-    return pool_for([own, *(one for one in _configs(policy) if same_pool(one, own))])
+def wanted_pools(policy: Policy) -> list[tuple[tuple[str, ...], ZygoteConfig]]:
+    """The pools that a policy takes, that of the environment's values first: whose rules, and what they are made with.
 
-
-def wanted_pools(policy: Policy) -> int:
-    """How many pools its rules take, with that of the environment's values. Raises ConfigError."""
-    found: list[ZygoteConfig] = []
-    for config in (zygote_config(policy.settings), *_configs(policy)):
-        if not any(same_pool(config, one) for one in found):
-            found.append(config)
-    return len(found)
-
-
-def _configs(policy: Policy) -> list[ZygoteConfig]:
-    return [zygote_config(rule.settings) for rule in policy.rules]
+    Raises ConfigError.
+    """
+    groups: list[list[tuple[str, ZygoteConfig]]] = [[(DEFAULT, zygote_config(policy.settings))]]
+    for rule in policy.rules:
+        config = zygote_config(rule.settings)
+        alike = next((group for group in groups if same_pool(config, group[0][1])), None)
+        if alike is None:
+            groups.append(alike := [])
+        alike.append((rule.name, config))
+    return [(tuple(name for name, _ in group), pool_for([config for _, config in group])) for group in groups]
 
 
 class Rulebook:

@@ -237,14 +237,21 @@ def test_print_config() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
-def test_doctor(arguments: tuple[str, ...]) -> None:
-    """`reptarium doctor` names the layers, whatever this machine has of them."""
-    done = reptarium("doctor", *arguments)
+def test_doctor(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """`reptarium doctor` names the layers, whatever this machine has of them; with a policy, of each pool."""
+    rules = tmp_path / "policy.toml"
+    rules.write_text('[[rule]]\nname = "few"\nmax_threads = 2\n[[rule]]\nname = "files"\nscratch = "1MiB"')
+    done = reptarium("doctor", *arguments, **({"REPTARIUM_POLICY": str(rules)} if arguments else {}))
     assert done.returncode in (0, 1), done.stderr
     for layer in ("seccomp", "landlock"):
         assert layer in done.stdout.lower()
     if arguments:
-        assert json.loads(done.stdout)
+        found = json.loads(done.stdout)
+        assert [pool["names"] for pool in found["rules"]] == [["files"]]
+        for pool, writes in ((found, "refused"), (found["rules"][0], "works")):
+            tried = {one["name"]: one for one in pool["attempts"]}
+            assert tried["write a file where it works"]["wanted"] == writes
+            assert tried["raise its limits"]["got"] == "EPERM"
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test", *E2E, "make e2e-original"])

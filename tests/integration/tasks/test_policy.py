@@ -17,6 +17,7 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.runner import Runner
 from reptarium.pool.workers import pools
+from reptarium.sandbox.kernel import notify
 from tests.conftest import make_settings
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "kernel_layer")
@@ -171,6 +172,29 @@ async def test_limits_need_no_pool_of_their_own(tmp_path: Path) -> None:
         await handle.outcome()
         assert "over the limit of 1024 bytes" in str(handle.console)
         assert it.runner.pools.count == 1
+
+
+@pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections")
+async def test_each_rule_has_its_own_destinations(tmp_path: Path) -> None:
+    """Out of one pool of workers that may connect; what a rule doesn't list is refused by its key, and the rest can't
+    connect at all.
+    """
+    listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener[0].socket.getsockname()[1]
+    policy = "".join(
+        f"[[rule]]\nname = '{name}'\nnode = '{name}'\nconnect_allow = ['127.0.0.1:{allowed}']\n"
+        for name, allowed in (("here", port), ("there", 1))
+    )
+    connect = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 5).close()\nreturn {{'sum': 2}}"
+    async with listener[0], ruled(tmp_path / "p.toml", policy, {"REPTARIUM_LANGUAGE": "python"}) as it:
+        assert await it.result(connect, nodeName="here") == {"sum": 2}
+        assert f'connect_allow of the rule "there" opens it by 127.0.0.1:{port} only' in await it.error(
+            connect, nodeName="there"
+        )
+        assert "Operation not permitted" in await it.error(connect, nodeName="else")
+        assert it.runner.pools.count == 2
+        assert it.sample("reptarium_task_connections_total", outcome="connected") == 1
+        assert it.sample("reptarium_task_connections_total", outcome="refused") == 1
 
 
 async def test_rules_change_under_running_tasks(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Which pool a rule's tasks get, and what that does to capacity. No process is started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reptarium.pool.ops.faults import OwnFaults
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
+from reptarium.pool.workers.configuration import zygote_config
+from reptarium.pool.workers.pools import Pools, SidePool
+from reptarium.pool.workers.sharing import fits, pool_for
+from reptarium.sandbox.wire import ZygoteConfig
+from tests.conftest import make_settings
+
+OWN, SMALL, LARGE = {}, {"TASK_MEMORY": "64MiB"}, {"TASK_MEMORY": "2GiB"}  # type: ignore[var-annotated]
+PYTHON, FILES = {"LANGUAGE": "python"}, {"SCRATCH": "1MiB"}
+MORE_FILES = {"SCRATCH": "2MiB", **LARGE}
+
+
+def config(environ: dict[str, str]) -> ZygoteConfig:
+    """What workers are made with under these settings."""
+    return zygote_config(make_settings({f"REPTARIUM_{name}": value for name, value in environ.items()}))
+
+
+def pools(*shared: dict[str, str]) -> Pools:
+    """The first pool, made for the environment and these."""
+    metrics = Metrics()
+    made = pool_for([config(OWN), *map(config, shared)])
+    return Pools(made, size=4, meter=metrics, faults=OwnFaults(metrics, Reporter()), most=3, idle=60)
+
+
+def lenders(pools: Pools, *wanted: dict[str, str]) -> list[Any]:
+    """Whom tasks of these get their workers of; each must be able to serve them."""
+    configs = [config(one) for one in wanted]
+    found = pools.lenders(configs)
+    assert all(fits(one, made) for one, (_, made) in zip(configs, found, strict=True))
+    return [lender for lender, _ in found]
+
+
+def test_as_few_pools_as_can_be() -> None:
+    """One for all that agree in what must be decided before fork; the first where that can serve."""
+    it = pools(SMALL)
+    own, small, python, files, more = lenders(it, OWN, SMALL, PYTHON, FILES, MORE_FILES)
+    assert own is small is it.default
+    assert files is more
+    assert python is not files
+    assert isinstance(python, SidePool)
+    assert it.count == 1  # none is made before a task comes
+
+
+def test_other_rules_keep_the_pools_that_can_serve_them() -> None:
+    """A pool that none takes is retired; a limit beyond what one was made for is another's."""
+    it = pools()
+    python, files = lenders(it, PYTHON, FILES)
+    assert lenders(it, {**PYTHON, **SMALL}) == [python]
+    assert (python.retired, files.retired) == (False, True)
+    own, large, more, again = lenders(it, OWN, LARGE, {**PYTHON, **LARGE}, PYTHON)
+    assert own is it.default
+    assert large not in (it.default, python, more)
+    assert (more.retired, again) == (False, python)
+    assert lenders(it, PYTHON) == [python]
+    assert (large.retired, more.retired) == (True, True)
+
+
+def test_capacity_follows_the_first_pool() -> None:
+    """While that can't start workers, what tasks have of others counts beside what it can serve; else nothing does."""
+    it = pools()
+    (python,) = lenders(it, PYTHON)
+    told: list[int | None] = []
+    it.on_limit = lambda: told.append(it.limit)
+    python.users = 2
+    it.weigh()
+    assert (it.limit, told) == (None, [])
+    it.default.limit = 1
+    it.weigh()
+    assert told == [3]
