@@ -121,6 +121,7 @@ class Connections:
         self._seen: list[str] = []
         self._refusals: dict[str, None] = {}
         self._scope = trio.CancelScope()
+        self._served = False
 
     # ---- what became of them ------------------------------------------------------------
 
@@ -163,6 +164,9 @@ class Connections:
 
     async def serve(self) -> None:
         """Answer what the worker asks for until it, or the task, has ended (:meth:`end`)."""
+        self._served = True
+        if self._scope.cancel_called:  # the task ended when it had just asked
+            return
         try:
             with self._scope, contextlib.suppress(trio.ClosedResourceError):
                 async with trio.open_nursery() as nursery:
@@ -184,6 +188,8 @@ class Connections:
         """The task has ended."""
         self._tell_watched()
         self._scope.cancel()
+        if not self._served:  # it has asked for nothing
+            self._listener.close()
 
     def _tell_watched(self) -> None:
         """What nobody will wait for any more is told as it stands."""

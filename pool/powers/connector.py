@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
@@ -56,22 +57,43 @@ class Connector:
         self._meter = meter
         self._brokers = tuple(brokers)
         self._fault = fault
-        self._nursery: trio.Nursery | None = None
         self._own: dict[str, frozenset[Address]] = {}  # as found last, by broker
         self._of_rules: dict[tuple[Entry, ...], Destinations] = {}
+        self._silent: dict[int, Connections] = {}  # by their listener: nothing has been asked for yet
+        self._first_calls: select.epoll | None = None  # of these
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is known of our own addresses; until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                while True:
-                    await self._look()
-                    task_status.started()
-                    task_status = trio.TASK_STATUS_IGNORED
-                    await trio.sleep(_LOOK)
-            finally:
-                self._nursery = None
+        with select.epoll() as first_calls:
+            async with trio.open_nursery() as nursery:
+                self._first_calls = first_calls
+                nursery.start_soon(self._hear, nursery, first_calls)
+                try:
+                    await self._keep_looking(task_status)
+                finally:
+                    self._first_calls = None
+                    for connections in list(self._silent.values()):
+                        connections.end()
+
+    async def _keep_looking(self, task_status: trio.TaskStatus[None]) -> None:
+        while True:
+            await self._look()
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await trio.sleep(_LOOK)
+
+    async def _hear(self, nursery: trio.Nursery, first_calls: select.epoll) -> None:
+        """Hear tasks ask for the first time. One task of ours for all: most of theirs never do."""
+        while True:
+            await trio.lowlevel.wait_readable(first_calls.fileno())
+            for fd, _ in first_calls.poll(0):
+                if (connections := self._silent.pop(fd, None)) is not None:
+                    first_calls.unregister(fd)
+                    nursery.start_soon(self._serve, connections)
+
+    def _closing(self, fd: int) -> None:
+        if self._silent.pop(fd, None) is not None and self._first_calls is not None:
+            self._first_calls.unregister(fd)
 
     async def _look(self) -> None:
         """Find out which addresses are our own. What can't be found out now stays as it was, and as protected."""
@@ -95,8 +117,8 @@ class Connector:
         None when they got lost on the way (our own table was full), or when a fault is just being got over: what it
         asks for fails with ENOSYS then.
         """
-        if self._nursery is None or len(handed) != 2:
-            why = "its listener is lost" if self._nursery is not None else "they are being started anew"
+        if self._first_calls is None or len(handed) != 2:
+            why = "its listener is lost" if self._first_calls is not None else "they are being started anew"
             log.error(f"a task's connections can't be served: {why}", descriptors=len(handed))
             for each in handed:
                 os.close(each)
@@ -106,8 +128,10 @@ class Connector:
             limits, known = allowed.limits, self._of_rules.get(allowed.entries)
             destinations = known or Destinations(allowed.entries, destinations.own)
             self._of_rules[allowed.entries] = destinations
-        made = Connections(Listener(*handed), destinations, self._names, limits, self._meter)
-        self._nursery.start_soon(self._serve, made)
+        listener = Listener(handed[0], handed[1], self._closing)
+        made = Connections(listener, destinations, self._names, limits, self._meter)
+        self._silent[listener.fd] = made
+        self._first_calls.register(listener.fd, select.EPOLLIN)
         return made
 
     async def _serve(self, connections: Connections) -> None:

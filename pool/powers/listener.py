@@ -80,10 +80,11 @@ class Stopped(msgspec.Struct, frozen=True):
 
 
 class Listener:
-    """One worker's listener and memory. Owns both descriptors."""
+    """One worker's listener and memory. Owns both descriptors. ``closing`` is told of the first before it is closed."""
 
-    def __init__(self, listener: int, memory: int) -> None:
+    def __init__(self, listener: int, memory: int, closing: Callable[[int], None] = lambda fd: None) -> None:
         self.fd, self._memory = listener, memory
+        self._closing = closing
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
         self._names = stopped_calls()
@@ -92,6 +93,7 @@ class Listener:
     def close(self) -> None:
         """Calls that are waiting, and later ones, fail with ENOSYS."""
         if self.fd >= 0:
+            self._closing(self.fd)
             trio.lowlevel.notify_closing(self.fd)
             os.close(self.fd)
             os.close(self._memory)

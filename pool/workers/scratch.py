@@ -62,7 +62,10 @@ class ScratchArea:
         self._work = trio.Event()
 
     def gone(self, pid: int) -> None:
-        """The worker of this id has ended: its directory goes."""
+        """The worker of this id has ended: its directory goes, at once if nothing is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(str(pid), dir_fd=self._fd)
+            return
         self._moved += 1
         name = f"gone-{self._moved}"
         try:

@@ -112,6 +112,7 @@ BRIEFLY = {
     "python -m reptarium.pool.bench.dispatch": "--tasks 3 --concurrency 3",
     "python -m reptarium.pool.bench.kernel": "--forks 3",
     "python -m reptarium.pool.bench.language": "",
+    "python -m reptarium.pool.bench.powers": "--tasks 3 --rounds 2 --with 'all powers'",
     "python -m reptarium.pool.bench.rpc": "--calls 3",
     "reptarium bench --case idle": "--tasks 3 --rounds 1",
     "reptarium bench --case pandas": "--tasks 3 --rounds 1",

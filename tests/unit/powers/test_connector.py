@@ -84,3 +84,57 @@ async def test_what_is_handed_over_while_nobody_serves_is_closed() -> None:
     for each in handed:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(each)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+async def test_who_asks_for_nothing_is_waited_for_by_nobody(nursery: trio.Nursery) -> None:
+    """Its task's end closes what it came with, and so does the connector's. Pipes stand for listeners."""
+    trio.socket.set_custom_hostname_resolver(_Resolver())
+    faults: list[Exception] = []
+    connector = _connector(faults)
+    handed = [os.pipe() for _ in range(3)]
+    async with trio.open_nursery() as inner:
+        await inner.start(connector.run)
+        (runs,) = inner.child_tasks
+        before = {task for child in runs.child_nurseries for task in child.child_tasks}
+        first, second, third = map(connector.begin, handed)
+        assert first is not None
+        assert second is not None
+        assert third is not None
+        await trio.testing.wait_all_tasks_blocked()
+        assert {task for child in runs.child_nurseries for task in child.child_tasks} == before
+        first.end()
+        assert not any(map(_is_open, handed[0]))
+        os.write(handed[1][1], b"it asks")
+        second.end()  # in the moment in which it does
+        await trio.testing.wait_all_tasks_blocked()
+        assert not any(map(_is_open, handed[1]))
+        assert all(map(_is_open, handed[2]))
+        inner.cancel_scope.cancel()
+    assert not any(map(_is_open, handed[2]))
+    assert faults == []
+
+
+async def test_a_task_that_ends_when_it_has_just_asked(nursery: trio.Nursery) -> None:
+    """It has been heard, and nothing of it is served any more."""
+    trio.socket.set_custom_hostname_resolver(_Resolver())
+    faults: list[Exception] = []
+    connector = _connector(faults)
+    await nursery.start(connector.run)
+    handed = os.pipe()
+    made = connector.begin(handed)
+    assert made is not None
+    os.write(handed[1], b"it asks")
+    while connector._silent:
+        await trio.lowlevel.checkpoint()
+    made.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert not any(map(_is_open, handed))
+    assert faults == []
