@@ -32,6 +32,8 @@ def pytest_runtest_teardown() -> None:
         root.handlers[:] = [one for one in root.handlers if one not in ours]
         root.setLevel(logging.WARNING)
     structlog.reset_defaults()
+    # nor does what it held back: whatever is started next would hold it, too
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Settings:

@@ -122,7 +122,8 @@ async def test_readiness_follows_the_broker_and_the_shutdown() -> None:
                     "status": "ready",
                     "missing": [],
                     "checks": {
-                        name: {"ok": True, "detail": ""} for name in ("broker", "workers", "isolation", "draining")
+                        name: {"ok": True, "detail": ""}
+                        for name in ("broker", "workers", "isolation", "pools", "draining")
                     },
                 },
             )

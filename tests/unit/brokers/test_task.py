@@ -80,7 +80,7 @@ def _connections(**parts: object) -> Sabotage:
     made = SimpleNamespace(**{"end": lambda: None, "seen": (), "explain": lambda outcome: outcome} | parts)
 
     def sabotage(means: Shared, patch: pytest.MonkeyPatch) -> Shared:
-        return msgspec.structs.replace(means, connector=SimpleNamespace(begin=lambda handed: made))
+        return msgspec.structs.replace(means, connector=SimpleNamespace(begin=lambda handed, allowed: made))
 
     return sabotage
 
