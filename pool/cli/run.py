@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from reptarium.pool.cli.policy import described
-from reptarium.pool.cli.signals import MEANINGLESS, heard, let_come
+from reptarium.pool.cli.signals import MEANINGLESS, heard, let_come, name
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
@@ -128,12 +128,14 @@ async def _stop_on_signal(runner: Runner, task_status: trio.TaskStatus[None] = t
             task_status.started()
             async for number in signals:
                 if number in MEANINGLESS:
-                    log.warning("a signal that means nothing here", signal=signal.Signals(number).name)
+                    log.warning("a signal that means nothing here", signal=name(number))
                 elif number == signal.SIGHUP and runner.rulebook is not None:
                     reloads.start_soon(runner.reload_policy)  # a file that can't be read in time holds up no other
+                elif runner.stopping and number == signal.SIGXCPU:
+                    pass  # it comes again with each second
                 elif runner.stopping:
                     log.warning("second signal: ending at once")
                     raise KeyboardInterrupt
                 else:
-                    log.info("shutting down", signal=signal.Signals(number).name)
+                    log.info("shutting down", signal=name(number))
                     runner.shutdown()

@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 import trio
+import trio.testing
 from structlog.testing import capture_logs
 
 from reptarium.pool.cli.run import _stop_on_signal
-from reptarium.pool.cli.signals import hold
+from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get
@@ -238,15 +239,18 @@ async def test_signals_that_mean_nothing_end_nothing() -> None:
             async with trio.open_nursery() as nursery:
                 await nursery.start(_stop_on_signal, runner)
                 signal.raise_signal(signal.SIGALRM)
-                while len(logs) < 2:
+                signal.raise_signal(signal.SIGRTMIN + 3)
+                while len(logs) < 3:
                     await trio.sleep(0.001)
                 assert not runner.stopping
-                signal.raise_signal(signal.SIGQUIT)
+                signal.raise_signal(signal.SIGXCPU)
                 while not runner.stopping:
                     await trio.sleep(0.001)
+                signal.raise_signal(signal.SIGXCPU)  # it is no second signal: the processor time goes on
+                await trio.testing.wait_all_tasks_blocked(0.01)
                 nursery.cancel_scope.cancel()
             signal.raise_signal(signal.SIGUSR2)
-        assert [line.get("signal") for line in logs] == ["SIGUSR1", "SIGALRM", "SIGQUIT"]
+        assert [line.get("signal") for line in logs] == ["SIGUSR1", "SIGALRM", "SIGRTMIN+3", "SIGXCPU"]
         assert signal.sigtimedwait({signal.SIGUSR2}, 1) is not None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -326,3 +330,11 @@ async def test_with_a_policy_sighup_reads_it_anew(tmp_path: Path) -> None:
                 status, said = await ended(process)
             assert status == 0, said
             assert "rule=short" in said
+
+
+def test_signals_are_one_of_three_kinds() -> None:
+    """Each ends the runner in order, or ends nothing, or is left to the system on purpose: none kills by omission."""
+    left = set(signal.valid_signals()) - ENDING - MEANINGLESS
+    assert {name(number).removeprefix("SIG") for number in left} == set(
+        "ABRT BUS FPE ILL SEGV SYS TRAP KILL STOP CONT TSTP TTIN TTOU CHLD URG WINCH PIPE XFSZ".split()
+    )
