@@ -59,3 +59,13 @@ async def test_one_link_to_a_broker(
     """Of a name with both families of addresses one is taken."""
     resolver.answer = answer
     assert await resolve.addresses("dns+http://brokers.test:5679", served) == expected
+
+
+async def test_a_name_has_no_end_of_brokers(resolver: Resolver) -> None:
+    """Whoever answers for a name swells nothing: some are served, those first that were before."""
+    resolver.answer = [(FOUR, f"10.0.{number >> 8}.{number & 255}") for number in range(4000)]
+    served = "http://10.0.15.159:5679"
+    wanted = await resolve.addresses("dns+http://brokers.test:5679", [served])
+    assert len(wanted) == 256
+    assert served in wanted
+    assert await resolve.addresses("dns+http://brokers.test:5679", wanted) == wanted
