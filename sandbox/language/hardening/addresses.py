@@ -7,6 +7,7 @@ what an instance holds under them nobody finds, at no cost to any other attribut
 
 from __future__ import annotations
 
+import ast
 import functools
 import logging
 import types
@@ -88,6 +89,7 @@ def _cached(real: Callable[..., Any]) -> Callable[..., Any]:
 def patch_addresses() -> None:
     """Hide them in the standard library's classes that are always there. For the process, once."""
     hide_addresses(logging.LogRecord)
+    hide_addresses(ast.AST)  # a node takes any keyword for an attribute
     cached: Any = functools.cached_property
     cached.__get__ = _cached(cached.__get__)
     logger: Any = logging.Logger

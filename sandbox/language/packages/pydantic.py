@@ -8,11 +8,13 @@ made of them: names of the interpreter's are refused always, names that need a l
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from reptarium.sandbox.language import guards
+from reptarium.sandbox.language.guards.classes import checked_namespace
 from reptarium.sandbox.language.hardening.addresses import hide_addresses, without_addresses
 from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
 from reptarium.sandbox.language.packages.package import Package
@@ -85,9 +87,31 @@ def _checked(real: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def _checked_names(real: Callable[..., Any]) -> Callable[..., Any]:
+    """``create_model`` makes a class of names that came as data: under the rules of ``type(name, bases, namespace)``."""
+
+    @functools.wraps(real)
+    def create_model(*args: Any, **options: Any) -> Any:
+        """Dynamically create and return a new Pydantic model."""
+        parameters = real.__kwdefaults__ or {}
+        checked_namespace({name: value for name, value in options.items() if name not in parameters})
+        for name in ("__namespace__", "__validators__"):
+            if options.get(name):
+                options[name] = checked_namespace(options[name])
+                del options[name]["__module__"]
+        options["__module__"] = "__main__"  # as of every class that a task makes
+        return real(*args, **options)
+
+    del create_model.__wrapped__
+    return create_model
+
+
 def _patch(pydantic: Any) -> None:
     core: Any = importlib.import_module("pydantic_core")
     _guard(pydantic, core)
+    hide_addresses(pydantic.BaseModel)  # model_copy(update=…) puts any name into an instance
+    main: Any = importlib.import_module("pydantic.main")
+    pydantic.create_model = main.create_model = _checked_names(main.create_model)
     guards.READERS.update((core.SchemaValidator, core.SchemaSerializer))
     UNCOPIED.update(dict.fromkeys((core.SchemaValidator, core.SchemaSerializer, pydantic.TypeAdapter), uncopied))
 

@@ -219,6 +219,9 @@ SET = {
         f"import logging\nreached.append(logging.getLogger('x').makeRecord('', 1, '', 1, '', (), None, extra={ADDRESS}))",
         changing("__array_interface__"),
     ),
+    "syntax_node": Attack(
+        f"import ast, numpy\nreached.append(numpy.array(ast.Name(**{ADDRESS})))", changing("__array_interface__")
+    ),
     "cached_property": Attack(
         f"""
         import functools, numpy
@@ -245,12 +248,15 @@ ADDRESSED = {
     "pydantic_extra": f"Open(**{ADDRESS})",
     "pydantic_constructed": f"Open.model_construct(**{ADDRESS})",
     "pydantic_dataclass": f"OpenData(**{ADDRESS})",
+    "pydantic_copied": f"Closed().model_copy(update={ADDRESS})",
 }
 _ADDRESSED = """
 import copy, numpy, optparse, pandas, pydantic, sys, types
 from pydantic.dataclasses import dataclass
 class Open(pydantic.BaseModel):
     model_config = {"extra": "allow"}
+class Closed(pydantic.BaseModel):
+    pass
 @dataclass(config={"extra": "allow"})
 class OpenData:
     pass
