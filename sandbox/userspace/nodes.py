@@ -105,7 +105,9 @@ class Node:
     def __init__(self, name: str, cursor: Cursor, data: TaskData, pairs: Pairs) -> None:
         known: dict[tuple[int, int], list[View]] = {}
 
-        def items(output: int, run: int) -> list[View]:
+        def items(output: int | None, run: int) -> list[View]:
+            if output is None:
+                output = data.output(name)
             if (output, run) not in known:
                 known[output, run] = [View(item) for item in data.items(name, output, run)]
             return known[output, run]
@@ -124,22 +126,23 @@ class Node:
         self._parameters: Callable[[], View] = lambda: View(data.node(name).parameters)
         self._current: Callable[[], int] = lambda: cursor.index or 0
 
-    def all(self, output: int = 0, run: int = -1) -> list[View]:
-        """Every item of an output (from 0) of a run (from 0; -1 is the last)."""
+    def all(self, output: int | None = None, run: int = -1) -> list[View]:
+        """Every item of an output (from 0; None: that which leads here) of a run (from 0; -1 is the last)."""
         return self._items(output, run)
 
-    def first(self, output: int = 0, run: int = -1) -> View:
+    def first(self, output: int | None = None, run: int = -1) -> View:
         """The first item."""
         return self._pick(0, output, run)
 
-    def last(self, output: int = 0, run: int = -1) -> View:
+    def last(self, output: int | None = None, run: int = -1) -> View:
         """The last item."""
         return self._pick(-1, output, run)
 
-    def _pick(self, index: int, output: int, run: int) -> View:
+    def _pick(self, index: int, output: int | None, run: int) -> View:
         items = self._items(output, run)
         if not items:
-            raise HelperError(f"the node '{self.name}' put out no items at output {output}")
+            where = "the output that leads here" if output is None else f"output {output}"
+            raise HelperError(f"the node '{self.name}' put out no items at {where}")
         return items[index]
 
     @property
@@ -167,7 +170,7 @@ class Node:
         return self._same_place().get("binary")
 
     def _same_place(self) -> View:
-        items, index = self._items(0, -1), self._current()
+        items, index = self._items(None, -1), self._current()
         if index >= len(items):
             raise HelperError(f"the node '{self.name}' put out {len(items)} item(s); there is no item {index}")
         return items[index]

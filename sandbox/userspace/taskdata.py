@@ -48,13 +48,26 @@ class NodeInfo(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
+class Link(msgspec.Struct):
+    """One end of a connection: an input of a node."""
+
+    node: str
+    type: str = "main"
+    index: int = 0
+
+
+#: By node and kind of connection: for each output, where it leads.
+Connections = dict[str, dict[str, list[list[Link] | None] | None]]
+
+
 class Workflow(msgspec.Struct, rename="camel"):
-    """The workflow that runs."""
+    """The workflow that runs. Its connections are read only where they are needed."""
 
     id: str | None = None
     name: str | None = None
     active: bool | None = None
     nodes: list[NodeInfo] = []
+    connections: Any = None
     settings: dict[str, Any] | None = None
     static_data: dict[str, Any] | None = None
 
@@ -128,6 +141,7 @@ class TaskData:
         self._runs: dict[str, list[Run]] = {}
         self._environment: dict[str, str] | None = None
         self._pinned: dict[str, list[dict[str, Any]]] = {}
+        self._before: dict[str, int] | None = None
 
     def _fetch(self, request: Request) -> Answer:
         raw = self._ask("taskData", msgspec.json.encode(request), "data")
@@ -197,6 +211,20 @@ class TaskData:
         """The node's pinned items where they count: in an execution that somebody started by hand."""
         return self._pinned.get(name) if self.general.mode == "manual" else None
 
+    def output(self, name: str) -> int:
+        """Which output of a node leads here, be it through other nodes; 0 where none does.
+
+        n8n's own choice where code names no output: the nearest way, of equally long ones that by the first input.
+        """
+        self.runs(name)  # whose answer has the connections too: no request more
+        if self._before is None:
+            try:
+                connections = msgspec.convert(self.general.workflow.connections or {}, Connections)
+            except msgspec.ValidationError as error:
+                raise HelperError(f"taskData: n8n's answer has connections of an unexpected shape: {error}") from None
+            self._before = outputs_before(self.general.active_node_name, connections)
+        return self._before.get(name, 0)
+
     def items(self, name: str, output: int, run: int) -> list[dict[str, Any]]:
         """What a node put out. ``run`` -1 is the last. Raises :class:`HelperError`."""
         runs = self.runs(name)
@@ -222,6 +250,23 @@ class TaskData:
     def source(self) -> Source | None:
         """Where the items of the first input came from; None for what has no predecessor."""
         return next(iter(self.sources()), None)
+
+
+def outputs_before(name: str, connections: Connections) -> dict[str, int]:
+    """By node that comes before the node ``name``: the output by which the nearest way leads there."""
+    entries: dict[str, list[tuple[int, str, int]]] = {}
+    for origin, kinds in connections.items():
+        for output, links in enumerate(kinds.get("main") or []):
+            for link in links or []:
+                if link.type == "main":
+                    entries.setdefault(link.node, []).append((link.index, origin, output))
+    found: dict[str, int] = {}
+    reached = [name]
+    for one in reached:  # grows while it is walked through
+        for _, origin, output in sorted(entries.pop(one, []), key=lambda entry: entry[0]):
+            found.setdefault(origin, output)
+            reached.append(origin)
+    return found
 
 
 # ---- what is saved ---------------------------------------------------------------------

@@ -5,8 +5,9 @@
 
 Starts a private n8n, its own JavaScript runner and ours on one broker, and runs workflows in which Python and
 JavaScript Code nodes are fed by the same outputs. They must find the same items of every node, find none where the
-other finds none, and call ambiguous what the other does. A difference is printed with the seed and the workflow, and
-makes the exit status 1; `--seed N --workflows 1` runs that workflow alone, `--only NAME` one that was made by hand.
+other finds none, and call ambiguous what the other does; `.all()` must give the same items. A difference is printed
+with the seed and the workflow, and makes the exit status 1; `--seed N --workflows 1` runs that workflow alone,
+`--only NAME` one that was made by hand.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ class Suite:
                 self.answers[other.get("kind", "item")] += 1
                 if one.get("kind", one) != other.get("kind", other):
                     asked = ".item" if which == 0 else f".item({which - 1})" if " all," in place else ".item(next)"
+                    if which == len(ours[name]) - 1:
+                        asked = ".all()"
                     found.append(
                         f"{place}, {name!r}{asked}:\n    Python:     {json.dumps(one)[:500]}\n"
                         f"    JavaScript: {json.dumps(other)[:500]}"

@@ -1,7 +1,8 @@
 """Code of the probes of pairs.py: which item of every other node does each of my items go back to?
 
-A probe answers ``{label: [what .item gives, what .item(i) gives, …]}``: per item for the next item, for all items for
-every one, and one too many. An answer is the item, or ``{"kind": "none" or "several", "why": …}``.
+A probe answers ``{label: [what .item gives, what .item(i) gives, …, all items]}``: per item for the next item, for all
+items for every one, and one too many. Last come all items that the node gives where no output is named. An answer is
+the item, or ``{"kind": "none" or "several", "why": …}``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ def look(get):
     except HelperError as error:
         return {"kind": "several" if "more than one" in str(error) else "none", "why": str(error)}
 
+def every(name):
+    try:
+        found = [one["json"] for one in _node(name).all()]
+    except HelperError as error:
+        return {"kind": "none", "why": str(error)}
+    return {"json": found} if found else {"kind": "none", "why": "no items"}
+
 nodes = NODES
 """
 
@@ -32,6 +40,14 @@ function look(get) {
         return {kind: several ? "several" : "none", why: error.message};
     }
 }
+function every(name) {
+    try {
+        const found = $(name).all().map((one) => one.json);
+        return found.length ? JSON.parse(JSON.stringify({json: found})) : {kind: "none", why: "no items"};
+    } catch (error) {
+        return {kind: "none", why: error.message};
+    }
+}
 const nodes = NODES;
 const out = {};
 """
@@ -40,14 +56,15 @@ _TEXTS = {
     ("python", "all"): _PYTHON
     + """
 def each(name):
-    return [look(lambda: _node(name).item)] + [look(lambda: _node(name).item(i)) for i in range(len(_items) + 1)]
+    items = [look(lambda: _node(name).item(i)) for i in range(len(_items) + 1)]
+    return [look(lambda: _node(name).item), *items, every(name)]
 
 return [{"json": {label: each(name) for label, name in nodes.items()}}]
 """,
     ("python", "each"): _PYTHON
     + """
 return {
-    label: [look(lambda: _node(name).item), look(lambda: _node(name).item(_item_index + 1))]
+    label: [look(lambda: _node(name).item), look(lambda: _node(name).item(_item_index + 1)), every(name)]
     for label, name in nodes.items()
 }
 """,
@@ -56,13 +73,14 @@ return {
 for (const [label, name] of Object.entries(nodes)) {
     out[label] = [look(() => $(name).item)];
     for (let i = 0; i <= items.length; i++) out[label].push(look(() => $(name).itemMatching(i)));
+    out[label].push(every(name));
 }
 return [{json: out}];
 """,
     ("javascript", "each"): _JAVASCRIPT
     + """
 for (const [label, name] of Object.entries(nodes))
-    out[label] = [look(() => $(name).item), look(() => $(name).itemMatching($itemIndex + 1))];
+    out[label] = [look(() => $(name).item), look(() => $(name).itemMatching($itemIndex + 1)), every(name)];
 return {json: out};
 """,
 }

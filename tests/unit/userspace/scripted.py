@@ -85,6 +85,7 @@ class ScriptedN8n:
             ],
         }
         self.pins: dict[str, list[Any]] = {}
+        self.connections: dict[str, Any] = {}
         self.name = "Python"
         self.sources: list[dict[str, Any] | None] = []
         self.inputs: list[Any] = []
@@ -119,7 +120,7 @@ class ScriptedN8n:
                     for name in dict.fromkeys([*NODES, *self.runs, *self.pins])
                 ],
                 "pinData": self.pins,
-                "connections": {},
+                "connections": self.connections,
                 "settings": {"executionOrder": "v1"} | ({"timezone": self.timezone} if self.timezone else {}),
                 "staticData": self.static,
             },

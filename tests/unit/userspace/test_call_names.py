@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import types
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,44 @@ def test_node(n8n: ScriptedN8n) -> None:
     assert value(n8n, '[_node(n).is_executed for n in ("Split", "Unrun")]') == [True, False]
     assert value(n8n, '_node("Split").isExecuted') is True
     assert value(n8n, '_node("Split").name') == "Split"
+
+
+def links(*outputs: list[str] | None, entry: int = 0) -> dict[str, Any]:
+    """A node's connections: by output, to which nodes."""
+    main = [out and [{"node": name, "type": "main", "index": entry} for name in out] for out in outputs]
+    return {"main": main}
+
+
+@pytest.mark.parametrize(
+    ("connections", "output"),
+    [
+        ({}, 0),
+        ({"Lookup": links(["Python"], [])}, 0),
+        ({"Lookup": links([], ["Python"])}, 1),
+        ({"Lookup": links(None, ["Merge"]), "Merge": links(["Python"])}, 1),
+        ({"Lookup": links(["Fields"], ["Python"]), "Fields": links(["Python"])}, 1),
+        ({"Lookup": links(["Python"], ["Python"])}, 0),
+        ({"Fields": links(["Python"], entry=1), "Merge": links(["Python"]), "Lookup": links(["Fields"], ["Merge"])}, 1),
+        ({"Lookup": links([], ["Fields"]), "Fields": links(["Fields", "Python"])}, 1),
+        ({"Lookup": {"ai_tool": [[], [{"node": "Python", "type": "ai_tool", "index": 0}]]}}, 0),
+        ({"Lookup": {"main": None}}, 0),
+    ],
+)
+def test_the_output_that_leads_here(n8n: ScriptedN8n, connections: dict[str, Any], output: int) -> None:
+    """Where no output is named, a node gives the one that leads here the nearest way, as n8n's JavaScript does."""
+    n8n.connections = connections
+    expected = [{"looked": "up"}, {"other": 1}][output]
+    for call in (".all()[0]", ".first()", ".last()", ".all(run=0)[0]", ""):
+        assert value(n8n, f'_node("Lookup"){call}.json') == expected, call
+    assert value(n8n, '_node("Lookup").first(0).json.looked') == "up"
+
+
+def test_connections_of_another_shape(n8n: ScriptedN8n) -> None:
+    """Connections that can't be read fail what needs them, and nothing else."""
+    n8n.connections = {"Lookup": {"main": "x"}}
+    with pytest.raises(HelperError, match="connections of an unexpected shape"):
+        value(n8n, '_node("Lookup").all()')
+    assert value(n8n, '_node("Lookup").first(1).json.other') == 1
 
 
 @pytest.mark.parametrize(
