@@ -88,7 +88,7 @@ def _checked(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked_names(real: Callable[..., Any]) -> Callable[..., Any]:
-    """``create_model`` makes a class of names that came as data: under the rules of ``type(name, bases, namespace)``."""
+    """``create_model`` makes a class of names that came as data, under the rules of ``type(name, bases, dict)``."""
 
     @functools.wraps(real)
     def create_model(*args: Any, **options: Any) -> Any:
