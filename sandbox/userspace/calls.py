@@ -113,9 +113,22 @@ def decode_as(raw: bytes, kind: type[_T], name: str) -> _T:
         raise HelperError(f"{name}: n8n's answer has an unexpected shape: {error}") from None
 
 
+def prepare(*kinds: object) -> None:
+    """Let msgspec read the annotations of ``kinds`` now.
+
+    It does at the first use otherwise, amid a task, and with the task's builtins: without those that
+    ``N8N_RUNNERS_BUILTINS_DENY`` takes away.
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)
+
+
 class _Buffer(msgspec.Struct):
     type: str
     data: list[int]
+
+
+prepare(_Buffer)
 
 
 def decode_buffer(raw: bytes, name: str) -> bytes:

@@ -15,7 +15,16 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import msgspec
 
 from reptarium.sandbox.language.hardening import trusted
-from reptarium.sandbox.userspace.calls import Ask, HelperError, decode, decode_as, decode_buffer, encode, encode_buffer
+from reptarium.sandbox.userspace.calls import (
+    Ask,
+    HelperError,
+    decode,
+    decode_as,
+    decode_buffer,
+    encode,
+    encode_buffer,
+    prepare,
+)
 from reptarium.sandbox.userspace.json_form import to_json
 from reptarium.sandbox.userspace.views import View
 
@@ -53,6 +62,9 @@ class _Response(msgspec.Struct, rename="camel"):
     body: msgspec.Raw = msgspec.Raw(b"null")
     headers: dict[str, Any] = {}
     status_message: str | None = None
+
+
+prepare(_Response)
 
 
 class Helpers:

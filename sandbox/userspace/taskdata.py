@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from reptarium.sandbox.userspace.calls import Ask, HelperError, decode_as
+from reptarium.sandbox.userspace.calls import Ask, HelperError, decode_as, prepare
 from reptarium.sandbox.userspace.json_form import to_json
 
 
@@ -130,6 +130,9 @@ class Request(msgspec.Struct, rename="camel"):
     prev_node: bool = False
     input: _Input = msgspec.field(default_factory=_Input)
     env: bool = False
+
+
+prepare(Answer, _PinnedAnswer, Request, Connections)
 
 
 class TaskData:

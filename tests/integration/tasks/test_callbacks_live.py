@@ -68,6 +68,19 @@ def message(outcome: Outcome) -> str:
     return outcome.error.message
 
 
+async def test_calls_need_no_builtin_of_the_users() -> None:
+    """Names that `N8N_RUNNERS_BUILTINS_DENY` takes from user code are missed by none of its calls."""
+    denied = "bool,bytes,dict,enumerate,float,getattr,int,isinstance,len,list,map,object,set,str,tuple,type,zip"
+    code = """
+saw = [_node("Split").first().json.n, _node("Lookup").all(1)[0].json.other, _execution.id]
+_execution.custom_data.set("a", 1)
+_workflow.static_data["b"] = 2
+return [{"json": {"saw": [*saw, _helpers.get_binary(0, "data").decode()]}}]
+"""
+    async with scripted({"N8N_RUNNERS_BUILTINS_DENY": denied}) as (broker, n8n):
+        assert result(await run(broker, n8n, code)) == [{"json": {"saw": [1, 1, "77", "one!"]}}]
+
+
 async def test_every_name() -> None:
     """Each name that user code has works from inside the sandbox, through the language layer."""
     code = """
