@@ -217,6 +217,8 @@ class Execution:
         """Give the task to a worker, and let go of what it was given."""
         settings = self.settings
         assert settings is not None
+        if (no_text := failures.no_text(settings.code)) is not None:
+            raise _Failed(Ending.ERROR, no_text)
         items = memoryview(settings.items)
         query = memoryview(b"" if settings.query is msgspec.UNSET else settings.query)
         head = wire.TaskHead(

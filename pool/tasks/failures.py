@@ -33,6 +33,20 @@ def user_error(failure: wire.Failure) -> TaskErrorData:
     )
 
 
+def no_text(code: str) -> TaskErrorData | None:
+    """Why code is none: half of an emoji, as JSON may have it, is no text, and Python compiles no such thing."""
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        line = code.count("\n", 0, error.start) + 1
+        return TaskErrorData(
+            message=f"The code is no text: half of a character (U+{ord(code[error.start]):04X}) in line {line}",
+            description="Python can't compile it. Write the character anew.",
+            line_number=line,
+        )
+    return None
+
+
 def out_of_time(limits: Limits, unanswered: str | None) -> TaskErrorData:
     """Over its time limit, perhaps while it waited for n8n's answer to ``unanswered``."""
     message = f"Task execution timed out after {limits.timeout:g} seconds"

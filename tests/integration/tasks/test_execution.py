@@ -13,6 +13,7 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
+from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.sandbox.wire import BUSY_NAME
 from tests.conftest import make_settings
 
@@ -220,10 +221,18 @@ async def test_lone_surrogates_travel(broker: Broker) -> None:
     with trio.fail_after(20):
         # as JSON.stringify writes it: msgspec alone could not carry it
         raw = msgspec.Raw(json.dumps(items).encode())
-        from reptarium.pool.protocol.messages import TaskSettings
-
         outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
     assert value(outcome) == items
+
+
+async def test_half_an_emoji_in_the_code_is_the_persons_own_error(broker: Broker) -> None:
+    """No worker is told such code, and nothing of ours is at fault."""
+    with trio.fail_after(20):
+        code = "x = 1\ny = '\ud83d'\nreturn x"
+        outcome = await broker.submit(TaskSettings(code=code, items=msgspec.Raw(b"[]"))).outcome()
+    assert outcome.error is not None
+    assert outcome.error.message == "The code is no text: half of a character (U+D83D) in line 2"
+    assert outcome.error.line_number == 2
 
 
 async def test_large_items_in_and_out(broker: Broker) -> None:
