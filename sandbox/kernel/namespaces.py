@@ -108,6 +108,8 @@ def enter(readable: Readable, ids: Ids | None = None, writable: str = "") -> Ent
     if privileges.effective() >> privileges.CAP_SYS_ADMIN & 1:
         return _unshare_all(readable, writable)
     problem = _try_in_child(readable, ids, writable)
+    if not problem and (threads := len(os.listdir("/proc/self/task"))) > 1:  # the child that tried has one
+        problem = f"this process has {threads} threads, and only one with a single thread may (unshare(2))"
     if problem:
         return Entered((), ("user", *(name for name, _ in _SIMPLE), "mount"), problem)
     _enter_user(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -55,7 +56,8 @@ async def test_a_runners_life_as_it_is_told(tmp_path: Path) -> None:
             for _ in range(3):
                 await told.until("WATCHDOG=1")
             (zygote,) = psutil.Process(process.pid).children()
-            assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & zygote.environ().keys()
+            if os.geteuid() == 0:  # nobody else looks into a process that isn't dumpable
+                assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & zygote.environ().keys()
             process.send_signal(signal.SIGTERM)
             await told.until("STOPPING=1")
             status, said = await ended(process)
