@@ -211,7 +211,7 @@ class _Run:
 
     async def _loops(self) -> list[tuple[Passes | None, float]]:
         """What each runner's loop says of itself."""
-        processors = [waited(runner.process.pid) for runner in self._site.runners]
+        processors = [waited(runner.pid) for runner in self._site.runners]
         return [(await passes(port), one) for port, one in zip(self._around.ports, processors, strict=True)]
 
     async def _measure(self, name: str, before: list[tuple[Passes | None, float]]) -> list[tuple[Passes | None, float]]:

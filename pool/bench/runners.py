@@ -58,11 +58,16 @@ class RunnerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def process(self) -> psutil.Process:
-        """The process. Raises RuntimeError before :meth:`start`."""
+    def pid(self) -> int:
+        """The process's number, also when it has ended. Raises RuntimeError before :meth:`start`."""
         if self._process is None:
             raise RuntimeError("the runner has not been started")
-        return psutil.Process(self._process.pid)
+        return self._process.pid
+
+    @property
+    def process(self) -> psutil.Process:
+        """The process. Raises RuntimeError before :meth:`start`, psutil.NoSuchProcess when it has ended."""
+        return psutil.Process(self.pid)
 
     @property
     def status(self) -> int | None:
