@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return trio.run(_measure, settings, arguments.tasks, arguments.concurrency)
 
 
-async def _measure(settings: Any, tasks: int, concurrency: int) -> int:
+def recording() -> list[Any]:
+    """From here on what each execution in this process reports at its end, in a list that grows."""
     reports: list[Any] = []
     run = Execution.run
 
@@ -49,6 +50,11 @@ async def _measure(settings: Any, tasks: int, concurrency: int) -> int:
         return outcome
 
     Execution.run = recorded  # type: ignore[method-assign]
+    return reports
+
+
+async def _measure(settings: Any, tasks: int, concurrency: int) -> int:
+    reports = recording()
     async with embedded_runner(settings) as broker:
         for _ in range(50):
             await broker.submit(TASK).outcome()

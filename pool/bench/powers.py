@@ -23,11 +23,11 @@ from typing import Any
 import msgspec
 import trio
 
+from reptarium.pool.bench.dispatch import recording
 from reptarium.pool.embedded import embedded_settings
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.runner import Runner
-from reptarium.pool.tasks.execution import Execution
 
 TASK = {"code": "return _items", "items": [{"json": {"n": 1}, "pairedItem": {"item": 0}}]}
 CONNECT, SCRATCH, PYTHON = "REPTARIUM_CONNECT_ALLOW", "REPTARIUM_SCRATCH", "REPTARIUM_LANGUAGE"
@@ -90,15 +90,7 @@ class _Side:
 
 
 async def _measure(variants: dict[str, dict[str, str]], tasks: int, rounds: int) -> int:
-    reports: list[Any] = []
-    run = Execution.run
-
-    async def recorded(self: Execution) -> Any:
-        outcome = await run(self)
-        reports.append(self.report)
-        return outcome
-
-    Execution.run = recorded  # type: ignore[method-assign]
+    reports = recording()
     async with contextlib.AsyncExitStack() as stack:
         nursery = await stack.enter_async_context(trio.open_nursery())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
