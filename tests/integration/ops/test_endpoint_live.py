@@ -286,11 +286,12 @@ async def test_a_fault_of_ours_fails_one_task_and_is_reported(monkeypatch: pytes
             assert outcome.error is not None
             assert outcome.error.message == "The task failed through a fault of the runner"
             monkeypatch.setattr(Execution, "_listen", real)
+            await until(lambda: len(here.task_lines()) == 1)  # a task's line follows its outcome
             assert (await here.broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
             await until(lambda: len(here.task_lines()) == 2)
             assert here.sample("reptarium_tasks_total", outcome="failed") == 1
             assert here.sample("reptarium_tasks_total", outcome="lost") == 0
-            assert sorted(line["log_level"] for line in here.task_lines()) == ["error", "info"]
+            assert [line["log_level"] for line in here.task_lines()] == ["error", "info"]
             ((error, tags),) = here.reports.kept
             assert (str(error), tags) == ("a bug", {"part": "execution"})
 

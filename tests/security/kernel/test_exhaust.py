@@ -81,7 +81,7 @@ ATTACKS: dict[str, tuple[str, str | None]] = {
     ),
     "descriptors": ("kept = []\nwhile True: kept.append(os.open('/dev/null', os.O_RDONLY))", "Too many open files"),
     "recursion": ("def f(): return f()\nf()", "RecursionError"),
-    "recursion in C": ("t = ()\nfor _ in range(3 * 10**5): t = (t,)\nhash(t)", "segmentation fault|RecursionError|MemoryError|SIG|" + TIMED_OUT),
+    "recursion in C": ("t = ()\nfor _ in range(3 * 10**5): t = (t,)\nhash(t)", "segmentation fault|RecursionError|MemoryError|SIG"),
     "a crash": ("ctypes.string_at(0)", "segmentation fault"),
     "an abort": ("os.abort()", "aborted"),
     "a forbidden call": ("raw('ptrace', 0, 0, 0, 0)", "system call that the sandbox forbids"),
