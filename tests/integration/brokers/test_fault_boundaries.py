@@ -181,7 +181,11 @@ PARTS: dict[str, Plant] = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
+#: Called when an offer runs out, five seconds later.
+LATE = ("keeping time", "tick")
+
+
+@pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.slow if part in LATE else ()) for part in PARTS])
 async def test_a_fault_in_a_link_ends_its_connection_alone(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tasks are answered with an error that says whose fault it was, and the link comes back."""
     with trio.fail_after(60):

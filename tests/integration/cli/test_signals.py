@@ -50,6 +50,12 @@ def with_health(port: int) -> dict[str, str]:
     }
 
 
+async def drains(port: int) -> None:
+    """Wait until the runner has understood a first signal: its readiness says so."""
+    while b"shutting down" not in (await get(f"http://127.0.0.1:{port}", "/readyz"))[2]:
+        await trio.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 async def test_signal_drains(number: signal.Signals) -> None:
     """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
@@ -110,17 +116,18 @@ async def test_nohup_is_obeyed() -> None:
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGINT", "SIGINT")])
 async def test_second_signal_ends_at_once(first: str, second: str) -> None:
     """Whatever the graceful time-out says: status 130, no traceback, and nothing is left."""
+    port = free_port()
     with trio.fail_after(60):
         async with open_broker() as broker:
             async with running(
                 broker,
                 N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
                 N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="600",
+                **with_health(port),
             ) as process:
                 await begun(broker, ENDLESS)
                 process.send_signal(getattr(signal, first))
-                while broker.runners[0].offers:  # it drains
-                    await trio.sleep(0.01)
+                await drains(port)
                 process.send_signal(getattr(signal, second))
                 status, said = await ended(process)
             assert status == 130
@@ -171,8 +178,7 @@ async def test_second_signal_beside_a_client_that_does_not_read() -> None:
             await begun(broker, ENDLESS)
             client = await deaf(port)
             process.send_signal(signal.SIGTERM)
-            while broker.runners[0].offers:
-                await trio.sleep(0.01)
+            await drains(port)
             process.send_signal(signal.SIGTERM)
             status, said = await ended(process)
             await trio.aclose_forcefully(client)

@@ -17,7 +17,7 @@ import trio
 
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
-from tests.integration.cli.test_signals import ENDLESS, begun, free_port, with_health
+from tests.integration.cli.test_signals import ENDLESS, begun, drains, free_port, with_health
 from tests.integration.ops.plain_http import get
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -99,6 +99,7 @@ async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
 @pytest.mark.parametrize(("signals", "status"), [(1, 0), (2, 130)])
 async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, status: int) -> None:
     """Neither the end in order nor the one at once waits for a reader that never comes."""
+    port = free_port()
     with trio.fail_after(60):
         async with (
             open_broker() as broker,
@@ -107,15 +108,15 @@ async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, statu
                 stderr=stalled.writing,
                 N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
                 N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="600",
+                **with_health(port),
             ) as process,
         ):
             stalled.fill()
             if signals == 2:
                 await begun(broker, ENDLESS)
-            for _ in range(signals):
                 process.send_signal(signal.SIGTERM)
-                while process.poll() is None and broker.runners and broker.runners[0].offers:
-                    await trio.sleep(0.01)
+                await drains(port)
+            process.send_signal(signal.SIGTERM)
             while process.poll() is None:
                 await trio.sleep(0.01)
     assert process.returncode == status
@@ -187,7 +188,8 @@ async def test_a_reader_that_has_gone() -> None:
 
 # --- closed at the start
 
-CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+#: All at once, and each by itself, which takes a process more for each command.
+CLOSED = ["<&- >&- 2>&-", *(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-"))]
 
 
 def without(closed: str, *arguments: str) -> list[str]:

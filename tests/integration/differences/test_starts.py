@@ -90,6 +90,7 @@ def ended() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow  # a runner for each, half a minute of processor time
 @pytest.mark.parametrize("name", ends.SCENARIOS)
 def test_end_is_what_is_recorded(name: str, ended: dict[str, str]) -> None:
     """Ours ends, and answers of its health, as it is recorded."""

@@ -275,6 +275,7 @@ def test_deploy_tools_script() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     """What `make demo` runs once everything is installed: every script ends as its page says."""
     done = shell("reptarium demo", tmp_path)

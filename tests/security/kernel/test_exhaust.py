@@ -200,7 +200,7 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-@pytest.fixture(scope="module", params=["native", "python"])
+@pytest.fixture(scope="module", params=["native", pytest.param("python", marks=pytest.mark.slow)])
 def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     """All attacks, one after the other, beside a busy neighbour; from below and as tasks of plain Python; made once."""
     return trio.run(_attack_all, request.param)

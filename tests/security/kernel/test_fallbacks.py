@@ -22,9 +22,9 @@ from reptarium.sandbox.kernel import privileges
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 
-def one_more(number: int) -> Any:
-    """The same once more with another error number: two seconds of processor time."""
-    return pytest.param(number, marks=pytest.mark.slow)
+def one_more(*values: Any) -> Any:
+    """The same once more, with another error number or the like: one to two seconds of processor time."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 LANDLOCK = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
@@ -137,7 +137,7 @@ def test_tables() -> None:
 
 @pytest.mark.parametrize(
     ("number", "says"),
-    [(1, "refuses landlock"), (38, "no such call"), (95, "wasn't started")],
+    [one_more(1, "refuses landlock"), (38, "no such call"), one_more(95, "wasn't started")],
     ids=["EPERM", "ENOSYS", "EOPNOTSUPP"],
 )
 def test_without_landlock(number: int, says: str) -> None:
@@ -187,7 +187,7 @@ def test_without_namespaces(number: int) -> None:
     assert states(found)["namespaces"] == "missing"
 
 
-@pytest.mark.parametrize("call", ["mount", "pivot_root"])
+@pytest.mark.parametrize("call", [one_more("mount"), "pivot_root"])
 def test_with_half_of_the_namespaces(call: str) -> None:
     """Where a new root is refused half-way the rest is kept, the layer is partial (or missing), and all
     else holds.
@@ -261,7 +261,7 @@ def is_nobody(found: dict[str, Any]) -> bool:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
-@pytest.mark.parametrize("environ", [{}, {"REPTARIUM_WORKER_UIDS": "none"}], ids=["a user each", "one user"])
+@pytest.mark.parametrize("environ", [{}, one_more({"REPTARIUM_WORKER_UIDS": "none"})], ids=["a user each", "one user"])
 def test_root_with_user_namespaces_but_no_cap_sys_admin(environ: dict[str, str]) -> None:
     """As in Kubernetes without a profile: a user namespace that root enters has the workers' users in it, and tasks
     aren't root.
@@ -275,7 +275,9 @@ def test_root_with_user_namespaces_but_no_cap_sys_admin(environ: dict[str, str])
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
-@pytest.mark.parametrize("lacking", [privileges.CAP_KILL, privileges.CAP_SETUID], ids=["CAP_KILL", "CAP_SETUID"])
+@pytest.mark.parametrize(
+    "lacking", [one_more(privileges.CAP_KILL), privileges.CAP_SETUID], ids=["CAP_KILL", "CAP_SETUID"]
+)
 def test_root_that_can_not_change_its_user(lacking: int) -> None:
     """Root that can't give workers another user, or could not end them then, is refused."""
     found, status = doctor(capabilities=[number for number in DOCKER_CAPABILITIES if number != lacking])
@@ -295,7 +297,7 @@ def test_root_that_can_not_map_the_workers_users() -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
-@pytest.mark.parametrize("environ", [{}, {"REPTARIUM_WORKER_UIDS": "none"}], ids=["a user each", "one user"])
+@pytest.mark.parametrize("environ", [{}, one_more({"REPTARIUM_WORKER_UIDS": "none"})], ids=["a user each", "one user"])
 def test_root_without_cap_setpcap(environ: dict[str, str]) -> None:
     """Root that may change its user but not its securebits becomes that user, keeps what imports need, and says so."""
     names = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_DAC_READ_SEARCH")

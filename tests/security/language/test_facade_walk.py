@@ -19,7 +19,7 @@ import pkgutil
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -202,7 +202,12 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("group", ["stdlib", *PACKAGES])
+def _but_slowest(names: Iterable[str]) -> list[Any]:
+    """Of pandas there is as much as of all others together."""
+    return [pytest.param(name, marks=pytest.mark.slow if name == "pandas" else ()) for name in names]
+
+
+@pytest.mark.parametrize("group", _but_slowest(["stdlib", *PACKAGES]))
 def test_no_path_from_a_module(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the façades of a package, or of all open modules, nothing forbidden is within four reads."""
     monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own, which are files
@@ -250,7 +255,7 @@ def objects(imports: str) -> dict[str, Any]:
     return {expression: task(f"{line}return {expression}") for expression in OBJECTS[imports]}
 
 
-@pytest.mark.parametrize("imports", OBJECTS)
+@pytest.mark.parametrize("imports", _but_slowest(OBJECTS))
 def test_no_path_from_an_object(imports: str) -> None:
     """From the objects of a module that a task makes, nothing forbidden is within four reads."""
     if imports in ("numpy", "pandas"):
