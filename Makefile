@@ -21,10 +21,10 @@ demo: $(VENV)/.installed
 # to write no byte code (a third of the suite's time, measured). The demo's scripts are no modules.
 COMPILE = $(BIN)/python -m compileall -q -x '/scripts/' pool sandbox
 
-# On every processor; a file's tests stay together, since they share what they start
+# On every processor, and half as many again; a file's tests stay together, since they share what they start
 test: $(VENV)/.tested lint
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
 
 # What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes
 slow: $(VENV)/.tested

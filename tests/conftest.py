@@ -24,6 +24,12 @@ def pytest_configure() -> None:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: three for two processors, since two fifths of a test's time is waiting for others."""
+    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+
+
 def pytest_runtest_teardown() -> None:
     """Logging is the process's own: what a command has configured in a test doesn't hide the next one's lines."""
     root = logging.getLogger()
