@@ -7,6 +7,7 @@ of quotes), continued lines and letters that the parser takes for others.
 from __future__ import annotations
 
 import ast
+import contextlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,13 +22,26 @@ from reptarium.sandbox.language.policy.names import is_dunder, is_plain
 _PARTS = (ast.Expression, ast.Subscript, ast.Tuple, ast.List, ast.Starred, ast.Constant, ast.Load, ast.BitOr, ast.USub)
 
 
+#: What Pythons make of a text before they compile it: which of them for which text differs (3.14 looks for a star
+#: behind spaces, typing up to 3.13 at the first letter), so that each is judged.
+_FORMS = ("{}", "({},)[0]", "({})")
+
+
 def annotation_refusal(text: str) -> str | None:
-    """Why this text is refused as an annotation, or None. What isn't Python is left to Python, which says so."""
-    try:
-        # what typing compiles, to the letter: "*Ts" stands between its brackets
-        tree = ast.parse(f"({text},)[0]" if text.startswith("*") else text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    """Why this text is refused as an annotation, or None.
+
+    Raises SyntaxError: it is Python in none of the forms in which one could compile it.
+    """
+    trees = []
+    for form in _FORMS:
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            trees.append(ast.parse(form.format(text), mode="eval"))
+    if not trees:
+        raise SyntaxError(f"Forward reference must be an expression -- got {text!r}")
+    return next(filter(None, (_refusal(tree, text) for tree in trees)), None)
+
+
+def _refusal(tree: ast.Expression, text: str) -> str | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             if is_dunder(node.id):

@@ -27,9 +27,14 @@ TEXTS = {
     "f_string_with_other_quotes": "list['a', f\"{reached.append('b')}\"]",
     "formatted_class": "f'{gen.gi_frame}'",
     "await": "await gen",
+    "yield": "yield gen",
     "matrix_product": "int @ str",
     "starred_call": "*reached.append(1)",
     "starred_out_of_its_brackets": "*gen,)[0] or (reached.append(1)",
+    "starred_behind_a_space": " *gen,)[0] or (reached.append(1)",
+    "starred_behind_a_newline": "\n\f*gen,)[0] or (reached.append(1)",
+    "out_of_its_brackets": "gen,)[0] or (reached.append(1)",
+    "out_of_plain_brackets": "gen) or (reached.append(1)",
 }
 #: Attributes that no annotation names, however it is written.
 NAMES = {
@@ -140,7 +145,7 @@ def test_what_reads_hints(attack: Attack) -> None:
     check(attack)
 
 
-@pytest.mark.parametrize("text", ["yield gen", "int str", "x = 1", "import x", "a; b", " int", "(", "\0"])
+@pytest.mark.parametrize("text", ["int str", "x = 1", "import x", "a; b", " int", "(", "\0"])
 def test_no_expression_at_all(text: str) -> None:
     """What isn't an expression is Python's own error."""
     program = (
