@@ -24,6 +24,9 @@ What is handled
     5    IOCTL_DEV (6.10)
     6    scopes: abstract Unix sockets, signals (6.12)
     7    flags that say what goes to the audit log (6.15)
+    8    TSYNC, for all threads of a process at once (7.0)
+    9    RESOLVE_UNIX, Unix sockets by their paths (7.1)
+    10   BIND_UDP and CONNECT_SEND_UDP (7.2)
     ===  ==========================================================
 
     A later ABI is treated as the latest that we know. The signal scope bars signals that a restricted
@@ -67,7 +70,7 @@ __all__ = [
 ]
 
 #: The newest ABI that this module knows rights of.
-NEWEST_ABI: Final = 7
+NEWEST_ABI: Final = 10
 
 #: Errors that mean "this machine has no Landlock for us", as opposed to a mistake of ours.
 UNAVAILABLE: Final = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES})
@@ -84,12 +87,17 @@ _RIGHTS: Final = {
     "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR, "scratch": _SCRATCH,
 }  # fmt: skip
 
-_FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16}  # ABI → how many file system rights exist from there on
-_NET: Final = 0b11  # BIND_TCP, CONNECT_TCP
+_FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16, 9: 17}  # ABI → how many file system rights exist from there on
+_NET_RIGHTS: Final = {4: 2, 10: 4}  # likewise: BIND_TCP, CONNECT_TCP, BIND_UDP, CONNECT_SEND_UDP
 _SCOPES: Final = 0b11  # ABSTRACT_UNIX_SOCKET, SIGNAL
 
 _LOG_SAME_EXEC_OFF: Final = 1 << 0
 _LOG_SUBDOMAINS_OFF: Final = 1 << 2
+_TSYNC: Final = 1 << 3
+
+
+def _mask(rights: dict[int, int], abi: int) -> int:
+    return (1 << max((count for since, count in rights.items() if since <= abi), default=0)) - 1
 
 
 class Features:
@@ -110,13 +118,14 @@ class Features:
 
     def __init__(self, abi: int) -> None:
         self.abi = min(abi, NEWEST_ABI)
-        count = max((rights for since, rights in _FS_RIGHTS.items() if since <= self.abi), default=0)
-        self.handled_fs = (1 << count) - 1
-        self.handled_net = _NET if self.abi >= 4 else 0
+        self.handled_fs = _mask(_FS_RIGHTS, self.abi)
+        self.handled_net = _mask(_NET_RIGHTS, self.abi)
         self.scoped = _SCOPES if self.abi >= 6 else 0
         # A hostile worker could flood the audit log: its own denials stay out of it. The zygote's, a sign
         # of a bug, go in.
         self.zygote_flags = _LOG_SUBDOMAINS_OFF if self.abi >= 7 else 0
+        if self.abi >= 8:  # it has one thread, or is refused; if it had another, this would hold for that one, too
+            self.zygote_flags |= _TSYNC
         self.worker_flags = _LOG_SAME_EXEC_OFF if self.abi >= 7 else 0
         # struct landlock_ruleset_attr has grown; a shorter one is always understood.
         if self.abi >= 6:
@@ -127,6 +136,7 @@ class Features:
             self.attribute = struct.pack("=Q", self.handled_fs)
         self._buffer = ctypes.create_string_buffer(self.attribute, len(self.attribute))
         self.address = ctypes.addressof(self._buffer)
+        # Of what came later the filter leaves nothing: no task makes a UDP or Unix socket with an address
         self.missing = tuple(
             what
             for since, what in (
