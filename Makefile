@@ -12,7 +12,7 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test slow packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
+.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -30,6 +30,11 @@ test: $(VENV)/.tested lint
 slow: $(VENV)/.tested
 	$(COMPILE)
 	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)
+
+# What depends on the Python, for another one: make suites PYTHON=python3.13 VENV=.venv-3.13
+suites: $(VENV)/.tested
+	$(COMPILE)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS) tests/unit/language tests/security tests/integration
 
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
