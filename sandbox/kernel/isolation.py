@@ -3,7 +3,7 @@
 ``prepare`` — zygote, one thread, all imports done, nothing restricted yet
     Looks at everything that can't be looked at later: which paths may be read (Landlock ruleset with open
     descriptors), how much memory is in use, how many threads the target user has; compiles both filters;
-    opens /dev/null, and what workers' place before the OOM killer is said in.
+    opens what workers' place before the OOM killer is said in.
 
 ``Prepared.restrict_zygote`` — zygote
     0. see that there is one thread: what follows restricts the calling one
@@ -20,7 +20,7 @@
 
 ``Prepared.restrict_worker`` — worker, right after fork, ≤ 0.5 ms
     1. death with the zygote
-    2. /dev/null as standard streams
+    2. /dev/null as standard streams, opened anew: who shares an open file shares its flags, too
     3. its own user id, when there is a range (resets 1, which is therefore repeated)
     4. not dumpable
     5. its own Landlock layer (from here on siblings are out of its reach), with its scratch directory if it has one
@@ -88,6 +88,9 @@ _CPU_WEIGHT: Final = 50
 # Bytes that a worker may hold beyond its task's memory in the sum for all: its own pages, page tables, socket buffers.
 _WORKER_OVERHEAD: Final = 64 << 20
 
+_AT_FDCWD: Final = -100
+_NULL: Final = ctypes.create_string_buffer(b"/dev/null")
+
 # Often enough for CPython to specialize the code (PEP 659: eight runs, then one for each instruction)
 _REHEARSALS: Final = 12
 _REHEARSED_CALLS: Final = 4
@@ -114,9 +117,9 @@ class Prepared:
         self._arch = syscalls.machine()
         self._readable = paths.readable(config.read_paths)
         self._grants = paths.grants(self._readable.roots, paths.own_paths())
+        self._grants += (paths.Grant(_NULL.value.decode(), "device"),)
         if config.connections:
             self._grants += (notify.PROC,)
-        self._devnull = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         #: Raised by the zygote while it forks.
         self.score = oom.Score()
 
@@ -189,7 +192,7 @@ class Prepared:
         """
         self._refuse_early()
         self._threads.require_one(self._layers)
-        keep = {*keep_fds, self._devnull, self.score.fd}
+        keep = {*keep_fds, self.score.fd}
         keep.update(ruleset.fd for ruleset in (self._ruleset, self._worker_ruleset) if ruleset is not None)
         if self._handover is not None:
             keep.add(self._handover.proc)
@@ -306,8 +309,10 @@ class Prepared:
         """Lay out what every worker does, now that it is known which layers there are; see the module's sequence."""
         calls = self._worker_calls = syscalls.CallList()
         rlimits.die_with_parent(calls)
-        for stream in (0, 1, 2):
-            calls.function(syscalls.libc.dup2, self._devnull, stream)
+        calls.call("close", 0)
+        calls.call("openat", _AT_FDCWD, ctypes.addressof(_NULL), os.O_RDWR)  # gets the lowest number, 0
+        for stream in (1, 2):
+            calls.function(syscalls.libc.dup2, 0, stream)
         if self._users.one_each:
             self._users.become_with(calls)
             rlimits.die_with_parent(calls)

@@ -78,13 +78,15 @@ UNAVAILABLE: Final = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, err
 _CREATE_RULESET_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
 
+_WRITE_FILE: Final = 1 << 1
 _READ_FILE: Final = 1 << 2
 _READ_DIR: Final = 1 << 3
 
 # WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_DIR MAKE_REG; REFER (ABI 2), TRUNCATE (ABI 3)
-_SCRATCH: Final = 1 << 1 | _READ_FILE | _READ_DIR | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
+_SCRATCH: Final = _WRITE_FILE | _READ_FILE | _READ_DIR | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
 _RIGHTS: Final = {
-    "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR, "scratch": _SCRATCH,
+    "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "device": _READ_FILE | _WRITE_FILE, "listing": _READ_DIR,
+    "scratch": _SCRATCH,
 }  # fmt: skip
 
 _FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16, 9: 17}  # ABI → how many file system rights exist from there on
@@ -217,7 +219,7 @@ def opened(grants: Iterable[Grant], features: Features) -> tuple[list[PathRule],
             continue
         rights = _RIGHTS[grant.kind] & features.handled_fs
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            rights &= _READ_FILE
+            rights &= _READ_FILE | _WRITE_FILE
         if rights:
             rules.append(PathRule(fd, rights))
         else:

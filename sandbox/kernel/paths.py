@@ -38,12 +38,12 @@ _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One Landlock rule: a whole `tree`, a single `file`, the `listing` of a directory and those below it, or a
-    `scratch` directory, to write in.
+    """One Landlock rule: a whole `tree`, a single `file`, a `device` to write to as well, the `listing` of a directory
+    and those below it, or a `scratch` directory, to write in.
     """
 
     path: str
-    kind: Literal["tree", "file", "listing", "scratch"]
+    kind: Literal["tree", "file", "device", "listing", "scratch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _write_clauses(reading: tuple[Clause, ...], arg: int) -> tuple[Clause, ...]:
 
     O_TRUNC with read access alone would empty a file on kernels whose Landlock doesn't know truncation.
     """
-    [clause] = reading
+    clause = reading[0]
     [check] = clause.checks
     allowed = ~check.mask & 0xFFFFFFFF
     more = allowed | _O_ACCESS | _O_CREAT | _O_EXCL | _O_TRUNC | _O_APPEND | _O_SYNC

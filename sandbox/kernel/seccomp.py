@@ -114,6 +114,7 @@ _MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 22, 23, 24, 25, 102, 103)
 # WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET. Missing on purpose: those that inherit priorities
 # (LOCK_PI and its kin, requeueing onto them), where most of futex(2)'s kernel holes were.
 _FUTEX: Final = (0, 1, 3, 4, 5, 9, 10)
+# Private or not: musl wakes threads without it.
 _FUTEX_FLAGS: Final = 0x80 | 0x100  # FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME
 _PR_SET_NAME: Final = 15
 _PR_GET_NAME: Final = 16
@@ -237,6 +238,8 @@ def zygote_rules(arch: Arch) -> Rules:
     plain |= dict.fromkeys(extra, ALLOW)
     thread = worker.checked["clone"]
     checked["clone"] = (*thread, Clause((Check(0, _CLONE_FORK),)))
+    # /dev/null for each worker; Landlock says that it is nothing else
+    checked["openat"] = (*checked["openat"], Clause((Check(2, (os.O_RDWR,)),)))
     return Rules(plain, checked)
 
 

@@ -216,6 +216,15 @@ OTHERS = {
         'raw("clock_nanosleep", (~victim << 3) | 2, 1, text(bytes(16)), 0)',
         {"EINVAL"},
     ),
+    # the second is answered in another worker than the first
+    "flags of its standard streams": (
+        'all_of(raw("ioctl", fd, 0x5421, text("\\1\\0\\0\\0")) for fd in range(3))',
+        {"done"},
+    ),
+    "flags of another's standard streams": (
+        'all_of(str(__import__("fcntl").fcntl(fd, 3) & os.O_NONBLOCK) for fd in range(3))',
+        {"0"},
+    ),
     "barriers of everybody": ('all_of(raw("membarrier", command, 0, 0) for command in (1, 2, 4))', {"EINVAL"}),
     "futexes of the victim": 'raw("get_robust_list", victim, text(bytes(8)), text(bytes(8)))',
     "session": "attempt(os.setsid)",

@@ -472,6 +472,8 @@ class TestZygoteRules:
         assert ask(arch, "socketpair", 2, 1, filters=ZYGOTE) == DENY
         assert ask(arch, "clone", 0x10000011, filters=ZYGOTE) == DENY
         assert ask(arch, "openat", 0, 0x1000, 0o101, filters=ZYGOTE) == DENY
+        assert ask(arch, "openat", 0, 0x1000, 2, filters=ZYGOTE) == ALLOW  # /dev/null, for a worker; see Landlock
+        assert ask(arch, "openat", 0, 0x1000, 0o1002, filters=ZYGOTE) == DENY
         assert ask(arch, "mmap", 0, 4096, 3, 0x21, filters=ZYGOTE) == DENY
 
 
