@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from reptarium.sandbox.language.guards import FACADES, guarded_getattr, refused,
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
+    COMPILED_DUNDERS,
     DENIED_ATTRIBUTES,
     GUARDED_ATTRIBUTES,
     GUARDED_DUNDERS,
@@ -31,7 +33,8 @@ _LEFT_ALONE = frozenset({"reptarium", "RestrictedPython", "importlib", "_frozen_
 
 _CHECKOUT = os.path.join(str(Path(__file__).parents[3]), "")
 
-_spelled: dict[int, frozenset[str]] = {}
+#: By module's id: what its tables hold; and that together with its functions' constants.
+_texts: dict[bool, dict[int, frozenset[str]]] = {False: {}, True: {}}
 
 
 def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
@@ -45,7 +48,7 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
-    if plain in GUARDED_ATTRIBUTES:
+    if plain in GUARDED_ATTRIBUTES and plain not in GUARDED_DUNDERS:
         value = getattr(obj, plain, *default)
         return value if not _leads_on(value) else guarded_getattr(obj, plain, *default)
     if callable(getattr(obj, plain, None)):
@@ -71,7 +74,7 @@ def library_delattr(obj: Any, name: str, /) -> None:
 
 def _written(name: Any, caller: FrameType) -> Any:
     plain = str.__str__(name) if isinstance(name, str) else name
-    if plain in _NOT_WRITTEN and watching() and not _means(caller, plain):
+    if plain in _NOT_WRITTEN and watching() and not (_means(caller, plain) or _spelled(caller, plain)):
         raise refused(f"changing the attribute '{plain}' is not allowed")
     return plain
 
@@ -112,48 +115,70 @@ def _leads_on(value: Any) -> bool:
 
 
 def _means(frame: FrameType, name: str) -> bool:
-    """Whether the module whose code this is may mean the name itself."""
-    return name in frame.f_code.co_consts or name in _spelled_in(frame)
+    """Whether who calls from this frame may mean the name itself: it stands in a table of its module's, or in the text
+    of the function or of what has called it within the module. That another function of the module spells it is no
+    reason: it came as data all the same.
+    """
+    module, caller = frame.f_globals, frame
+    while caller.f_globals is module:
+        if _spells(caller.f_code.co_consts, name):
+            return True
+        if caller.f_back is None:
+            break
+        caller = caller.f_back
+    return name in _texts_of(module)
 
 
-def _spelled_in(frame: FrameType) -> frozenset[str]:
-    """The text constants of a module's code: the names that it may mean itself."""
-    names = _spelled.get(id(frame.f_globals))
+def _spelled(frame: FrameType, name: str) -> bool:
+    """Whether any function of the module spells it: what is set has often been made elsewhere (``fn.__name__``)."""
+    return name in _texts_of(frame.f_globals, functions=True)
+
+
+def _spells(constants: Iterable[Any], name: str) -> bool:
+    return any(
+        name == constant or (type(constant) in (tuple, frozenset) and _spells(constant, name)) for constant in constants
+    )
+
+
+#: The compiler's (3.13): all that a class's methods set, which nobody reads by its name.
+_COMPILERS = frozenset({"__static_attributes__"})
+
+
+def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[str]:
+    """Of the names that we look at those that a module and its classes hold; with their functions' constants."""
+    known = _texts[functions]
+    names = known.get(id(module))
     if names is None:
         found: set[str] = set()
-        for value in list(frame.f_globals.values()):
-            _collect(value, frame.f_globals, found)
+        for value in list(module.values()):
+            parts = [value]
+            if isinstance(value, type) and value.__module__ == module.get("__name__"):
+                held = vars(value)
+                parts += [getattr(held[name], "__func__", held[name]) for name in list(held) if name not in _COMPILERS]
+            for part in parts:
+                found.update(_in_table(part))
+                if functions and getattr(part, "__globals__", None) is module:
+                    found.update(_constants(getattr(part, "__code__", None)))
         names = _LOOKED_AT.intersection(found)
-        if not getattr(frame.f_globals.get("__spec__"), "_initializing", False):  # there is more to come
-            _spelled[id(frame.f_globals)] = names
+        if not getattr(module.get("__spec__"), "_initializing", False):  # there is more to come
+            known[id(module)] = names
     return names
 
 
-_LOOKED_AT = DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS
+_LOOKED_AT = DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS | COMPILED_DUNDERS
 
 
-def _collect(value: Any, module: dict[str, Any], found: set[str]) -> None:
+def _in_table(value: Any) -> Iterator[str]:
+    """The texts of a value, which is one or a collection of some."""
     if isinstance(value, str):
-        found.add(str.__str__(value))
+        yield str.__str__(value)
     elif type(value) in (tuple, list, set, frozenset, dict):
-        found.update(each for each in value if type(each) is str)
-    elif isinstance(value, type) and value.__module__ == module.get("__name__"):
-        for each in list(vars(value).values()):
-            if not isinstance(each, type):
-                _collect(getattr(each, "__func__", each), module, found)
-    code = getattr(value, "__code__", None)
-    if type(code) is CodeType and getattr(value, "__globals__", None) is module:
-        _constants(code, found)
+        yield from (each for each in value if type(each) is str)
 
 
-def _constants(code: CodeType, found: set[str]) -> None:
-    for constant in code.co_consts:
-        if type(constant) is str:
-            found.add(constant)
-        elif type(constant) in (tuple, frozenset):
-            found.update(each for each in constant if type(each) is str)
-        elif type(constant) is CodeType:
-            _constants(constant, found)
+def _constants(code: CodeType | None) -> Iterator[str]:
+    for constant in () if code is None else code.co_consts:
+        yield from _constants(constant) if type(constant) is CodeType else _in_table(constant)
 
 
 #: What modules have under the names of builtins, and of what they took from ``operator``.

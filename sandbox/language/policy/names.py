@@ -72,8 +72,11 @@ READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
 LEADING_DUNDERS = frozenset(
     f"__{name}__"
     for name in "globals code closure builtins self func subclasses mro bases base getattribute reduce reduce_ex "
-    "loader spec import wrapped thisclass self_class array_interface array_struct".split()
+    "loader spec import wrapped thisclass self_class objclass array_interface array_struct".split()
 )
+
+#: What the compiler leaves in a class's namespace (3.14 keeps it there). Whoever makes a class anew copies it (typing).
+COMPILED_DUNDERS = frozenset({"__classcell__", "__classdictcell__", "__annotate__", "__annotate_func__"})
 
 #: What a decorator sets on its wrapper.
 WRITABLE_DUNDERS = frozenset(
