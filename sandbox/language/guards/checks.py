@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, is_own_metaclass, makes_classes
@@ -44,6 +44,8 @@ def checked_value(value: Any, name: str) -> Any:
     """The value, unless it is a module that is no façade. A metaclass becomes ``type``, ``function`` its stand-in."""
     if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
         raise refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
+    if type(value) is CodeType:  # FrameSummary's, of Python 3.14
+        raise refused(f"the attribute '{name}' is not allowed", "it belongs to the interpreter")
     if type(value) in READERS:
         raise refused(f"the attribute '{name}' is not allowed", "it leads to what reads attributes by name")
     if isinstance(value, type):

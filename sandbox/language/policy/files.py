@@ -48,7 +48,10 @@ EVENTS = frozenset(
 
 
 #: Modules whose readers and writers take paths then.
-_BY_PATH = frozenset({"gzip", "bz2", "lzma", "xml.etree.ElementTree", "xml.dom.minidom"})
+_BY_PATH = frozenset(
+    "gzip bz2 lzma compression.gzip compression.bz2 compression.lzma compression.zstd xml.etree.ElementTree "
+    "xml.dom.minidom".split()
+)
 
 
 def is_of_files(module: str, name: str) -> bool:

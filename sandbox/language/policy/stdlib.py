@@ -18,7 +18,7 @@ OPEN: dict[str, tuple[str, ...]] = {
             pprint ipaddress cmath colorsys graphlib keyword numbers stringprep tomllib fnmatch reprlib
             queue contextvars errno quopri shlex re typing collections dataclasses enum abc contextlib
             string functools operator csv zlib gzip bz2 lzma email warnings zoneinfo sched crypt
-            ast argparse getopt optparse
+            ast argparse getopt optparse compression
         """.split(),
         (),
     ),
@@ -166,6 +166,7 @@ SUBMODULES = frozenset(
         email.mime.multipart email.mime.base email.mime.application email.mime.image email.mime.audio
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
         email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
+        compression.zlib compression.gzip compression.bz2 compression.lzma compression.zstd
     """.split()
 )
 
@@ -183,8 +184,7 @@ REFUSED: dict[str, str] = {
     name: why
     for why, names in {
         _FILES: "aifc audioop chunk dbm filecmp fileinput glob imghdr linecache mailbox mailcap netrc nturl2path "
-        "ntpath posixpath genericpath shelve shutil sndhdr stat sunau tempfile uu wave xdrlib zipapp "
-        "compression",
+        "ntpath posixpath genericpath shelve shutil sndhdr stat sunau tempfile uu wave xdrlib zipapp",
         _PROCESSES: "multiprocessing pipes pty subprocess concurrent.futures.process",
         NO_NETWORK: "asynchat asyncore cgi ftplib http.client urllib.request urllib.robotparser "
         "imaplib nntplib poplib select selectors smtpd "

@@ -76,7 +76,7 @@ ATTACKS: dict[str, tuple[str, str | None]] = {
         TIMED_OUT,
     ),
     "threads": (
-        "threading.stack_size(32768)\nwhile True: threading.Thread(target=hang, daemon=True).start()",
+        "threading.stack_size(65536)\nwhile True: threading.Thread(target=hang, daemon=True).start()",
         "can't start new thread|MemoryError|started more than 8 threads|" + TIMED_OUT,
     ),
     "descriptors": ("kept = []\nwhile True: kept.append(os.open('/dev/null', os.O_RDONLY))", "Too many open files"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check
@@ -36,7 +37,12 @@ ATTACKS = {
 }  # fmt: skip
 CALLS = {
     "dlopen": ("leaked(None)", ctypes.CDLL, "ctypes.dlopen"),
-    "string_at": ("leaked(1)", ctypes.string_at, "ctypes.string_at"),
+    # called through Python's own C interface since 3.14
+    "string_at": (
+        "leaked(1)",
+        ctypes.string_at,
+        f"ctypes.{'call_function' if sys.version_info >= (3, 14) else 'string_at'}",
+    ),
     "addressof": ("leaked(value)", ctypes.addressof, "ctypes.addressof"),
     "create_string_buffer": ("leaked(8)", ctypes.create_string_buffer, "ctypes.create_string_buffer"),
     "from_address": ("leaked.from_address(1)", ctypes.c_int, "ctypes.cdata"),

@@ -220,7 +220,8 @@ SET = {
         changing("__array_interface__"),
     ),
     "syntax_node": Attack(
-        f"import ast, numpy\nreached.append(numpy.array(ast.Name(**{ADDRESS})))", changing("__array_interface__")
+        f"import ast, numpy, warnings\nwarnings.simplefilter('ignore')  # 3.13\nreached.append(numpy.array(ast.Name(**{ADDRESS})))",
+        changing("__array_interface__"),
     ),
     "cached_property": Attack(
         f"""

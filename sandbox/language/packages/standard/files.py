@@ -56,6 +56,7 @@ PACKAGES = (
     Package("gzip", streams_only={"gzip": "open"}),
     Package("bz2", streams_only={"bz2": "open"}),
     Package("lzma", streams_only={"lzma": "open"}),
+    Package("compression", streams_only={f"compression.{name}": "open" for name in ("gzip", "bz2", "lzma", "zstd")}),
     Package("xml", streams_only={"xml.etree.ElementTree": "parse iterparse", "xml.dom.minidom": "parse"}),
     Package("zipfile", patches={"zipfile": _patch_zipfile}),
     Package("tarfile", patches={"tarfile": _patch_tarfile}),
