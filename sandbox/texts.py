@@ -9,6 +9,7 @@ from __future__ import annotations
 #: it weighs. A print of nothing is a message to n8n too.
 PRINT_PRICE = 128
 
+THREADS_REMEDY = "Use fewer threads (a library may have started them), or raise REPTARIUM_MAX_THREADS."
 MEMORY_REMEDY = "Process the data in smaller batches, or raise REPTARIUM_TASK_MEMORY."
 
 

@@ -387,7 +387,7 @@ class Execution:
         if worker.status is None and not worker.exited.is_set():
             worker.kill(Ending.VIOLATION)  # it closed its socket and lives on
             return Ending.VIOLATION, failures.closed_socket()
-        return Ending.CRASH, failures.died(worker)
+        return Ending.CRASH, failures.died(worker, self._limits)
 
 
 _SENT = msgspec.Raw(b"[]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import msgspec
@@ -10,15 +11,47 @@ from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.worker import Worker, describe_status
 from reptarium.sandbox import wire
-from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_REMEDY, memory_message, scratch_message
+from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_REMEDY, THREADS_REMEDY, memory_message, scratch_message
 
-_DEATHS: dict[int, str] = {
-    signal.SIGSYS: "it made a system call that the sandbox forbids",
-    signal.SIGSEGV: "it crashed (segmentation fault)",
-    signal.SIGABRT: "it aborted",
-    signal.SIGXCPU: "it used up its CPU time",
-    signal.SIGKILL: "it was killed from outside (perhaps by the kernel for lack of memory)",
+_CRASH = "Something written in C did that: find out which package, and try another version of it or less data."
+_ENDS = "A task ends by return or by an exception"
+_OWN_SIGNAL = f"The code sent that signal to itself, or somebody on the machine sent it. {_ENDS}."
+#: Signal → what happened, and what may be done about it.
+_DEATHS: dict[int, tuple[str, str]] = {
+    signal.SIGSYS: (
+        "it made a system call that the sandbox forbids",
+        "A package wants what no task may do (another process, the machine's settings): do it in another node.",
+    ),
+    signal.SIGSEGV: ("it crashed (segmentation fault)", _CRASH),
+    signal.SIGBUS: ("it crashed (bus error)", _CRASH),
+    signal.SIGILL: (
+        "it crashed (illegal instruction)",
+        "A package was built for another processor than this machine's, or gave up: try another build of it.",
+    ),
+    signal.SIGFPE: ("it crashed (arithmetic error in C)", _CRASH),
+    signal.SIGTRAP: ("it crashed (trap)", _CRASH),
+    signal.SIGABRT: (
+        "it gave up (abort)",
+        "The code called os.abort(), or something written in C did: after an error of its own, which the runner's log "
+        "has, or because it got no more memory, of which a task has {memory} MiB (REPTARIUM_TASK_MEMORY).",
+    ),
+    signal.SIGXCPU: (
+        "it used up its processor time",
+        "A task has twice its time limit and five seconds of it, in all threads: raise N8N_RUNNERS_TASK_TIMEOUT.",
+    ),
+    signal.SIGKILL: (
+        "it was killed from outside (perhaps by the kernel for lack of memory)",
+        "Give the runner's machine or container more memory, or fewer slots (N8N_RUNNERS_MAX_CONCURRENCY); how much "
+        "it needs stands in docs/operating.md, under Sizing.",
+    ),
 }
+_ENDED = f"{_ENDS}: os._exit() takes its result along."
+#: What a worker leaves whose own code failed (``sandbox/process/worker.py``).
+_OWN_FAULT = 70
+_BROKE = (
+    "The code closed or changed what the worker itself needs (descriptors, for one), or the runner has a fault: see "
+    "its log."
+)
 
 
 def user_error(failure: wire.Failure) -> TaskErrorData:
@@ -73,7 +106,7 @@ def too_many_threads(limits: Limits) -> TaskErrorData:
     """Killed for having more than its limit."""
     return TaskErrorData(
         message=f"Task started more than {limits.max_threads} threads",
-        description="A library started them. Have it use fewer, or raise REPTARIUM_MAX_THREADS.",
+        description=THREADS_REMEDY,
     )
 
 
@@ -123,11 +156,18 @@ def closed_socket() -> TaskErrorData:
     return TaskErrorData(message="The task's worker closed its connection without a result")
 
 
-def died(worker: Worker) -> TaskErrorData:
+def died(worker: Worker, limits: Limits) -> TaskErrorData:
     """The worker's process has ended by itself, or the system ended it."""
-    number = int(signal.SIGKILL) if worker.status is None else worker.status & 0x7F
-    words = _DEATHS.get(number, describe_status(worker.status))
+    status = worker.status
+    if status is not None and os.WIFEXITED(status):
+        words, remedy = f"the code ended its process ({describe_status(status)})", _ENDED
+        if os.WEXITSTATUS(status) == _OWN_FAULT:
+            words, remedy = f"it broke ({describe_status(status)})", _BROKE
+    else:
+        number = int(signal.SIGKILL) if status is None else os.WTERMSIG(status)
+        words, remedy = _DEATHS.get(number, (describe_status(status), _OWN_SIGNAL))
+    remedy = remedy.format(memory=limits.memory // 2**20)
     return TaskErrorData(
         message=f"The task's worker ended without a result: {words}",
-        description=f"Worker {worker.number}: {describe_status(worker.status)}.",
+        description=f"{remedy}\nWorker {worker.number}: {describe_status(status)}.",
     )

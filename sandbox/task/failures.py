@@ -10,7 +10,7 @@ import msgspec
 
 from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
-from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_ONLY, SCRATCH_REMEDY, memory_message
+from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_ONLY, SCRATCH_REMEDY, THREADS_REMEDY, memory_message
 from reptarium.sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.
@@ -120,13 +120,15 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         error.__traceback__ = None  # the frames hold what filled the memory
         return TaskFailed(memory_failure(memory, index, line))
     name, message = type(error).__name__, _text(error)
-    if isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation) and getattr(error, "elsewhere", True):
+    refused = isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation)
+    # what a short module lacks is an AttributeError like any other, with a mark
+    if (refused or type(error) is AttributeError) and getattr(error, "elsewhere", refused):
         message = with_other_mode(message)
     if isinstance(error, SystemExit):
         message = f"the code tried to exit the worker (SystemExit: {message})"
     kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"
     own = _own_description(error)
-    hint = _file_hint(error)
+    hint = _hint(error)
     failure = Failure(
         kind=kind,
         message=message,
@@ -138,8 +140,10 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
     return TaskFailed(failure, described=bool(own))
 
 
-def _file_hint(error: BaseException) -> str:
-    """What may be done about a file that the kernel refused, in a line of its own."""
+def _hint(error: BaseException) -> str:
+    """What may be done about a file or a thread that the kernel refused, in a line of its own."""
+    if type(error) is RuntimeError and error.args == ("can't start new thread",):
+        return f"\n{THREADS_REMEDY}"
     if not isinstance(error, OSError) or isinstance(error, RefusedOperation):
         return ""
     if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):

@@ -214,34 +214,45 @@ SUBMODULES |= {"string.templatelib"}
 REFUSED.pop("string.templatelib")
 
 _TASKLESS = "it is about the interpreter or the machine, not the data"
+_DATA = f"{_FILES}; use the node's binary data, or io.BytesIO"
 #: Short façades: why they lack what the real module has (names that begin with these, or all else).
 _WITHHELD: dict[str, dict[str, str]] = {
     "os": {
-        "exec fork spawn posix_spawn system popen kill wait": f"{_PROCESSES}; let n8n do it in another node",
-        "get set sched_ login times uname umask nice": _TASKLESS,
-        "": f"{_FILES}; use the node's binary data, or io.BytesIO",
+        "getcwd getxattr setxattr W_OK": _DATA,
+        "abort kill _exit": "a task has no signals to send and doesn't end its process: return, or raise an exception",
+        "exec fork spawn posix_spawn POSIX_SPAWN system popen wait pidfd_ register_at_fork EX_ P_ CLD_ W":
+            f"{_PROCESSES}; let n8n do it in another node",
+        "ctermid isatty ttyname openpty login_tty tcgetpgrp tcsetpgrp get_terminal_size terminal_size": _TERMINAL,
+        "putenv unsetenv environb getenvb supports_bytes_environ": "a task's environment is os.environ",
+        "get set sched_ SCHED_ PRIO_ RTLD_ GRND_ MFD_ memfd_ EFD_ eventfd login times uname umask nice confstr sysconf "
+        "initgroups NGROUPS_ device_encoding": _TASKLESS,
+        "": _DATA,
     },
     "os.path": {"": _FILES},
     "pathlib": {"": _FILES},
     "io": {"": _FILES},
-    "sys": {"": _TASKLESS},
-    "threading": {"": _TASKLESS},
+    "codecs": {"open": _FILES, "": _TASKLESS},
+    "mimetypes": {"init knownfiles read_mime_types": _FILES, "": _TASKLESS},
+    "sys": {"stdin": "what comes in is _items, _item or _query", "": _TASKLESS},
     "asyncio": {
         "create_subprocess subprocess": _PROCESSES,
         "open_ start_ connect Server Stream Datagram Transport Protocol": NO_NETWORK,
         "": _TASKLESS,
     },
-}
+}  # fmt: skip
 
 
-def withheld_reason(module: str, name: str) -> str | None:
-    """Why the façade of a standard module lacks a name that the real one has; None where it isn't public."""
-    if name.startswith("_"):
+def withheld_reason(module: str, name: str, files: bool = False) -> str | None:
+    """Why the façade of a standard module lacks a name that the real one has; None where it isn't public.
+
+    ``files``: whether tasks have some of their own (``REPTARIUM_SCRATCH``).
+    """
+    if name.startswith("_") and name != "_exit":
         return None
-    if name in ("getcwd", "getcwdb"):
-        name = ""  # a folder
     for starts, why in _WITHHELD.get(module, {"": _TASKLESS}).items():
         if not starts or name.startswith(tuple(starts.split())):
+            if files and why.startswith(_FILES):
+                why = "it isn't among what tasks may do with files of their own"
             return f"{why}. No setting allows it."
     return None
 

@@ -90,12 +90,18 @@ def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     return value.__name__ in stdlib.OPEN.get(module, ())
 
 
-def _missing(name: str, real: ModuleType) -> Callable[[str], Any]:
+def _missing(name: str, real: ModuleType, files: bool) -> Callable[[str], Any]:
     """The module ``__getattr__`` of a short façade: says why what the real module has isn't there."""
 
     def __getattr__(attribute: str) -> Any:
-        why = stdlib.withheld_reason(name, attribute) if type(attribute) is str and hasattr(real, attribute) else None
-        raise AttributeError(f"module {name!r} has no attribute {attribute!r}" + (f": {why}" if why else ""))
+        error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
+        # modules that it uses itself are missing as in every façade
+        if type(attribute) is str and not isinstance(getattr(real, attribute, real), ModuleType):
+            why = stdlib.withheld_reason(name, attribute, files)
+            if why:
+                error.args = (f"{error}: {why}",)
+                vars(error)["elsewhere"] = True  # for who tells the person which mode has it: task/failures.py
+        raise error
 
     return __getattr__
 
@@ -269,7 +275,7 @@ class Importer:
         if isinstance(version, str):
             found["__version__"] = version
         if name in stdlib.ONLY:
-            found["__getattr__"] = _missing(name, real)
+            found["__getattr__"] = _missing(name, real, self._policy.files)
         else:
             found["__getattr__"] = self._lazy(name, real, replaced)
         return facade

@@ -31,6 +31,8 @@ _REFUSALS = (
     "Security violation",  # both, before the code runs; the original while it runs
     "No setting allows it",
     "decides this",
+    "REPTARIUM_LANGUAGE=python allows it",
+    "REPTARIUM_SCRATCH gives tasks files",
     "is not allowed",
     "not available in a task",
     "only absolute imports by name are available",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from programs import NO_SETTING, OPEN, outcome
 
 from reptarium.sandbox.language import RefusedImport
+from reptarium.sandbox.task.failures import user_failed
 
 FILES = "tasks have no files; use the node's binary data, or io.BytesIO"
 PROCESSES = "tasks start no processes; let n8n do it in another node"
+ENDS = "a task has no signals to send and doesn't end its process: return, or raise an exception"
+TERMINAL = "there is no terminal in a task"
 OTHER = "it is about the interpreter or the machine, not the data"
 REASONS = {
     ("os", "getcwd"): FILES,
@@ -16,13 +20,26 @@ REASONS = {
     ("os", "remove"): FILES,
     ("os", "system"): PROCESSES,
     ("os", "fork"): PROCESSES,
-    ("os", "kill"): PROCESSES,
+    ("os", "waitpid"): PROCESSES,
+    ("os", "WEXITSTATUS"): PROCESSES,
+    ("os", "kill"): ENDS,
+    ("os", "abort"): ENDS,
+    ("os", "_exit"): ENDS,
+    ("os", "ttyname"): TERMINAL,
+    ("os", "get_terminal_size"): TERMINAL,
+    ("os", "putenv"): "a task's environment is os.environ",
+    ("os", "W_OK"): FILES,
+    ("os", "getxattr"): FILES,
+    ("os", "sysconf"): OTHER,
     ("os", "getuid"): OTHER,
     ("os.path", "getsize"): "tasks have no files",
     ("io", "open"): "tasks have no files",
     ("sys", "modules"): OTHER,
     ("sys", "settrace"): OTHER,
-    ("codecs", "open"): OTHER,
+    ("codecs", "open"): "tasks have no files",
+    ("codecs", "lookup"): OTHER,
+    ("mimetypes", "read_mime_types"): "tasks have no files",
+    ("sys", "stdin"): "what comes in is _items, _item or _query",
     ("gc", "get_objects"): OTHER,
     ("inspect", "currentframe"): OTHER,
     ("asyncio", "create_subprocess_exec"): "tasks start no processes",
@@ -48,7 +65,35 @@ def test_missing_name(module: str, name: str) -> None:
     )
 
 
-def test_a_name_that_nobody_has() -> None:
-    """It is missing as anywhere."""
-    ended = outcome("import os\nreached.append(os.nonsense)")
-    assert str(ended) == "module 'os' has no attribute 'nonsense'"
+@pytest.mark.parametrize("name", ["nonsense", "sys", "_wrap_close"])
+def test_a_name_without_a_reason(name: str) -> None:
+    """What nobody has, modules that the module uses itself, and its private names are missing as anywhere."""
+    ended = outcome(f"import os\nreached.append(os.{name})")
+    assert str(ended) == f"module 'os' has no attribute {name!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    {
+        "abort": "REPTARIUM_LANGUAGE=python allows it.",
+        "getcwd": "REPTARIUM_SCRATCH gives tasks files of their own.",
+        "fork": NO_SETTING,
+    }.items(),
+)
+def test_the_person_reads_which_setting_has_it(name: str, advice: str) -> None:
+    """As for everything that is refused, whether it was asked for as an attribute or in an import."""
+    for program in (f"import os\nreached.append(os.{name})", f"from os import {name}"):
+        told = user_failed(outcome(program), 2**29, None).failure.message
+        assert told.endswith(f". {advice}"), told
+
+
+def test_an_exception_of_ones_own_keeps_its_text() -> None:
+    """Which setting has something is said of what is missing here, and nothing else."""
+    ended = outcome("raise AttributeError('x. No setting allows it.')")
+    assert user_failed(ended, 2**29, None).failure.message == "x. No setting allows it."
+
+
+def test_with_files_of_its_own() -> None:
+    """A task that has some isn't told that it has none."""
+    ended = outcome("import os\nreached.append(os.getcwd() and os.link)", msgspec.structs.replace(OPEN, files=True))
+    assert str(ended).endswith(f"it isn't among what tasks may do with files of their own. {NO_SETTING}")

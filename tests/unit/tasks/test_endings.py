@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,35 @@ def test_what_is_told_is_what_is_said(ending: Ending, error: TaskErrorData) -> N
     assert error.message.startswith(ENDINGS[ending].told)
 
 
+#: Wait status → how it is told, and what of the remedy tells the ways apart.
+DEATHS = {
+    None: ("it was killed from outside (perhaps by the kernel for lack of memory)", "N8N_RUNNERS_MAX_CONCURRENCY"),
+    signal.SIGKILL: ("it was killed from outside (perhaps by the kernel for lack of memory)", "memory, or fewer slots"),
+    signal.SIGABRT: ("it gave up (abort)", "os.abort(), or something written in C"),
+    signal.SIGABRT | 0x80: ("it gave up (abort)", "a task has 512 MiB (REPTARIUM_TASK_MEMORY)"),  # with a core dumped
+    signal.SIGSEGV: ("it crashed (segmentation fault)", "written in C"),
+    signal.SIGBUS: ("it crashed (bus error)", "written in C"),
+    signal.SIGFPE: ("it crashed (arithmetic error in C)", "written in C"),
+    signal.SIGTRAP: ("it crashed (trap)", "written in C"),
+    signal.SIGILL: ("it crashed (illegal instruction)", "built for another processor"),
+    signal.SIGSYS: ("it made a system call that the sandbox forbids", "what no task may do"),
+    signal.SIGXCPU: ("it used up its processor time", "raise N8N_RUNNERS_TASK_TIMEOUT"),
+    signal.SIGTERM: ("killed by SIGTERM", "sent that signal"),
+    signal.SIGRTMIN + 6: (f"killed by signal {signal.SIGRTMIN + 6}", "sent that signal"),
+    0: ("the code ended its process (exit status 0)", "by return or by an exception"),
+    3 << 8: ("the code ended its process (exit status 3)", "os._exit() takes its result along"),
+    70 << 8: ("it broke (exit status 70)", "the runner has a fault"),
+}
+
+
 async def test_what_is_told_of_a_dead_worker() -> None:
-    """Likewise of one that died, whatever the signal."""
+    """Of one that died, however it did: what happened, and what may be done about it."""
     pool = OnePool()
-    for status in (None, 9, 11, 0):
+    for status, (words, remedy) in DEATHS.items():
         pool.worker.end = None if status is None else wire.Exited(pid=0, status=status, cpu=0.0, peak=0)
-        assert failures.died(pool.worker).message.startswith(ENDINGS[Ending.CRASH].told)
+        told = failures.died(pool.worker, LIMITS)
+        assert told.message == f"{ENDINGS[Ending.CRASH].told}: {words}"
+        assert remedy in str(told.description)
     pool.worker.close_socket()
     await pool.theirs.aclose()
 
