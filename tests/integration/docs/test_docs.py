@@ -105,8 +105,15 @@ BESIDE_N8N = (
     "N8N_RUNNERS_AUTH_TOKEN=the-same-token N8N_RUNNERS_TASK_BROKER_URI=http://127.0.0.1:5679 "
     "N8N_RUNNERS_STDLIB_ALLOW='*' reptarium run"
 )
-FROM_STDIN = """echo '[{"n": 1}, {"n": 2}]' | reptarium exec script.py --items - --each-item"""
-WITH_ITEMS = "reptarium exec script.py --items items.json"
+#: "One script, without n8n", in the page's order: two files, a script from a file, one from a pipe.
+ONE_SCRIPT = (
+    """echo '[{"n": 1}, {"n": 2}]' > items.json""",
+    """echo 'return [{"json": {"sum": sum(item["json"]["n"] for item in _items)}}]' > script.py""",
+    "reptarium exec script.py --items items.json",
+    """echo 'return {"double": _item["json"]["n"] * 2}' | reptarium exec - --items items.json --each-item""",
+)
+#: test_install takes them in this order; what pip would fetch is there already.
+INSTALL = ("python3 -m venv .venv", ". .venv/bin/activate", "pip install .")
 #: The benchmarks measure for a while; here they do as little as shows that the command works.
 BRIEFLY = {
     "python -m reptarium.pool.bench.dispatch": "--tasks 3 --concurrency 3",
@@ -152,8 +159,8 @@ def test_every_command_is_run_below() -> None:
         "reptarium run",
         "reptarium run --print-config",
         BESIDE_N8N,
-        FROM_STDIN,
-        WITH_ITEMS,
+        *INSTALL,
+        *ONE_SCRIPT,
         *BRIEFLY,
     }
 
@@ -181,15 +188,26 @@ def test_benchmarks(command: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_install(tmp_path: Path) -> None:
+    """In a shell that has activated the folder, `reptarium` and `python` are those that were installed into it."""
+    venv = Path(sys.prefix)
+    (tmp_path / ".venv").symlink_to(venv)
+    for line in INSTALL:
+        assert f"\n    {line}\n" in README.read_text()
+    done = subprocess.run(
+        ["sh", "-c", f"{INSTALL[1]} && command -v reptarium && reptarium --version && python -c 'import reptarium'"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == str(venv / "bin/reptarium"), done.stderr
+    assert done.returncode == 0, done.stderr
+
+
 def test_one_script_from_files_and_from_a_pipe(tmp_path: Path) -> None:
-    """Both commands of "One script, without n8n" print the result as JSON."""
-    (tmp_path / "items.json").write_text('[{"n": 1}]')
-    (tmp_path / "script.py").write_text("return [{'json': {'n': len(_items)}}]")
-    done = shell(WITH_ITEMS, tmp_path)
-    assert json.loads(done.stdout) == [{"json": {"n": 1}}], done.stderr
-    (tmp_path / "script.py").write_text("return {'n': _item['json']['n'] * 10}")
-    done = shell(FROM_STDIN, tmp_path)
-    assert [item["json"] for item in json.loads(done.stdout)] == [{"n": 10}, {"n": 20}], done.stderr
+    """The commands of "One script, without n8n", one after the other, print what the page says as JSON."""
+    *files, from_file, from_pipe = (shell(command, tmp_path) for command in ONE_SCRIPT)
+    assert all(done.returncode == 0 for done in files)
+    assert json.loads(from_file.stdout) == [{"json": {"sum": 3}}], from_file.stderr
+    assert [item["json"] for item in json.loads(from_pipe.stdout)] == [{"double": 2}, {"double": 4}], from_pipe.stderr
 
 
 async def test_beside_n8n_in_60_seconds(tmp_path: Path) -> None:
