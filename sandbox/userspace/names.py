@@ -73,6 +73,8 @@ _READS = {
     if name in opcode.opmap
 }
 _BINDS = {opcode.opmap[name]: 0 for name in ("STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME")}
+#: With these plain Python binds globals by their text.
+_BY_TEXT = frozenset({"exec", "globals"})
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 
 
@@ -85,8 +87,17 @@ def mentioned(code: CodeType) -> frozenset[str]:
 
 
 def rebound(code: CodeType) -> frozenset[str]:
-    """Which of our names the compiled code binds or deletes as globals (or a class body's), in any of its functions."""
-    return _globals(code, _BINDS)
+    """Which of our names the compiled code binds or deletes as globals (or a class body's), in any of its functions.
+
+    All of them, where it may do so by their text.
+    """
+    return NAMES if _binds_by_text(code) else _globals(code, _BINDS)
+
+
+def _binds_by_text(code: CodeType) -> bool:
+    if not _BY_TEXT.isdisjoint(code.co_names):
+        return True
+    return any(_binds_by_text(constant) for constant in code.co_consts if type(constant) is CodeType)
 
 
 def _globals(code: CodeType, operations: dict[int, int]) -> frozenset[str]:

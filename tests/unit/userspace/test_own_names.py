@@ -131,6 +131,14 @@ OURS: dict[str, tuple[str, Any]] = {
 }
 
 
+#: Programs that bind NAME by its text, as plain Python can.
+BY_TEXT: dict[str, tuple[str, Any]] = {
+    "globals": ("globals()['NAME'] = 5\nreturn NAME", 5),
+    "globals in a function": ("def f(): globals().update(NAME=5)\nf()\nreturn NAME", 5),
+    "exec": ("exec('NAME = 5', globals())\nreturn NAME", 5),
+}
+
+
 class Silent:
     """A channel whose n8n is asked for nothing."""
 
@@ -174,6 +182,9 @@ def test_own_names_of_plain_python() -> None:
     """So it is under `REPTARIUM_LANGUAGE=python`, and what is read unbound is ours there too."""
     got = {form: answer(text.replace("NAME", "_now"), Silent(), policy=PLAIN) for form, (text, _) in OWN.items()}
     assert got == {form: json.loads(json.dumps(value).replace("NAME", "_now")) for form, (_, value) in OWN.items()}
+    for form, (text, value) in BY_TEXT.items():
+        for name in MOMENTS:
+            assert answer(text.replace("NAME", name), Silent(), policy=PLAIN) == value, form
     ours = {form: answer(text, Channel(ScriptedN8n()), policy=PLAIN) for form, (text, _) in OURS.items()}
     assert ours == {form: value for form, (_, value) in OURS.items()}
 
