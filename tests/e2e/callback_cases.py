@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,10 @@ Check = Callable[[dict[str, Any], list[dict[str, Any]]], None]
 
 
 class Case(NamedTuple):
-    """A workflow and what must come of it. ``runs`` executions; the last one is checked."""
+    """A workflow and what must come of it. ``runs`` executions; the last one is checked.
+
+    ``time_limit``: the workflow's own, in seconds; 0 is none.
+    """
 
     name: str
     code: str
@@ -20,16 +24,19 @@ class Case(NamedTuple):
     runs: int
     each: bool
     runner: str
+    time_limit: int
 
 
 CASES: list[Case] = []
 
 
-def case(name: str, code: str, *, runs: int = 1, each: bool = False, runner: str = "open") -> Callable[[Check], Check]:
+def case(
+    name: str, code: str, *, runs: int = 1, each: bool = False, runner: str = "open", time_limit: int = 0
+) -> Callable[[Check], Check]:
     """Register ``check`` for a case; ``runner`` names its runner's settings (RUNNERS)."""
 
     def register(check: Check) -> Check:
-        CASES.append(Case(name, textwrap.dedent(code).strip("\n"), check, runs, each, runner))
+        CASES.append(Case(name, textwrap.dedent(code).strip("\n"), check, runs, each, runner, time_limit))
         return check
 
     return register
@@ -286,6 +293,27 @@ def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
     assert (out["run"], out["zone"], out["vars"]) == (0, "Europe/Berlin", {})
     assert out["today"] in ("T00:00:00+01:00", "T00:00:00+02:00")
     assert out["env"] == ["blue", [], False], out["env"]
+
+
+@case(
+    "deadline",
+    """
+    end = _execution.deadline
+    return [{"json": {"end": end.timestamp(), "zone": str(end.tzinfo), "left": (end - _now).total_seconds()}}]
+    """,
+    time_limit=600,
+)
+def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
+    (out,) = values(items)
+    started = datetime.datetime.fromisoformat(execution["startedAt"]).timestamp()
+    assert abs(out["end"] - started - 600) < 60, (out, started)  # n8n counts from when it prepares the execution
+    assert 0 < out["left"] <= 600, out
+    assert out["zone"] == "Europe/Berlin", out
+
+
+@case("no_deadline", """return [{"json": {"end": _execution.deadline}}]""")
+def _(execution: dict[str, Any], items: list[dict[str, Any]]) -> None:
+    assert values(items) == [{"end": None}], values(items)
 
 
 @case(

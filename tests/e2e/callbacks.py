@@ -40,7 +40,8 @@ def build(n8n: N8n, one: Case, web: str) -> dict[str, Any]:
         node("Unrun", "n8n-nodes-base.set", 3.4, {}, 5),
     ]
     chain = link("Webhook", "Split", "Fields", "File", "Python")
-    return n8n.create_workflow(one.name, nodes, chain, settings={"timezone": "Europe/Berlin"})
+    settings = {"timezone": "Europe/Berlin"} | ({"executionTimeout": one.time_limit} if one.time_limit else {})
+    return n8n.create_workflow(one.name, nodes, chain, settings=settings)
 
 
 def run(n8n: N8n, one: Case, workflow: dict[str, Any]) -> None:
