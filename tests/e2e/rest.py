@@ -58,6 +58,26 @@ def http_json(
         conn.close()
 
 
+def http_when_ready(
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> tuple[int, Any, Any]:
+    """:func:`http_json`, asked again for up to a minute while n8n says that its database isn't ready.
+
+    It says so before it looks at a request, whenever its ping of the database was late: on a busy machine.
+    """
+    end = time.monotonic() + limit(60)
+    while True:
+        status, answered, data = http_json(port, method, path, body, headers, timeout)
+        if status != 503 or "Database is not ready" not in json.dumps(data) or time.monotonic() > end:
+            return status, answered, data
+        time.sleep(0.5)
+
+
 def _cursor(below: int) -> str:
     """The cursor of n8n's list of executions after which all ids are lower. Only the id of it is looked at."""
     position = {"version": 1, "v1": {"id": str(below), "timestamp": "1970-01-01T00:00:00.000Z"}}
@@ -102,7 +122,7 @@ class Rest:
     def rest(self, method: str, path: str, body: Any = None, timeout: float = 60.0) -> Any:
         """One call of the REST API. Raises RestError."""
         headers = {"Cookie": self.cookie} if self.cookie else {}
-        status, answered, data = http_json(self.port, method, "/rest" + path, body, headers, timeout)
+        status, answered, data = http_when_ready(self.port, method, "/rest" + path, body, headers, timeout)
         for value in answered.get_all("Set-Cookie") or []:
             first = value.split(";", 1)[0]
             if first.startswith("n8n-auth="):
@@ -142,7 +162,7 @@ class Rest:
         'not registered' is retried for a while."""
         end = time.monotonic() + limit(publish_wait)
         while True:
-            status, headers, data = http_json(self.port, "POST", f"/webhook/{path}", body, timeout=timeout)
+            status, headers, data = http_when_ready(self.port, "POST", f"/webhook/{path}", body, timeout=timeout)
             if status == 404 and "not registered" in json.dumps(data) and time.monotonic() < end:
                 time.sleep(0.25)
                 continue
