@@ -32,6 +32,9 @@ __all__ = ["Rulebook", "Ruling", "connect_limits", "wanted_pools"]
 
 log = structlog.get_logger("reptarium.pool.tasks.rulings")
 
+#: How long the file of a policy may take to be read anew, in seconds.
+READING = 10.0
+
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """What tasks of one rule get. ``told``: what their workers are told of it; ``held``: what they are held to."""
@@ -89,6 +92,8 @@ class Rulebook:
         self.policy = policy
         self._pools = pools
         self._metrics = metrics
+        self._reading = self._again = False
+        self._thread = trio.CapacityLimiter(1)
         self._rulings = self._worked_out(policy)
         self._taken()
 
@@ -98,11 +103,24 @@ class Rulebook:
         return self._rulings[DEFAULT if rule is None else rule.name]
 
     async def reload(self) -> None:
-        """Read the file again. What is wrong with it is logged and counted, and the rules before stay."""
-        settings = self.policy.settings
-        assert settings.policy is not None
+        """Read the file again. What is wrong with it is logged and counted, and the rules before stay.
+
+        Who asks while it is being read has it read once more: what was read last is in force.
+        """
+        self._again = True
+        if self._reading:
+            return
+        self._reading = True
         try:
-            policy = await trio.to_thread.run_sync(read_policy, settings.policy, settings)
+            while self._again:
+                self._again = False
+                await self._reload()
+        finally:
+            self._reading = False
+
+    async def _reload(self) -> None:
+        try:
+            policy = await self._read()
             rulings = self._worked_out(policy)
         except ConfigError as error:
             self._metrics.read(taken=False)
@@ -111,6 +129,19 @@ class Rulebook:
             return
         self.policy, self._rulings = policy, rulings
         self._taken()
+
+    async def _read(self) -> Policy:
+        """What the file says. A disk that hangs keeps one thread, and no runner from ending.
+
+        Raises ConfigError.
+        """
+        settings = self.policy.settings
+        assert settings.policy is not None
+        with trio.move_on_after(READING):
+            return await trio.to_thread.run_sync(
+                read_policy, settings.policy, settings, abandon_on_cancel=True, limiter=self._thread
+            )
+        raise ConfigError((f"{settings.policy}: can't be read within {READING:g} s",))
 
     def _taken(self) -> None:
         self._metrics.read(taken=True)
