@@ -109,9 +109,10 @@ class SidePool:
         self._owner.weigh()
 
     def end(self) -> None:
-        """Its processes end; a later task has it made anew."""
-        self.yields = True
-        self.scope.cancel()
+        """Its processes end, if there are any; a later task has it made anew."""
+        if self.pool is not None:
+            self.yields = True
+            self.scope.cancel()
 
 
 class Pools:
@@ -132,8 +133,7 @@ class Pools:
         #: Called when :attr:`limit` has changed.
         self.on_limit: Callable[[], None] = lambda: None
         self._sides: list[SidePool] = []
-        self.wanting = 0
-        """How many tasks wait for a pool to be made."""
+        self._wanted: dict[SidePool, int] = {}  # in the order in which somebody began to wait for one to be made
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._looking = False
@@ -171,21 +171,34 @@ class Pools:
         self._tidy(trio.current_time() if self._nursery is not None else 0.0)
         return taken
 
+    @property
+    def wanting(self) -> int:
+        """How many tasks wait for a pool to be made."""
+        return sum(self._wanted.values())
+
     async def have(self, side: SidePool) -> WorkerPool:
-        """Its pool, made as soon as there is room for one. Raises ``NoWorker`` when it couldn't be, a moment ago."""
-        while side.pool is None or side.yields:
-            now = trio.current_time()
-            if side.pool is None:
-                if now - side.refused_at < AGAIN:
-                    raise NoWorker(side.refused)
-                if self._has_room() and self._nursery is not None:
-                    self._start(side, now)
-                    break
-            self.wanting += 1
-            try:
+        """Its pool, made as soon as there is room for one and nobody has waited for another for longer.
+
+        Raises ``NoWorker`` when it couldn't be, a moment ago.
+        """
+        if side.pool is not None and not side.yields:
+            return side.pool
+        self._wanted[side] = self._wanted.get(side, 0) + 1
+        try:
+            while side.pool is None or side.yields:
+                now = trio.current_time()
+                if side.pool is None:
+                    if now - side.refused_at < AGAIN:
+                        raise NoWorker(side.refused)
+                    if next(iter(self._wanted)) is side and self._has_room() and self._nursery is not None:
+                        self._start(side, now)
+                        break
                 await self._changed.wait()
-            finally:
-                self.wanting -= 1
+        finally:
+            self._wanted[side] -= 1
+            if not self._wanted[side]:
+                del self._wanted[side]
+                self._wake()  # whoever is the next
         assert side.pool is not None
         return side.pool
 

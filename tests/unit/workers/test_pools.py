@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
+import trio
+import trio.testing
 
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pools import Pools, SidePool
+from reptarium.pool.workers.pool import NoWorker, PoolRefused
+from reptarium.pool.workers.pools import AGAIN, LOOK, TENURE, Pools, SidePool
 from reptarium.pool.workers.sharing import fits, pool_for
 from reptarium.sandbox.wire import ZygoteConfig
 from tests.conftest import make_settings
@@ -75,3 +81,77 @@ def test_capacity_follows_the_first_pool() -> None:
     it.default.limit = 1
     it.weigh()
     assert told == [3]
+
+
+class Imaginary:
+    """In place of a pool: it is ready after a second, unless it can't be made, and has as many workers as one likes."""
+
+    def __init__(self, refused: bool) -> None:
+        self.size, self.limit, self.layers, self.workers = 1, None, (), {}
+        self._refused = refused
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await trio.sleep(1)
+        if self._refused:
+            raise PoolRefused("as told")
+        task_status.started()
+        await trio.sleep_forever()
+
+    async def lease(self) -> Any:
+        return SimpleNamespace(number=object())
+
+    def discard(self, worker: Any, reason: object) -> None:
+        """Its task has ended."""
+
+
+@pytest.fixture
+def living(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> Pools:
+    """Two pools at most, those of rules imaginary: with a memory limit of 2 GiB none can be made."""
+    it = pools()
+    it._most = 2
+    monkeypatch.setattr(it.default, "run", Imaginary(refused=False).run)
+    monkeypatch.setattr(it, "_make", lambda made, number, size: Imaginary(made.isolation.memory == 2 << 30))
+    return it
+
+
+async def use(side: SidePool, seconds: float, order: list[str], name: str) -> None:
+    """A task that has a worker of a pool for so long."""
+    try:
+        worker = await side.lease()
+    except NoWorker:
+        order.append(f"no {name}")
+        return
+    order.append(name)
+    await trio.sleep(seconds)
+    side.discard(worker)
+
+
+async def test_who_waits_longest_for_a_pool_is_next(living: Pools) -> None:
+    """However many want one meanwhile, and whoever has had one already: it waits in line behind them."""
+    wanted = lenders(living, PYTHON, FILES, {**PYTHON, **FILES})
+    order: list[str] = []
+    with trio.fail_after(120):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(living.run)
+            async with trio.open_nursery() as tasks:
+                for name, side in zip("abcabcabc", wanted * 3, strict=True):
+                    tasks.start_soon(use, side, TENURE + 2 * LOOK, order, name)
+                    await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+    assert order == [*"aaabbbccc"]
+
+
+async def test_a_pool_that_cannot_be_made_takes_no_room(living: Pools) -> None:
+    """Its tasks are told so, and those who waited meanwhile get theirs, one after the other."""
+    refused, python, files = lenders(living, {**PYTHON, **FILES, **LARGE}, PYTHON, FILES)
+    order: list[str] = []
+    with trio.fail_after(AGAIN):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(living.run)
+            for name, side in (("refused", refused), ("python", python), ("refused", refused), ("files", files)):
+                nursery.start_soon(use, side, 0, order, name)
+                await trio.sleep(0.1 if len(order) < 2 else 1)
+            while "files" not in order:
+                await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+    assert order == ["no refused", "no refused", "python", "files"]
