@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+from contextlib import suppress
 
 import msgspec
 import trio
 
+from reptarium.pool.cli.signals import obey
 from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
@@ -35,21 +36,45 @@ def call(arguments: argparse.Namespace) -> int:
     return trio.run(_serve_broker, settings, arguments.host, arguments.port)
 
 
+class _Served:
+    """The broker, as far as signals go."""
+
+    def __init__(self) -> None:
+        self.ending = trio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is ending."""
+        return self.ending.is_set()
+
+    def shutdown(self) -> None:
+        """End in order."""
+        self.ending.set()
+
+
 async def _serve_broker(settings: Settings, host: str, port: int) -> int:
     config = BrokerConfig(host=host, port=port, max_payload=settings.max_payload)
     if settings.auth_token is not None:
         config = msgspec.structs.replace(config, auth_token=settings.auth_token)
-    try:
-        # whoever sees it listen may end it
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    served = _Served()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(obey, served)  # whoever sees the broker listen may end it
+        try:
             async with open_broker(config) as broker:
-                print(f"N8N_RUNNERS_TASK_BROKER_URI={broker.uri}")
+                words = [f"N8N_RUNNERS_TASK_BROKER_URI={broker.uri}"]
                 if settings.auth_token is None:
-                    print(f"N8N_RUNNERS_AUTH_TOKEN={config.auth_token}")
-                sys.stdout.flush()
-                async for _ in signals:
-                    break
-    except OSError as error:
-        print(f"reptarium broker: cannot listen on {host}:{port}: {error} (--port, --host)", file=sys.stderr)
-        return BAD_INPUT
+                    words.append(f"N8N_RUNNERS_AUTH_TOKEN={config.auth_token}")
+                nursery.start_soon(_say, "".join(f"{line}\n" for line in words))
+                await served.ending.wait()
+        except OSError as error:
+            print(f"reptarium broker: cannot listen on {host}:{port}: {error} (--port, --host)", file=sys.stderr)
+            return BAD_INPUT
+        finally:
+            nursery.cancel_scope.cancel()
     return 0
+
+
+async def _say(text: str) -> None:
+    """On standard output, whose reader may stand or be gone: neither is a reason to serve nobody, or not to end."""
+    with suppress(OSError):
+        await trio.to_thread.run_sync(os.write, 1, text.encode(), abandon_on_cancel=True)

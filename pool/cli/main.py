@@ -70,7 +70,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about)
         if name == meant:  # the others needn't be imported
-            if name == "run":  # its import alone takes as long as many a start
+            if name in ("run", "broker"):  # its import alone takes as long as many a start
                 hold()
             module = importlib.import_module(f"reptarium.pool.cli.{name}")
             module.arguments(command)

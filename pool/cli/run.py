@@ -6,7 +6,6 @@ import argparse
 import gc
 import os
 import resource
-import signal
 import sys
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ import structlog
 import trio
 
 from reptarium.pool.cli.policy import described
-from reptarium.pool.cli.signals import MEANINGLESS, heard, let_come, name
+from reptarium.pool.cli.signals import obey
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
@@ -97,7 +96,8 @@ async def _run_until_stopped(settings: Settings, metrics: Metrics, notifier: Not
     gc.collect()
     gc.freeze()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_on_signal, runner)  # a child that is started before would begin with signals held
+        reload = runner.reload_policy if runner.rulebook is not None else None
+        await nursery.start(obey, runner, reload)  # a child that is started before would begin with signals held
         begun = _Begun()
         nursery.start_soon(OwnFaults(metrics, reporter).keep, "systemd", keep_told, notifier, runner, begun.event)
         try:
@@ -120,22 +120,3 @@ class _Begun:
 
     def started(self, value: None = None) -> None:
         self.event.set()
-
-
-async def _stop_on_signal(runner: Runner, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    async with trio.open_nursery() as reloads:
-        with trio.open_signal_receiver(*heard()) as signals, let_come():
-            task_status.started()
-            async for number in signals:
-                if number in MEANINGLESS:
-                    log.warning("a signal that means nothing here", signal=name(number))
-                elif number == signal.SIGHUP and runner.rulebook is not None:
-                    reloads.start_soon(runner.reload_policy)  # a file that can't be read in time holds up no other
-                elif runner.stopping and number == signal.SIGXCPU:
-                    pass  # it comes again with each second
-                elif runner.stopping:
-                    log.warning("second signal: ending at once")
-                    raise KeyboardInterrupt
-                else:
-                    log.info("shutting down", signal=name(number))
-                    runner.shutdown()

@@ -17,8 +17,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from reptarium.pool.cli.run import _stop_on_signal
-from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name
+from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name, obey
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get
@@ -244,7 +243,7 @@ async def test_signals_that_mean_nothing_end_nothing() -> None:
         with trio.fail_after(20), capture_logs() as logs:
             signal.raise_signal(signal.SIGUSR1)
             async with trio.open_nursery() as nursery:
-                await nursery.start(_stop_on_signal, runner)
+                await nursery.start(obey, runner)
                 signal.raise_signal(signal.SIGALRM)
                 signal.raise_signal(signal.SIGRTMIN + 3)
                 while len(logs) < 3:
