@@ -25,6 +25,8 @@ log = structlog.get_logger("reptarium.pool.ops.systemd")
 
 #: Seconds between two looks at what there is to tell.
 PERIOD = 1.0
+#: Digits of the longest number of 64 bits.
+LONGEST_NUMBER = 20
 
 
 class Service(HealthSource, Protocol):
@@ -67,7 +69,7 @@ class Notifier:
         """Send some assignments (``READY=1``) in one datagram. Never waits; what can't be sent is lost."""
         if self._socket is not None and assignments:
             with suppress(OSError):
-                self._socket.sendto("\n".join(assignments).encode(), self._address)
+                self._socket.sendto("\n".join(assignments).encode(errors="backslashreplace"), self._address)
 
 
 def open_notifier(environ: MutableMapping[str, str]) -> Notifier:
@@ -78,7 +80,8 @@ def open_notifier(environ: MutableMapping[str, str]) -> Notifier:
     """
     address = environ.pop("NOTIFY_SOCKET", "")
     microseconds, process = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-    meant = microseconds.isascii() and microseconds.isdigit() and process in ("", str(os.getpid()))
+    number = microseconds.isascii() and microseconds.isdigit() and len(microseconds) <= LONGEST_NUMBER
+    meant = number and process in ("", str(os.getpid()))
     if address and not address.startswith(("/", "@")):
         log.warning("NOTIFY_SOCKET is no unix socket: the service manager is not told", address=address)
         address = ""

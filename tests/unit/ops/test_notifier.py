@@ -130,7 +130,10 @@ def test_nothing_of_it_stays_in_the_environment(manager: Manager) -> None:
 
 @pytest.mark.parametrize(
     ("microseconds", "process", "expected"),
-    [("", "", 0.0), ("30000000", "", 30.0), ("30000000", "1", 0.0), ("x", "", 0.0), ("-1", "", 0.0), ("٣", "", 0.0)],
+    [
+        *(("", "", 0.0), ("30000000", "", 30.0), ("30000000", "1", 0.0), ("x", "", 0.0), ("-1", "", 0.0)),
+        *(("٣", "", 0.0), ("9" * 5000, "", 0.0), ("9" * 400, "", 0.0)),
+    ],
 )
 def test_whose_watchdog_it_is(microseconds: str, process: str, expected: float) -> None:
     """One for another process, or without a number, is none."""
