@@ -34,6 +34,8 @@ DEEPEST = 5000
 
 #: How much is looked at for one token that is no long string, and at the end of a message for a value's end.
 _WINDOW = 1 << 16
+#: How much of a value is looked at first.
+_FIRST_LOOK = 256
 #: How many places there are tried.
 _TRIES = 8
 #: Tokens between two steps.
@@ -44,6 +46,8 @@ _TOO_MUCH = f"more than {REST >> 20} MiB beside items, query and answers"
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 #: A bracket, comma or colon; a string, perhaps a key; anything else.
 _TOKEN = re.compile(rb'([{}\[\],:])|("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*+:)?|[^ \t\r\n"{}\[\],:]++', re.DOTALL)
+#: A string, or a container with neither strings nor containers in it.
+_SIMPLE = re.compile(rb'"[^"\\]*+"|\{[^"\[\]{}]*+\}|\[[^"\[\]{}]*+\]')
 #: What ends a value, by what begins it, where another member or the end of the object follows.
 _CLOSERS = {
     opener: re.compile(closer + rb"(?=[ \t\r\n]*+[,}])")
@@ -84,16 +88,18 @@ def parting(
         first = bytes(text[at : at + 1])
         # a key that has escapes may be any
         if key and key not in kept and b"\\" not in key and first in _CLOSERS and bytes(opened) in (b"{", b"{{"):
-            end = yield from _long_value(text, at, bytes(opened), piece)
-            if end is None:
+            found = yield from _value(text, at, bytes(opened), piece)
+            if found is None:
                 return _NO_JSON
-            if end:
+            end, is_long = found
+            if is_long:
                 mark = b'"%s%d"' % (_SECRET, len(values))
                 values[mark] = text[at:end]
                 rest += text[begin:at], mark
                 size += at - begin + len(mark)
-                key, at, begin = b"", end, end
-                continue
+                begin = end
+            key, at = b"", end
+            continue
         key = b""
         token = _TOKEN.match(text, at, at + _WINDOW)
         if token is not None:
@@ -128,22 +134,43 @@ def _blanks(text: memoryview, at: int) -> int:
     return blanks.end()
 
 
-def _long_value(text: memoryview, begin: int, opened: bytes, piece: int) -> Steps[int | None]:
-    """Where a value ends that is longer than ``piece``, and well-formed. 0: it is not so long. None: it is none."""
+def _value(text: memoryview, begin: int, opened: bytes, piece: int) -> Steps[tuple[int, bool] | None]:
+    """Where a container or a string ends, and whether it is longer than ``piece``: then it is well-formed.
+
+    None: it is none.
+    """
+    simple = _SIMPLE.match(text, begin, begin + min(_FIRST_LOOK, piece))
+    if simple is not None:
+        return simple.end(), False
+    size = _FIRST_LOOK
+    while size < piece:  # what is short costs no more than its length: there may be a million of them
+        if end := _closed_within(_closing(text, begin, size)):
+            return end, False
+        size *= 16
     closing = _closing(text, begin, piece)
     try:
         next(closing)
     except StopIteration as found:
-        return 0 if found.value or len(text) - begin <= piece else None
+        return None if found.value is None else (found.value, False)
     yield
     probable = _probable_end(text, begin, opened)
     yield
     if probable is not None and (yield from judging_json(text[begin:probable], piece)):
-        return probable
+        return probable, True
     end = yield from closing
     if end is None or end == probable or not (yield from judging_json(text[begin:end], piece)):
         return None
-    return end
+    return end, True
+
+
+def _closed_within(closing: Steps[int | None]) -> int | None:
+    """What the first step says."""
+    try:
+        next(closing)
+    except StopIteration as found:
+        end: int | None = found.value
+        return end
+    return None
 
 
 def _probable_end(text: memoryview, begin: int, opened: bytes) -> int | None:

@@ -13,6 +13,7 @@ from hypothesis import settings as options
 from hypothesis import strategies as st
 
 from reptarium.pool.protocol.messages import (
+    BrokerDrain,
     BrokerMessage,
     BrokerRpcResponse,
     BrokerTaskSettings,
@@ -237,6 +238,25 @@ def test_large_messages_that_are_none(name: str, calls: list[int], monkeypatch: 
     assert isinstance(message, Malformed), message
     assert message.task_id == "t"
     assert max(calls, default=0) <= 2 * wellformed.WIDEST
+
+
+@pytest.mark.parametrize("value", [b"{}", b'"b"', b"[{}]", b'"\\n"'])
+def test_many_short_members_cost_what_they_are_long(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message of nothing else is read in time that grows with its length: nobody looks far ahead for each."""
+    looked: list[int] = []
+    unquoted = large.without_escaped_quotes
+
+    def noted(text: bytes) -> bytes:
+        looked.append(len(text))
+        return unquoted(text)
+
+    monkeypatch.setattr(codec, "LARGE", LARGE // SMALLER)
+    monkeypatch.setattr(large, "without_escaped_quotes", noted)
+    members = b"".join(b'"k%d":%s,' % (number, value) for number in range(50_000))
+    frame = b"{" + members + b'"type":"broker:drain"}'
+    assert len(frame) > codec.LARGE
+    assert read(frame) == BrokerDrain()
+    assert sum(looked) < 30 * len(frame)
 
 
 @pytest.mark.parametrize("kind", ["a buffer", "a text"])
