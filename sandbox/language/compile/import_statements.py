@@ -8,6 +8,7 @@ import ast
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, Walk, attribute_advice
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.names import IMPORT, IMPORT_FROM, STAR
+from reptarium.sandbox.language.policy.stdlib import HOT
 
 
 class ImportStatements(Walk):
@@ -36,6 +37,7 @@ class ImportStatements(Walk):
             self._check_import(node, alias.name)
             name = alias.asname or alias.name.partition(".")[0]
             self._bind(node, name, module=alias.name if alias.asname else name)
+            self._reflects |= self._scopes[-1] == "class" or alias.name == "importlib"  # the class carries it
             targets.append(ast.Name(name, STORE))
             arguments: list[ast.expr] = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
             values.append(ast.Call(ast.Name(IMPORT, LOAD), arguments, []))
@@ -57,6 +59,7 @@ class ImportStatements(Walk):
                     self.refuse(node, f"future feature {alias.name} is not defined", "Python doesn't know it")
             return ast.copy_location(ast.Pass(), node)
         self._check_import(node, module)
+        self._reflects |= self._scopes[-1] == "class" or module == "importlib"
         targets: list[ast.expr] = []
         for alias in node.names:
             if alias.name == "*":
@@ -64,12 +67,14 @@ class ImportStatements(Walk):
                     self.refuse(
                         node, f"'from {module} import *' is not allowed here", "it belongs to the outermost level"
                     )
+                self._reflects |= module in HOT  # "urllib" brings "parse"
                 call = ast.Call(ast.Name(STAR, LOAD), [ast.Constant(module)], [])
                 return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node))
             if not rules.may_read(alias.name):
                 self.refuse(node, f"the name '{alias.name}' is not allowed", attribute_advice(alias.name))
             name = alias.asname or alias.name
-            self._bind(node, name)
+            submodule = f"{module}.{alias.name}"
+            self._bind(node, name, module=submodule if submodule in HOT else None)
             targets.append(ast.Name(name, STORE))
         names = ast.Tuple([ast.Constant(alias.name) for alias in node.names], LOAD)
         values: list[ast.expr] = [ast.Call(ast.Name(IMPORT_FROM, LOAD), [ast.Constant(module), names], [])]

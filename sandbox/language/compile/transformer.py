@@ -17,8 +17,14 @@ from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.formats import format_refusal, needs_a_look
 from reptarium.sandbox.language.policy.names import DUNDER_IMPORT, GETATTR, GETATTR_HOOK
 from reptarium.sandbox.language.policy.nodes import PLAIN
+from reptarium.sandbox.language.policy.stdlib import HOT
 
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+#: Builtins that hand out modules.
+_REFLECTING = frozenset({"__import__", "locals", "vars"})
+#: Modules that are parts of others: ``urllib.parse``.
+_PARTS = frozenset(name.rpartition(".")[2] for name in HOT if "." in name)
 
 
 class Transformer(Patterns, ImportStatements):
@@ -34,6 +40,9 @@ class Transformer(Patterns, ImportStatements):
                 self._mentioned(name)
             return node
         self.loaded.setdefault(name, self._place)
+        if node is not self._base:
+            self._values.add(name)
+        self._reflects |= name in _REFLECTING
         if name in self._denied_builtins:
             self._denied_loads.append((node, name))
         elif name == "__import__":
@@ -86,16 +95,20 @@ class Transformer(Patterns, ImportStatements):
             ast.Assign([ast.Attribute(ast.Name(owner, LOAD), target.attr, STORE)], ast.Name(value, LOAD)),
             ast.Delete([ast.Name(owner, ast.Del()), ast.Name(value, ast.Del())]),
         ]
+        self._changed.append(steps[3].targets[0])  # type: ignore[attr-defined]
         together = ast.If(ast.Constant(True), steps, [])
         return ast.fix_missing_locations(ast.copy_location(together, node))
 
     def _attribute(self, node: ast.Attribute) -> ast.AST:
         name = node.attr
+        if name in _PARTS and node is not self._base and isinstance(node.value, ast.Name):
+            self._values.add(f"{node.value.id}.{name}")
+        self._base = node.value
         if node.ctx.__class__ is not ast.Load:
             if not rules.may_write(name):
                 self.refuse(node, f"changing the attribute '{name}' is not allowed", "it belongs to the interpreter")
-            elif isinstance(node.value, ast.Name):
-                self._changed.append((node, node.value.id))
+            else:
+                self._changed.append(node)
             return self._children(node)
         if not rules.may_read(name):
             self.refuse(node, f"the attribute '{name}' is not allowed", attribute_advice(name))

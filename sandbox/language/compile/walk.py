@@ -12,8 +12,9 @@ from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, shared_name
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
+from reptarium.sandbox.language.policy.names import CHANGED
 from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
-from reptarium.sandbox.language.policy.stdlib import setting_refusal
+from reptarium.sandbox.language.policy.stdlib import HOT, setting_refusal
 
 LOAD = ast.Load()
 STORE = ast.Store()
@@ -56,7 +57,10 @@ class Walk(RestrictingNodeTransformer):
         self.asynchronous = False  # the task's own scope awaits
         self._modules: dict[str, str] = {}  # names that import statements bind → the module
         self._bound_otherwise: set[str] = set()
-        self._changed: list[tuple[ast.AST, str]] = []  # names of which an attribute is set or deleted
+        self._changed: list[ast.Attribute] = []  # what is set or deleted of attributes
+        self._base: ast.AST | None = None  # what an attribute is read or set of
+        self._values: set[str] = set()  # names (and parts of theirs) that are more than that
+        self._reflects = False  # modules come by other ways than an import statement
 
     # ---- machinery -----------------------------------------------------------------
 
@@ -109,12 +113,32 @@ class Walk(RestrictingNodeTransformer):
         for node, name in self._self_matches:
             if name in self.bound:
                 self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")
+        self._decide_on_changes()
 
-        for node, name in self._changed:
-            if name in self._modules and name not in self._bound_otherwise:
-                refusal = setting_refusal(self._modules[name], node.attr)  # type: ignore[attr-defined]
+    def _decide_on_changes(self) -> None:
+        """Settings on modules: on their names now, where one may be met under another name when the program runs."""
+        wander = self._reflects or any(self._module(name) in HOT for name in self._values)
+        for node in self._changed:
+            name = _spelled(node.value)
+            module = self._module(name)
+            if module is not None and name.partition(".")[0] not in self._bound_otherwise:
+                refusal = setting_refusal(module, node.attr)
                 if refusal:
                     self.refuse(node, *refusal)
+            elif module is not None or wander:
+                guard = ast.Name(CHANGED, LOAD)
+                node.value = located(ast.Call(guard, [node.value], []), node.value, guard)
+
+    def _module(self, name: str) -> str | None:
+        """The module that this name, or name of a part, stands for; None where it isn't one that is called in hot loops
+        or imported by this name.
+        """
+        top, _, part = name.partition(".")
+        module = self._modules.get(top)
+        if module is None or not part:
+            return module
+        module = f"{module}.{part}"
+        return module if module in HOT else None
 
     def forced_globals(self) -> list[str]:
         """Names that the program's outermost scope must share with the namespace.
@@ -132,7 +156,8 @@ class Walk(RestrictingNodeTransformer):
         if module is None:
             self._bound_otherwise.add(name)
         else:
-            self._modules[name] = module
+            if self._modules.setdefault(name, module) != module:
+                self._bound_otherwise.add(name)
         innermost = scope or self._scopes[-1]
         if innermost == "task":
             self.task_names.add(name)
@@ -158,6 +183,15 @@ class Walk(RestrictingNodeTransformer):
 
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return spliced(list(map(self.visit, body)))
+
+
+def _spelled(node: ast.expr) -> str:
+    """The node as text, if it is a name or an attribute of one; otherwise nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return ""
 
 
 def spliced(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -12,6 +12,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 """
 
 from reptarium.sandbox.language.guards.attributes import (
+    changed,
     guarded_delattr,
     guarded_dir,
     guarded_getattr,
@@ -27,6 +28,8 @@ from reptarium.sandbox.language.guards.checks import (
     SET_ON_MODULE,
     checked_name,
     checked_value,
+    deleting,
+    is_facade,
     refused,
     refusing,
 )
@@ -53,10 +56,12 @@ __all__ = [
     "STAND_INS",
     "ABCMetaFacade",
     "TypeFacade",
+    "changed",
     "checked_metaclass",
     "checked_name",
     "checked_value",
     "class_of",
+    "deleting",
     "guarded_delattr",
     "guarded_dir",
     "guarded_getattr",
@@ -65,6 +70,7 @@ __all__ = [
     "guarded_read",
     "guarded_setattr",
     "guarded_vars",
+    "is_facade",
     "is_own_metaclass",
     "makes_classes",
     "match_class",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats
 from reptarium.sandbox.language.guards.checks import (
-    FACADES,
     SET_ON_MODULE,
     check_write,
     checked_name,
     checked_value,
+    deleting,
+    is_facade,
     refused,
 )
 from reptarium.sandbox.language.guards.classes import class_of
@@ -50,7 +51,11 @@ def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
         if len(args) <= position:
             raise TypeError(f"{name} takes an attribute's name")
         check_write(checked_name(args[position]))
-        real(*args)
+        target = args[0] if position else obj
+        if is_facade(target):
+            getattr(_Module(target), name)(*args[position:])
+        else:
+            real(*args)
 
     return guarded
 
@@ -142,21 +147,38 @@ def guarded_hasattr(obj: Any, name: str, /) -> bool:
 
 
 def guarded_setattr(obj: Any, name: str, value: Any, /) -> None:
-    """``setattr`` in a task, and a statement that sets an attribute of what was imported."""
+    """``setattr`` in a task."""
     check_write(checked_name(name))
-    facade = FACADES.get(id(obj))
-    if facade is not None and facade is obj:
-        SET_ON_MODULE[0](facade, name, value)
-    else:
-        setattr(obj, name, value)
+    setattr(changed(obj), name, value)
 
 
 def guarded_delattr(obj: Any, name: str, /) -> None:
     """``delattr`` in a task."""
     check_write(checked_name(name))
-    if FACADES.get(id(obj)) is obj:
-        raise refused(f"deleting '{name}' of a module is not allowed", "others use it")
-    delattr(obj, name)
+    delattr(changed(obj), name)
+
+
+class _Module:
+    """A façade whose attributes are set, which as a plain module object would keep them to itself."""
+
+    __slots__ = ("_facade",)
+
+    def __init__(self, facade: ModuleType) -> None:
+        object.__setattr__(self, "_facade", facade)
+
+    def __getattr__(self, name: str) -> Any:  # x.a += y
+        return getattr(self._facade, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        SET_ON_MODULE[0](self._facade, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise deleting(self._facade, name)
+
+
+def changed(obj: Any) -> Any:
+    """What an attribute is set on where ``obj`` is meant: itself, but for a module."""
+    return _Module(obj) if type(obj) is ModuleType and is_facade(obj) else obj
 
 
 def own_names(frame: FrameType) -> dict[str, Any]:

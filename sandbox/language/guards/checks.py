@@ -33,6 +33,16 @@ def refusing(what: str, why: str) -> Callable[..., Any]:
     return answer
 
 
+def deleting(module: ModuleType, name: str) -> RefusedAttribute:
+    """The error of ``del module.name``."""
+    return refused(f"deleting '{name}' of the module '{module.__name__}' is not allowed", "others use it")
+
+
+def is_facade(obj: object) -> bool:
+    """Whether it is what tasks get for a module."""
+    return FACADES.get(id(obj)) is obj
+
+
 def checked_name(name: object) -> str:
     """The name, if it is exactly a ``str``. Raises TypeError otherwise."""
     if type(name) is not str:
@@ -42,7 +52,7 @@ def checked_name(name: object) -> str:
 
 def checked_value(value: Any, name: str) -> Any:
     """The value, unless it is a module that is no façade. A metaclass becomes ``type``, ``function`` its stand-in."""
-    if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
+    if isinstance(value, ModuleType) and not is_facade(value):
         raise refused(f"the attribute '{name}' is not allowed", "it leads to a module that isn't allowed")
     if type(value) is CodeType:  # FrameSummary's, of Python 3.14
         raise refused(f"the attribute '{name}' is not allowed", "it belongs to the interpreter")

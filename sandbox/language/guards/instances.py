@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards.checks import FACADES, check_write, checked_name, checked_value, refused
+from reptarium.sandbox.language.guards.checks import check_write, checked_name, checked_value, is_facade, refused
 from reptarium.sandbox.language.policy import names as rules
 
 
@@ -75,7 +75,7 @@ def instance_dict(obj: Any) -> Any:
     for name, value in dict(real).items():
         if type(name) is not str or not rules.may_read(name):
             continue
-        if isinstance(value, ModuleType) and FACADES.get(id(value)) is not value:
+        if isinstance(value, ModuleType) and not is_facade(value):
             continue
         # A class's own, or a class's behind a types.GenericAlias: a descriptor would hand out the real __dict__
         if type(value).__name__.endswith("_descriptor") or (of_class and rules.is_dunder(name)):

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards import FACADES, guarded_getattr, refused, refusing
+from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
@@ -63,13 +63,13 @@ _WITHOUT_A_LOOK = frozenset({"__name__", "__doc__", "__qualname__", "__module__"
 def library_setattr(obj: Any, name: str, value: Any, /) -> None:
     """The built-in; while a task runs, no name of the interpreter's is set that the calling module doesn't spell."""
     plain = _written(name, sys._getframe(1))
-    setattr(obj, plain, value)
+    setattr(changed(obj), plain, value)
 
 
 def library_delattr(obj: Any, name: str, /) -> None:
     """The built-in, under the rules of :func:`library_setattr`."""
     plain = _written(name, sys._getframe(1))
-    delattr(obj, plain)
+    delattr(changed(obj), plain)
 
 
 def _written(name: Any, caller: FrameType) -> Any:
@@ -108,7 +108,7 @@ def _getter(real: Any, names: list[str]) -> Any:
 
 def _leads_on(value: Any) -> bool:
     """Whether it is a module that no task may have."""
-    if not isinstance(value, ModuleType) or FACADES.get(id(value)) is value:
+    if not isinstance(value, ModuleType) or is_facade(value):
         return False
     name = str(value.__name__).removeprefix("_")
     return name.partition(".")[0] in stdlib.REFUSED or name in stdlib.ONLY or name in ("builtins", "posixpath")

@@ -211,6 +211,7 @@ MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
 GETATTR_HOOK = "guard getattr hook"
 STAR = "guard star"
+CHANGED = "guard changed"
 TASK = "guard task"
 #: Among the builtins of a task from which a setting took some: all of them, for code that libraries generate.
 GENERATED = "guard generated code"

@@ -125,7 +125,7 @@ ONLY: dict[str, str] = {
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
-    "deprecated",
+    "deprecated filters",
     "token": "",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": "TarFile TarInfo TarError ReadError is_tarfile open",
@@ -257,9 +257,19 @@ def withheld_reason(module: str, name: str, files: bool = False) -> str | None:
     return None
 
 
+#: Modules that are called in hot loops: tasks get plain module objects for them, from which Python 3.11 and later read
+#: at once. What is set on one would be set on the façade alone, so the compiler sees to it that nothing is.
+HOT = frozenset(
+    """
+        math cmath operator itertools functools random re time datetime json collections heapq bisect struct string
+        statistics copy hashlib base64 binascii zlib unicodedata decimal fractions calendar textwrap html urllib
+        urllib.parse uuid
+    """.split()
+)
+
 #: Module → what of it a task may set: it reaches the real module.
 SETTINGS: dict[str, str] = {
-    "warnings": "showwarning formatwarning",
+    "warnings": "showwarning formatwarning filters",
     "logging": "raiseExceptions logThreads logProcesses logMultiprocessing root",
 }
 

@@ -81,6 +81,7 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         names.STAR: unbound(imports.import_star),
         names.MATCH_CLASS: guards.match_class,
         names.GETATTR_HOOK: guards.modest_getattr,
+        names.CHANGED: guards.changed,
     }
     if not policy.builtins_deny:
         return table

@@ -1,8 +1,9 @@
 """Façades: what user code gets for a module.
 
-A façade is a plain module object (attribute access as fast as anyone's) that carries the public
-attributes of the real one, but no module that is not itself allowed, no builtin that user code may
-not have, and no metaclass. It is built once, in the zygote when the module is preloaded, and shared by fork.
+A façade is a module object that carries the public attributes of the real one, but no module that is not itself
+allowed, no builtin that user code may not have, and no metaclass. It is built once, in the zygote when the module is
+preloaded, and shared by fork. Functions and classes it has itself (attribute access as fast as anyone's); what the
+real module may bind anew while it runs, settings and counters, is read there each time.
 
 Imports are decided on the module's dotted name against the allowlists. What an allowed module itself
 imports is its own business.
@@ -25,10 +26,14 @@ from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
 from reptarium.sandbox.language.policy.allowlist import beyond_the_way, import_refusal, only_the_way
-from reptarium.sandbox.language.policy.names import is_dunder, may_read, may_write
+from reptarium.sandbox.language.policy.names import may_read
+from reptarium.sandbox.language.runtime import settings
 from reptarium.sandbox.language.runtime.preloading import load_each
 
 _Facades = dict[str, ModuleType]
+
+#: What leads nowhere.
+_PLAIN = frozenset({int, float, str, bool, bytes, type(None)})
 
 #: Builtins that no façade carries, by identity; those with a guarded stand-in are replaced.
 _FORBIDDEN = {
@@ -124,46 +129,6 @@ def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-#: Modules that are called in hot loops: plain module objects, from which Python 3.11 and later read at once. The
-#: compiler sees to it that nobody sets anything on them.
-_HOT = frozenset(
-    """
-        math cmath operator itertools functools random re time datetime json collections heapq bisect struct string
-        statistics copy hashlib base64 binascii zlib unicodedata decimal fractions calendar textwrap html urllib
-        urllib.parse uuid
-    """.split()
-)
-
-
-class Facade(ModuleType):
-    """A façade; what is set on it reaches the real module, or is refused."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        set_on_module(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise guards.refused(f"deleting '{name}' of the module '{self.__name__}' is not allowed", "others use it")
-
-
-def set_on_module(facade: ModuleType, name: str, value: object) -> None:
-    """``module.name = value`` in a task. Raises :class:`RefusedAttribute` where it is not for tasks."""
-    module = facade.__name__
-    if not may_write(name) or is_dunder(name):
-        raise guards.refused(f"changing the attribute '{name}' is not allowed")
-    refusal = stdlib.setting_refusal(module, name)
-    if refusal is not None:
-        raise guards.refused(*refusal)
-    if registry.is_replaced(module, name) or isinstance(value, ModuleType):
-        raise guards.refused(
-            f"changing '{name}' of the module '{module}' is not allowed", "it isn't what the module has"
-        )
-    setattr(sys.modules[module], name, value)
-    vars(facade)[name] = value
-
-
-guards.SET_ON_MODULE.append(set_on_module)
-
-
 class Importer:
     """The import machinery of one policy: façades by dotted name."""
 
@@ -191,12 +156,14 @@ class Importer:
 
     def import_star(self, name: str) -> None:
         """``from name import *``: the public names become globals of the task."""
-        found = vars(self.facade(name))
+        facade = self.facade(name)
+        there = {*vars(facade), *settings.live(name)}
         listed = getattr(sys.modules[name], "__all__", None)
         if not isinstance(listed, list | tuple):
-            listed = [each for each in found if each[:1] != "_"]
+            listed = [each for each in there if each[:1] != "_"]
+        found = {each: getattr(facade, each) for each in listed if each in there and hasattr(facade, each)}
         # three frames up: this one, the plain function around it, the task's
-        sys._getframe(2).f_globals.update({each: found[each] for each in listed if each in found})
+        sys._getframe(2).f_globals.update(found)
 
     def dunder_import(
         self, name: str, globals: object = None, locals: object = None, fromlist: Any = (), level: int = 0
@@ -250,7 +217,7 @@ class Importer:
         return facade
 
     def _build(self, name: str, real: ModuleType) -> ModuleType:
-        facade = (ModuleType if name in _HOT else Facade)(name, getattr(real, "__doc__", None))
+        facade = (ModuleType if name in stdlib.HOT else settings.Facade)(name, getattr(real, "__doc__", None))
         self._facades[name] = facade
         guards.FACADES[id(facade)] = facade
         found = vars(facade)
@@ -261,6 +228,7 @@ class Importer:
         replaced = registry.replacements(name, real, files=self._policy.files)
         if name == "importlib":
             replaced["import_module"] = unbound(self.import_module)
+        live, standard = settings.live(name), name.partition(".")[0] in sys.stdlib_module_names
         for attribute in self._names(name, real, replaced):
             if attribute in replaced:
                 if replaced[attribute] is not WITHHELD:
@@ -270,7 +238,11 @@ class Importer:
                 value = real.__dict__[attribute]
             except KeyError:
                 continue  # lazy: see _lazy
-            self._carry(found, name, attribute, value)
+            stays = attribute not in live and (standard or settings.stays(attribute, value))
+            carried = found if stays else {}
+            self._carry(carried, name, attribute, value)
+            if carried and not stays:
+                live.add(attribute)
         version = getattr(real, "__version__", None)
         if isinstance(version, str):
             found["__version__"] = version
@@ -278,7 +250,30 @@ class Importer:
             found["__getattr__"] = _missing(name, real, self._policy.files)
         else:
             found["__getattr__"] = self._lazy(name, real, replaced)
+        if live:
+            found["__dir__"] = lambda: sorted({*found, *live})
+            reads = {each: self._read(name, real, each) for each in live}
+            ModuleType.__setattr__(facade, "__class__", type("Facade", (settings.Facade,), reads))
         return facade
+
+    def _read(self, name: str, real: ModuleType, attribute: str) -> property:
+        """What the real module has under the name at the time. A property is read ten times as fast as what a module's
+        ``__getattr__`` gives.
+        """
+        there = vars(real)
+
+        def read(facade: ModuleType) -> Any:
+            value = there.get(attribute, WITHHELD)
+            if type(value) in _PLAIN:
+                return value
+            found: dict[str, Any] = {}
+            if value is not WITHHELD:
+                self._carry(found, name, attribute, value)
+            if not found:
+                raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+            return found[attribute]
+
+        return property(read)
 
     def _below(self, name: str, setting: str) -> Callable[[str], ModuleType]:
         """The module ``__getattr__`` of a façade that is only the way to what is listed below it."""
@@ -327,12 +322,13 @@ class Importer:
 
     def _lazy(self, name: str, real: ModuleType, replaced: dict[str, Any]) -> Any:
         """The façade's module ``__getattr__``: submodules and attributes that packages make on demand."""
+        live = settings.live(name)
 
         def __getattr__(attribute: str) -> Any:
             error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
             if (
                 type(attribute) is not str
-                or attribute.startswith("_")
+                or (attribute.startswith("_") and attribute not in live)
                 or not may_read(attribute)
                 or replaced.get(attribute) is WITHHELD
                 or name in stdlib.ONLY
@@ -349,10 +345,11 @@ class Importer:
                 if not _is_packages_own(name, attribute, value) or import_refusal(self._policy, value.__name__):
                     raise error
                 return self.facade(value.__name__)
-            self._carry(vars(facade), name, attribute, value)
-            if attribute not in vars(facade):
+            found = {} if attribute in live or not settings.stays(attribute, value) else vars(facade)
+            self._carry(found, name, attribute, value)
+            if attribute not in found:
                 raise error
-            return vars(facade)[attribute]
+            return found[attribute]
 
         return __getattr__
 

@@ -74,11 +74,12 @@ def update_wrapper(
 
     ``__module__`` stays: libraries take the names of the module that a class says it is from.
     """
+    target = guards.changed(wrapper)
     for name in assigned:
         if name in _ASSIGNED:
             value = getattr(wrapped, name, None)
             if type(value) is str:
-                setattr(wrapper, name, value)
+                setattr(target, name, value)
         elif name not in _LEFT and hasattr(wrapped, name):
             guards.guarded_setattr(wrapper, name, guards.guarded_getattr(wrapped, name))
     if any(name != "__dict__" for name in updated):
@@ -86,7 +87,7 @@ def update_wrapper(
     if "__dict__" in updated and not isinstance(wrapped, (type, ModuleType)):
         for name, value in dict(getattr(wrapped, "__dict__", {})).items():
             if type(name) is str and may_write(name) and not isinstance(value, ModuleType):
-                setattr(wrapper, name, value)
+                setattr(target, name, value)
     return wrapper
 
 

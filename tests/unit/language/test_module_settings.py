@@ -1,0 +1,160 @@
+"""What a task sets on a module reaches the real one or is refused, and what a module binds anew is seen: never nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import urllib.parse
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from reptarium.sandbox.language import PolicyViolation, compile_task
+from tests.unit.language.support import OPEN, execute
+
+LIBRARY = '''
+counter = 0
+limit = 5
+current = len
+
+def bump():
+    """Bind two names anew."""
+    global counter, current
+    counter += 1
+    current = bump
+
+def get():
+    return limit
+'''
+
+#: Every way to set, or delete, something on a module of the standard library that tasks have as a plain module object.
+SPELLINGS = {
+    "by its name": "import json\njson.x = 1",
+    "by another name": "import json\nm = json\nm.x = 1",
+    "import as": "import json as m\nm.x = 1",
+    "in a tuple": "import json\n(json.x, a), b = (1, 2), 3",
+    "starred": "import json\nm = json\n[m.x, *m.y] = 1, 2",
+    "for": "import json\nm = json\nfor m.x in [1]: pass",
+    "comprehension": "import json\n[0 for json.x in [1]]",
+    "with": "import json, contextlib\nm = json\nwith contextlib.nullcontext(1) as m.x: pass",
+    "annotated": "import json\nm = json\nm.x: int = 1",
+    "augmented": "import json\nm = json\nm.__doc__ += 'x'",
+    "del": "import json\nm = json\ndel m.loads",
+    "delattr": "import json\ndelattr(json, 'loads')",
+    "setattr": "import json\nsetattr(json, 'x', 1)",
+    "setattr by another name": "import json\nf = setattr\nf(json, 'x', 1)",
+    "object.__setattr__": "import json\nobject.__setattr__(json, 'x', 1)",
+    "its class's __setattr__": "import json\ntype(json).__setattr__(json, 'x', 1)",
+    "its own __setattr__": "import json\njson.__setattr__('x', 1)",
+    "its own __delattr__": "import json\njson.__delattr__('loads')",
+    "__dict__": "import json\njson.__dict__['x'] = 1",
+    "vars": "import json\nvars(json)['x'] = 1",
+    "locals": "import json\nlocals()['json'].x = 1",
+    "parameter": "import json\ndef f(m): m.x = 1\nf(json)",
+    "default": "import json\ndef f(json=json): json.x = 1\nf()",
+    "returned": "import json\n(lambda: json)().x = 1",
+    "conditional": "import json, math\nm = math if _items else json\nm.x = 1",
+    "one of two imports": "try:\n  import missing_module as json\nexcept ImportError:\n  import json\njson.x = 1",
+    "in a list": "import json\nfor m in [json]: m.x = 1",
+    "of a class": "import json\nclass C:\n  module = json\nC.module.x = 1",
+    "imported in a class": "class C:\n  import json\nC().json.x = 1",
+    "match": "import json\nmatch json:\n  case m: m.x = 1",
+    "walrus": "import json\n(m := json).x = 1",
+    "__import__": "__import__('json').x = 1",
+    "import_module": "from importlib import import_module as get\nget('json').x = 1",
+    "importlib": "import importlib as i\ni.import_module('json').x = 1",
+    "part": "import urllib.parse\nurllib.parse.x = 1",
+    "part by another name": "import urllib.parse\np = urllib.parse\np.x = 1",
+    "part of another name": "import urllib as u\np = u.parse\np.x = 1",
+    "part from": "from urllib import parse\nparse.x = 1",
+    "part by star": "from urllib import *\nparse.x = 1",
+    "library's setattr": "import json, functools\nfunctools.update_wrapper(json, len)",
+    "another class of façades": "import logging\nm = logging\nm.x = 1",
+}
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A package's module, as one that an administrator has installed."""
+    module = ModuleType("settings_library")
+    exec(LIBRARY, vars(module))  # noqa: S102 - our own text
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_setting_something_on_a_standard_module_is_refused(spelling: str) -> None:
+    """In every spelling, with a word on it, and neither the real module nor what the task has for it is changed."""
+    source = SPELLINGS[spelling]
+    seen = execute("import json, urllib.parse\nreturn [dir(json), json.__name__, dir(urllib.parse)]")
+    before = [dict(vars(json)), dict(vars(urllib.parse))]
+    with pytest.raises((AttributeError, PolicyViolation)) as caught:
+        execute(source, _items=[])
+    said: Any = caught.value
+    assert "not allowed" in getattr(said, "description", str(said))
+    assert [dict(vars(json)), dict(vars(urllib.parse))] == before
+    assert execute("import json, urllib.parse\nreturn [dir(json), json.__name__, dir(urllib.parse)]") == seen
+
+
+def test_a_package_takes_settings_in_every_spelling(library: ModuleType) -> None:
+    """They reach the real module, and are read back."""
+    source = """
+    import settings_library as m
+    m.limit = 7
+    seen = [m.get(), m.limit]
+    m.limit += 1
+    seen.append(m.get())
+    setattr(m, "limit", 9)
+    seen.append(m.get())
+    for m.limit in [10]:
+        seen.append(m.get())
+    (m.limit, m._private), m.fresh = (11, 2), "x"
+    from settings_library import fresh
+    return [*seen, m.get(), m._private, fresh]
+    """
+    assert execute(source) == [7, 7, 8, 9, 10, 11, 2, "x"]
+    assert (vars(library)["limit"], vars(library)["fresh"]) == (11, "x")
+
+
+def test_what_a_package_binds_anew_is_seen(library: ModuleType) -> None:
+    """A counter and a function of the module's, through the module, from-imports and stars."""
+    source = """
+    import settings_library
+    before = settings_library.counter
+    settings_library.bump()
+    settings_library.bump()
+    from settings_library import counter
+    return [before, settings_library.counter, counter, settings_library.current.__name__, "counter" in dir(settings_library)]
+    """
+    assert execute(source) == [0, 2, 2, "bump", True]
+    assert execute("from settings_library import *\nreturn [counter, bump.__name__]") == [2, "bump"]
+
+
+def test_the_filters_of_warnings_are_those_in_force() -> None:
+    """A block that keeps them, and a filter that is added, show in the list."""
+    source = """
+    import warnings
+    before = len(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BytesWarning)
+        warnings.simplefilter("ignore", ImportWarning)
+        inside = [each[0] for each in warnings.filters[:2]]
+    return [inside, len(warnings.filters) - before]
+    """
+    assert execute(source) == [["ignore", "error"], 0]
+
+
+def test_attributes_of_ones_own_are_stored_natively() -> None:
+    """A program that hands no module around pays nothing: no guard stands before its stores."""
+    source = """
+    import json
+    class A: pass
+    a = A()
+    json.dumps(1)
+    a.n = 1
+    return a
+    """
+    assert "guard changed" not in compile_task(textwrap.dedent(source), OPEN).co_names
+    assert "guard changed" in compile_task("import json\nm = json\nm.x = 1", OPEN).co_names
