@@ -107,10 +107,10 @@ def made_class(name: str, bases: tuple[Any, ...], namespace: dict[str, Any], /, 
     return types.new_class(str.__str__(name), bases, options, lambda body: body.update(checked))
 
 
-class _StandInMeta(type):
+class StandInMeta(type):
     """Makes a class that answers for a real one in checks, makes no instances and takes no subclasses."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _StandInMeta:
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> StandInMeta:
         if bases:
             raise TypeError(f"type '{bases[0].__name__}' is not an acceptable base type")
         return type.__new__(mcs, name, bases, namespace)
@@ -137,10 +137,18 @@ class _StandInMeta(type):
 _REAL: dict[type, type] = {}
 #: Classes that would make something runnable of a code object, or read attributes, and what a task has for each.
 STAND_INS: dict[type, type] = {}
+
+
+def stand_in(real: type, kind: type[StandInMeta] = StandInMeta) -> type:
+    """A class that answers for this one from now on."""
+    names = {"__qualname__": real.__qualname__, "__module__": real.__module__, "__doc__": real.__doc__}
+    made = STAND_INS[real] = kind(real.__name__, (), names)
+    _REAL[made] = real
+    return made
+
+
 for _real in (types.FunctionType, types.CodeType, types.CellType, types.FrameType, types.TracebackType):
-    _names = {"__qualname__": _real.__qualname__, "__module__": _real.__module__, "__doc__": _real.__doc__}
-    STAND_INS[_real] = _StandInMeta(_real.__name__, (), _names)
-    _REAL[STAND_INS[_real]] = _real
+    stand_in(_real)
 
 
 #: Classes of ours whose objects pass for those of a built-in class in ``type(x)``.

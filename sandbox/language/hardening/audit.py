@@ -115,6 +115,9 @@ OUR_MAKERS = frozenset(
     f"reptarium.sandbox.language.{name}" for name in ("compile.program", "runtime.run", "hardening.generated_classes")
 )
 
+#: Ours that open databases for tasks, and limit what can be done with them.
+OUR_CONNECTORS = frozenset({"reptarium.sandbox.language.packages.standard.files"})
+
 #: What libraries look for on a machine and go on without. A path that is not there is what they are ready for.
 _ABOUT_THE_MACHINE = ("/proc/", "/sys/", "/etc/", "/run/", "/var/", "/dev/", "/usr/share/")
 
@@ -150,6 +153,11 @@ def _may_open(path: object, mode: object, flags: object) -> bool:
         return False
     # packages bring data of their own (templates, certificates)
     return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or any(name in path for name in _PACKAGES)
+
+
+def _is_read(directory: object) -> bool:
+    """Whether tasks may know what is in it. What tells another text than it is, is none of ours."""
+    return type(directory) is str and os.path.join(directory, "").startswith(_ROOTS)
 
 
 def _check_open(path: object, mode: object, flags: object) -> None:
@@ -194,9 +202,11 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if not (_library_acts() and _may_unpickle(*args)):
             _refuse(event)
     elif event == "sqlite3.connect":
-        if args[0] not in (":memory:", b":memory:", ""):
+        if type(args[0]) not in (str, bytes) or args[0] not in (":memory:", b":memory:", ""):
             _refuse(event, "only ':memory:' is there")
-    elif (event == "os.listdir" or event == "os.scandir") and not os.path.join(str(args[0]), "").startswith(_ROOTS):
+        if sys._getframe(1).f_globals.get("__name__") not in OUR_CONNECTORS and not _library_acts():
+            _refuse(event, "a connection is opened once")  # its limits would be gone
+    elif (event == "os.listdir" or event == "os.scandir") and not _is_read(args[0]):
         _refuse(event, str(args[0]))
 
 

@@ -14,9 +14,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from reptarium.sandbox.language.guards import guarded_getattr
 from reptarium.sandbox.language.hardening.audit import state, watching
+from reptarium.sandbox.language.hardening.made_code import guarded_reads
 from reptarium.sandbox.language.policy import RefusedAttribute
-from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GENERATED, is_dunder, is_field_name, may_read
+from reptarium.sandbox.language.policy.names import (
+    DENIED_ATTRIBUTES,
+    GENERATED,
+    GETATTR,
+    GUARDED_ATTRIBUTES,
+    is_dunder,
+    is_field_name,
+    may_read,
+)
 
 # ---- data classes ------------------------------------------------------------------------
 
@@ -50,8 +60,10 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
     """``exec`` for ``dataclasses``, which pastes fields' names into source text: whatever lied about a name,
     the text must be made of what it makes of identifiers.
     """
+    reads: ast.Module | None = None
     if watching():
-        for node in ast.walk(ast.parse(text)):
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
             honest = isinstance(node, _DATACLASS_NODES)
             if isinstance(node, ast.Attribute):
                 honest = is_field_name(node.attr) or node.attr in _DATACLASS_DUNDERS
@@ -61,11 +73,24 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
                 )
             if not honest:
                 raise RefusedAttribute("a name of this dataclass's fields is not allowed: it isn't an identifier")
+        if any(isinstance(node, ast.Attribute) and node.attr in GUARDED_ATTRIBUTES for node in ast.walk(tree)):
+            reads = tree
     available = namespace.get("__builtins__")
     if isinstance(available, dict) and GENERATED in available:
         # What the administrator took away from the person's code: this isn't theirs, and needs ``hash`` and ``type``
         namespace = {**namespace, "__builtins__": available[GENERATED]}
-    exec(text, namespace, made)  # noqa: S102
+    if reads is None:
+        exec(text, namespace, made)  # noqa: S102
+    else:
+        execute_guarded(reads, "<string>", dict(namespace), made)
+
+
+def execute_guarded(tree: ast.Module, file: str, namespace: dict[str, Any], made: Any) -> None:
+    """Run a text that a library has written over the task's names, with reads as a task's: methods take any object, of
+    which ``parser`` may be a module, and ``format`` a string's.
+    """
+    namespace[GETATTR] = guarded_getattr
+    exec(compile(guarded_reads(tree), file, "exec"), namespace, made)  # noqa: S102
 
 
 # ---- named tuples ------------------------------------------------------------------------

@@ -53,6 +53,31 @@ def _reads_plainly(call: ast.Call) -> bool:
     return False
 
 
+class _Guarded(ast.NodeTransformer):
+    """Puts a guarded read in the place of each that needs one; the name of the guard is no name that text can spell."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if node.attr not in _HELD or not isinstance(node.ctx, ast.Load):
+            return node
+        guard = ast.Name(rules.GETATTR, ast.Load())
+        return ast.copy_location(ast.Call(guard, [node.value, ast.Constant(node.attr)], []), node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.copy_location(ast.Name(rules.GETATTR, node.ctx), node) if node.id == "getattr" else node
+
+
+_HELD = rules.GUARDED_ATTRIBUTES - rules.GUARDED_DUNDERS
+
+
+def guarded_reads(tree: ast.Module) -> ast.Module:
+    """The tree of a text that libraries have written over the task's names, with reads as a task's; ``rules.GETATTR``
+    must be among its names.
+    """
+    guarded: ast.Module = ast.fix_missing_locations(_Guarded().visit(tree))
+    return guarded
+
+
 def _refusal(node: ast.AST) -> str | None:
     match node:
         case ast.Attribute(attr=name):
@@ -67,9 +92,16 @@ def _refusal(node: ast.AST) -> str | None:
             for alias in aliases:
                 if not _importable(alias.name):
                     return f"it imports '{alias.name}'"
-        case ast.ImportFrom(module=module):
+        case ast.ImportFrom(module=module, names=aliases):
             if module is not None and not _importable(module):
                 return f"it imports '{module}'"
+            for alias in aliases:
+                if not rules.is_plain(alias.name) or alias.name.removeprefix("_") in _HOLDERS:
+                    return f"it imports '{alias.name}' from '{module}'"
+        case ast.MatchClass(kwd_attrs=names):
+            for name in names:
+                if not rules.is_plain(name):
+                    return f"it matches the attribute '{name}'"
     return None
 
 

@@ -23,6 +23,9 @@ def _convert(real: Callable[..., Any]) -> Callable[..., Any]:
 
 PACKAGE = Package(
     "msgspec",
-    withheld={"msgspec": "defstruct"},  # any name, any namespace
+    withheld={
+        "msgspec": "defstruct",  # any name, any namespace
+        "msgspec.structs": "force_setattr",  # any name
+    },
     made={"msgspec": lambda real: {"convert": _convert(real.convert)}},
 )

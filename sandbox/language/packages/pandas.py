@@ -79,6 +79,21 @@ def _patch_styles(render: Any) -> None:
     render._maybe_wrap_formatter = _maybe_wrap_formatter
 
 
+def _patch_formats(module: Any) -> None:
+    """A format of numbers that is text is formatted as the task would."""
+    formatter = module.DataFrameFormatter
+    real = getattr(formatter, "_validate_float_format", None)
+    if real is None:
+        return  # before it took such text
+
+    def _validate_float_format(self: Any, fmt: Any) -> Any:
+        text = str.__str__(fmt) if isinstance(fmt, str) else fmt
+        checked = real(self, text)  # says what isn't one
+        return bound_format(text) if isinstance(text, str) and callable(checked) else checked
+
+    formatter._validate_float_format = _validate_float_format
+
+
 PACKAGE = Package(
     "pandas",
     withheld={"pandas": "core io compat testing test show_versions util pandas plotting errors_"},
@@ -94,5 +109,9 @@ PACKAGE = Package(
         "pandas": "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss "
         "read_stata read_table read_xml ExcelFile",
     },
-    patches={"pandas": _patch, "pandas.io.formats.style_render": _patch_styles},
+    patches={
+        "pandas": _patch,
+        "pandas.io.formats.format": _patch_formats,
+        "pandas.io.formats.style_render": _patch_styles,
+    },
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.packages import (
+    attrs,
     httpx,
     jinja2,
     lxml,
@@ -19,12 +20,13 @@ from reptarium.sandbox.language.packages import (
     yaml,
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
-from reptarium.sandbox.language.packages.standard import files, paths, process, reflection
+from reptarium.sandbox.language.packages.standard import files, holders, paths, process, reflection
 from reptarium.sandbox.language.policy.files import is_of_files
 
 PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
+        attrs.PACKAGE,
         httpx.PACKAGE,
         jinja2.PACKAGE,
         lxml.PACKAGE,
@@ -38,6 +40,7 @@ PACKAGES: dict[str, Package] = {
         xlsxwriter.PACKAGE,
         yaml.PACKAGE,
         *files.PACKAGES,
+        *holders.PACKAGES,
         *paths.PACKAGES,
         *process.PACKAGES,
         *reflection.PACKAGES,

@@ -35,6 +35,7 @@ DEFINABLE = frozenset(
             float complex index round trunc floor ceil getattr setattr delattr get set delete set_name
             init_subclass class_getitem dir post_init copy deepcopy replace slots match_args doc fspath
             pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema
+            attrs_pre_init attrs_post_init
         """.split()
     ]
 )
@@ -108,8 +109,8 @@ INTERPRETER_ATTRIBUTES = frozenset(
 )
 
 #: Attributes of one kind of object that hand out pointers or reach files; never anything else's in practice.
-#: (``PurePath._globber`` of Python 3.13 carries ``os.scandir``.)
-POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents", "_globber"})
+#: (``PurePath._globber`` of Python 3.13 carries ``os.scandir``; SQLite's ``setlimit`` lets files be attached.)
+POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents", "_globber", "setlimit"})
 
 #: Methods of enum classes that copy the names of any module into members, or the other way round.
 _ENUM_ATTRIBUTES = frozenset({"_convert_", "_create_", "_add_member_"})

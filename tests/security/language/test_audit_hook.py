@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import NO_SETTING, OPEN, Attack, check, check_nothing_reached
+from programs import NO_SETTING, OPEN, Attack, check, check_nothing_reached, outcome
 
 from reptarium.sandbox.language import RefusedAttribute, compile_task, make_namespace, run
 from reptarium.sandbox.language.hardening import RefusedOperation
@@ -124,6 +124,51 @@ def test_listing_the_machines_folders(tmp_path: Path) -> None:
     for leaked, event in ((os.listdir, "os.listdir"), (os.scandir, "os.scandir")):
         text = f"{event} ({tmp_path}) is not available in a task. {NO_SETTING}"
         check(Attack("reached.append(leaked(path))", text, RefusedOperation), leaked=leaked, path=str(tmp_path))
+
+
+def test_listing_by_a_path_that_lies(tmp_path: Path) -> None:
+    """What is asked for counts, not what it says of itself."""
+    program = "class Path(str):\n    def __str__(self): return allowed\nreached.append(leaked(Path(path)))"
+    text = f"os.listdir ({os.path.dirname(os.__file__)}) is not available in a task. {NO_SETTING}"
+    check(
+        Attack(program, text, RefusedOperation),
+        leaked=os.listdir, path=str(tmp_path), allowed=os.path.dirname(os.__file__),
+    )  # fmt: skip
+
+
+#: Texts that a library might be brought to compile, by what they would get hold of.
+MADE = {
+    "attribute": "f = x.__globals__",
+    "matched_attribute": "match x:\n    case object(__globals__=g): pass",
+    "matched_holder": "match x:\n    case object(parser=g): pass",
+    "imported_module": "import os",
+    "imported_from_a_refused_one": "from os import system",
+    "imported_module_of_an_open_one": "from random import _os",
+    "imported_builtins_of_an_open_one": "from enum import bltns",
+    "imported_dunder": "from json import __builtins__",
+    "builtin": "f = getattr(x, n)",
+}
+
+
+@pytest.mark.parametrize("text", MADE.values(), ids=MADE)
+def test_text_that_libraries_compile(text: str) -> None:
+    """It is judged whoever compiles it."""
+    maker: dict[str, object] = {"__name__": "somebodys"}
+    exec("def made(text): compile(text, '<made>', 'exec'); return True", maker)  # noqa: S102 - a library's module
+    ended = outcome("reached.append(made(text))", made=maker["made"], text=text)
+    assert isinstance(ended, RefusedOperation), ended
+    assert str(ended).startswith("this code is not made: it ")
+
+
+def test_ordinary_text_that_libraries_compile() -> None:
+    """What libraries make of their own names is made."""
+    maker: dict[str, object] = {"__name__": "somebodys"}
+    exec("def made(text): compile(text, '<made>', 'exec')", maker)  # noqa: S102 - a library's module
+    check_nothing_reached(
+        "made('from math import sqrt as root, pi\\nfrom json import dumps\\nclass A:\\n    def f(self, x):\\n"
+        "        match x:\\n            case object(real=r): return getattr(self, \\'x\\') + root(r.imag)')",
+        made=maker["made"],
+    )
 
 
 def test_leaked_addaudithook() -> None:

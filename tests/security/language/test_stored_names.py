@@ -91,6 +91,21 @@ READ = {
         "reached.append(f.style.format_index('{0.__globals__}').to_html())",
         in_format("__globals__"),
     ),
+    "pandas_float_format": Attack(
+        "import pandas\nreached.append(pandas.DataFrame({'a': [1.5]}).to_csv(float_format='{0.__class__.__init__}'))",
+        in_format("__class__"),
+    ),
+    "pandas_float_format_that_lies": Attack(
+        """
+        import pandas
+        class Format(str):
+            def __contains__(self, text): return False
+            def format(self, *args): return super().format(*args)
+        frame = pandas.DataFrame({'a': [1.5]})
+        reached.append(frame.to_string(float_format=Format('{0.__class__.__init__}')))
+        """,
+        in_format("__class__"),
+    ),
     "pydantic_numpy_true": Attack(
         """
         import numpy, pathlib
@@ -140,6 +155,22 @@ if sys.version_info >= (3, 12):  # before, no path class carried a module, and n
                 reached.extend(kwargs.values())
                 return super().__new__(cls, *args)
         dataclasses.replace(Odd(Path, (int,)))
+        """.replace("HOLDER", HOLDER),
+        led(HOLDER),
+    )
+    READ["dataclass_compared_to_a_path"] = Attack(
+        """
+        import dataclasses, pathlib
+        class Equal:
+            def __eq__(self, other): reached.append(other)
+            __gt__ = __eq__
+        @dataclasses.dataclass(init=False, order=True)
+        class Data:
+            HOLDER: object
+        class Path(pathlib.PurePosixPath): pass
+        a, b = Path('a'), Path('b')
+        b.HOLDER = Equal()
+        Data.__lt__(a, b)
         """.replace("HOLDER", HOLDER),
         led(HOLDER),
     )
@@ -278,6 +309,9 @@ def test_names_that_are_read(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("attack", by_id(SET))
+@pytest.mark.filterwarnings(
+    "ignore:.* got an unexpected keyword argument:DeprecationWarning"
+)  # syntax nodes, from 3.13
 def test_names_that_are_set(attack: Attack) -> None:
     """A name that came to a library as data becomes no attribute that the interpreter or numpy would believe."""
     check(attack)
@@ -371,6 +405,18 @@ NOTHING = {
         row = base.execute('select 1 as __globals__').fetchone()
         reached.extend(each for each in seen if type(each) not in (bytes, tuple))
         reached.extend([row['__globals__']] if row['__globals__'] != 1 else [])
+        """,
+    "dataclass_compared": """
+        import dataclasses, json
+        class Equal:
+            def __eq__(self, other): reached.append(other('{0.__globals__}', json.dumps))
+        @dataclasses.dataclass(init=False)
+        class Data:
+            format: object
+        class Text(str): pass
+        a, b = Text('{1.__globals__}'), Text()
+        b.format = Equal()
+        Data.__eq__(a, b)
         """,
     "sorting_keys": """
         import functools, operator

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.guards import refused, refusing
+from reptarium.sandbox.language.guards.classes import StandInMeta, stand_in
 from reptarium.sandbox.language.hardening import trusted
+from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 
@@ -37,22 +39,39 @@ def _available_timezones(real: Any) -> Callable[[], set[str]]:
     return available_timezones
 
 
-def _connect(real: Any) -> Callable[..., Any]:
+def _sqlite(real: Any) -> dict[str, Any]:
+    """SQLite opens what is attached itself, and no audit event tells: nothing can be attached to what tasks get, and
+    they have no name for what would change that (``setlimit``), nor for the class without a limit.
+    """
+
+    def limited(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        connection = make(*args, **kwargs)
+        connection.setlimit(real.SQLITE_LIMIT_ATTACHED, 0)
+        return connection
+
+    class Meta(StandInMeta):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return limited(real.Connection, *args, **kwargs)
+
     def connect(database: Any = ":memory:", *args: Any, **kwargs: Any) -> Any:
-        """``sqlite3.connect`` of a database in memory, to which no file can be attached."""
+        """``sqlite3.connect`` of a database in memory."""
         if database not in (":memory:", ""):
             raise RefusedAttribute(
                 "sqlite3.connect() of a file is not allowed: tasks have no files; use ':memory:'. No setting allows it."
             )
-        connection = real.connect(":memory:", *args, **kwargs)
-        connection.setlimit(real.SQLITE_LIMIT_ATTACHED, 0)
-        return connection
+        if "factory" in kwargs or len(args) > _FACTORY:
+            raise refused("sqlite3.connect() with a factory is not allowed", "it makes another's connections")
+        return limited(real.connect, ":memory:", *args, **kwargs)
 
-    return connect
+    return {"connect": connect} if state.files else {"connect": connect, "Connection": stand_in(real.Connection, Meta)}
+
+
+#: Where ``sqlite3.connect`` takes its factory, after the database.
+_FACTORY = 4
 
 
 PACKAGES = (
-    Package("sqlite3", made={"sqlite3": lambda real: {"connect": _connect(real)}}),
+    Package("sqlite3", made={"sqlite3": _sqlite}),
     Package("gzip", streams_only={"gzip": "open"}),
     Package("bz2", streams_only={"bz2": "open"}),
     Package("lzma", streams_only={"lzma": "open"}),

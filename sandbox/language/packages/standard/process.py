@@ -173,6 +173,5 @@ PACKAGES = (
             "concurrent.futures": {"tasks start no processes; use ThreadPoolExecutor": "ProcessPoolExecutor"},
         },
     ),
-    Package("logging", refused={"logging": {"tasks have no files; use StreamHandler(io.StringIO())": "FileHandler"}}),
     Package("warnings", made={"warnings": lambda real: {"catch_warnings": _catch_warnings(real.catch_warnings)}}),
 )

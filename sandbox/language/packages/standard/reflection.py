@@ -16,7 +16,7 @@ from typing import Any
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.attributes import own_names
 from reptarium.sandbox.language.hardening import readers
-from reptarium.sandbox.language.hardening.addresses import SimpleNamespace, hide_addresses
+from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
@@ -241,9 +241,6 @@ PACKAGES = (
         ),
     ),
     Package("types", everywhere=((types.SimpleNamespace, SimpleNamespace),)),
-    # objects that take attributes from data
-    Package("argparse", patches={"argparse": lambda argparse: hide_addresses(argparse.Namespace)}),
-    Package("optparse", patches={"optparse": lambda optparse: hide_addresses(optparse.Values)}),
     Package(
         "functools",  # contextlib and others carry these too
         everywhere=(
