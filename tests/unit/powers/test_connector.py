@@ -14,7 +14,7 @@ import trio.testing
 
 from reptarium.pool.powers.answers import NoNames
 from reptarium.pool.powers.connections import ConnectLimits
-from reptarium.pool.powers.connector import Connector
+from reptarium.pool.powers.connector import Allowed, Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 
 LIMITS = ConnectLimits(most=10, rate=10, timeout=5.0, sockets=64)
@@ -52,6 +52,18 @@ async def test_a_broker_that_cannot_be_resolved_stays_closed(
     await trio.sleep(25)
     assert not connector._destinations.judge(BROKER, 5679).allowed
     assert connector._destinations.judge(ip_address("10.1.2.4"), 5679).allowed
+
+
+async def test_a_broker_is_closed_under_every_rule(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """What a rule lists instead opens our own and the brokers' addresses no more than the environment's list does."""
+    trio.socket.set_custom_hostname_resolver(_Resolver())
+    connector = _connector([])
+    await nursery.start(connector.run)
+    made = connector.begin(os.pipe(), Allowed(entries=(parse_entry("10.0.0.0/8:*"),), limits=LIMITS))
+    assert made is not None
+    assert not made._destinations.judge(BROKER, 5679).allowed
+    assert made._destinations.judge(ip_address("10.1.2.4"), 5679).allowed
+    made.end()
 
 
 async def test_a_machine_without_descriptors_keeps_its_addresses(
