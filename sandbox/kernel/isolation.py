@@ -240,7 +240,9 @@ class Prepared:
             self._layers.report("namespaces", "off", "switched off by configuration")
             return
         result = namespaces.enter(self._readable, self._users.ids(), self.config.scratch)
-        self._new_root = "mount" in result.entered
+        self._new_root = result.new_root
+        if self.scratch is not None and self._new_root:
+            self.scratch.moved(namespaces.SCRATCH, "/tmp" if result.own_tmp else "")
         self._layers.report("namespaces", *namespaces_outcome(result.entered, result.refused, result.reason))
 
     def _limit(self) -> None:

@@ -17,11 +17,17 @@ Two routes
 
 The new root
     A tmpfs with a bind mount for every readable path at its own place, read-only with all that is mounted
-    below it, one to write in where tasks have scratch directories, and the symlinks that lead there; something empty
-    lies over the runner's own code; then `pivot_root(2)`, and the old root is detached. No /proc, no /tmp, no /sys.
+    below it, and the symlinks that lead there; something empty lies over the runner's own code; then `pivot_root(2)`,
+    and the old root is detached. No /proc, no /tmp, no /sys.
     Directories on the way are ours and searchable, so that an interpreter under a private home directory stays
     reachable after the drop of the user id.
     Landlock rules are about inodes and hold for the new mounts unchanged.
+
+/tmp
+    Where tasks have scratch directories, all of these are at :data:`SCRATCH`, and /tmp is each worker's own, although
+    all share one root: a symlink to the working directory of whoever looks, which only procfs can say, and no worker
+    may change. So procfs is there at a place of its own. What it shows of names is what Landlock, without which there
+    is no scratch, never hides; it opens nothing there. /tmp stays away where something readable lies below it.
 
 No PID namespace: `unshare(CLONE_NEWPID)` moves only children, the first of which would be an init whose end
 kills all the others; a stub would sit between zygote and workers and take over waiting. Pids inside would
@@ -75,6 +81,11 @@ _LOCKED: Final = 2 | 4 | 8 | 1024 | 2048
 _ST_RELATIME: Final = 4096
 _MS_RELATIME: Final = 1 << 21
 
+#: Where in the new root workers' scratch directories are.
+SCRATCH: Final = "/.scratch"
+_PROC: Final = "/.proc"
+_OWN_TMP: Final = f"{_PROC}/self/cwd"
+
 # Where the new root is put together: any directory that exists, seen by nobody else.
 _STAGES: Final = ("/tmp", "/run", "/mnt", "/var", "/proc")
 
@@ -89,6 +100,16 @@ class Entered:
     refused: tuple[str, ...]
     reason: str = ""
 
+    @property
+    def new_root(self) -> bool:
+        """Whether nothing but what may be read is left of the file system."""
+        return "mount" in self.entered
+
+    @property
+    def own_tmp(self) -> bool:
+        """Whether /tmp is the working directory of whoever looks."""
+        return self.new_root and os.path.islink("/tmp") and os.readlink("/tmp") == _OWN_TMP
+
 
 @dataclass(frozen=True, slots=True)
 class Ids:
@@ -100,7 +121,7 @@ class Ids:
 
 def enter(readable: Readable, ids: Ids | None = None, writable: str = "") -> Entered:
     """Enter every namespace that this process is permitted; `ids` are those that root and its workers will have,
-    `writable` is a directory that stays so.
+    `writable` is a directory that stays so, at :data:`SCRATCH`.
     Never raises for lack of permission.
 
     Call with one thread and before any other restriction.
@@ -235,18 +256,23 @@ def _new_root(readable: Readable, writable: str) -> None:
     # Opened before the stage may cover one of them, and after unshare: a bind mount can't come from another
     # namespace.
     sources: list[tuple[str, int]] = []
+    wanted = [(path, path) for path in readable.roots]
+    if writable:
+        wanted += [(SCRATCH, writable), (_PROC, "/proc")]
     staged = False
     try:
-        for path in (*readable.roots, *filter(None, [writable])):
+        for place, path in wanted:
             with contextlib.suppress(OSError):
-                sources.append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
+                sources.append((place, os.open(path, os.O_PATH | os.O_CLOEXEC)))
         proc = os.open("/proc/self/fd", os.O_PATH | os.O_CLOEXEC)
         sources.append(("", proc))
         _mount("tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "mode=0755,size=1m,nr_inodes=4096")
         staged = True
         previous = os.umask(0o022)
         try:
-            _fill(stage, sources, readable.links, proc, writable)
+            _fill(stage, sources, readable.links, proc)
+            if writable and not os.path.lexists(f"{stage}/tmp"):
+                os.symlink(_OWN_TMP, f"{stage}/tmp")
             _cover(stage, readable.barred)
         finally:
             os.umask(previous)
@@ -267,9 +293,7 @@ def _new_root(readable: Readable, writable: str) -> None:
             os.close(fd)
 
 
-def _fill(
-    stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, str], ...], proc: int, writable: str
-) -> None:
+def _fill(stage: str, sources: list[tuple[str, int]], links: tuple[tuple[str, str], ...], proc: int) -> None:
     for path, fd in sources:
         if not path:
             continue
@@ -284,7 +308,8 @@ def _fill(
         os.fchdir(proc)
         _mount(source, target, "", _MS_BIND | _MS_REC)
         devices = 0 if path.startswith("/dev/") else _MS_NODEV
-        _restrict(target, _MS_NOSUID | devices | (_MS_NOEXEC if path == writable else _MS_RDONLY))
+        writing = {SCRATCH: _MS_NOEXEC, _PROC: _MS_NOEXEC | _MS_RDONLY}.get(path, _MS_RDONLY)
+        _restrict(target, _MS_NOSUID | devices | writing)
     for link, destination in links:
         target = stage + link
         os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -96,11 +96,13 @@ def require(*, landlock: bool, seccomp: bool) -> None:
         )
 
 
-def environment(directory: str) -> dict[str, str]:
-    """What tells libraries that this is where their temporary files, caches and settings go."""
+def environment(directory: str, temporary: str = "") -> dict[str, str]:
+    """What tells libraries that this is where their temporary files, caches and settings go; `temporary` is another
+    path of it.
+    """
     return {
         "HOME": directory,
-        "TMPDIR": directory,
+        "TMPDIR": temporary or directory,
         "XDG_CACHE_HOME": f"{directory}/.cache",
         "XDG_CONFIG_HOME": f"{directory}/.config",
         "XDG_DATA_HOME": f"{directory}/.local/share",
@@ -119,8 +121,13 @@ class Scratch:
         self._features = features
         self._rules, _ = landlock.opened([Grant(root, "tree") for root in roots], features)
         self.fds = [rule.fd for rule in self._rules]
-        #: The worker's directory, when it has one.
+        #: The worker's directory, when it has one; and where that is as well, by another name.
         self.directory = ""
+        self.temporary = ""
+
+    def moved(self, base: str, temporary: str) -> None:
+        """In the root directory of tasks the base is here."""
+        self._base, self.temporary = base, temporary
 
     def enter(self) -> int:
         """Make this worker's directory, go there, and put its Landlock layer in force. Raises OSError."""

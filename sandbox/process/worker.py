@@ -104,9 +104,9 @@ class WorkerLife:
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
 
-    def settle_in(self, directory: str) -> None:
+    def settle_in(self, own: scratch.Scratch) -> None:
         """The task may write in this directory, and nowhere else: whoever asks where is told so."""
-        told = scratch.environment(directory)
+        told = scratch.environment(own.directory, own.temporary)
         os.environ.update(told)
         show_environment({**self._config.environ, **told})
         if "tempfile" in sys.modules:
@@ -200,7 +200,7 @@ def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, numb
         set_name(wire.IDLE_NAME)
         handed = prepared.restrict_worker(fd, zygote_pid, number)
         if prepared.scratch is not None:
-            life.settle_in(prepared.scratch.directory)
+            life.settle_in(prepared.scratch)
         life.live(fd, urgent=urgent, handed=handed)
         status = 0
     except SupervisorGone:

@@ -93,7 +93,17 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "a directory in base": ("attempt(os.mkdir, base + '/1', 0o700)", {"EACCES"}),
     "list base": ("attempt(os.listdir, base)", {"EACCES"}),
     "parent": ("attempt(open, '../new', 'w')", {"EACCES"}),
-    "/tmp": ("attempt(open, '/tmp/reptarium-mark', 'w')", ELSEWHERE),
+    "/tmp": ("attempt(open, '/tmp/../tmp/reptarium-mark', 'w')", ELSEWHERE),
+    "what is above /tmp": ("attempt(open, '/tmp/../new', 'w')", {"EACCES"}),
+    "what leads to /tmp: list": ("attempt(os.listdir, '/.proc')", ELSEWHERE),
+    "what leads to /tmp: own memory": ("attempt(open, '/.proc/self/mem', 'r+b')", ELSEWHERE),
+    "what leads to /tmp: own environment": ("attempt(open, '/.proc/self/environ')", ELSEWHERE),
+    "what leads to /tmp: own root": ("attempt(open, '/.proc/self/root' + directory + '/target')", ELSEWHERE),
+    "what leads to /tmp: another's root": ("attempt(open, f'/.proc/{pid}/root' + directory + '/target')", ELSEWHERE),
+    "what leads to /tmp: another's directory": ("attempt(os.readlink, f'/.proc/{pid}/cwd')", ELSEWHERE),
+    "what leads to /tmp: another's file": ("attempt(open, f'/.proc/{pid}/cwd/secret')", ELSEWHERE),
+    "what leads to /tmp: the supervisor": ("attempt(open, f'/.proc/{supervisor}/cwd/pyproject.toml')", ELSEWHERE),
+    "what leads to /tmp: the kernel's settings": ("attempt(open, '/.proc/sys/kernel/hostname', 'w')", ELSEWHERE),
     "/dev/shm": ("attempt(open, '/dev/shm/reptarium-mark', 'w')", ELSEWHERE),
     "open directory": ("attempt(open, directory + '/new', 'w')", ELSEWHERE),
     "open directory, existing file": ("attempt(open, directory + '/target', 'w')", ELSEWHERE),
@@ -128,6 +138,18 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "beyond the limit, sparse": ("attempt(lambda: open('a', 'wb').truncate(4 * 2**20 + 1))", {"EFBIG"}),
 }  # fmt: skip
 
+WHERE = "base = os.path.dirname(os.getcwd()); sibling = f'{base}/{pid}'"
+
+#: /tmp, where there is a root directory for tasks: the same directory, for C libraries as well.
+OWN_TMP = """
+import sqlite3, tempfile
+result = attempt(lambda: open('/tmp/x', 'w').write('kept'))
+if result == 'done':
+    sqlite3.connect('/tmp/x.db').execute('create table t (n)')
+    os.makedirs('/tmp/d/e'); os.rename('/tmp/x', '/tmp/d/e/x')
+    result = [open('d/e/x').read(), sorted(os.listdir('/tmp')), tempfile.gettempdir(), os.path.samefile('/tmp', '.')]
+"""
+
 #: Elsewhere modes and times stay what they were, whatever is answered.
 UNTOUCHED = """
 before = os.stat(os.__file__)
@@ -154,8 +176,12 @@ async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
             os.chown(own / "secret", owner.st_uid, owner.st_gid)
             for name, code in {**WORK, **{name: code for name, (code, _) in ATTACKS.items()}}.items():
                 found[name] = await place.attack(
-                    _answer(code), directory=targets.directory, base=base, sibling=str(own)
+                    f"{WHERE}\n{_answer(code)}", directory=targets.directory, pid=sibling.pid, supervisor=os.getpid()
                 )
+            found["a root of its own"] = await place.attack(
+                "result = not os.path.exists(directory)", directory=targets.directory
+            )
+            found["/tmp is its own"] = await place.attack(OWN_TMP)
             found["untouched"] = await place.attack(UNTOUCHED)
             found["secret"] = (own / "secret").read_text()
             place.pool.discard(sibling)
@@ -197,6 +223,14 @@ def test_nothing_beside_it_is_reached(answers: dict[str, Any]) -> None:
     assert answers["secret"] == "secret"
     assert not answers["changed"]
     assert not answers["left"]
+
+
+def test_tmp_is_its_own_where_there_is_a_root_of_its_own(answers: dict[str, Any]) -> None:
+    """With a mount namespace ``/tmp`` is the scratch directory, for whoever names it; without one it is refused."""
+    if answers["a root of its own"]:
+        assert answers["/tmp is its own"] == ["kept", ["d", "x.db"], "/tmp", True]
+    else:
+        assert answers["/tmp is its own"] == "EACCES"
 
 
 #: What fills a directory → (code, limit in bytes).
