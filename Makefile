@@ -77,6 +77,7 @@ e2e-newest: $(VENV)/.tested
 # n8n's own Python runner beside ours (see tests/e2e/README.md): make e2e-original ORIGINAL_CMD='what starts it'
 e2e-original: $(VENV)/.tested
 	$(BIN)/python tests/e2e/original.py --original-cmd "$(ORIGINAL_CMD)" $(E2E_ARGS)
+	ORIGINAL_CMD="$(ORIGINAL_CMD)" $(BIN)/python -m pytest -q -m slow tests/powers/test_same_results.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -12,8 +12,10 @@ What writing means
     Regular files and directories are made, written, truncated, renamed and removed. There are no links, symbolic or
     hard, no FIFOs, sockets or devices: nothing leads out, and nothing that is removed hangs. Calls that Landlock
     doesn't handle because they don't open anything (modes, times) would reach every file that the user owns: they are
-    answered as done, and do nothing. So are fsync(2) and flock(2): nobody else sees these files, and none outlives its
-    task. Extended attributes aren't supported, as on many file systems.
+    answered as done, and do nothing. So is umask(2), with which an owner would lose sight of its own directories, and
+    so are fsync(2) and flock(2): nobody else sees these files, and none outlives its task. To set a file's times to now
+    is refused: who tries that first, and makes the file when it can't (pathlib's touch), would take the answer for a
+    file. Extended attributes aren't supported, as on many file systems.
 
 `RLIMIT_FSIZE` bounds one file, the supervisor the whole.
 """
@@ -46,8 +48,10 @@ _RENAME_NOREPLACE: Final = 1
 
 _WRITING: Final = "pwrite64 pwritev ftruncate unlink unlinkat rmdir rename renameat".split()
 _WITHOUT_EFFECT: Final = (
-    "chmod fchmod fchmodat utime utimes futimesat utimensat fsync fdatasync flock sync_file_range".split()
+    "chmod fchmod fchmodat umask fsync fdatasync flock sync_file_range".split()
 )
+#: Calls that set times, and which argument has them; none stands for now.
+_TIMES: Final = {"utime": 1, "utimes": 1, "futimesat": 2, "utimensat": 2}
 _ATTRIBUTES: Final = (
     "listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr removexattr".split()
 )
@@ -68,6 +72,9 @@ def with_scratch(rules: Rules, *, zygote: bool) -> Rules:
     checked["mkdir"] = (Clause((Check(1, (0o700,), mask=0o700),)),)
     checked["mkdirat"] = (Clause((Check(2, (0o700,), mask=0o700),)),)
     checked["renameat2"] = (Clause((Check(4, (0, _RENAME_NOREPLACE)),)),)
+    for name, arg in _TIMES.items():
+        now = Clause((Check(arg, (0,)), Check(arg, (0,), high=True)), errno_action(errno.EPERM))
+        checked[name] = (now, Clause((), errno_action(0)))
     if "fcntl" in checked:
         checked["fcntl"] = (*checked["fcntl"], Clause((Check(1, _LOCKS),)))
     return Rules(plain, checked, rules.default)

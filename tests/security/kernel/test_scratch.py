@@ -53,6 +53,8 @@ WORK = {
     "truncate": "attempt(lambda: open('a', 'w').truncate(100))",
     "sparse file": "attempt(lambda: open('a', 'wb').truncate(4 * 2**20))",
     "modes and times": "attempt(lambda: (open('a', 'w'), os.chmod('a', 0o777), os.utime('a', (1, 1))))",
+    "touch": "p = __import__('pathlib').Path('a'); p.touch(); p.touch(); result = 'done' if p.exists() else 'no'",
+    "a shelf": "attempt(lambda: __import__('shelve').open('a', 'n').update(k=[1]))",
     "fsync": "attempt(lambda: os.fsync(open('a', 'w').fileno()))",
     "locks": "attempt(lambda: __import__('fcntl').lockf(open('a', 'w'), 2))",
     "tempfile": "attempt(lambda: __import__('tempfile').NamedTemporaryFile('w').write('x'))",

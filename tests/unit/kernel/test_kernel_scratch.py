@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from reptarium.sandbox.kernel import seccomp
-from reptarium.sandbox.kernel.bpf import ALLOW, Rules, errno_action
+from reptarium.sandbox.kernel.bpf import ALLOW, Clause, Rules, errno_action
 from reptarium.sandbox.kernel.scratch import with_scratch
 from reptarium.sandbox.kernel.syscalls import ARCHES, Arch
 
@@ -19,10 +19,19 @@ def rules(request: pytest.FixtureRequest) -> Rules:
     return with_scratch(seccomp.worker_rules(arch), zygote=False)
 
 
-@pytest.mark.parametrize("name", "chmod fchmod fchmodat utimensat utimes fsync fdatasync flock".split())
+@pytest.mark.parametrize("name", "chmod fchmod fchmodat umask fsync fdatasync flock".split())
 def test_what_landlock_does_not_handle_has_no_effect(rules: Rules, name: str) -> None:
     """A call that could change files outside of the directory is answered as done, and does nothing."""
     assert rules.plain[name] == errno_action(0)
+
+
+@pytest.mark.parametrize(("name", "arg"), [("utime", 1), ("utimes", 1), ("futimesat", 2), ("utimensat", 2)])
+def test_times_are_set_without_effect_but_to_now(rules: Rules, name: str, arg: int) -> None:
+    """Who would make the file when its times can't be set to now, as pathlib's touch, must hear that they can't."""
+    now, others = rules.checked[name]
+    assert [(check.arg, check.values, check.high) for check in now.checks] == [(arg, (0,), False), (arg, (0,), True)]
+    assert now.action == errno_action(errno.EPERM)
+    assert others == Clause((), errno_action(0))
 
 
 @pytest.mark.parametrize(
