@@ -358,7 +358,8 @@ def _outside(worker: Worker) -> dict[str, str]:
 _CONNECTING = (
     ("connect to what is listed", "works", "socket.create_connection(('127.0.0.1', LISTED), 5).close()"),
     ("connect to what isn't", "refused", "socket.create_connection(('127.0.0.2', LISTED), 5)"),
-    ("open a UDP socket", "refused", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"),
+    ("send UDP", "refused", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', LISTED))"),
+    ("ask for a name that isn't listed", "refused", "socket.getaddrinfo('reptarium-doctor.test', LISTED)"),
     ("open a Unix socket while it may connect", "refused", "socket.socket(socket.AF_UNIX)"),
     ("listen", "refused", "socket.socket().listen()"),
 )

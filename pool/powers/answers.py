@@ -29,12 +29,18 @@ class ResolutionFailed(Exception):
 class Names(Protocol):
     """Who knows addresses of names (`resolver.py`)."""
 
+    @property
+    def nameservers(self) -> frozenset[Address]:
+        """The servers that this machine's configuration names: what a task asks that reads it."""
+
     async def addresses(self, name: str, kind: Literal["A", "AAAA"]) -> list[Address] | None:
         """The addresses of a normal name; None when there is no such name. Raises :class:`ResolutionFailed`."""
 
 
 class NoNames:
     """Knows none."""
+
+    nameservers: frozenset[Address] = frozenset()
 
     async def addresses(self, name: str, kind: Literal["A", "AAAA"]) -> list[Address] | None:
         """None: there is no such name."""
@@ -70,14 +76,15 @@ class Answers:
                     pending += data
                     for message in _messages(pending):
                         await self._pace()
-                        reply = await self._reply(message)
+                        reply = await self.reply(message)
                         if reply is None:
                             return
                         await stream.send_all(len(reply).to_bytes(2, "big") + reply)
                     if len(pending) >= _LONGEST + 2:
                         return
 
-    async def _reply(self, message: bytes) -> bytes | None:
+    async def reply(self, message: bytes) -> bytes | None:
+        """The answer to a question, of at most 512 bytes; None for what isn't one."""
         question = dns.parse(message)
         if question is None:
             return None

@@ -1,11 +1,11 @@
-"""Where the certificates of authorities are that tasks check servers against: readable for who may connect."""
+"""What of the system's files who may connect can read: certificates of authorities, and what resolvers look at."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
 
-__all__ = ["certificates"]
+__all__ = ["certificates", "resolver_files"]
 
 #: Debian and Alpine, Fedora and its relatives, SUSE; the first of each pair has links into the second. Public
 #: certificates only: no directory with private keys is among them.
@@ -14,6 +14,14 @@ _PLACES = (
     *("/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf"),
     *("/etc/pki/ca-trust/extracted", "/etc/ca-certificates/extracted", "/var/lib/ca-certificates"),
 )
+#: Not the hosts file, which the supervisor reads for tasks: what it gives is remembered. Nor nsswitch.conf, which may
+#: name services that a task doesn't reach.
+_RESOLVER_FILES = ("/etc/resolv.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols")
+
+
+def resolver_files() -> tuple[str, ...]:
+    """Absolute paths, those that exist."""
+    return tuple(place for place in _RESOLVER_FILES if Path(place).exists())
 
 
 def certificates() -> tuple[str, ...]:

@@ -9,9 +9,9 @@ Theory of operation. A worker has no sockets of IP but those that come from here
   calls what could block, and this side connects to what it has read, whatever stands in the task's memory by then.
   A blocking caller waits until the connection is there. One that isn't gets the connecting socket at once, with
   EINPROGRESS, and learns the rest from the kernel, as always.
-- To the resolver (:data:`RESOLVER`: what a C library asks that finds no configuration): one end of a pair, at whose
-  other end `answers.py` answers for names that are listed. What it gave for a name is remembered: only that may be
-  connected to by this name.
+- To the resolver (:data:`RESOLVER`: what a C library asks that finds no configuration; or a server that the machine's
+  names): one end of a connection, at whose other end `answers.py` answers for names that are listed. What it gave for
+  a name is remembered: only that may be connected to by this name. Sockets of UDP lead there as well (`datagrams.py`).
 
 Bounds. Calls are paced by not reading them: threads of the task wait in the kernel, nothing queues up here. Names are
 paced with them. Sockets that are kept are at most the descriptors that a worker can have. Everything ends with the
@@ -33,20 +33,23 @@ import msgspec
 import trio
 
 from reptarium.pool.powers.answers import Answers, Names
-from reptarium.pool.powers.destinations import Destinations
+from reptarium.pool.powers.datagrams import Datagrams
+from reptarium.pool.powers.destinations import Destinations, plain_address
 from reptarium.pool.powers.listener import Destination, Listener, Stopped
-from reptarium.pool.powers.sockets import give_up, is_connected, start
+from reptarium.pool.powers.sockets import give_up, is_connected, pair, start
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 __all__ = ["RESOLVER", "ConnectLimits", "Connections", "Outcome"]
 
 #: Where a C library's resolver asks that finds no resolv.conf (resolv.conf(5)).
-RESOLVER: Final = (ip_address("127.0.0.1"), 53)
+RESOLVER: Final = Destination(ip_address("127.0.0.1"), 53)
 
 Outcome = Literal["connected", "failed", "timeout", "refused"]
 
 #: A connection by name takes four stopped calls: socket and connect, of the resolver and of the connection.
 _CALLS_EACH: Final = 4
+#: What a call costs of them that is only stopped to be looked at.
+_SMALL: Final = 1 / 32
 #: What is remembered of a task for its log line, and of refusals told with its error.
 _REMEMBERED, _EXPLAINED = 20, 3
 
@@ -110,6 +113,10 @@ class Connections:
         self._answers = Answers(destinations, names, self._pace, self._refuse)
         self._limits = limits
         self._meter = meter
+        self._names = names
+        self._datagrams = Datagrams(
+            listener, self._answers, self._is_resolver, self._refuse, self._pace, limits.sockets
+        )
         self._held: dict[int, _Held] = {}
         self._made = 0
         self._waiting = 0  # attempts whose end isn't known, of sockets that the worker may have closed since
@@ -171,11 +178,8 @@ class Connections:
             with self._scope, contextlib.suppress(trio.ClosedResourceError):
                 async with trio.open_nursery() as nursery:
                     while (stopped := await self._listener.receive()) is not None:
-                        await self._pace()
-                        if stopped.call == "connect":
-                            await self._connect(stopped, nursery)
-                        else:
-                            await self._socket(stopped)
+                        await self._pace(1 if stopped.call in ("connect", "socket") else _SMALL)
+                        await self._handle(stopped, nursery)
                     self._tell_watched()  # the worker has ended
                     nursery.cancel_scope.cancel()
         finally:
@@ -183,6 +187,19 @@ class Connections:
             for held in self._held.values():
                 held.close()
             self._held.clear()
+            self._datagrams.close()
+
+    async def _handle(self, stopped: Stopped, nursery: trio.Nursery) -> None:
+        if stopped.call == "socket":
+            await self._socket(stopped, nursery)
+        elif stopped.fd in self._datagrams:
+            await self._datagrams.answer(stopped, nursery)
+        elif stopped.call == "connect":
+            await self._connect(stopped, nursery)
+        elif stopped.call in ("bind", "sendto"):
+            self._listener.answer(stopped, errno.EPERM)
+        else:  # where it has come from, and what it is connected to: any socket's own business
+            self._listener.let_go_on(stopped)
 
     def end(self) -> None:
         """The task has ended."""
@@ -197,21 +214,25 @@ class Connections:
             fresh, target = self._watched.popitem()[1]
             self._came("connected" if is_connected(fresh) else "failed", target)
 
-    async def _pace(self) -> None:
+    async def _pace(self, cost: float = 1) -> None:
         """Wait until another call may be looked at."""
         while True:
             now = trio.current_time()
             self._tokens = min(self._burst, self._tokens + (now - self._paced) * self._burst)
             self._paced = now
-            if self._tokens >= 1:
-                self._tokens -= 1
+            if self._tokens >= cost:
+                self._tokens -= cost
                 return
-            await trio.sleep((1 - self._tokens) / self._burst)
+            await trio.sleep((cost - self._tokens) / self._burst)
 
     # ---- socket ---------------------------------------------------------------------------
 
-    async def _socket(self, stopped: Stopped) -> None:
+    async def _socket(self, stopped: Stopped, nursery: trio.Nursery) -> None:
         family, kind, _ = (argument & 0xFFFFFFFF for argument in stopped.args[:3])
+        if kind & 0xF == socket.SOCK_DGRAM:
+            if (number := await self._datagrams.make(stopped, nursery)) is not None:
+                self._forget(number)
+            return
         try:
             made = socket.socket(family, socket.SOCK_STREAM | kind & socket.SOCK_NONBLOCK)
         except OSError as error:
@@ -226,12 +247,16 @@ class Connections:
         except trio.Cancelled:
             made.close()
             raise
-        if (before := self._held.pop(number, None)) is not None:
-            before.let_go()
+        self._forget(number)
+        self._datagrams.forget(number)
         if len(self._held) >= self._limits.sockets:  # numbers beyond what an honest table holds
             self._held.pop(next(iter(self._held))).let_go()
         self._held[number] = _Held(copy=made)
         self._listener.answer(stopped, value=number)
+
+    def _forget(self, number: int) -> None:
+        if (before := self._held.pop(number, None)) is not None:
+            before.let_go()
 
     # ---- connect --------------------------------------------------------------------------
 
@@ -250,7 +275,7 @@ class Connections:
             self._listener.answer(stopped, errno.EISCONN)
         elif (held.copy.family == socket.AF_INET) != (target.address.version == 4):
             self._listener.answer(stopped, errno.EAFNOSUPPORT)
-        elif (target.address, target.port) == RESOLVER:
+        elif self._is_resolver(target):
             await self._connect_resolver(stopped, held, nursery)
         elif why := self._objection(target):
             self._came("refused", target, why)
@@ -349,6 +374,14 @@ class Connections:
             self._waiting -= 1
             held.settle(connected=connected)
 
+    def _is_resolver(self, target: Destination) -> bool:
+        """Whether a resolver is asked there; one that is listed is connected to."""
+        address = plain_address(target.address)
+        if (address, target.port) == (RESOLVER.address, RESOLVER.port):
+            return True
+        theirs = target.port == RESOLVER.port and address in self._names.nameservers
+        return theirs and not self._destinations.judge(address, target.port).allowed
+
     # ---- names ----------------------------------------------------------------------------
 
     async def _connect_resolver(self, stopped: Stopped, held: _Held, nursery: trio.Nursery) -> None:
@@ -356,7 +389,11 @@ class Connections:
             self._listener.answer(stopped, errno.ENFILE)
             return
         assert held.copy is not None
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = await self._listener.aside(pair)
+        except OSError as error:
+            self._listener.answer(stopped, error.errno or errno.ECONNREFUSED)
+            return
         handed = False
         try:
             theirs.setblocking(not fcntl.fcntl(held.copy, fcntl.F_GETFL) & os.O_NONBLOCK)
@@ -368,7 +405,6 @@ class Connections:
         if handed:
             held.settle(connected=True)
             self._listener.answer(stopped)
-            ours.setblocking(False)
             self._resolvers += 1
             nursery.start_soon(self._resolve, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
 

@@ -30,6 +30,8 @@ _TYPES: Final[dict[int, Literal["A", "AAAA"]]] = {1: "A", 28: "AAAA"}
 _RECURSION_DESIRED: Final = 0x0100
 _RESPONSE: Final = 0x8080  # QR, RA
 _LIFETIME: Final = 60
+#: Bytes of a message (RFC 1035, 4.2.1).
+_LONGEST: Final = 512
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -80,9 +82,12 @@ def parse(message: bytes) -> Question | None:
 
 
 def answer(question: Question, code: int, addresses: Iterable[Address] = ()) -> bytes:
-    """The message that answers ``question``, with those of the addresses that are of its type."""
+    """The message that answers ``question``, with those of the addresses that are of its type, as far as they have room
+    in a message of UDP.
+    """
     version = {"A": 4, "AAAA": 6}.get(question.type or "")
-    packed = [address.packed for address in addresses if address.version == version][:MOST_ADDRESSES]
+    room = (_LONGEST - _HEADER.size - len(question.raw)) // (12 + (4 if version == 4 else 16))
+    packed = [address.packed for address in addresses if address.version == version][: min(room, MOST_ADDRESSES)]
     records = b"".join(
         # a pointer to the question's name, type, class IN, seconds, length
         struct.pack(">HHHIH", 0xC00C, 1 if version == 4 else 28, 1, _LIFETIME, len(each)) + each

@@ -1,6 +1,7 @@
 """The kernel's side of connections: calls that a worker's filter has stopped, and their answers.
 
-A worker's filter answers ``socket`` and ``connect`` with "ask the listener" (`sandbox/kernel/notify.py`). The calling
+A worker's filter answers ``socket``, ``connect`` and what names or tells addresses with "ask the listener"
+(`sandbox/kernel/notify.py`). The calling
 thread sleeps in the kernel until this side, which holds the listener, has answered; the call is not made. A descriptor
 can be put into the worker's table in the meantime.
 
@@ -49,6 +50,7 @@ _SEND: Final = 0xC0182101
 _VALID: Final = 0x40082102
 _ADDFD: Final = 0x40182103
 _SETFD: Final = 1  # SECCOMP_ADDFD_FLAG_SETFD
+_CONTINUE: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 #: Bytes of an address that are looked at: struct sockaddr_in6.
 _LONGEST: Final = 28
@@ -122,28 +124,52 @@ class Listener:
             number, _, _, nr, _, _, *args = _NOTIFICATION.unpack(buffer)
             return Stopped(number, self._names.get(nr, "unknown"), tuple(args))
 
-    async def target(self, stopped: Stopped) -> Destination | int | None:
-        """What a ``connect`` names, read once; an errno for what isn't an address of IP; None: the caller has gone."""
-        return await self.aside(self._target, stopped)
+    async def target(self, stopped: Stopped, at: int = 1) -> Destination | int | None:
+        """What a call names in its arguments ``at`` (where) and the next (how long), read once; an errno for what isn't
+        an address of IP; None: the caller has gone.
+        """
+        return await self.aside(self._target, stopped, at)
 
-    def _target(self, stopped: Stopped) -> Destination | int | None:
-        found = self._read(stopped)
+    def _target(self, stopped: Stopped, at: int) -> Destination | int | None:
+        found = self._address(*stopped.args[at : at + 2])
         try:
             fcntl.ioctl(self.fd, _VALID, _ID.pack(stopped.id))
         except OSError:
             return None
         return found
 
-    def _read(self, stopped: Stopped) -> Destination | int:
-        _, pointer, length, *_ = stopped.args
+    async def read(self, pointer: int, size: int) -> bytes:
+        """Bytes of the worker's memory. Raises OSError where there are none."""
+        return await self.aside(self._read, pointer, size)
+
+    def _read(self, pointer: int, size: int) -> bytes:
+        try:
+            raw = os.pread(self._memory, size, pointer)
+        except (OSError, OverflowError):
+            raw = b""
+        if len(raw) < size:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        return raw
+
+    async def write(self, pointer: int, data: bytes) -> None:
+        """Write into the worker's memory. Raises OSError where there is none."""
+        await self.aside(self._write, pointer, data)
+
+    def _write(self, pointer: int, data: bytes) -> None:
+        try:
+            written = os.pwrite(self._memory, data, pointer) if data else 0
+        except (OSError, OverflowError):
+            written = -1
+        if written != len(data):
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+    def _address(self, pointer: int, length: int) -> Destination | int:
         length &= 0xFFFFFFFF  # an int
         if not 2 <= length <= 128:  # as the kernel has it: struct sockaddr_storage
             return errno.EINVAL
         try:
-            raw = os.pread(self._memory, min(length, _LONGEST), pointer)
-        except (OSError, OverflowError):
-            return errno.EFAULT
-        if len(raw) < min(length, _LONGEST):
+            raw = self._read(pointer, min(length, _LONGEST))
+        except OSError:
             return errno.EFAULT
         family = int.from_bytes(raw[:2], "little")
         port = int.from_bytes(raw[2:4], "big")
@@ -171,3 +197,8 @@ class Listener:
         """Let the caller go on: with an errno, or with ``value``."""
         with contextlib.suppress(OSError):  # the caller is gone
             fcntl.ioctl(self.fd, _SEND, _ANSWER.pack(stopped.id, 0 if error else value, -error, 0))
+
+    def let_go_on(self, stopped: Stopped) -> None:
+        """Have the kernel make the call as if it hadn't been stopped: only for one that needs no judging."""
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.fd, _SEND, _ANSWER.pack(stopped.id, 0, 0, _CONTINUE))

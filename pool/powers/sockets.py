@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
+import struct
 from typing import Final
 
 from reptarium.pool.powers.listener import Destination
 
-__all__ = ["give_up", "is_connected", "start"]
+__all__ = ["give_up", "is_connected", "pair", "start"]
 
 _TIMEVAL, _INTEGER = 16, 4
 #: What a task may have set before it connected: level, option, bytes. Sizes of buffers are told doubled (socket(7)).
@@ -26,6 +28,12 @@ _KEPT: Final = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _INTEGER),
     (socket.IPPROTO_TCP, socket.TCP_SYNCNT, _INTEGER),
 )
+_HERE: Final = "127.0.0.1"
+_SOON: Final = 1.0
+#: Connections of others that may come between.
+_STRANGERS: Final = 8
+#: struct linger: to close is to reset, and leaves nothing behind in TIME_WAIT for a minute
+_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 _DOUBLED: Final = (socket.SO_SNDBUF, socket.SO_RCVBUF)
 
 
@@ -34,6 +42,29 @@ def start(before: socket.socket, target: Destination) -> tuple[socket.socket, in
     fresh = socket.socket(before.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     _keep_options(before, fresh)
     return fresh, fresh.connect_ex((str(target.address), target.port))
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A TCP connection of this process's with itself: our end, which doesn't wait, and the worker's. Raises OSError.
+
+    A pair of Unix sockets would do for most, but c-ares asks a socket for its address, and wants one of IP.
+    """
+    with socket.create_server((_HERE, 0), backlog=_STRANGERS) as server:
+        theirs = socket.create_connection(server.getsockname(), _SOON)
+        try:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            server.settimeout(_SOON)
+            for _ in range(_STRANGERS):
+                ours, other = server.accept()
+                if other == theirs.getsockname():
+                    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    ours.setblocking(False)
+                    return ours, theirs
+                ours.close()  # whoever looks for open ports on this machine
+            raise ConnectionError(errno.ECONNREFUSED, "others have filled the queue")
+        except BaseException:
+            theirs.close()
+            raise
 
 
 def is_connected(fresh: socket.socket) -> bool:

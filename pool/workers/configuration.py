@@ -8,7 +8,7 @@ import os
 import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, task_environment
-from reptarium.pool.powers.certificates import certificates
+from reptarium.pool.powers.certificates import certificates, resolver_files
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
@@ -52,7 +52,10 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             gid=settings.sandbox_gid,
             worker_uids=settings.worker_uids,
             namespaces=settings.namespaces,
-            read_paths=(*settings.read_paths, *(certificates() if settings.connect_allow else ())),
+            read_paths=(
+                *settings.read_paths,
+                *((*certificates(), *resolver_files()) if settings.connect_allow else ()),
+            ),
             connections=bool(settings.connect_allow),
             scratch_bytes=settings.scratch or 0,
         ),

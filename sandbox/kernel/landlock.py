@@ -85,8 +85,8 @@ _READ_DIR: Final = 1 << 3
 # WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_DIR MAKE_REG; REFER (ABI 2), TRUNCATE (ABI 3)
 _SCRATCH: Final = _WRITE_FILE | _READ_FILE | _READ_DIR | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
 _RIGHTS: Final = {
-    "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "device": _READ_FILE | _WRITE_FILE, "listing": _READ_DIR,
-    "scratch": _SCRATCH,
+    "tree": _READ_FILE | _READ_DIR, "file": _READ_FILE, "listing": _READ_DIR, "scratch": _SCRATCH,
+    "device": _READ_FILE | _WRITE_FILE, "memory": _READ_FILE | _WRITE_FILE,
 }  # fmt: skip
 
 _FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 5: 16, 9: 17}  # ABI → how many file system rights exist from there on

@@ -1,5 +1,8 @@
 """Connections that are handed over: a worker's filter stops ``socket`` and ``connect`` and asks the supervisor.
 
+Calls that name an address, or tell one, are stopped as well: a socket of UDP is one end of a pair, at whose other end
+is the task's resolver (`pool/powers/datagrams.py`); it only looks like one because the supervisor answers for it.
+
 Which process does what
     The zygote looks once whether the kernel can do it (`problem`) and keeps /proc open. Each worker, before it
     is restricted, opens its own memory, and installs its final filter with a *listener*: a descriptor on which
@@ -46,12 +49,14 @@ __all__ = ["NOTIFY", "PROC", "Handover", "problem", "stopped_calls", "worker_rul
 #: The answer "ask the listener" (SECCOMP_RET_USER_NOTIF).
 NOTIFY: Final = 0x7FC00000
 #: What the zygote must be able to open files of, for its workers.
-PROC: Final = Grant("/proc", "file")
+PROC: Final = Grant("/proc", "memory")
+#: O_CLOEXEC, and O_LARGEFILE of either architecture.
+_MEMORY_FLAGS: Final = 0o2000000 | 0o100000 | 0o400000
 
 _AF_INET, _AF_INET6 = 2, 10
-_STREAM: Final = 1
+_STREAM, _DATAGRAM = 1, 2
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000
-_TCP: Final = 6
+_TCP, _UDP = 6, 17
 # Send flags that are refused: an address comes with the one, and Unix sockets have had holes where the other is handled
 # (MSG_OOB, CVE-2025-38236).
 MSG_OOB: Final = 0x1
@@ -73,9 +78,13 @@ _OPTIONS: Final[dict[int, tuple[int, ...]]] = {
     0: (1,),
     41: (26, 67),
 }
+#: IP_RECVERR, IPV6_RECVERR: glibc's resolver has no use for a socket that doesn't take them.
+_RECVERR: Final = ((0, 11), (41, 25))
 
 # Beside what every worker may do with descriptors that it waits on
-_ANYTHING: Final = ("shutdown", "getsockname", "getpeername", "recvmsg")
+_ANYTHING: Final = ("shutdown", "recvmsg")
+#: Asked about beside ``socket``, and ``sendto`` and ``recvfrom`` with an address.
+_ASKED: Final = ("connect", "bind", "getsockname", "getpeername")
 _EPOLL: Final = ("epoll_create", "epoll_pwait2")
 
 
@@ -84,30 +93,40 @@ def _without(arg: int, flags: int) -> Check:
     return Check(arg, (0,), mask=flags)
 
 
-def _tcp(action: int) -> tuple[Clause, ...]:
-    """A TCP socket, blocking or not → `action`."""
-    kind = Check(1, (_STREAM,), mask=0xFFFFFFFF & ~(_NONBLOCK | _CLOEXEC))
-    return (Clause((Check(0, (_AF_INET, _AF_INET6)), kind, Check(2, (0, _TCP))), action),)
+def _sockets(action: int) -> tuple[Clause, ...]:
+    """A socket of TCP or UDP, blocking or not → `action`."""
+    family, flags = Check(0, (_AF_INET, _AF_INET6)), 0xFFFFFFFF & ~(_NONBLOCK | _CLOEXEC)
+    return tuple(
+        Clause((family, Check(1, (kind,), mask=flags), Check(2, (0, protocol))), action)
+        for kind, protocol in ((_STREAM, _TCP), (_DATAGRAM, _UDP))
+    )
 
 
 def worker_rules(rules: Rules) -> Rules:
     """The worker's rules with this power: sockets that are asked for, and what one does with a connected one.
 
-    An address is only ever named by ``connect``, which goes to the listener: ``sendto`` must have none,
-    ``sendmsg`` hides its own in memory, where TCP and connected Unix sockets of these types don't look
-    (`unix(7)`: EISCONN for streams, not looked at for SEQPACKET); TCP does with MSG_FASTOPEN, hence refused.
+    An address is only ever named by calls that go to the listener. ``sendmsg`` hides its own in memory, where TCP
+    and connected Unix sockets of these types don't look (`unix(7)`: EISCONN for streams, not looked at for
+    SEQPACKET); TCP does with MSG_FASTOPEN, hence refused.
     """
     plain = dict(rules.plain) | dict.fromkeys((*_ANYTHING, *_EPOLL), ALLOW)
-    plain["connect"] = NOTIFY
+    plain |= dict.fromkeys(_ASKED, NOTIFY)
+    if not _has_glibc():  # musl's resolver asks so where an answer has come from
+        plain["recvmsg"] = NOTIFY
     checked = dict(rules.checked)
-    checked["socket"] = _tcp(NOTIFY)
-    no_address = (Check(4, (0,)), Check(4, (0,), high=True), Check(5, (0,)))
-    checked["sendto"] = (Clause((_without(3, MSG_OOB | _MSG_FASTOPEN), *no_address)),)
+    checked["socket"] = _sockets(NOTIFY)
+    no_address = (Check(4, (0,)), Check(4, (0,), high=True))
+    sent = _without(3, MSG_OOB | _MSG_FASTOPEN)
+    checked["sendto"] = (Clause((sent, *no_address, Check(5, (0,)))), Clause((sent,), NOTIFY))
+    del plain["recvfrom"]
+    checked["recvfrom"] = (Clause(no_address), Clause((), NOTIFY))
     checked["sendmsg"] = (Clause((_without(2, MSG_OOB | _MSG_FASTOPEN),)),)
     own_files = (Check(0, (0, PID)), Check(1, (resource.RLIMIT_NOFILE,)))
     checked["prlimit64"] = (*checked["prlimit64"], Clause(own_files))
     for name in ("setsockopt", "getsockopt"):
-        known = tuple(Clause((Check(1, (level,)), Check(2, options))) for level, options in _OPTIONS.items())
+        known = [Clause((Check(1, (level,)), Check(2, options))) for level, options in _OPTIONS.items()]
+        if name == "setsockopt":
+            known += [Clause((Check(1, (level,)), Check(2, (option,))), errno_action(0)) for level, option in _RECVERR]
         checked[name] = (*known, Clause((), errno_action(errno.ENOPROTOOPT)))
     checked["fcntl"] = (
         *checked["fcntl"],
@@ -121,16 +140,26 @@ def stopped_calls() -> dict[int, str]:
     """The calls that a listener of this machine gets: number → name."""
     arch = syscalls.machine()
     assert arch is not None  # without a filter there is no listener
-    return {number: name for name in ("socket", "connect") if (number := syscalls.number(name, arch)) is not None}
+    names = ("socket", *_ASKED, "sendto", "recvfrom", "recvmsg")
+    return {number: name for name in names if (number := syscalls.number(name, arch)) is not None}
+
+
+def _has_glibc() -> bool:
+    try:
+        return bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (ValueError, OSError):
+        return False
 
 
 def zygote_rules(rules: Rules) -> Rules:
     """The zygote's rules with this power: the strictest filter wins, so that what its workers are to be asked about
     must pass here. The zygote itself has no use for it; Landlock (6.7) and an empty network refuse it there.
     """
-    plain = dict(rules.plain) | dict.fromkeys((*_EPOLL, "connect"), ALLOW)
+    plain = dict(rules.plain) | dict.fromkeys((*_EPOLL, *_ASKED), ALLOW)
     checked = dict(rules.checked)
-    checked["socket"] = _tcp(ALLOW)
+    checked["socket"] = _sockets(ALLOW)
+    # a worker's own memory, before its filter (`Handover.open_memory`); Landlock leaves nothing else to write
+    checked["openat"] = (*checked["openat"], Clause((Check(2, (os.O_RDWR,), mask=0xFFFFFFFF & ~_MEMORY_FLAGS),)))
     checked["ioctl"] = (*checked["ioctl"], Clause((Check(1, (_FIONREAD,)),)))
     return replace(rules, plain=plain, checked=checked)
 
@@ -206,9 +235,12 @@ class Handover:
         self._flags = _KILLABLE if kernel_version() >= (5, 19) else 0
 
     def open_memory(self) -> int:
-        """Open this process's memory for reading; it is dumpable afterwards. Raises OSError."""
+        """Open this process's memory, to read addresses and to tell some; it is dumpable afterwards. Raises OSError."""
         syscalls.prctl(_PR_SET_DUMPABLE, 1)
-        self.memory = os.open("self/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
+        try:
+            self.memory = os.open("self/mem", os.O_RDWR | os.O_CLOEXEC, dir_fd=self.proc)
+        except OSError:  # /proc is mounted to be read only: what tells addresses of UDP won't work
+            self.memory = os.open("self/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
         return 0
 
     def install(self) -> int:

@@ -39,11 +39,11 @@ _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One Landlock rule: a whole `tree`, a single `file`, a `device` to write to as well, the `listing` of a directory
-    and those below it, or a `scratch` directory, to write in.
+    and those below it, a `scratch` directory, to write in, or the files that are a process's `memory`.
     """
 
     path: str
-    kind: Literal["tree", "file", "device", "listing", "scratch"]
+    kind: Literal["tree", "file", "device", "listing", "scratch", "memory"]
 
 
 @dataclass(frozen=True, slots=True)

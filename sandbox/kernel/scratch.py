@@ -47,9 +47,7 @@ _LOCKS: Final = (5, 6, 7, 36, 37, 38)
 _RENAME_NOREPLACE: Final = 1
 
 _WRITING: Final = "pwrite64 pwritev ftruncate unlink unlinkat rmdir rename renameat".split()
-_WITHOUT_EFFECT: Final = (
-    "chmod fchmod fchmodat umask fsync fdatasync flock sync_file_range".split()
-)
+_WITHOUT_EFFECT: Final = "chmod fchmod fchmodat umask fsync fdatasync flock sync_file_range".split()
 #: Calls that set times, and which argument has them; none stands for now.
 _TIMES: Final = {"utime": 1, "utimes": 1, "futimesat": 2, "utimensat": 2}
 _ATTRIBUTES: Final = (

@@ -36,9 +36,12 @@ class Channel:
         with self._lock:
             self._write(wire.frame(kind, *parts))
 
-    def send_descriptors(self, kind: int, descriptors: tuple[int, ...]) -> None:
+    def as_socket(self) -> socket.socket:
+        """What :meth:`send_descriptors` takes. To be made before a filter that has getsockname(2) asked about."""
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=self.fd)
+
+    def send_descriptors(self, end: socket.socket, kind: int, descriptors: tuple[int, ...]) -> None:
         """Write one frame without a payload that these travel with, and close them here. Raises OSError."""
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=self.fd)
         try:
             socket.send_fds(end, wire.frame(kind), descriptors)
         finally:

@@ -99,6 +99,7 @@ class WorkerLife:
         self._config = config
         self._limit = limit
         self._channel = Channel(-1)
+        self._end: socket.socket | None = None
         self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
@@ -112,6 +113,11 @@ class WorkerLife:
         if "tempfile" in sys.modules:
             vars(sys.modules["tempfile"])["tempdir"] = None
 
+    def hand_over(self, fd: int) -> None:
+        """Something will go with READY: to be called before the process is restricted."""
+        self._channel.fd = fd
+        self._end = self._channel.as_socket()
+
     def live(self, fd: int, *, urgent: bool, rehearsal: bool = False, handed: tuple[int, ...] = ()) -> None:
         """From READY, with which `handed` goes, to the end of the socket."""
         sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
@@ -119,8 +125,8 @@ class WorkerLife:
         channel.fd = fd
         if not urgent:
             warm_up(self._config)
-        if handed:
-            channel.send_descriptors(_READY, handed)
+        if self._end is not None:
+            channel.send_descriptors(self._end, _READY, handed)
             limit_descriptors(self._config.isolation.open_files)
         else:
             channel.send(_READY)
@@ -198,6 +204,8 @@ def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, numb
     status = 70  # EX_SOFTWARE: what an unexpected error below leaves behind
     try:
         set_name(wire.IDLE_NAME)
+        if prepared.config.connections:
+            life.hand_over(fd)
         handed = prepared.restrict_worker(fd, zygote_pid, number)
         if prepared.scratch is not None:
             life.settle_in(prepared.scratch)

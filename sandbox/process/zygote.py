@@ -138,8 +138,9 @@ def _set_environment(config: wire.ZygoteConfig) -> None:
         os.environ["TZ"] = config.time_zone
     show_environment(config.environ)
     if config.isolation.connections:
-        # for the C library alone: it asks over TCP, which the supervisor answers (resolv.conf(5))
+        # for the C library alone: it asks over TCP, and completes no names, which the supervisor does (resolv.conf(5))
         os.putenv("RES_OPTIONS", "use-vc attempts:1")
+        os.putenv("LOCALDOMAIN", "")
         hardening.allow_connections()
 
 

@@ -20,10 +20,11 @@ import msgspec
 import trio
 
 from reptarium.pool.powers.answers import ResolutionFailed
-from reptarium.pool.powers.certificates import certificates
+from reptarium.pool.powers.certificates import certificates, resolver_files
 from reptarium.pool.powers.connections import Connections, ConnectLimits
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Address, Destinations, parse_entry
+from reptarium.pool.powers.resolver import SystemResolver
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.worker import WorkerGone
 from reptarium.sandbox import wire
@@ -70,6 +71,7 @@ class FixedNames:
 
     def __init__(self, hosts: dict[str, list[str]]) -> None:
         self.hosts = hosts
+        self.nameservers: frozenset[Address] = frozenset()
         self.asked: list[str] = []
 
     async def addresses(self, name: str, kind: Literal["A", "AAAA"]) -> list[Address] | None:
@@ -162,10 +164,13 @@ async def rig(
     """A warm pool whose tasks may connect to `allow`."""
     config = wire.ZygoteConfig(
         language=LanguagePolicy(),
-        isolation=IsolationConfig(connections=True, read_paths=(*certificates(), *read_paths), **isolation),
+        isolation=IsolationConfig(
+            connections=True, read_paths=(*certificates(), *resolver_files(), *read_paths), **isolation
+        ),
         probe=True,
     )
     names = FixedNames(HOSTS if hosts is None else hosts)
+    names.nameservers = SystemResolver().nameservers
     faults: list[Exception] = []
     pool = WorkerPool(config, size=size)
     made: list[Rig] = []

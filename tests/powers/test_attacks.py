@@ -24,7 +24,34 @@ BOUND = 60
 #: name → (code that gives ``result``, what it must be). In scope: ``port`` is listed, ``closed`` is served, not listed.
 ATTACKS: dict[str, tuple[str, Any]] = {
     # --- other ways to a connection or to a datagram
-    "a UDP socket": ("result = attempt(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)", "EPERM"),
+    "UDP to others": (
+        "s = socket.socket(2, 2); q = bytes(30); a = ('127.0.0.1', closed)\n"
+        "result = [attempt(s.connect, a), attempt(s.sendto, q, a), attempt(s.sendto, q, ('8.8.8.8', 53)), attempt(s.send, q)]",
+        ["EACCES", "EACCES", "EACCES", "done"]),
+    "UDP with an address in sendmsg": (
+        "s = socket.socket(2, 2); result = [s.sendmsg([bytes(30)], [], 0, ('127.0.0.1', closed)), s.getsockopt(1, 39)]",
+        [30, 1]),
+    "UDP that a server could be": (
+        "s = socket.socket(2, 2); s.bind(('127.0.0.1', closed))\n"
+        "result = [s.getsockname(), attempt(s.listen), attempt(s.recvfrom, 10, 0x40)]",
+        [["0.0.0.0", 0], "EPERM", "EAGAIN"]),
+    "UDP, a message that is too long": (
+        "s = socket.socket(2, 2); result = [attempt(s.sendto, bytes(4097), ('127.0.0.1', 53)),\n"
+        "raw('sendto', s.fileno(), text(bytes(8)), -1, 0, inet('127.0.0.1', 53), 16)]",
+        ["EMSGSIZE", "EMSGSIZE"]),
+    "UDP, memory that isn't there": (
+        "s = socket.socket(2, 2); n = s.fileno(); a = inet('127.0.0.1', 53); q = text(bytes(30))\n"
+        "s.send(bytes.fromhex('126701000001000000000000000001') + bytes([0, 1]))\n"
+        "result = [raw('sendto', n, -4096, 30, 0, a, 16), raw('sendto', n, 4096, 30, 0, a, 16),\n"
+        "          raw('getsockname', n, 4096, a), raw('getsockname', n, a, 4096), raw('recvfrom', n, -8, 30, 0, a, 4096)]",
+        ["EFAULT", "EFAULT", "EFAULT", "EFAULT", "EFAULT"]),
+    "UDP, an address written over a constant": (
+        "s = socket.socket(2, 2); s.connect(('127.0.0.1', 53)); a = text(bytes(64)); n = text(struct.pack('I', 4))\n"
+        "result = [raw('getsockname', s.fileno(), a, n), a.raw[4:8].hex(), n.raw[:4].hex()]",
+        [0, "00000000", "10000000"]),
+    "UDP to options that join groups": ("result = attempt(socket.socket(2, 2).setsockopt, 0, 35, bytes(8))", "ENOPROTOOPT"),
+    "UDP-Lite": ("result = raw('socket', 2, 2, 136)", "EPERM"),
+    "ICMP": ("result = raw('socket', 2, 2, 1)", "EPERM"),
     "a raw socket": ("result = attempt(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1)", "EPERM"),
     "a packet socket": ("result = attempt(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)", "EPERM"),
     "a Unix socket": ("result = attempt(socket.socket, socket.AF_UNIX)", "EPERM"),
@@ -172,12 +199,15 @@ signal.pause()
             holder = await it.pool.lease()
             head = wire.TaskHead(code=PRELUDE + code, items_size=2)
             await holder.send(Kind.TASK, *wire.with_head(head, b"[]"))
+            connections = it.connector.begin(holder.take_handed())
+            assert connections is not None
             assert await holder.receive({Kind.CONSOLE: 100}) == (Kind.CONSOLE, b"ETOOMANYREFS")
             for _ in range(4):
                 worker = await it.pool.lease()
                 assert len(worker.handed) == 2
                 it.pool.discard(worker)
             it.pool.discard(holder)
+            connections.end()
 
 
 async def test_racing_the_address_reaches_nobody() -> None:

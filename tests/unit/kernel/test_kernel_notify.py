@@ -28,7 +28,11 @@ ANSWERS = [
     ("connect", (5, 1, 16), notify.NOTIFY),
     ("socket", (2, 1, 0), notify.NOTIFY),
     ("socket", (10, 1 | 0o4000 | 0o2000000, 6), notify.NOTIFY),
-    ("socket", (2, 2, 0), EPERM),
+    ("socket", (2, 2, 0), notify.NOTIFY),
+    ("socket", (10, 2 | 0o4000 | 0o2000000, 17), notify.NOTIFY),
+    ("socket", (2, 2, 1), EPERM),
+    ("socket", (2, 2, 136), EPERM),
+    ("socket", (2, 1, 17), EPERM),
     ("socket", (2, 3, 1), EPERM),
     ("socket", (2, 1, 132), EPERM),
     ("socket", (2, 1, 262), EPERM),
@@ -40,15 +44,24 @@ ANSWERS = [
     ("socketpair", (1, 5 | 0o2000000, 0), bpf.ALLOW),
     ("socketpair", (1, 2, 0), EPERM),
     ("socketpair", (2, 1, 0), EPERM),
-    ("bind", (5, 1, 16), EPERM),
+    ("bind", (5, 1, 16), notify.NOTIFY),
+    ("getsockname", (5, 1, 1), notify.NOTIFY),
+    ("getpeername", (5, 1, 1), notify.NOTIFY),
+    ("recvfrom", (5, 1, 1, 0, 0, 0), bpf.ALLOW),
+    ("recvfrom", (5, 1, 1, 0, 1, 1), notify.NOTIFY),
+    ("recvfrom", (5, 1, 1, 0, 1 << 32, 1), notify.NOTIFY),
+    ("recvmsg", (5, 1, 0), bpf.ALLOW),
+    ("recvmmsg", (5, 1, 1, 0, 0), EPERM),
     ("listen", (5, 1), EPERM),
     ("accept", (5, 0, 0), EPERM),
     ("accept4", (5, 0, 0, 0), EPERM),
     ("sendto", (5, 1, 1, 0, 0, 0), bpf.ALLOW),
     ("sendto", (5, 1, 1, 0x4000, 0, 0), bpf.ALLOW),
-    ("sendto", (5, 1, 1, 0, 1, 16), EPERM),
-    ("sendto", (5, 1, 1, 0, 1 << 32, 0), EPERM),
-    ("sendto", (5, 1, 1, 0, 0, 16), EPERM),
+    ("sendto", (5, 1, 1, 0, 1, 16), notify.NOTIFY),
+    ("sendto", (5, 1, 1, 0, 1 << 32, 0), notify.NOTIFY),
+    ("sendto", (5, 1, 1, 0, 0, 16), notify.NOTIFY),
+    ("sendto", (5, 1, 1, FASTOPEN, 1, 16), EPERM),
+    ("sendto", (5, 1, 1, OOB, 1, 16), EPERM),
     ("sendto", (5, 1, 1, FASTOPEN, 0, 0), EPERM),
     ("sendto", (5, 1, 1, OOB, 0, 0), EPERM),
     ("sendmsg", (5, 1, 0x4000), bpf.ALLOW),
@@ -56,6 +69,8 @@ ANSWERS = [
     ("sendmsg", (5, 1, OOB), EPERM),
     ("sendmmsg", (5, 1, 1, 0), EPERM),
     ("setsockopt", (5, 6, 1, 1, 4), bpf.ALLOW),
+    ("setsockopt", (5, 0, 11, 1, 4), bpf.errno_action(0)),
+    ("getsockopt", (5, 0, 11, 1, 4), NO_OPTION),
     ("setsockopt", (5, 1, 13, 1, 8), NO_OPTION),
     ("setsockopt", (5, 1, 26, 1, 16), NO_OPTION),
     ("setsockopt", (5, 6, 30, 1, 4), NO_OPTION),
@@ -90,7 +105,7 @@ def test_a_worker_that_may_connect(arch: Arch, name: str, args: tuple[int, ...],
 def test_the_zygotes_filter_lets_its_workers_be_asked_about(arch: Arch) -> None:
     """The strictest filter wins: what a worker's answers NOTIFY or ALLOW to, the zygote's allows."""
     for name, args, wanted in ANSWERS:
-        if wanted in (notify.NOTIFY, bpf.ALLOW):
+        if wanted in (notify.NOTIFY, bpf.ALLOW, bpf.errno_action(0)):
             assert answer(arch, name, *args, zygote=True) == bpf.ALLOW, name
 
 
@@ -99,7 +114,7 @@ def test_without_the_power_nothing_is_changed(arch: Arch) -> None:
     """No call is answered NOTIFY, and what connects is refused."""
     rules = seccomp.worker_rules(arch)
     assert notify.NOTIFY not in rules.plain.values()
-    for name in ("connect", "socket", "socketpair", "sendmsg", "setsockopt"):
+    for name in ("connect", "bind", "socket", "socketpair", "sendmsg", "setsockopt"):
         assert answer(arch, name, 2, 1, 0, connections=False) == EPERM
     assert answer(arch, "sendto", 3, 0x1000, 1, 0, 0x1000, 16, connections=False) == EPERM
 
@@ -114,7 +129,18 @@ def test_the_power_changes_nothing_but_what_it_is_about(arch: Arch) -> None:
         if before.plain.get(name) != after.plain.get(name) or before.checked.get(name) != after.checked.get(name)
     }
     assert changed <= {
-        *("connect", "socket", "socketpair", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown", "getsockname"),
+        *(
+            "connect",
+            "bind",
+            "socket",
+            "socketpair",
+            "sendto",
+            "sendmsg",
+            "recvfrom",
+            "recvmsg",
+            "shutdown",
+            "getsockname",
+        ),
         *("getpeername", "setsockopt", "getsockopt", "fcntl", "ioctl", "eventfd2", "epoll_create1", "epoll_create"),
         *("epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "prlimit64"),
     }
