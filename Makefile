@@ -26,10 +26,12 @@ test: $(VENV)/.tested lint
 	$(COMPILE)
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
 
-# What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes
+# What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes. What
+# isn't there to be tested with is named at the end: libraries (make packages installs them), servers (postgresql,
+# redis-server, nginx)
 slow: $(VENV)/.tested
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -rs -m slow $(PYTEST_ARGS)
 
 # What depends on the Python, for another one: make suites PYTHON=python3.13 VENV=.venv-3.13
 suites: $(VENV)/.tested
@@ -39,10 +41,11 @@ suites: $(VENV)/.tested
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-# Ordinary programs with the packages that people name, in real workers
+# Ordinary programs with the packages that people name, in real workers; and libraries that speak with real servers
 packages: $(VENV)/.tested
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,packages]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,packages,clients]'
 	$(BIN)/python -m pytest -q tests/integration/language/test_programs.py
+	$(BIN)/python -m pytest -q -rs tests/powers/test_libraries.py tests/powers/test_resolvers.py
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -77,7 +80,7 @@ e2e-newest: $(VENV)/.tested
 # n8n's own Python runner beside ours (see tests/e2e/README.md): make e2e-original ORIGINAL_CMD='what starts it'
 e2e-original: $(VENV)/.tested
 	$(BIN)/python tests/e2e/original.py --original-cmd "$(ORIGINAL_CMD)" $(E2E_ARGS)
-	ORIGINAL_CMD="$(ORIGINAL_CMD)" $(BIN)/python -m pytest -q -m slow tests/powers/test_same_results.py
+	ORIGINAL_CMD="$(ORIGINAL_CMD)" $(BIN)/python -m pytest -q -rs -m slow tests/powers/test_same_results.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pwd
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -121,19 +123,106 @@ async def nginx(folder: Path) -> AsyncIterator[tuple[int, str]]:
 
 
 async def http(stream: trio.SocketStream) -> None:
-    """Answer each request of a connection: what was asked for, or, for S3's client, a list of buckets."""
+    """Answer each request of a connection: what was asked for."""
+    async for method, path, _, _ in _requests(stream):
+        if method == "GET":
+            await _respond(stream, 200, f"asked for {path}".encode())
+
+
+async def _requests(stream: trio.SocketStream) -> AsyncIterator[tuple[str, str, dict[str, str], bytes]]:
+    """Method, path, headers and body of each request."""
     async with stream:
-        pending = b""
-        with contextlib.suppress(trio.BrokenResourceError):
-            async for data in stream:
-                pending += data
-                while b"\r\n\r\n" in pending:
-                    head, _, pending = pending.partition(b"\r\n\r\n")
-                    body = b"asked for " + head.split(b" ")[1]
-                    if b"AWS4-HMAC-SHA256" in head:
-                        body = b"<ListAllMyBucketsResult><Buckets><Bucket><Name>one</Name></Bucket></Buckets>"
-                        body += b"</ListAllMyBucketsResult>"
-                    await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        pending = bytearray()
+
+        async def until(count: int, mark: bytes = b"") -> None:
+            while (mark not in pending) if mark else len(pending) < count:
+                if not (data := await stream.receive_some()):
+                    raise EOFError
+                pending.extend(data)
+
+        with contextlib.suppress(trio.BrokenResourceError, EOFError):
+            while True:
+                await until(0, b"\r\n\r\n")
+                head, _, rest = bytes(pending).partition(b"\r\n\r\n")
+                pending[:] = rest
+                first, *lines = head.decode("latin-1").split("\r\n")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                if headers.get("expect") == "100-continue":
+                    await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                size = int(headers.get("content-length", 0))
+                await until(size)
+                body = bytes(pending[:size])
+                del pending[:size]
+                method, path, _ = first.split(" ")
+                yield method, path, headers, body
+
+
+async def _respond(stream: trio.SocketStream, status: int, body: bytes = b"", headers: str = "") -> None:
+    head = f"HTTP/1.1 {status} x\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
+    await stream.send_all(head.encode() + body)
+
+
+class S3:
+    """Buckets and objects in memory, for requests that are signed."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        """Serve one connection."""
+        async for method, target, headers, body in _requests(stream):
+            path, _, query = target.partition("?")
+            tag = f'etag: "{hashlib.md5(self.objects.get(path, body), usedforsecurity=False).hexdigest()}"\r\n'
+            if "AWS4-HMAC-SHA256" not in headers.get("authorization", ""):
+                await _respond(stream, 403)
+            elif method == "PUT":
+                self.objects[path] = body
+                await _respond(stream, 200, headers=tag)
+            elif method == "DELETE":
+                self.objects.pop(path, None)
+                await _respond(stream, 204)
+            elif "list-type=2" in query:
+                keys = sorted(each[len(path) + 1 :] for each in self.objects if each.startswith(f"{path}/"))
+                found = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+                await _respond(stream, 200, f"<ListBucketResult>{found}</ListBucketResult>".encode())
+            elif path in self.objects:
+                await _respond(stream, 200, self.objects[path], tag)
+            else:
+                await _respond(stream, 404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+
+@asynccontextmanager
+async def ssh() -> AsyncIterator[int]:
+    """A server of paramiko's that lets ``test`` in with the password ``right``; its port."""
+    import paramiko
+
+    key = await trio.to_thread.run_sync(paramiko.RSAKey.generate, 2048)
+
+    class Door(paramiko.ServerInterface):
+        def check_auth_password(self, username: str, password: str) -> int:
+            return paramiko.AUTH_SUCCESSFUL if (username, password) == ("test", "right") else paramiko.AUTH_FAILED
+
+    transports: list[paramiko.Transport] = []
+
+    async def serve(nursery_socket: trio.socket.SocketType) -> None:
+        while True:
+            one, _ = await nursery_socket.accept()
+            plain = one._sock.dup()
+            one.close()
+            plain.setblocking(True)
+            transports.append(paramiko.Transport(plain))
+            transports[-1].add_server_key(key)
+            transports[-1].start_server(event=threading.Event(), server=Door())
+
+    (listener,) = await trio.open_tcp_listeners(0, host=HOST)
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(serve, listener.socket)
+        try:
+            yield int(listener.socket.getsockname()[1])
+        finally:
+            nursery.cancel_scope.cancel()
+            for transport in transports:
+                await trio.to_thread.run_sync(transport.close)
 
 
 async def smtp(stream: trio.SocketStream) -> None:

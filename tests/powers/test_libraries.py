@@ -75,12 +75,60 @@ HTTP: dict[str, tuple[str, str, Any]] = {
         "result = urllib.request.urlopen(f'http://server.test:{port}/x', timeout=10).read().decode()",
         "asked for /x",
     ),
+    "urllib3 in a pool, with limits of time": (
+        "urllib3",
+        "pool = urllib3.PoolManager(maxsize=4, timeout=urllib3.Timeout(connect=5, read=10), retries=2)\n"
+        "result = [pool.request('GET', f'http://server.test:{port}/{n}').data.decode() for n in range(3)]",
+        ["asked for /0", "asked for /1", "asked for /2"],
+    ),
+    "aiohttp, many at once": (
+        "aiohttp",
+        "import asyncio\n"
+        "async def main():\n"
+        "    async with aiohttp.ClientSession() as session:\n"
+        "        async def one(n):\n"
+        "            async with session.get(f'http://server.test:{port}/{n}') as answer: return await answer.text()\n"
+        "        return await asyncio.gather(*map(one, range(50)))\n"
+        "result = asyncio.run(main()) == [f'asked for /{n}' for n in range(50)]",
+        True,
+    ),
+    "requests that time out": (
+        "requests",
+        "try: requests.post(f'http://server.test:{port}/x', data=b'never answered', timeout=(5, 0.2))\n"
+        "except requests.Timeout as error: result = type(error).__name__",
+        "ReadTimeout",
+    ),
+}  # fmt: skip
+
+S3 = {
     "boto3": (
         "boto3",
         "s3 = boto3.client('s3', endpoint_url=f'http://server.test:{port}', region_name='x', aws_access_key_id='a',\n"
-        "                  aws_secret_access_key='b')\n"
-        "result = [each['Name'] for each in s3.list_buckets()['Buckets']]",
-        ["one"],
+        "                  aws_secret_access_key='b', config=botocore.config.Config(s3={'addressing_style': 'path'}))\n"
+        "s3.create_bucket(Bucket='one')\n"
+        "for n in range(3): s3.put_object(Bucket='one', Key=f'k{n}', Body=b'x' * n)\n"
+        "s3.delete_object(Bucket='one', Key='k0')\n"
+        "try: s3.get_object(Bucket='one', Key='k0')\nexcept s3.exceptions.NoSuchKey: gone = True\n"
+        "result = [[each['Key'] for each in s3.list_objects_v2(Bucket='one')['Contents']],\n"
+        "          s3.get_object(Bucket='one', Key='k2')['Body'].read().decode(), gone]",
+        [["k1", "k2"], "xx", True],
+    ),
+}  # fmt: skip
+
+SSH = {
+    "paramiko": (
+        "paramiko",
+        "t = paramiko.Transport(socket.create_connection(('server.test', port), 10)); t.start_client(timeout=20)\n"
+        "kind = t.get_remote_server_key().get_name(); t.auth_password('test', 'right')\n"
+        "result = [kind, t.is_authenticated()]; t.close()",
+        ["ssh-rsa", True],
+    ),
+    "paramiko's client, a wrong password": (
+        "paramiko",
+        "c = paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())\n"
+        "try: c.connect('server.test', port, 'test', 'wrong', timeout=20, look_for_keys=False, allow_agent=False)\n"
+        "except paramiko.AuthenticationException as error: result = type(error).__name__",
+        "AuthenticationException",
     ),
 }  # fmt: skip
 
@@ -90,6 +138,15 @@ REDIS = {
         "redis",
         "r = redis.Redis('server.test', port, socket_timeout=5, socket_connect_timeout=5, socket_keepalive=True)\n"
         "result = r.incr('n') > 0",
+        True,
+    ),
+    "redis, fifty threads": (
+        "redis",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "r = redis.Redis('server.test', port, max_connections=50)\n"
+        "one = lambda n: r.set(f'n{n}', n) and int(r.get(f'n{n}'))\n"
+        f"with ThreadPoolExecutor(50) as pool: {MANY}\n"
+        "result = values == list(range(50))",
         True,
     ),
     "redis, async": (
@@ -126,6 +183,21 @@ POSTGRES = {
         "connection = psycopg2.connect(host='server.test', port=port, user='test', dbname='postgres')\n"
         f"c = connection.cursor(); {_SELECT}",
         42,
+    ),
+    "psycopg, ten threads, copies and a limit of time": (
+        "psycopg",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def one(n):\n"
+        "    with psycopg.connect(f'host=server.test port={port} user=test dbname=postgres') as c:\n"
+        "        c.execute('create temporary table t (n int)')\n"
+        "        with c.cursor().copy('copy t from stdin') as copy:\n"
+        "            for each in range(n): copy.write_row((each,))\n"
+        "        count = c.execute('select count(*) from t').fetchone()[0]; c.commit()\n"
+        "        c.execute(\"set statement_timeout = '50ms'\")\n"
+        "        try: c.execute('select pg_sleep(5)')\n"
+        "        except psycopg.errors.QueryCanceled: return count\n"
+        "with ThreadPoolExecutor(10) as pool: result = list(pool.map(one, range(10)))",
+        list(range(10)),
     ),
     "pg8000": (
         "pg8000.dbapi",
@@ -196,7 +268,7 @@ async def use(it: Rig, table: dict[str, tuple[str, str, Any]], port: int) -> Non
         if not there(module):
             missing.append(module)
             continue
-        program = f"import {module}\n{code}"
+        program = f"import {module}{', botocore.config' * (module == 'boto3')}\n{code}"
         came = await it.run(f"import traceback\ntry:\n    {program.replace(chr(10), chr(10) + '    ')}\n"
                             "except BaseException: result = traceback.format_exc()", port=port)  # fmt: skip
         if came.result != wanted or came.refusals:
@@ -228,6 +300,20 @@ async def test_databases(
     """Redis and PostgreSQL: pure Python clients, and libpq, which is C."""
     async with by_name() as it, server(folder) as port:
         await use(it, table, port)
+
+
+async def test_s3() -> None:
+    """A store of objects: made, listed, read, removed."""
+    async with by_name() as it:
+        await use(it, S3, await it.serve(servers.S3()))
+
+
+async def test_ssh() -> None:
+    """paramiko shakes hands, and lets in and refuses by password."""
+    if not there("paramiko"):
+        pytest.skip("not installed: paramiko")
+    async with by_name() as it, servers.ssh() as port:
+        await use(it, SSH, port)
 
 
 @pytest.mark.parametrize(("server", "table"), [(servers.smtp, MAIL), (servers.imap, IMAP)], ids=["smtp", "imap"])
@@ -266,6 +352,18 @@ TLS = {
         "urllib.request",
         "import ssl\nresult = urllib.request.urlopen(f'https://server.test:{port}/page', timeout=10,\n"
         "    context=ssl.create_default_context(cafile=CA)).read().decode()",
+    ),
+    "httpx, async": (
+        "httpx",
+        "import asyncio, ssl\n"
+        "async def main():\n"
+        "    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=CA)) as client:\n"
+        "        return (await client.get(f'https://server.test:{port}/page')).text\n"
+        "result = asyncio.run(main())",
+    ),
+    "urllib3": (
+        "urllib3",
+        "result = urllib3.PoolManager(ca_certs=CA).request('GET', f'https://server.test:{port}/page').data.decode()",
     ),
     "aiohttp": (
         "aiohttp",
