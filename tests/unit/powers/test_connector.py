@@ -54,7 +54,9 @@ async def test_a_broker_that_cannot_be_resolved_stays_closed(
     assert connector._destinations.judge(ip_address("10.1.2.4"), 5679).allowed
 
 
-async def test_a_broker_is_closed_under_every_rule(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+async def test_a_broker_is_closed_under_every_rule(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
     """What a rule lists instead opens our own and the brokers' addresses no more than the environment's list does."""
     trio.socket.set_custom_hostname_resolver(_Resolver())
     connector = _connector([])
