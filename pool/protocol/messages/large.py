@@ -113,10 +113,10 @@ def parting(
             elif token[3] is not None and opened[-1:] == b"{":
                 key = token[2]
         elif first == b'"':
-            end = yield from _closing(text, at, piece)
-            if end is None:
+            closed = yield from _closing(text, at, piece)
+            if closed is None:
                 return _NO_JSON
-            at = end
+            at = closed
         else:
             return _NO_JSON  # white space without end
     rest.append(text[begin:])
