@@ -34,6 +34,8 @@ AT_ONCE = 2
 NO_OUTCOME = "no outcome: "
 #: Programs that one runner is given before what they gave is kept.
 PORTION = 200
+#: Seconds that a start or an end may take at most.
+LONGEST = 300.0 * driver.FACTOR
 
 
 async def of_surface(command: str, items: list[surface.Item]) -> dict[str, str]:
@@ -65,9 +67,12 @@ async def of_processes(command: str, only: re.Pattern[str]) -> dict[str, str]:
     async def note(name: str, ask: Callable[[], Awaitable[str]]) -> None:
         async with limiter:
             try:
-                found[name] = await ask()
+                with trio.fail_after(LONGEST):
+                    found[name] = await ask()
             except Exception as error:
                 found[name] = nothing(error)
+            if len(found) % 25 == 0:
+                log(f"  {len(found)} starts and ends")
 
     with tempfile.TemporaryDirectory() as folder:
         async with trio.open_nursery() as nursery:

@@ -166,11 +166,12 @@ async def _nothing(_: Broker, __: Mapping[str, str]) -> str:
 
 async def _slots(broker: Broker, _: Mapping[str, str]) -> str:
     """How many offers stand at the same time: they come one after the other, soon after the registration."""
-    seen, still_for = 0, 0.0
-    while still_for < (OFFERED if seen else NO_OFFER):
+    seen, since = 0, 0.0
+    while since < (OFFERED if seen else NO_OFFER):
         await trio.sleep(0.1)
         now = broker.runners[-1].offers
-        still_for = still_for + 0.1 if now == seen else 0.0
+        # fewer: some have expired that are renewed, which goes on for ever
+        since = 0.0 if now > seen else since + 0.1
         seen = max(seen, now)
     return f", {seen} slots"
 
