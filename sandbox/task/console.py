@@ -105,6 +105,7 @@ def _printer(console: Console) -> Callable[..., None]:
     ) -> None:
         console.print(*args, sep=sep, end=end, file=file, flush=flush)
 
+    print.__qualname__ = "print"  # it is shown where code prints or returns the function itself
     return print
 
 
