@@ -23,7 +23,7 @@ FACTOR = float(os.environ.get("E2E_TIME_FACTOR") or 1)
 #: Seconds in which a runner that is started registers.
 REGISTERS = 60.0 * FACTOR
 #: Seconds that a task may run in the runner, and until the broker calls it hanging: n8n's own limit is five minutes.
-TASK_TIMEOUT, HANGS = 20, 40.0
+TASK_TIMEOUT, HANGS = round(20 * FACTOR), 40.0 * FACTOR
 #: For many programs at once: they wait for their turn.
 CONFIG = BrokerConfig(request_timeout=3600.0, task_timeout=HANGS)
 #: Of a refusal's text, either runner's: what it is about is in the row, its words are not compared.
