@@ -1,0 +1,31 @@
+"""What a start is asked about its slots has an answer, however its offers come and go."""
+
+from __future__ import annotations
+
+from itertools import chain, cycle
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+
+from tests.integration.differences import starts
+
+
+class Offers:
+    """A runner whose offers come one after the other, and then expire and are renewed for ever."""
+
+    def __init__(self) -> None:
+        self._seen = chain([0, 0, 1, 2, 3], cycle([5, 4]))
+
+    @property
+    def offers(self) -> int:
+        return next(self._seen)
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_renewed_offers_are_no_new_ones() -> None:
+    """The most that stood at the same time is the number of slots."""
+    broker: Any = SimpleNamespace(runners=[Offers()])
+    with trio.fail_after(60):
+        assert await starts.PROBES["slots"](broker, {}) == ", 5 slots"
