@@ -18,6 +18,8 @@ __all__ = ["Answers", "Names", "NoNames", "ResolutionFailed"]
 
 #: Addresses that are remembered of one task.
 _REMEMBERED: Final = 4096
+#: Names that are looked up for one task at the same time: the machine has a bound for all of them (`resolver.py`).
+_AT_ONCE: Final = 4
 #: Bytes of a question.
 _LONGEST: Final = 512
 
@@ -61,6 +63,7 @@ class Answers:
         self._names = names
         self._pace = pace
         self._refuse = refuse
+        self._turns = trio.CapacityLimiter(_AT_ONCE)
         self._given: dict[Address, set[str]] = {}
 
     def names_of(self, address: Address) -> Collection[str]:
@@ -95,7 +98,8 @@ class Answers:
         if question.type is None:
             return dns.answer(question, dns.NO_ERROR)
         try:
-            found = await self._names.addresses(name, question.type)
+            async with self._turns:
+                found = await self._names.addresses(name, question.type)
         except ResolutionFailed:
             return dns.answer(question, dns.SERVER_FAILURE)
         if found is None:

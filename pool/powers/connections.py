@@ -36,7 +36,7 @@ from reptarium.pool.powers.answers import Answers, Names
 from reptarium.pool.powers.datagrams import Datagrams
 from reptarium.pool.powers.destinations import Destinations, plain_address
 from reptarium.pool.powers.listener import Destination, Listener, Stopped
-from reptarium.pool.powers.sockets import give_up, is_connected, pair, start
+from reptarium.pool.powers.sockets import give_up, is_connected, pair, start, was_connected
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 __all__ = ["RESOLVER", "ConnectLimits", "Connections", "Outcome"]
@@ -365,9 +365,9 @@ class Connections:
         try:
             with trio.move_on_after(self._limits.timeout) as scope:
                 await trio.lowlevel.wait_writable(fresh)
-            self._watched.pop(id(held), None)
-            connected = is_connected(fresh)
-            self._came("connected" if connected else "timeout" if scope.cancelled_caught else "failed", target)
+            connected = is_connected(fresh) or await self._listener.aside(was_connected, fresh)
+            if self._watched.pop(id(held), None) is not None:  # else the task has ended, and it is told
+                self._came("connected" if connected else "timeout" if scope.cancelled_caught else "failed", target)
             if scope.cancelled_caught:
                 await self._listener.aside(give_up, fresh)
         finally:

@@ -11,9 +11,11 @@ from typing import Final
 
 from reptarium.pool.powers.listener import Destination
 
-__all__ = ["give_up", "is_connected", "pair", "start"]
+__all__ = ["give_up", "is_connected", "pair", "start", "was_connected"]
 
 _TIMEVAL, _INTEGER = 16, 4
+#: struct tcp_info (linux/tcp.h): the bytes that were acknowledged, a SYN being one.
+_ACKNOWLEDGED: Final = struct.Struct("=120xQ")
 #: What a task may have set before it connected: level, option, bytes. Sizes of buffers are told doubled (socket(7)).
 _KEPT: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, _INTEGER),
@@ -68,10 +70,19 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def is_connected(fresh: socket.socket) -> bool:
-    """Whether it is, as far as poll(2) tells, which takes no lock: one that was and has been reset since, isn't."""
+    """Whether it is, as far as poll(2) tells, which takes no lock: of one that isn't, see :func:`was_connected`."""
     poll = select.poll()
     poll.register(fresh, select.POLLOUT)
     return [events for _, events in poll.poll(0)] == [select.POLLOUT]
+
+
+def was_connected(fresh: socket.socket) -> bool:
+    """Whether it has ever been, whatever has come since: a reset, an end."""
+    try:
+        info = fresh.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
+        return bool(_ACKNOWLEDGED.unpack(info)[0])
+    except (OSError, struct.error):  # a kernel that doesn't tell (gVisor)
+        return is_connected(fresh)
 
 
 def give_up(fresh: socket.socket) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -150,6 +153,34 @@ result = [first, len(ready), problem, s.recv(1).decode(), errno.errorcode[s.conn
             )
             assert came.result[0] in ("EINPROGRESS", "done")
             assert came.result[1:] == [1, 0, "x", "EISCONN"]
+
+
+async def test_a_connection_that_is_reset_at_once_was_connected() -> None:
+    """For who polls: its line tells what came of the attempt, not what the server did afterwards."""
+    with trio.fail_after(BOUND):
+        async with rig("127.0.0.1:*") as it, trio.open_nursery() as nursery:
+
+            async def reset(stream: trio.SocketStream) -> None:
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                await stream.aclose()
+
+            serve = partial(trio.serve_tcp, port=0, host="127.0.0.1")
+            resetting, other = [
+                (await nursery.start(serve, handler))[0].socket.getsockname()[1] for handler in (reset, echo)
+            ]
+            came = await it.run(
+                """
+s = socket.socket(); s.setblocking(False); s.connect_ex(("127.0.0.1", resetting))
+p = select.poll(); p.register(s, select.POLLIN)
+result = p.poll(10000) != []
+socket.create_connection(("127.0.0.1", other))  # it has looked at the first by then
+""",
+                resetting=resetting,
+                other=other,
+            )
+            assert came.result is True
+            assert came.seen == (f"127.0.0.1:{resetting} connected", f"127.0.0.1:{other} connected")
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_connect_ends_at_its_time_limit() -> None:
