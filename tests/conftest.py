@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
 import pytest
 import structlog
+import trio
 
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
@@ -52,6 +54,23 @@ def make_settings(environ: dict[str, str] | None = None, **changes: Any) -> Sett
 def settings() -> Settings:
     """The defaults of :func:`make_settings`."""
     return make_settings()
+
+
+@asynccontextmanager
+async def others_turns() -> AsyncIterator[Callable[[], int]]:
+    """How often everything else has had its turn since the block began."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        yield lambda: turns
+        nursery.cancel_scope.cancel()
 
 
 def kernel_layer_lacks() -> str:

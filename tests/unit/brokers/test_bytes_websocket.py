@@ -17,6 +17,7 @@ from wsproto.frame_protocol import FrameProtocol
 from reptarium.pool.brokers.bytes_websocket import EVENTS
 from reptarium.pool.brokers.connection import Connection, connect
 from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
+from tests.conftest import others_turns
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -177,25 +178,15 @@ async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes) -> None:
         await stream.send_all(b"\x01\x01a" + flood * count + b"\x80\x01z")
         await trio.sleep_forever()
 
-    turns = 0
-
-    async def turn() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
     with trio.fail_after(60):
         async with (
             connected(send) as connection,
             aclosing(connection.frames()) as frames,
-            trio.open_nursery() as others,
+            others_turns() as turns,
         ):
-            others.start_soon(turn)
             frame = await anext(frames)
-            others.cancel_scope.cancel()
     assert frame == (b"a" + b"x" * count + b"z" if flood[1] else b"az")
-    assert turns > count / EVENTS / 2
+    assert turns() > count / EVENTS / 2
 
 
 async def test_a_message_that_is_too_long_in_pieces_ends_the_connection() -> None:

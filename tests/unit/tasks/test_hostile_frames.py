@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import PIECE
@@ -15,7 +14,7 @@ from reptarium.pool.tasks.callbacks import Callbacks, CallLimits
 from reptarium.pool.tasks.execution import LARGE_PRINT, Execution, _Failed
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.sandbox import wire
-from tests.conftest import make_settings
+from tests.conftest import make_settings, others_turns
 
 DEEP = b"[" * 30_000 + b"]" * 30_000
 #: What is no head, whatever it is the head of.
@@ -76,19 +75,9 @@ async def test_failures_and_prints(name: str) -> None:
 
 async def test_a_long_print_is_judged_in_steps() -> None:
     """The limit of what a task may print is an administrator's to set: everything else has its turn."""
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
     long = b'["' + b"x" * 2 * LARGE_PRINT + b'"]'
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(others)
+    async with others_turns() as turns:
         assert await Execution._is_print(long)
-        assert turns >= len(long) // PIECE - 1
+        assert turns() >= len(long) // PIECE - 1
         assert not await Execution._is_print(b'{"a":' + long + b"}")
         assert not await Execution._is_print(long[:-1])
-        nursery.cancel_scope.cancel()

@@ -11,6 +11,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from reptarium.pool.workers.zygote import ZygoteProcess
+from tests.conftest import others_turns
 
 
 async def logged(text: bytes) -> tuple[list[Any], int]:
@@ -18,26 +19,17 @@ async def logged(text: bytes) -> tuple[list[Any], int]:
     read, write = os.pipe()
     zygote = ZygoteProcess.__new__(ZygoteProcess)
     zygote._stderr = trio.lowlevel.FdStream(read)
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
 
     async def say() -> None:
         async with trio.lowlevel.FdStream(write) as stream:
             await stream.send_all(text)
 
     with capture_logs() as lines, trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(others)
+        async with others_turns() as turns, trio.open_nursery() as nursery:
             nursery.start_soon(say)
             await zygote.log_stderr()
-            nursery.cancel_scope.cancel()
     await zygote._stderr.aclose()
-    return lines, turns
+    return lines, turns()
 
 
 async def test_a_traceback_is_logged() -> None:
