@@ -17,6 +17,7 @@ from reptarium.pool.runner import Runner
 from tests.simulation import seams
 from tests.simulation.broker import Broken
 from tests.simulation.machine import Machine
+from tests.simulation.rules import Rules
 
 
 class Watcher(trio.abc.Instrument):
@@ -27,18 +28,21 @@ class Watcher(trio.abc.Instrument):
         self._most = 0
         self.broken: Broken | None = None
         self._runner: Runner | None = None
+        self._rules: Rules | None = None
         self._failed: Callable[[], None] = lambda: None
 
-    def watch(self, runner: Runner, failed: Callable[[], None]) -> None:
+    def watch(self, runner: Runner, rules: Rules | None, failed: Callable[[], None]) -> None:
         """From now on."""
-        self._runner, self._failed = runner, failed
+        self._runner, self._rules, self._failed = runner, rules, failed
 
     def after_io_wait(self, timeout: float) -> None:
         """A turn has ended."""
         self.turns += 1
         if self._runner is None or self.broken is not None:
             return
-        wrong = check(self._runner, self._most)
+        if self._rules is not None:
+            self._rules.look(self._runner)
+        wrong = check(self._runner, self._most) or pools(self._runner)
         capacity = self._runner.capacity
         self._most = max(capacity.slots, capacity.accepted)
         if wrong is not None:
@@ -93,16 +97,40 @@ def _offered(capacity: Capacity, link: BrokerLink, offers: int, tasks: int, told
     return None if offers + tasks == max(told, tasks) else f"{offers} offers and {tasks} tasks for {told} slots"
 
 
+def pools(runner: Runner) -> str | None:
+    """What is wrong with the pools and the workers that there are, or None."""
+    there = runner.pools._there()
+    most = runner.settings.max_pools if runner.rulebook is not None else 1
+    if len(there) > most:
+        return f"{len(there)} pools, of at most {most}"
+    for pool in there:
+        if pool.parked > runner.pools.size:
+            return f"{pool.parked} workers are parked, of at most {runner.pools.size}"
+        retired = sum(brood.retired for brood in pool._broods)
+        if retired > 3 or len(pool._broods) - retired > 2:
+            return f"{len(pool._broods)} zygotes of a pool, {retired} of them given up"
+        if (brood := pool._brood) is not None:
+            wanted = pool.parked + len(brood.starting) + brood.requested
+            if wanted > runner.pools.size + runner.settings.max_concurrency:
+                return f"{wanted} workers of a pool are parked or on their way"
+    for side in runner.pools._sides:
+        if side.users < len(side._lent) or (side.pool is None and side.yields):
+            return f"a pool has {side.users} users and {len(side._lent)} workers lent, yields={side.yields}"
+    return None
+
+
 def left(runner: Runner, machine: Machine) -> str | None:
     """What a runner has left behind that has ended, or None."""
     if runner.links:
         return f"links: {[link.uri for link in runner.links]}"
     if runner.capacity.accepted:
         return f"{runner.capacity.accepted} accepted tasks"
-    if machine.living or runner.pool.workers:
-        return f"{machine.living} processes, {len(runner.pool.workers)} workers"
-    if runner.pool.waiting:
-        return f"{runner.pool.waiting} tasks that wait for a worker"
+    if machine.living or runner.pools.workers:
+        return f"{machine.living} processes, {len(runner.pools.workers)} workers"
+    if waiting := runner.pool.waiting + runner.pools.wanting + sum(side.users for side in runner.pools._sides):
+        return f"{waiting} tasks that wait for a worker, or use a pool"
+    if runner.pools.count > 1:
+        return f"{runner.pools.count} pools"
     if machine.watchdog.watched:
         return f"{len(machine.watchdog.watched)} watched workers"
     return None

@@ -18,10 +18,12 @@ import trio
 
 from reptarium.pool.endings import Ending
 from reptarium.pool.workers.worker import Worker
-from reptarium.pool.workers.zygote import Newborn, News
+from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, News
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
+from tests.simulation.broker import Broken
 from tests.simulation.history import History
+from tests.simulation.rules import Rules, overlap
 from tests.simulation.workers import ImaginaryWorker, Process
 
 
@@ -38,14 +40,16 @@ class Habits(msgspec.Struct, kw_only=True):
     never_ready: float = 0.0
     dies_parked: float = 0.0
     zygote_fails: float = 0.0
+    pool_refused: float = 0.0
 
 
 class Machine:
     """The machine that zygotes and workers run on: what there is of it."""
 
-    def __init__(self, rng: random.Random, history: History) -> None:
+    def __init__(self, rng: random.Random, history: History, rules: Rules | None) -> None:
         self.rng = rng
         self.history = history
+        self.rules = rules
         self.habits = Habits()
         self.nursery: trio.Nursery | None = None
         self.zygotes: list[Zygote] = []
@@ -82,6 +86,7 @@ class Zygote:
     def __init__(self, machine: Machine, *, first: bool) -> None:
         self.alive = True
         self.hangs = False
+        self.config: wire.ZygoteConfig | None = None
         self.workers: set[int] = set()
         self._machine = machine
         self._first = first
@@ -104,7 +109,23 @@ class Zygote:
 
     async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
         """Ready after a while, or dead."""
+        machine, self.config = self._machine, config
+        if (rules := machine.rules) is not None:
+            others = [one for one in machine.zygotes if one.alive and one.config is not None and one.config != config]
+            if any(overlap(config, one.config) for one in others if one.config is not None):
+                raise Broken("two pools hand out the same user ids")
+            if not self._first and rules.rng.random() < 0.5:
+                with trio.fail_after(START_TIMEOUT):
+                    while self.hangs and self.alive:
+                        await self._changed.wait()
         await trio.sleep(0.05)
+        if (
+            rules is not None
+            and config != machine.zygotes[0].config
+            and rules.rng.random() < machine.habits.pool_refused
+        ):
+            self.die()
+            return wire.Refusal("there is no such sandbox here")
         if not self._first and self._machine.rng.random() < self._machine.habits.zygote_fails:
             self.die()
         if not self.alive:

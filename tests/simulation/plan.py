@@ -79,7 +79,7 @@ def plan(rng: random.Random) -> Plan:
     )
 
 
-def task(number: str, plan: Plan, rng: random.Random) -> TaskSettings:
+def task(number: str, plan: Plan, rng: random.Random, *, under: list[object] | None = None) -> TaskSettings:
     """A task that somebody asks for, with the script of its worker."""
     steps: list[list[object]] = []
     if rng.random() < 0.5:
@@ -99,15 +99,21 @@ def task(number: str, plan: Plan, rng: random.Random) -> TaskSettings:
         end = ["hang"]
     if "workers lie" in plan.troubles and rng.random() < 0.3:
         steps.append(["lie", rng.randrange(len(LIES))])
-    return settings(number, [*steps, end], continue_on_fail=rng.random() < 0.2)
+    return settings(number, [*steps, end], continue_on_fail=rng.random() < 0.2, under=under)
 
 
-def settings(number: str, steps: list[list[object]], *, continue_on_fail: bool = False) -> TaskSettings:
-    """The settings of a task with this script; ``number`` is what its result must say."""
+def settings(
+    number: str, steps: list[list[object]], *, continue_on_fail: bool = False, under: list[object] | None = None
+) -> TaskSettings:
+    """The settings of a task with this script; ``number`` is what its result must say.
+
+    ``under``: its first step, in a history with rules (``rules.py``).
+    """
     return TaskSettings(
-        code=json.dumps(steps),
+        code=json.dumps(steps if under is None else [under, *steps]),
         items=msgspec.Raw(b"[]"),
         node_name=number,
+        workflow_name=None if under is None else str(under[1]),
         continue_on_fail=continue_on_fail,
     )
 

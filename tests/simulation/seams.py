@@ -8,6 +8,9 @@
 | workers' processes and sockets (below ``workers/worker.py``) | ``workers.py`` |
 | what waits in an outbox (``brokers/outbox.py``): 8 MiB, 256, 4,352 messages | a hundredth, so that it gets full |
 | whether there is room in one | in a third of the histories not always, however little waits |
+| the file of a policy, and the thread that reads it | ``rules.py`` |
+| how long a pool has its place at least (``workers/pools.py``): 5 s | 0.3 s |
+| connections of tasks (``powers/connector.py``) | there are none |
 | unguessable ids | ids that count |
 """
 
@@ -20,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,15 +31,20 @@ from reptarium.pool import runner
 from reptarium.pool.brokers import connection, grant, link, outbox, resolve
 from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.ops import sentry
-from reptarium.pool.tasks import router
-from reptarium.pool.workers import brood
+from reptarium.pool.tasks import router, rulings
+from reptarium.pool.workers import brood, pools
 from reptarium.pool.workers.zygote import ZygoteFault
 from tests.simulation.history import History
-from tests.simulation.machine import FirstWords, Machine
+from tests.simulation.machine import FirstWords
 from tests.simulation.network import Network
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 #: In place of outbox.py's: messages in all, of bulk, bytes of bulk, and from which number on a broker is slow.
 OUTBOX, BULK, BULK_BYTES, BACKLOG = 36, 8, 4096, 12
+#: In place of pools.py's, in seconds: so that pools must make room for others while they have tasks.
+TENURE, LOOK = 0.3, 0.1
 
 
 class Faults(sentry.Reporter):
@@ -53,8 +61,9 @@ class Faults(sentry.Reporter):
 
 
 @contextmanager
-def imaginary(network: Network, machine: Machine, history: History, faults: Faults, seed: int) -> Iterator[None]:
+def imaginary(world: World) -> Iterator[None]:
     """While the block runs, a ``Runner`` that is made in it has nothing real around it."""
+    network, machine, seed, rules = world.network, world.machine, world.seed, world.rules
     calls = count(1)
     epoll = SimpleNamespace(epoll=lambda: FirstWords(machine), EPOLLIN=select.EPOLLIN, EPOLLONESHOT=select.EPOLLONESHOT)
     seams: list[tuple[object, str, Any]] = [
@@ -75,11 +84,19 @@ def imaginary(network: Network, machine: Machine, history: History, faults: Faul
         (outbox.Outbox, "put", _giving_up(network, random.Random(f"outboxes of {seed}"))),
         (link, "hide_secret", lambda secret: None),
     ]
+    if rules is not None:
+        seams += [
+            (runner, "read_policy", rules.read),
+            (rulings.Rulebook, "_read", lambda book: rules.read_slowly(book)),
+            (runner, "_connector", lambda *_: None),
+            (pools, "TENURE", TENURE),
+            (pools, "LOOK", LOOK),
+        ]
     real = [(module, name, getattr(module, name)) for module, name, _ in seams]
     before = structlog.get_config()
     for module, name, imagined in seams:
         setattr(module, name, imagined)
-    structlog.configure(processors=[_into(history, faults)], wrapper_class=structlog.BoundLogger)
+    structlog.configure(processors=[_into(world.history, world.faults)], wrapper_class=structlog.BoundLogger)
     try:
         yield
     finally:

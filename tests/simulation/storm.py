@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from tests.simulation.broker import ImaginaryBroker
-from tests.simulation.machine import Habits
+from tests.simulation.machine import Habits, Zygote
 from tests.simulation.misbehaviour import Misbehaviour, garbage
 from tests.simulation.network import Weather
 
@@ -35,6 +35,8 @@ class Storm:
         for trouble in (one for one in plan.troubles if one in self._striking()):
             strike = self._striking()[trouble]
             strikes += [(rng.uniform(0, plan.storm), strike) for _ in range(rng.choice([1, 3, 6]))]
+        if (rules := self._world.rules) is not None:
+            strikes += [(rules.rng.uniform(0, plan.storm), self._world.reload) for _ in range(rules.reloads)]
         strikes.sort(key=lambda pair: pair[0])
         began = trio.current_time()
         for at, strike in strikes:
@@ -111,6 +113,7 @@ class Storm:
             never_ready=chance / 8 if births else 0.0,
             dies_parked=chance if "workers die" in has else 0.0,
             zygote_fails=chance if "zygote dies" in has else 0.0,
+            pool_refused=0.0 if self._world.rules is None else self._world.rules.refused,
         )
 
     # ---- what strikes ---------------------------------------------------------------------------
@@ -188,13 +191,19 @@ class Storm:
     def _swallow(self) -> None:
         self._world.network.black_holes.add(self._broker().address)
 
+    def _zygote(self) -> Zygote:
+        """The last one; with rules, one of any pool."""
+        machine, rules = self._world.machine, self._world.rules
+        living = [] if rules is None else [zygote for zygote in machine.zygotes if zygote.alive]
+        return rules.rng.choice(living) if rules is not None and living else machine.zygotes[-1]
+
     def _zygote_dies(self) -> None:
         # a runner whose first zygotes are killed while they start has no sandbox, and says so
         if self._world.machine.greeted:
-            self._world.machine.zygotes[-1].die()
+            self._zygote().die()
 
     def _zygote_hangs(self) -> None:
-        zygote = self._world.machine.zygotes[-1]
+        zygote = self._zygote()
         zygote.go_on() if zygote.hangs else zygote.hang()
 
     def _jump(self) -> None:

@@ -42,7 +42,7 @@ LIES = (
 )
 
 
-STEPS = {"wait", "print", "call", "result", "fail", "die", "leave", "hang", "grow", "lie"}
+STEPS = {"under", "wait", "print", "call", "result", "fail", "die", "leave", "hang", "grow", "lie"}
 
 
 class _Socket:
@@ -196,13 +196,20 @@ class Process:
         raw, _ = wire.split_head(payload)
         head = msgspec.json.decode(raw, type=wire.TaskHead)
         for step, *facts in _script(head.code):
-            await self._follow(step, facts)
+            await self._follow(step, facts, head)
         while not self.left:  # lingers, to be killed
             await self.changed.wait()
 
-    async def _follow(self, step: str, facts: list[Any]) -> None:
+    async def _follow(self, step: str, facts: list[Any], head: wire.TaskHead) -> None:
         """One step of a script."""
-        if step == "wait":
+        if step == "under":
+            assert self._machine.rules is not None
+            assert self._zygote.config is not None
+            assert self.worker is not None
+            workflow, asked, pause = facts
+            self._machine.rules.check(workflow, asked, self._zygote.config, head.terms, self.worker)
+            await trio.sleep(pause)
+        elif step == "wait":
             await trio.sleep(facts[0])
         elif step == "print":
             for number in range(facts[0]):

@@ -18,12 +18,14 @@ from reptarium.pool.embedded import embedded_settings
 from reptarium.pool.embedded_broker.records import BrokerTask
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.runner import Runner
+from reptarium.pool.workers.pools import AGAIN, LOOK, TENURE
 from tests.simulation import determinism, invariants, seams
 from tests.simulation.broker import Broken, ImaginaryBroker
 from tests.simulation.history import History
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan, plan, settings, task
+from tests.simulation.rules import UIDS, Rules
 from tests.simulation.storm import Storm
 
 _BASE: Settings | None = None
@@ -72,7 +74,9 @@ class World:
         self.plan: Plan = plan(self.rng)
         self.history = history
         self.network = Network(self.rng, history)
-        self.machine = Machine(self.rng, history)
+        own = random.Random(f"rules of {seed}")
+        self.rules = Rules(own, self.plan) if own.random() < 0.4 else None
+        self.machine = Machine(self.rng, history, self.rules)
         self.faults = seams.Faults()
         self.watcher = invariants.Watcher()
         self.brokers: list[ImaginaryBroker] = []
@@ -87,7 +91,7 @@ class World:
         """From the beginning to the end."""
         self.history.begin()
         self.history.note("plan", self.plan)
-        with seams.imaginary(self.network, self.machine, self.history, self.faults, self.seed), self.scope:
+        with seams.imaginary(self), self.scope:
             async with trio.open_nursery() as nursery:
                 await self._begin(nursery)
                 assert self.runner is not None
@@ -113,7 +117,8 @@ class World:
         addresses = [broker.address for broker in self.brokers]
         self.network.names[_NAME] = list(addresses)
         self.runner = Runner(self._settings(addresses), metrics=_METRICS, reporter=self.faults)
-        self.watcher.watch(self.runner, self.scope.cancel)
+        self.watcher.watch(self.runner, self.rules, self.scope.cancel)
+        self._nursery = nursery
         nursery.start_soon(self._run)
 
     def add_broker(self, nursery: trio.Nursery, number: int) -> None:
@@ -126,6 +131,10 @@ class World:
     def _settings(self, addresses: list[str]) -> Settings:
         plan, base = self.plan, _settings()
         uris = (f"dns+http://{_NAME}:5679",) if plan.by_name else tuple(f"http://{one}" for one in addresses)
+        if self.rules is not None:
+            base = msgspec.structs.replace(
+                base, policy="imaginary", worker_uids=UIDS, max_pools=self.rules.most, pool_idle=self.rules.idle
+            )
         return msgspec.structs.replace(
             base,
             broker_uris=uris,
@@ -159,10 +168,11 @@ class World:
             raise Broken(f"{RECOVERY:g} s after the storm there is no usable connection to {lost}")
         if {"messages lost", "messages garbled"} & set(self.plan.troubles):
             await trio.sleep(6.0)  # offers that a broker has never heard of are made anew
+        pools = await self._calm_rules()
         asked = [(broker, self.ask(broker, [["wait", 0.1]])) for broker in self.brokers for _ in range(self.plan.calm)]
         # twice the time that all of them take one after the other, and what workers of the storm may still take
         each = 0.1 + (1.0 if "slow network" in self.plan.troubles else 0.0)
-        seconds = 2 * len(asked) * each / self.plan.slots + self.plan.task_timeout + 5.0
+        seconds = 2 * len(asked) * each / self.plan.slots + self.plan.task_timeout + 5.0 + len(asked) * pools
         with trio.move_on_after(seconds):
             while any(one not in broker.outcomes for broker, one in asked) and not self.runner.stopping:
                 self._check_shares(asked)
@@ -176,6 +186,19 @@ class World:
                 raise Broken(f"{broker.name}: a task that was asked for in the calm {end}")
 
         await self._answered()
+
+    async def _calm_rules(self) -> float:
+        """All is well with the policy too. Returns how long a task may wait for others to make room for its pool."""
+        if self.rules is None:
+            return 0.0
+        assert self.runner is not None
+        self.rules.settle()
+        await self.runner.reload_policy()
+        await trio.sleep(1.0)  # what was still being read
+        self.rules.check_settled(self.runner)
+        if self.runner.pools.refused:
+            await trio.sleep(AGAIN)
+        return TENURE + LOOK + 1.0
 
     async def _answered(self) -> None:
         """Whatever the storm has left running at the runner's side ends too, and with a verdict."""
@@ -237,9 +260,17 @@ class World:
         """Somebody asks for a task: one of the seed's, or this one, which ends well."""
         self.asked += 1
         number = f"n{self.asked}"
+        under = None if self.rules is None else self.rules.first_step(pauses=steps is None)
         if steps is None:
-            return broker.submit(task(number, self.plan, self.rng))
-        return broker.submit(settings(number, [*steps, ["result", number, 0]]), patience=600.0)
+            return broker.submit(task(number, self.plan, self.rng, under=under))
+        return broker.submit(settings(number, [*steps, ["result", number, 0]], under=under), patience=600.0)
+
+    def reload(self) -> None:
+        """The policy has changed, and SIGHUP has come."""
+        assert self.rules is not None
+        assert self.runner is not None
+        self.rules.change()
+        self._nursery.start_soon(self.runner.reload_policy)
 
 
 def _settings() -> Settings:
