@@ -113,7 +113,9 @@ def guarded_read(obj: Any, name: str) -> Any:
         owner = obj.__self__ if issubclass(type(obj), super) else obj
         if isinstance(owner, (AttributeError, NameError)):
             raise refused("the attribute 'obj' of an exception is not allowed", "it betrays what the code failed on")
-    elif name in ("dump", "ctypes", "cffi") and type(obj).__module__.partition(".")[0] == "numpy":
+    elif name in ("dump", "ctypes", "cffi") and "numpy" in {  # a weak proxy is of another class than it says
+        cls.__module__.partition(".")[0] for cls in (type(obj), obj.__class__)
+    }:
         raise refused(f"the attribute '{name}' of an array is not allowed", "it writes files or hands out pointers")
     return checked_value(getattr(obj, name), name)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -87,8 +89,42 @@ def _is_type(value: Any, depth: int = 0) -> bool:
     return not callable(value) and not isinstance(value, (types.ModuleType, Mapping))
 
 
+def _evaluated(real: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def get_annotations(obj: Any, *, eval_str: bool = False, **options: Any) -> dict[str, Any]:
+        """``inspect.get_annotations``; in a task, text is read as a forward reference's is."""
+        if not eval_str or not watching():
+            return real(obj, eval_str=eval_str, **options)
+        names = {key: options.pop(key, None) for key in ("globals", "locals")}
+        if names["globals"] is None:
+            names["globals"] = state.namespace
+        found = dict(real(obj, **options))  # read once: an object may tell something else each time
+        for name, text in found.items():
+            if isinstance(text, str):
+                check_annotation(text)
+
+                def holder() -> None: ...
+
+                holder.__annotations__ = {"return": text}
+                found[name] = real(holder, eval_str=True, **names)["return"]
+                if not _is_type(found[name]):
+                    raise RefusedAttribute(f"the annotation {text!r} is not allowed: it isn't a type")
+        return found
+
+    return get_annotations
+
+
+def patch_get_annotations(module: Any) -> None:
+    """Have a module's ``get_annotations`` judge text, and what comes of it."""
+    real = vars(module).get("get_annotations")
+    if real is not None:
+        module.get_annotations = _evaluated(real)
+
+
 def patch_annotations() -> None:
     """Have forward references check their text, and read it with the task's own names. For the process, once."""
+    patch_get_annotations(inspect)
+    if "annotationlib" in sys.modules:  # since 3.14
+        patch_get_annotations(sys.modules["annotationlib"])
     reference: Any = typing.ForwardRef
     original_init: Callable[..., None] = reference.__init__
 

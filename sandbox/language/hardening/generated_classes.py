@@ -21,7 +21,7 @@ from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import (
     DENIED_ATTRIBUTES,
     GENERATED,
-    GETATTR,
+    GENERATED_GETATTR,
     GUARDED_ATTRIBUTES,
     is_dunder,
     is_field_name,
@@ -89,7 +89,7 @@ def execute_guarded(tree: ast.Module, file: str, namespace: dict[str, Any], made
     """Run a text that a library has written over the task's names, with reads as a task's: methods take any object, of
     which ``parser`` may be a module, and ``format`` a string's.
     """
-    namespace[GETATTR] = guarded_getattr
+    namespace[GENERATED_GETATTR] = guarded_getattr
     exec(compile(guarded_reads(tree), file, "exec"), namespace, made)  # noqa: S102
 
 

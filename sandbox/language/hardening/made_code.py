@@ -60,19 +60,19 @@ class _Guarded(ast.NodeTransformer):
         self.generic_visit(node)
         if node.attr not in _HELD or not isinstance(node.ctx, ast.Load):
             return node
-        guard = ast.Name(rules.GETATTR, ast.Load())
+        guard = ast.Name(rules.GENERATED_GETATTR, ast.Load())
         return ast.copy_location(ast.Call(guard, [node.value, ast.Constant(node.attr)], []), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.copy_location(ast.Name(rules.GETATTR, node.ctx), node) if node.id == "getattr" else node
+        return ast.copy_location(ast.Name(rules.GENERATED_GETATTR, node.ctx), node) if node.id == "getattr" else node
 
 
 _HELD = rules.GUARDED_ATTRIBUTES - rules.GUARDED_DUNDERS
 
 
 def guarded_reads(tree: ast.Module) -> ast.Module:
-    """The tree of a text that libraries have written over the task's names, with reads as a task's; ``rules.GETATTR``
-    must be among its names.
+    """The tree of a text that libraries have written over the task's names, with reads as a task's;
+    ``GENERATED_GETATTR`` must be among its globals.
     """
     guarded: ast.Module = ast.fix_missing_locations(_Guarded().visit(tree))
     return guarded

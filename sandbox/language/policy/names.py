@@ -216,3 +216,5 @@ CHANGED = "guard changed"
 TASK = "guard task"
 #: Among the builtins of a task from which a setting took some: all of them, for code that libraries generate.
 GENERATED = "guard generated code"
+#: Among the globals of methods that libraries generate over the task's names.
+GENERATED_GETATTR = "guard generated getattr"

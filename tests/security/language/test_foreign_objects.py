@@ -36,6 +36,14 @@ ATTACKS = {
         "import argparse\nreached.append(argparse.Namespace._get_kwargs(object))",
         foreign("_AttributeHolder._get_kwargs"),
     ),
+    "weak_proxy": Attack(
+        "import argparse, weakref\nreached.append(argparse.Namespace._get_kwargs(weakref.proxy(object)))",
+        foreign("_AttributeHolder._get_kwargs"),
+    ),
+    "alias": Attack(
+        "import argparse\nreached.append(argparse.Namespace._get_kwargs(list[int]))",
+        foreign("_AttributeHolder._get_kwargs"),
+    ),
     "argparse_help": Attack(
         """
         import argparse

@@ -7,7 +7,7 @@ import sys
 import pytest
 from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached, outcome
 
-from reptarium.sandbox.language import PolicyViolation, RefusedOperation
+from reptarium.sandbox.language import PolicyViolation, RefusedAttribute, RefusedOperation
 
 #: Texts that are more than a type's name. ``reached`` and ``gen`` are given to the task, so they are globals.
 TEXTS = {
@@ -182,6 +182,37 @@ def test_ordinary_hints_work() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        *((text, names) for text in ("str.format", "reached.append(1)", "(lambda: 1)") for names in ("None", "{}")),
+        *((text, "{}") for text in ("open", "type", "list[type]")),  # without a task's builtins
+    ],
+)
+@pytest.mark.parametrize("reader", ["inspect.Signature.from_callable(f", "typing_extensions.get_annotations(f"])
+def test_text_that_a_signature_evaluates(reader: str, names: str, text: str) -> None:
+    """It is judged as a forward reference's, and so is what comes of it, whatever names it is read with."""
+    ended = outcome(
+        f"import inspect, typing_extensions\ndef f(x: {text!r}): pass\nreached.append({reader}, eval_str=True, globals={names}))"
+    )
+    assert isinstance(ended, (RefusedAttribute, RefusedOperation)), ended
+
+
+def test_signatures_of_texts_work() -> None:
+    """Types in text are what they name."""
+    check_nothing_reached(
+        """
+        import inspect, datetime
+        class A: pass
+        def f(x: 'A', y: 'list[int] | None' = None, *, z: int = 1) -> 'datetime.date': pass
+        made = inspect.Signature.from_callable(f, eval_str=True, globals={'A': A, 'datetime': datetime})
+        assert [p.annotation for p in made.parameters.values()] == [A, list[int] | None, int], made
+        assert made.return_annotation is datetime.date
+        assert inspect.signature(f).parameters['x'].annotation == 'A'
+        """
+    )
+
+
 @pytest.mark.parametrize("text", ["__import__('os')", "open", "reached.append.__self__.__class__.__mro__", "eval('1')"])
 def test_text_that_another_package_evaluates(text: str) -> None:
     """It is judged as anyone's: typing_extensions ran it with the real builtins."""
@@ -192,4 +223,4 @@ def test_text_that_another_package_evaluates(text: str) -> None:
         reached.append(typing_extensions.get_annotations(A, eval_str=True, globals={{}}))
     """
     ended = outcome(program)
-    assert isinstance(ended, (RefusedOperation, PolicyViolation)), ended
+    assert isinstance(ended, (RefusedAttribute, RefusedOperation, PolicyViolation)), ended

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import refused, refusing
@@ -46,7 +46,8 @@ def _of_instances(cls: type, name: str) -> Callable[..., Any]:
     def method(*args: Any, **kwargs: Any) -> Any:
         if watching():
             for value in (*args[: len(read)], *(kwargs[name] for name in read if name in kwargs)):
-                if issubclass(type(value), (type, ModuleType)):
+                # a weak proxy of a class, and an alias like list[int], read as the class does
+                if isinstance(value, ModuleType) or type(getattr(value, "__dict__", None)) is MappingProxyType:
                     raise refused(f"{cls.__name__}.{name}() of a class or a module is not allowed")
         return real(*args, **kwargs)
 

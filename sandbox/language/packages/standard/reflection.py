@@ -17,6 +17,7 @@ from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.attributes import own_names
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
+from reptarium.sandbox.language.hardening.annotations import patch_get_annotations
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
@@ -250,6 +251,7 @@ PACKAGES = (
             (functools.singledispatchmethod, singledispatchmethod),
         ),
     ),
+    Package("typing_extensions", patches={"typing_extensions": patch_get_annotations}),
     Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers}}),
     Package(
         "typing",
