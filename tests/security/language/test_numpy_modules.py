@@ -101,3 +101,9 @@ def test_random_generators_hand_out_no_pointers() -> None:
         text = f"the attribute '{name}' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
         check(Attack(f"import numpy\nreached.append(numpy.random.default_rng(1).bit_generator.{name})", text))
         check(Attack(f"import numpy\nreached.append(getattr(numpy.random.PCG64(1), '{name}'))", text))
+
+
+def test_arrays_hand_out_no_pointers_through_proxies() -> None:
+    """What is refused of an array is refused of what stands for it."""
+    text = f"the attribute 'ctypes' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
+    check(Attack("import numpy, weakref\na = numpy.zeros(1)\nreached.append(weakref.proxy(a).ctypes)", text))
