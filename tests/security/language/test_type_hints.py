@@ -198,6 +198,14 @@ def test_text_that_a_signature_evaluates(reader: str, names: str, text: str) -> 
     assert isinstance(ended, (RefusedAttribute, RefusedOperation)), ended
 
 
+def test_who_evaluates_references_by_itself() -> None:
+    """typing's function that reads a reference with any names is withheld, and so is its copy elsewhere."""
+    for module in ("typing", "typing_extensions"):
+        text = f"module '{module}' has no attribute 'evaluate_forward_ref'"
+        program = f"import {module}, typing\nreached.append({module}.evaluate_forward_ref(typing.ForwardRef('type'), globals={{}}))"
+        check(Attack(program, text, AttributeError))
+
+
 def test_signatures_of_texts_work() -> None:
     """Types in text are what they name."""
     check_nothing_reached(

@@ -251,7 +251,11 @@ PACKAGES = (
             (functools.singledispatchmethod, singledispatchmethod),
         ),
     ),
-    Package("typing_extensions", patches={"typing_extensions": patch_get_annotations}),
+    Package(
+        "typing_extensions",
+        withheld={"typing_extensions": "evaluate_forward_ref"},  # as of typing
+        patches={"typing_extensions": patch_get_annotations},
+    ),
     Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers}}),
     Package(
         "typing",
