@@ -135,10 +135,17 @@ def _show(sides: dict[str, _Side], count: int) -> int:
         print(f"{name:32}{cells[0]:>18}{cells[1]:>20}{cells[2]:>18}{cells[3]:>18}")
     if "all powers" not in sides:
         return 0
-    both = (statistics.median(side.settings_to_result) for side in (sides["all powers"], first))
-    grown = next(both) - next(both)
+    grown, fastest = (
+        which(sides["all powers"].settings_to_result) - which(first.settings_to_result)
+        for which in (statistics.median, _tenth)
+    )
     print(f"with all powers {grown:+.2f} ms from settings to result; target: at most {TARGET:+.2f}")
+    print(f"in the fastest tenth of each {fastest:+.2f} ms: what a busy machine hides least")
     return int(grown > TARGET)
+
+
+def _tenth(values: list[float]) -> float:
+    return sorted(values)[len(values) // 10]
 
 
 if __name__ == "__main__":

@@ -66,6 +66,10 @@ def inet(host, port):
 """
 
 
+#: From the names that a task of ``REPTARIUM_LANGUAGE=python`` has to what a probe is given.
+FROM_ABOVE = "channel = print.__wrapped__.__closure__[0].cell_contents._send.__self__\nresult = None\n"
+
+
 class FixedNames:
     """A resolver that knows these names; ``asked`` is what it was asked for."""
 
@@ -110,6 +114,8 @@ class Rig:
         worker = await self.pool.lease()
         connections: Connections | None = None
         source = f"{prelude}\nglobals().update(json.loads({json.dumps(json.dumps(variables))}))\n{code}"
+        if not self.pool.config.probe:
+            source = f"{FROM_ABOVE}{source}\nreturn result"
         result: Any = "timed out"
         try:
             with trio.move_on_after(time_limit):
@@ -159,15 +165,16 @@ async def rig(
     hosts: dict[str, list[str]] | None = None,
     size: int = 2,
     read_paths: tuple[str, ...] = (),
+    language: LanguagePolicy | None = None,
     **isolation: Any,
 ) -> AsyncIterator[Rig]:
-    """A warm pool whose tasks may connect to `allow`."""
+    """A warm pool whose tasks may connect to `allow`. With `language` they come from above, as people's do."""
     config = wire.ZygoteConfig(
-        language=LanguagePolicy(),
+        language=language or LanguagePolicy(),
         isolation=IsolationConfig(
             connections=True, read_paths=(*certificates(), *resolver_files(), *read_paths), **isolation
         ),
-        probe=True,
+        probe=language is None,
     )
     names = FixedNames(HOSTS if hosts is None else hosts)
     names.nameservers = SystemResolver().nameservers
