@@ -192,7 +192,7 @@ class Datagrams:
             else:
                 size = await self._give_message(message, held.asked or _own(None), stopped.args[1])
             self._listener.answer(stopped, value=size)
-        except trio.ClosedResourceError:
+        except (trio.ClosedResourceError, ValueError):  # closed meanwhile, or before this has begun
             self._listener.answer(stopped, errno.EBADF)
         except OSError as error:
             self._listener.answer(stopped, error.errno or errno.EFAULT)

@@ -418,3 +418,31 @@ result = socket.gethostbyname("server.test")
 """
             )
             assert came.result == "127.0.0.1"
+
+
+async def test_sockets_of_udp_that_are_thrown_away() -> None:
+    """Threads that make, fill, wait on, close and replace sockets of UDP: nothing here fails or is kept, and the resolver
+    answers afterwards."""
+    with trio.fail_after(BOUND):
+        async with rig("server.test:*", limits=msgspec.structs.replace(LIMITS, sockets=16)) as it:
+            came = await it.run(
+                """
+answers = set()
+def churn(number):
+    for n in range(12):
+        s = socket.socket(2, 2 | (socket.SOCK_NONBLOCK if n % 3 else 0))
+        s.connect(("127.0.0.1", 53))
+        for _ in range(20): answers.add(attempt(s.send, os.urandom(40)))
+        if n % 2: answers.add(attempt(s.recvfrom, 100, socket.MSG_DONTWAIT))
+        threading.Thread(target=attempt, args=(s.recvfrom, 100), daemon=True).start() if n == 11 else None
+        os.close(s.detach()) if n % 4 else os.dup2(0, s.detach())
+threads = [threading.Thread(target=churn, args=(number,)) for number in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+result = [sorted(answers), socket.gethostbyname("server.test")]
+""",
+                time_limit=40.0,
+            )
+            assert came.result[1] == "127.0.0.1"
+            assert set(came.result[0]) <= {"done", "EAGAIN", "EBADF"}
+            assert set(it.names.asked) == {"server.test"}
