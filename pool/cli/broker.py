@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 import trio
 
-from reptarium.pool.cli.signals import obey
+from reptarium.pool.cli.obeying import obey
 from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker

@@ -12,8 +12,8 @@ from contextlib import suppress
 import structlog
 import trio
 
+from reptarium.pool.cli.obeying import obey
 from reptarium.pool.cli.policy import described
-from reptarium.pool.cli.signals import obey
 from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging

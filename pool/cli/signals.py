@@ -7,14 +7,8 @@ finished and with another status. Whoever is ready for them lets them come (``le
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
-
-import structlog
-import trio
-
-log = structlog.get_logger("reptarium.pool.cli.signals")
 
 #: What ends it in order. Ctrl-\\ and the end of a terminal too: tasks are somebody else's work. And the soft
 #: limit of processor time, which says that SIGKILL comes at the hard one (setrlimit(2)).
@@ -59,42 +53,3 @@ def heard() -> list[int]:
     """Those to listen to: SIGHUP not under nohup(1), where the runner is to outlive its terminal."""
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
     return sorted((ENDING | MEANINGLESS) - ignored)
-
-
-class Served(Protocol):
-    """What signals end."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it is ending."""
-
-    def shutdown(self) -> None:
-        """End in order."""
-
-
-async def obey(
-    served: Served,
-    reload: Callable[[], Awaitable[None]] | None = None,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Listen, until cancelled. ``reload``: what SIGHUP is for, where it isn't an end.
-
-    Raises KeyboardInterrupt at the second signal that ends.
-    """
-    async with trio.open_nursery() as reloads:
-        with trio.open_signal_receiver(*heard()) as signals, let_come():
-            task_status.started()
-            async for number in signals:
-                if number in MEANINGLESS:
-                    log.warning("a signal that means nothing here", signal=name(number))
-                elif number == signal.SIGHUP and reload is not None:
-                    reloads.start_soon(reload)  # a file that can't be read in time holds up no other
-                elif served.stopping and number == signal.SIGXCPU:
-                    pass  # it comes again with each second
-                elif served.stopping:
-                    log.warning("second signal: ending at once")
-                    raise KeyboardInterrupt
-                else:
-                    log.info("shutting down", signal=name(number))
-                    served.shutdown()

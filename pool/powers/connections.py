@@ -36,7 +36,7 @@ from reptarium.pool.powers.answers import Answers, Names
 from reptarium.pool.powers.datagrams import Datagrams
 from reptarium.pool.powers.destinations import Destinations, plain_address
 from reptarium.pool.powers.listener import Destination, Listener, Stopped
-from reptarium.pool.powers.sockets import give_up, is_connected, pair, start, was_connected
+from reptarium.pool.powers.sockets import Held, give_up, is_connected, pair, start, was_connected
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
 __all__ = ["RESOLVER", "ConnectLimits", "Connections", "Outcome"]
@@ -69,34 +69,6 @@ class ConnectionMeter(Protocol):
     def connection(self, outcome: Outcome) -> None: ...
 
 
-class _Held(msgspec.Struct, kw_only=True):
-    """A socket of the worker's, by its number there; ``copy`` is ours, as long as it can still be connected.
-
-    While a task of ours waits for it, ``state`` is "connecting", and what lets go of it waits for that task.
-    """
-
-    copy: socket.socket | None
-    state: Literal["new", "connecting", "connected"] = "new"
-    forgotten: bool = False
-
-    def let_go(self) -> None:
-        """The worker's number stands for something else now."""
-        self.forgotten = True
-        if self.state != "connecting":
-            self.close()
-
-    def settle(self, *, connected: bool) -> None:
-        """The attempt has ended."""
-        self.state = "connected" if connected else "new"  # it can be tried again
-        if connected or self.forgotten:
-            self.close()  # so that the worker's close is a close
-
-    def close(self) -> None:
-        if self.copy is not None:
-            self.copy.close()
-            self.copy = None
-
-
 class Connections:
     """One task's connections. :meth:`serve` is their life; it closes all that was kept."""
 
@@ -117,10 +89,10 @@ class Connections:
         self._datagrams = Datagrams(
             listener, self._answers, self._is_resolver, self._refuse, self._pace, limits.sockets
         )
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Held] = {}
         self._made = 0
         self._waiting = 0  # attempts whose end isn't known, of sockets that the worker may have closed since
-        self._watched: dict[int, tuple[socket.socket, Destination]] = {}  # attempts that a worker polls, by id of _Held
+        self._watched: dict[int, tuple[socket.socket, Destination]] = {}  # attempts that a worker polls, by id of Held
         self._resolvers = 0
         self._tokens = self._burst = limits.rate * _CALLS_EACH
         self._paced = trio.current_time()
@@ -251,7 +223,7 @@ class Connections:
         self._datagrams.forget(number)
         if len(self._held) >= self._limits.sockets:  # numbers beyond what an honest table holds
             self._held.pop(next(iter(self._held))).let_go()
-        self._held[number] = _Held(copy=made)
+        self._held[number] = Held(copy=made)
         self._listener.answer(stopped, value=number)
 
     def _forget(self, number: int) -> None:
@@ -293,7 +265,7 @@ class Connections:
         return self._destinations.judge(target.address, target.port, names).why
 
     async def _begin(
-        self, stopped: Stopped, held: _Held, before: socket.socket, target: Destination, nursery: trio.Nursery
+        self, stopped: Stopped, held: Held, before: socket.socket, target: Destination, nursery: trio.Nursery
     ) -> None:
         try:
             fresh, problem = await self._listener.aside(start, before, target)
@@ -335,7 +307,7 @@ class Connections:
         self._came("failed", target)
         self._listener.answer(stopped, problem)
 
-    async def _finish(self, stopped: Stopped, held: _Held, fresh: socket.socket, target: Destination) -> None:
+    async def _finish(self, stopped: Stopped, held: Held, fresh: socket.socket, target: Destination) -> None:
         """For a blocking caller: nobody else has the socket until it is connected."""
         connected = False
         self._waiting += 1
@@ -358,7 +330,7 @@ class Connections:
             fresh.close()
             held.settle(connected=connected)
 
-    async def _watch(self, held: _Held, fresh: socket.socket, target: Destination) -> None:
+    async def _watch(self, held: Held, fresh: socket.socket, target: Destination) -> None:
         """For a caller that goes on: the worker has the socket, and SO_ERROR, which only tells once, is its to read."""
         connected = False
         self._waiting += 1
@@ -384,7 +356,7 @@ class Connections:
 
     # ---- names ----------------------------------------------------------------------------
 
-    async def _connect_resolver(self, stopped: Stopped, held: _Held, nursery: trio.Nursery) -> None:
+    async def _connect_resolver(self, stopped: Stopped, held: Held, nursery: trio.Nursery) -> None:
         if self._resolvers >= self._limits.sockets:
             self._listener.answer(stopped, errno.ENFILE)
             return

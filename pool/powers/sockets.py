@@ -7,11 +7,13 @@ import errno
 import select
 import socket
 import struct
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from reptarium.pool.powers.listener import Destination
 
-__all__ = ["give_up", "is_connected", "pair", "start", "was_connected"]
+__all__ = ["Held", "give_up", "is_connected", "pair", "start", "was_connected"]
 
 _TIMEVAL, _INTEGER = 16, 4
 #: struct tcp_info (linux/tcp.h): the bytes that were acknowledged, a SYN being one.
@@ -37,6 +39,34 @@ _STRANGERS: Final = 8
 #: struct linger: to close is to reset, and leaves nothing behind in TIME_WAIT for a minute
 _AT_ONCE: Final = struct.pack("=ii", 1, 0)
 _DOUBLED: Final = (socket.SO_SNDBUF, socket.SO_RCVBUF)
+
+
+class Held(msgspec.Struct, kw_only=True):
+    """A socket of the worker's, by its number there; ``copy`` is ours, as long as it can still be connected.
+
+    While a task of ours waits for it, ``state`` is "connecting", and what lets go of it waits for that task.
+    """
+
+    copy: socket.socket | None
+    state: Literal["new", "connecting", "connected"] = "new"
+    forgotten: bool = False
+
+    def let_go(self) -> None:
+        """The worker's number stands for something else now."""
+        self.forgotten = True
+        if self.state != "connecting":
+            self.close()
+
+    def settle(self, *, connected: bool) -> None:
+        """The attempt has ended."""
+        self.state = "connected" if connected else "new"  # it can be tried again
+        if connected or self.forgotten:
+            self.close()  # so that the worker's close is a close
+
+    def close(self) -> None:
+        if self.copy is not None:
+            self.copy.close()
+            self.copy = None
 
 
 def start(before: socket.socket, target: Destination) -> tuple[socket.socket, int]:

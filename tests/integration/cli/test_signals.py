@@ -17,7 +17,8 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name, obey
+from reptarium.pool.cli.obeying import obey
+from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get

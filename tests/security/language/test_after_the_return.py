@@ -32,7 +32,7 @@ class Supply:
 clean = worker.terms
 worker.terms = lambda *args: clean(*args)._replace(callbacks=lambda code, items: Supply())
 class Unrestricted:
-    scratch = None
+    scratch, config = None, config.isolation
     def restrict_worker(self, keep_fd, zygote_pid, number): return ()
 worker.main(worker.WorkerLife(config), int(sys.argv[1]), Unrestricted(), 0, number=0, urgent=True)
 """

@@ -617,7 +617,7 @@ PROGRAMS = {
 }
 
 #: Hooks of pydantic's and of dataclasses: tested there.
-_ELSEWHERE = {name for name in DEFINABLE if "pydantic" in name} | {"__post_init__"}
+_ELSEWHERE = {name for name in DEFINABLE if "pydantic" in name or "attrs" in name} | {"__post_init__"}
 
 python = answers_of_python(PROGRAMS)
 
