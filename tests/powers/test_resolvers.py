@@ -95,6 +95,15 @@ RESOLVERS: dict[str, tuple[str, str, Any]] = {
         "result = sorted(a.decode() for a in asyncio.run(main()))",
         ["127.0.0.1", "127.0.0.2"],
     ),
+    "c-ares over TCP": (
+        "pycares",
+        "import asyncio, aiodns, pycares\n"
+        "async def main():\n"
+        "    r = aiodns.DNSResolver(flags=pycares.ARES_FLAG_USEVC)\n"
+        "    return [n.addr[0] for n in (await r.getaddrinfo('server.test', port=1)).nodes]\n"
+        "result = [a.decode() for a in asyncio.run(main())]",
+        ["127.0.0.1"],
+    ),
 }
 
 
