@@ -10,11 +10,13 @@ from reptarium.sandbox.language.hardening.sealing import seal
 from reptarium.sandbox.language.mode import Mode, mode_of
 from reptarium.sandbox.language.packages.standard.process import REDIRECTED, show_environment
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
+from reptarium.sandbox.language.policy.files import NOWHERE
 from reptarium.sandbox.language.policy.refusals import with_other_mode
 from reptarium.sandbox.language.runtime.facades import preload
 from reptarium.sandbox.language.runtime.run import Late, make_namespace, run
 
 __all__ = [
+    "NOWHERE",
     "REDIRECTED",
     "Finding",
     "LanguagePolicy",

@@ -41,7 +41,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, lower, prepare, require_all
-from reptarium.sandbox.language import hardening, mode_of, show_environment, silence_compiler
+from reptarium.sandbox.language import NOWHERE, hardening, mode_of, show_environment, silence_compiler
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
 
@@ -55,9 +55,9 @@ _DESCRIPTORS = struct.Struct("=ii")
 _wait4 = ctypes.PyDLL(None).wait4
 _status, _usage = ctypes.create_string_buffer(4), ctypes.create_string_buffer(256)
 _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two times in s and µs, ru_maxrss in KiB
-#: What libraries read when they are used, here or in a worker: a locale; for Arrow an allocator that doesn't reserve
-#: more than a task may have. ``os.environ`` of tasks shows none of it.
-_FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+#: What libraries read when they are used, here or in a worker: a locale; a home, unless the task has a directory of its
+#: own; for Arrow an allocator that doesn't reserve more than a task may have. ``os.environ`` of tasks shows none of it.
+_FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system", "HOME": NOWHERE}
 _fork_order = msgspec.json.Decoder(wire.Fork)
 
 

@@ -29,7 +29,7 @@ def watch_arrivals() -> None:
     arriving = _thread._local()
 
     def exec_module(self: Any, module: ModuleType) -> None:
-        guard_readers(module)
+        guard_readers(module, arriving=True)
         outermost = not hasattr(arriving, "modules")
         if outermost:
             arriving.modules = []
@@ -48,7 +48,7 @@ def watch_arrivals() -> None:
     loader.exec_module = exec_module
     for name, module in list(sys.modules.items()):
         if issubclass(type(module), ModuleType):
-            guard_readers(module)
+            guard_readers(module, arriving=False)
             _patch(name, module)
 
 

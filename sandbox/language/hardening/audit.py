@@ -239,6 +239,15 @@ def _imports(frame: FrameType) -> bool:
     return frame.f_globals is _BOOTSTRAP or frame.f_globals is _BOOTSTRAP_EXTERNAL
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported here, with no code of the task's in between."""
+    while frame is not None and not _frame_is_users(frame):
+        if _imports(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
     if _imports(frame) or frame.f_code is _PARSES:
         return

@@ -16,7 +16,7 @@ from reptarium.sandbox.language.policy import stdlib
 
 #: Builtins that run text, reach files or read attributes by name.
 _BUILTINS = frozenset(
-    "eval exec compile open input breakpoint globals locals vars help exit quit setattr delattr getattr "
+    "eval exec compile open input breakpoint globals vars help exit quit setattr delattr getattr "
     "__import__ __builtins__ __loader__ __spec__ __build_class__".split()
 )
 #: Special attributes that generated code uses, and that lead nowhere.

@@ -3,12 +3,14 @@ name that came to it as data may have been a task's, and is read and changed und
 
 ``enum.property``, ``dataclasses.replace``, a template's filter, a column's aggregation: libraries read attributes by
 names that somebody stored in an object of theirs; argparse and optparse set what an option's ``dest`` names. So every
-module in Python has these functions under the builtins' names, from before it runs (``arrivals.py``), and the module
+module in Python has these functions for the builtins, from before it runs (``arrivals.py``), and the module
 ``operator`` their like. Code in C has no such place: what reads names there has a file in ``packages/``.
 """
 
 from __future__ import annotations
 
+import builtins
+import functools
 import operator
 import os
 import sys
@@ -18,7 +20,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
-from reptarium.sandbox.language.hardening.audit import watching
+from reptarium.sandbox.language.hardening.audit import importing, watching
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
@@ -74,12 +76,22 @@ def library_delattr(obj: Any, name: str, /) -> None:
 
 def _written(name: Any, caller: FrameType) -> Any:
     plain = str.__str__(name) if isinstance(name, str) else name
-    if plain in _NOT_WRITTEN and watching() and not (_means(caller, plain) or _spelled(caller, plain)):
+    if plain in _NOT_WRITTEN and watching() and not (
+        _means(caller, plain) or _spelled(caller, plain) or _copies(caller, plain)
+    ):
         raise refused(f"changing the attribute '{plain}' is not allowed")
     return plain
 
 
 _NOT_WRITTEN = LEADING_DUNDERS | GUARDED_DUNDERS
+
+
+def _copies(caller: FrameType, name: str) -> bool:
+    """Whether a library gives its wrapper the defaults of what it wraps. A task's ``functools.wraps`` is another."""
+    return name in ("__defaults__", "__kwdefaults__") and caller.f_code is _update_wrapper
+
+
+_update_wrapper = functools.update_wrapper.__code__
 
 
 def library_attrgetter(name: str, /, *names: str) -> Any:
@@ -117,7 +129,8 @@ def _leads_on(value: Any) -> bool:
 def _means(frame: FrameType, name: str) -> bool:
     """Whether who calls from this frame may mean the name itself: it stands in a table of its module's, or in the text
     of the function or of what has called it within the module. That another function of the module spells it is no
-    reason: it came as data all the same.
+    reason: it came as data all the same. A module that is being imported goes through all that others have, and no
+    task's names are in it.
     """
     module, caller = frame.f_globals, frame
     while caller.f_globals is module:
@@ -126,7 +139,7 @@ def _means(frame: FrameType, name: str) -> bool:
         if caller.f_back is None:
             break
         caller = caller.f_back
-    return name in _texts_of(module)
+    return name in _texts_of(module) or importing(frame)
 
 
 def _spelled(frame: FrameType, name: str) -> bool:
@@ -181,19 +194,34 @@ def _constants(code: CodeType | None) -> Iterator[str]:
         yield from _constants(constant) if type(constant) is CodeType else _in_table(constant)
 
 
+def library_locals() -> dict[str, Any]:
+    """The built-in, for code that a library made while a task runs: without what modules have beside their names."""
+    frame = sys._getframe(1)
+    if frame.f_locals is not frame.f_globals or not watching() or importing(frame):
+        return frame.f_locals
+    return {name: value for name, value in frame.f_globals.items() if name[:2] != "__"}
+
+
 #: What modules have under the names of builtins, and of what they took from ``operator``.
 _GUARDED = {"getattr": library_getattr, "setattr": library_setattr, "delattr": library_delattr}
 _TAKEN = {"attrgetter": (_attrgetter, library_attrgetter), "methodcaller": (_methodcaller, library_methodcaller)}
 #: Nothing that a façade carries over; by id.
 OURS = frozenset(map(id, _GUARDED.values()))
+#: The builtins of modules that arrive: names of ours in their namespaces would be met by who goes through those.
+_BUILTINS = {**vars(builtins), **_GUARDED, "locals": library_locals}
 
 
-def guard_readers(module: ModuleType) -> None:
-    """Put the functions into a module, if it is one in Python and neither ours nor the import machinery."""
+def guard_readers(module: ModuleType, *, arriving: bool) -> None:
+    """Give a module the functions, if it is one in Python and neither ours nor the import machinery. ``arriving``: it
+    hasn't run yet. The functions of others know their builtins already.
+    """
     name = str(vars(module).get("__name__"))
     if name.partition(".")[0] in _LEFT_ALONE or not _in_python(module):
         return
     namespace = vars(module)
+    if arriving:
+        namespace.setdefault("__builtins__", _BUILTINS)
+        return
     for builtin, guarded in _GUARDED.items():
         namespace.setdefault(builtin, guarded)
     for taken, (real, checked) in _TAKEN.items():

@@ -4,6 +4,10 @@ those that are short otherwise. Where files may lie is the kernel layer's busine
 
 from __future__ import annotations
 
+#: Where a process without files is told that its home, temporary files and caches are: an absolute path below which
+#: nothing is, and nothing can be made by anyone.
+NOWHERE = "/proc/nowhere"
+
 #: Modules that are refused to tasks without files → the names that they carry then.
 MODULES: dict[str, str] = {
     "filecmp": "cmp cmpfiles dircmp",

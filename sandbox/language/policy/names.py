@@ -35,15 +35,20 @@ DEFINABLE = frozenset(
             float complex index round trunc floor ceil getattr setattr delattr get set delete set_name
             init_subclass class_getitem dir post_init copy deepcopy replace slots match_args doc fspath
             pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema
+            await aiter anext aenter aexit
             attrs_pre_init attrs_post_init
-        """.split()
+            tablename table_args mapper_args abstract html
+        """.split()  # the last line: SQLAlchemy's, and what templates ask for
     ]
 )
 
 #: Hooks that a class body may define but nobody reads by name: reading one gives a tool that takes names.
 _DEFINE_ONLY = frozenset(
     f"__{name}__"
-    for name in "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema".split()
+    for name in (
+        "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema "
+        "await aiter anext aenter aexit"
+    ).split()
 )
 
 #: Double-underscore attributes that are read through a guard.

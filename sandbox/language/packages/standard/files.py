@@ -11,6 +11,7 @@ from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.files import NOWHERE
 
 
 def _patch_zipfile(zipfile: Any) -> None:
@@ -70,7 +71,27 @@ def _sqlite(real: Any) -> dict[str, Any]:
 _FACTORY = 4
 
 
+def _patch_tempfile(tempfile: Any) -> None:
+    """Libraries that want a place for their caches (matplotlib, jieba) get one, and go on where they can't write."""
+    find, make = tempfile._get_default_tempdir, tempfile.mkdtemp
+
+    def _get_default_tempdir(*args: Any) -> str:
+        try:
+            return str(find(*args))
+        except FileNotFoundError:
+            return NOWHERE
+
+    def mkdtemp(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return make(*args, **kwargs)
+        except (PermissionError, FileNotFoundError):
+            return NOWHERE
+
+    tempfile._get_default_tempdir, tempfile.mkdtemp = _get_default_tempdir, mkdtemp
+
+
 PACKAGES = (
+    Package("tempfile", patches={"tempfile": _patch_tempfile}),
     Package("sqlite3", made={"sqlite3": _sqlite}),
     Package("gzip", streams_only={"gzip": "open"}),
     Package("bz2", streams_only={"bz2": "open"}),

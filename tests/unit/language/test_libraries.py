@@ -1,0 +1,141 @@
+"""What libraries do for themselves while a task runs: packages of our own make of it what real ones were seen to do."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from reptarium.sandbox.language import NOWHERE, PolicyViolation, RefusedAttribute
+from reptarium.sandbox.language.hardening import audit
+from tests.unit.language.support import execute
+
+#: Module → its text. Each name is this file's alone.
+LIBRARY = {
+    # scipy.ndimage makes a wrapper for each name that another module of its has
+    "names_of_ours": "delegated = {name: name + '_signature' for name in vars() if not name.startswith('_')}\n",
+    # numpy documents '__array_interface__', pandas goes through all of ast: while they are imported, in a function
+    "goes_through_all": (
+        "import ast\nfrom goes_through_helper import read\n"
+        "found = [getattr(ast, name) for name in dir(ast)]\nclosure = read(read, '__clo' + 'sure__')\n"
+    ),
+    "goes_through_helper": (
+        "def read(thing, name):\n    return getattr(thing, name)\n"
+        "def assign(thing, name, value):\n    setattr(thing, name, value)\n"
+    ),
+    "imports_late": (
+        "def use():\n    import goes_through_all\n    return len(goes_through_all.found) > 100\n"
+        "def read(name):\n    return getattr(use, name)\n"
+    ),
+    # tenacity's wrappers have the defaults of what they wrap
+    "wraps_more": (
+        "import functools\n"
+        "def decorate(f):\n"
+        "    @functools.wraps(f, functools.WRAPPER_ASSIGNMENTS + ('__defaults__', '__kwdefaults__'))\n"
+        "    def wrapper(*args, **kwargs):\n        return f(*args, **kwargs)\n"
+        "    return wrapper\n"
+    ),
+    # mako's templates are modules, which are made of text
+    "makes_modules": (
+        "import types\n"
+        "def make(text):\n"
+        "    module = types.ModuleType('made')\n"
+        "    exec(compile(text, 'made', 'exec'), vars(module))\n"
+        "    return module\n"
+    ),
+    # matplotlib and jieba ask for a place for their caches
+    "keeps_a_cache": (
+        "import os, tempfile\n"
+        "def places():\n"
+        "    made = tempfile.mkdtemp()\n"
+        "    try:\n        open(os.path.join(made, 'cache'), 'w')\n"
+        "    except OSError:\n        return [made, tempfile._get_default_tempdir()]\n"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages, installed where packages lie, and not yet imported."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    for name, text in LIBRARY.items():
+        (folder / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(folder)
+    execute("return 1")  # the roots are known from then on
+    monkeypatch.setattr(audit, "_ROOTS", (*audit._ROOTS, f"{folder}/"))
+
+
+def test_a_module_has_its_own_names_only() -> None:
+    """Who goes through a module's names meets none of the sandbox's."""
+    source = "import names_of_ours\nreturn sorted(names_of_ours.delegated)"
+    assert execute(source) == []
+
+
+def test_a_module_that_is_imported_reads_whatever_others_have() -> None:
+    """In the middle of a function, too: no name in it is a task's. What the function reads for the task is refused."""
+    assert execute("import imports_late\nreturn imports_late.use()") is True
+    with pytest.raises(RefusedAttribute, match="the attribute '__closure__' is not allowed"):
+        execute("import imports_late\nreturn imports_late.read('__clo' + 'sure__')")
+
+
+def test_a_library_gives_its_wrappers_defaults() -> None:
+    """As functools has it do; a name that came from the task is set nowhere."""
+    source = """
+    from wraps_more import decorate
+    @decorate
+    def f(a, b=2, *, c=3):
+        return a + b + c
+    return [f(1), f.__defaults__, f.__kwdefaults__]
+    """
+    assert execute(source) == [6, (2,), {"c": 3}]
+    with pytest.raises(RefusedAttribute, match="changing the attribute '__defaults__' is not allowed"):
+        execute("from goes_through_helper import assign\ndef f(): pass\nassign(f, '__def' + 'aults__', (1,))")
+
+
+def test_code_that_a_library_makes_sees_its_own_locals() -> None:
+    """Those of its functions whole; a module's without what it has beside its names."""
+    source = """
+    from makes_modules import make
+    made = make("x = 1\\nseen = sorted(locals())\\ndef f(a):\\n    return locals()")
+    return [made.seen, made.f(2)]
+    """
+    assert execute(source) == [["x"], {"a": 2}]
+
+
+def test_a_library_finds_a_place_for_its_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written it gets a path all the same, and is told when it writes there."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert execute("import keeps_a_cache\nreturn keeps_a_cache.places()") == [NOWHERE, NOWHERE]
+    assert not Path(NOWHERE).exists()
+    with pytest.raises(FileNotFoundError):  # whoever it is
+        Path(NOWHERE).mkdir(parents=True)
+
+
+def test_classes_have_the_special_names_that_libraries_ask_for() -> None:
+    """Asynchronous context managers and iterators, tables of SQLAlchemy's, what templates take for safe."""
+    source = """
+    class A:
+        __tablename__ = "users"
+        __table_args__ = {"schema": "s"}
+        def __html__(self): return "<b>"
+        async def __aenter__(self): return self
+        async def __aexit__(self, *error): pass
+        def __aiter__(self): return iter_of_ours()
+        def __await__(self):
+            yield from ()
+            return 3
+    async def iter_of_ours():
+        yield 1
+        yield 2
+    async with A() as a:
+        return [[n async for n in a], await a, a.__tablename__, a.__html__()]
+    """
+    assert execute(source) == [[1, 2], 3, "users", "<b>"]
+    with pytest.raises(PolicyViolation, match="the attribute '__await__' is not allowed"):
+        execute("class A:\n    def __await__(self): yield\nA().__await__()")
