@@ -128,6 +128,8 @@ _MEMBARRIER: Final = (0, 8, 16, 32, 64)
 # AF_UNIX; SOCK_STREAM and SOCK_SEQPACKET, with SOCK_CLOEXEC and SOCK_NONBLOCK.
 _PAIR: Final = (Check(0, (1,)), Check(1, (1, 5), mask=0xFFFFFFFF & ~(_O_CLOEXEC | _O_NONBLOCK)))
 
+_BUFFERS: Final = (Check(1, (1,)), Check(2, (7, 8)))  # SOL_SOCKET: SO_SNDBUF, SO_RCVBUF
+
 
 def _not_set(arg: int, allowed: int) -> Check:
     """No bit of this int argument is set outside of `allowed`."""
@@ -187,6 +189,8 @@ def worker_rules(arch: Arch) -> Rules:
         "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
         # A pair leads from the process to itself: an event loop wakes itself up with one.
         "socketpair": (Clause(_PAIR),),
+        # Advice of event loops (trio's) about their pair's buffers, which are the kernel's memory: succeeds, does nothing.
+        "setsockopt": (Clause(_BUFFERS, errno_action(0)),),
         # send(2) on what is connected: write(2), where no address is named.
         "sendto": (Clause((*null, Check(3, (0,), mask=notify.MSG_OOB))),),
         # not a pipe for the kernel's notifications (O_NOTIFICATION_PIPE), nor one that keeps packets apart
@@ -224,6 +228,7 @@ def zygote_rules(arch: Arch) -> Rules:
         "prctl",
         "fcntl",
         "sendto",
+        "setsockopt",
     ):
         del checked[name]
         plain[name] = ALLOW

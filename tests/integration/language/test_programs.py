@@ -2,8 +2,9 @@
 
 ``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages``
 (import names), ``items``, ``code``, and what it must end in: ``result`` (plain CPython's, as JSON), ``error`` (what the
-message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). A program whose
-packages aren't installed is skipped; ``make packages`` installs them all.
+message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). With them the corpus
+of packages is run (``tests/packages/corpus.toml``). A program whose packages aren't installed is skipped;
+``make packages`` installs them all.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ import trio
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import BrokerConfig
 from tests.conftest import make_settings
+from tests.packages import corpus
 
 PROGRAMS: dict[str, dict[str, Any]] = {
     program["name"]: program
     for program in map(json.loads, (Path(__file__).parents[2] / "data" / "programs.jsonl").read_text().splitlines())
+} | {
+    program.key: {"packages": list(program.imports), "items": [], "code": program.code, "result": program.returns}
+    for program in corpus.programs()
 }
 
 #: Programs that don't come out right yet, and why. A program that begins to is struck off.

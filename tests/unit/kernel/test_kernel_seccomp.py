@@ -329,6 +329,10 @@ class TestWorkerRules:
             assert ask(arch, "socketpair", 1, kind, 0, 0x1000) == ALLOW, kind
         for family, kind in ((2, 1), (10, 1), (16, 3), (1, 2), (1, 3), (0, 1)):
             assert ask(arch, "socketpair", family, kind, 0, 0x1000) == DENY, (family, kind)
+        for option in (7, 8):  # the size of its buffers stays: SO_SNDBUF, SO_RCVBUF
+            assert ask(arch, "setsockopt", 3, 1, option, 0x1000, 4) == bpf.errno_action(0), option
+        for level, option in ((1, 32), (1, 33), (1, 13), (1, 26), (6, 1), (0, 7), (41, 8)):
+            assert ask(arch, "setsockopt", 3, level, option, 0x1000, 4) == DENY, (level, option)
         assert ask(arch, "recvfrom", 3, 0x1000, 1, 0, 0, 0) == ALLOW
         assert ask(arch, "sendto", 3, 0x1000, 1, 0, 0, 0) == ALLOW
         for address in (0x1000, 2**32, 2**47):
