@@ -93,7 +93,11 @@ class Datagrams:
     async def make(self, stopped: Stopped, nursery: trio.Nursery) -> int | None:
         """Answer a ``socket``; the number that it has got there."""
         kind = stopped.args[1] & 0xFFFFFFFF
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._listener.answer(stopped, error.errno or errno.ENFILE)
+            return None
         ours.setblocking(False)
         theirs.setblocking(not kind & socket.SOCK_NONBLOCK)
         held = _Held(theirs=theirs, ours=trio.socket.from_stdlib_socket(ours), lock=trio.Lock())

@@ -5,7 +5,9 @@ What asks here is glibc's, dnspython, c-ares where it is installed, and what mus
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import socket
 import struct
 from ipaddress import ip_address
 from typing import Any
@@ -193,3 +195,18 @@ async def test_a_message_with_its_address_in_memory(nursery: trio.Nursery, autoj
     assert memory[1000:1008] == bytes.fromhex("0200003509090909")
     assert memory[108:112] == (16).to_bytes(4, "little")
     sockets.close()
+
+
+async def test_a_supervisor_without_descriptors_says_so(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no pair can be made the task is told the errno, and everything goes on."""
+
+    def none_left(*of: int) -> None:
+        raise OSError(errno.EMFILE, "none left")
+
+    listener: Any = _Memory(bytearray())
+    answers = Answers(Destinations([]), NoNames(), trio.lowlevel.checkpoint, lambda why: None)
+    sockets = Datagrams(listener, answers, lambda to: True, lambda why: None, trio.lowlevel.checkpoint, 4)
+    monkeypatch.setattr(socket, "socketpair", none_left)
+    assert await sockets.make(Stopped(1, "socket", (2, 2, 0, 0, 0, 0)), nursery) is None
+    monkeypatch.undo()
+    assert listener.answers == [(errno.EMFILE, 0)]
