@@ -75,6 +75,7 @@ def test_odd_bytes_are_no_name(name: bytes) -> None:
         HEADER[:11],
         HEADER,
         HEADER + b"\xc0\x0c" + TAIL,  # a pointer to itself
+        HEADER + b"\xc0" + b"a" * 192 + b"\x00" + TAIL,  # a pointer, or a label of 192 bytes
         HEADER + b"\x3f" + b"a" * 20,
         HEADER + b"\x03abc",
         HEADER + b"\x03abc\x00\x00",
