@@ -207,13 +207,14 @@ async def test_request_for_another_protocol_ends_nothing() -> None:
             assert process.poll() is None
 
 
-async def test_signal_before_anything_has_started() -> None:
+@pytest.mark.parametrize("command", [["run"], ["broker", "--port", "0"]], ids=lambda command: command[0])
+async def test_signal_before_anything_has_started(command: list[str]) -> None:
     """One that comes in the first milliseconds drains as any other does: it waits until somebody listens."""
     told = (
         "import os, signal, sys; from reptarium.pool import config; from reptarium.pool.cli import main\n"
         "load = config.load_settings\n"
         "config.load_settings = lambda environ: os.kill(os.getpid(), signal.SIGTERM) or load(environ)\n"
-        "sys.exit(main.main(['run']))"
+        f"sys.exit(main.main({command}))"
     )
     with trio.fail_after(60):
         done = await trio.run_process(
