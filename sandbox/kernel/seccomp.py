@@ -189,7 +189,7 @@ def worker_rules(arch: Arch) -> Rules:
         "sched_getaffinity": (Clause((Check(0, own),)), Clause((), errno_action(errno.ENOSYS))),
         # A pair leads from the process to itself: an event loop wakes itself up with one.
         "socketpair": (Clause(_PAIR),),
-        # Advice of event loops (trio's) about their pair's buffers, which are the kernel's memory: succeeds, does nothing.
+        # Advice of event loops (trio's) about their pair's buffers, the kernel's memory: succeeds, does nothing.
         "setsockopt": (Clause(_BUFFERS, errno_action(0)),),
         # send(2) on what is connected: write(2), where no address is named.
         "sendto": (Clause((*null, Check(3, (0,), mask=notify.MSG_OOB))),),

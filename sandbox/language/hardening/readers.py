@@ -76,8 +76,10 @@ def library_delattr(obj: Any, name: str, /) -> None:
 
 def _written(name: Any, caller: FrameType) -> Any:
     plain = str.__str__(name) if isinstance(name, str) else name
-    if plain in _NOT_WRITTEN and watching() and not (
-        _means(caller, plain) or _spelled(caller, plain) or _copies(caller, plain)
+    if (
+        plain in _NOT_WRITTEN
+        and watching()
+        and not (_means(caller, plain) or _spelled(caller, plain) or _copies(caller, plain))
     ):
         raise refused(f"changing the attribute '{plain}' is not allowed")
     return plain

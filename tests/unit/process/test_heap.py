@@ -77,9 +77,9 @@ for turn in range(20):
         checked = sum(each[0] for each in small)
         del small
         gc.collect()
+    text = mixed[-1]["text"]
+    del large, mixed
     least = min(least, resident())  # the kernel's khugepaged may fill what was freed with huge pages again
-text = mixed[-1]["text"]
-del large, mixed
 print(json.dumps([checked == sum(range(300_000)), text, full - least]))
 """)
     whole, text, freed = found
