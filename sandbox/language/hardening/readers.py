@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
@@ -46,7 +46,7 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
     plain: Any = str.__str__(name) if isinstance(name, str) else name  # type: ignore[redundant-expr]
     if type(plain) is not str or plain not in _LOOKED_AT:
         return getattr(obj, plain, *default)
-    if _means(sys._getframe(1), plain):
+    if plain not in _FORMATS and _means(sys._getframe(1), plain):
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
@@ -59,6 +59,8 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
     return guarded_getattr(obj, plain, *default)
 
 
+#: Words that libraries spell for other things: a text's own methods of these names are the task's, whoever reads them.
+_FORMATS = frozenset({"format", "format_map"})
 _WITHOUT_A_LOOK = frozenset({"__name__", "__doc__", "__qualname__", "__module__", "__init__", "name", "shape", "dtype"})
 
 
@@ -121,7 +123,11 @@ def _getter(real: Any, names: list[str]) -> Any:
 
 
 def _leads_on(value: Any) -> bool:
-    """Whether it is a module that no task may have."""
+    """Whether it is a module that no task may have, a metaclass, or a text's own ``format``, which reads any name."""
+    if issubclass(type(value), type):
+        return issubclass(value, type)
+    if type(value) in (MethodDescriptorType, BuiltinFunctionType):
+        return value.__name__ in _FORMATS
     if not isinstance(value, ModuleType) or is_facade(value):
         return False
     name = str(value.__name__).removeprefix("_")

@@ -418,6 +418,18 @@ NOTHING = {
         b.format = Equal()
         Data.__eq__(a, b)
         """,
+    "syntax_fields_of_a_class": """
+        import ast, json
+        class Text(str): _fields = ('format', 'format_map')
+        for owner in (Text, Text('{0.__globals__}')):
+            for name, value in ast.iter_fields(owner):
+                try:
+                    reached.append(value('{0.__globals__}', json.dumps))
+                except AttributeError:
+                    pass
+                except TypeError:  # format_map takes a mapping alone
+                    pass
+        """,
     "sorting_keys": """
         import functools, operator
         class Odd:
