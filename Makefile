@@ -41,9 +41,11 @@ suites: $(VENV)/.tested
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-# Ordinary programs with the packages that people name, in real workers; and libraries that speak with real servers
+# Ordinary programs, and the corpus of packages that people name (docs/packages.md is written of it), in real workers;
+# and libraries that speak with real servers. Another Python: make packages PYTHON=python3.13 VENV=.venv313
 packages: $(VENV)/.tested
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,packages,clients]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test,packages,clients]'
+	$(BIN)/python -m tests.packages
 	$(BIN)/python -m pytest -q tests/integration/language/test_programs.py
 	$(BIN)/python -m pytest -q -rs tests/powers/test_libraries.py tests/powers/test_resolvers.py
 

@@ -21,7 +21,7 @@ from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GUARDED_DUNDERS, may_read
 
 #: Methods that no façade can hide, because instances carry them.
-_METHODS = {
+METHODS = {
     "to_pickle": "tasks have no files",
     "to_hdf": "tasks have no files",
     "to_sql": "tasks have no network",
@@ -34,7 +34,7 @@ _METHODS = {
 def _patch(pandas: Any) -> None:
     """Once per process."""
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
-        for method, why in _METHODS.items():
+        for method, why in METHODS.items():
             if hasattr(cls, method):
                 setattr(cls, method, guards.refusing(f"{cls.__name__}.{method}", why))
     for method in ("eval", "query"):

@@ -216,7 +216,7 @@ REFUSED.pop("string.templatelib")
 _TASKLESS = "it is about the interpreter or the machine, not the data"
 _DATA = f"{_FILES}; use the node's binary data, or io.BytesIO"
 #: Short façades: why they lack what the real module has (names that begin with these, or all else).
-_WITHHELD: dict[str, dict[str, str]] = {
+WITHHELD: dict[str, dict[str, str]] = {
     "os": {
         "getcwd getxattr setxattr W_OK": _DATA,
         "abort kill _exit": "a task has no signals to send and doesn't end its process: return, or raise an exception",
@@ -249,7 +249,7 @@ def withheld_reason(module: str, name: str, files: bool = False) -> str | None:
     """
     if name.startswith("_") and name != "_exit":
         return None
-    for starts, why in _WITHHELD.get(module, {"": _TASKLESS}).items():
+    for starts, why in WITHHELD.get(module, {"": _TASKLESS}).items():
         if not starts or name.startswith(tuple(starts.split())):
             if files and why.startswith(_FILES):
                 why = "it isn't among what tasks may do with files of their own"
