@@ -146,6 +146,7 @@ def test_every_command_is_run_below() -> None:
         "make e2e-original",
         "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
+        "make packages",
         "make slow",
         "make suites",
         "make test",
@@ -274,7 +275,9 @@ def test_doctor(arguments: tuple[str, ...], tmp_path: Path) -> None:
             assert tried["raise its limits"]["got"] == "EPERM"
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", "make suites", *E2E, "make e2e-original"])
+@pytest.mark.parametrize(
+    "command", ["make demo", "make test", "make packages", "make suites", *E2E, "make e2e-original"]
+)
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
     if shutil.which("make") is None:

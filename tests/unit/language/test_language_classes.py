@@ -607,6 +607,34 @@ PROGRAMS = {
         del A.n
         return A(), hasattr(A, "n"), A(2).x, Percent("%a").substitute(a=1), E.helper()
     """,
+    "asynchronous": """
+        import asyncio
+        class Ready:
+            def __await__(self):
+                yield from ()
+                return 7
+        class Steps:
+            def __init__(self): self.n = 0
+            def __aiter__(self): return self
+            async def __anext__(self):
+                self.n += 1
+                if self.n > 3: raise StopAsyncIteration
+                return self.n
+        class Held:
+            async def __aenter__(self): return "held"
+            async def __aexit__(self, *args): return True
+        async def main():
+            async with Held() as held:
+                raise ValueError("swallowed")
+            return held, await Ready(), [n async for n in Steps()], await anext(Steps()), aiter(Steps()).n
+        return asyncio.run(main())
+    """,
+    "of_libraries": """
+        class Row:
+            __tablename__, __table_args__, __mapper_args__, __abstract__ = "rows", (), {}, False
+            def __html__(self): return "<b>row</b>"
+        return Row.__tablename__, Row.__table_args__, Row.__mapper_args__, Row.__abstract__, Row().__html__()
+    """,
     "match_args": """
         class P:
             __match_args__ = ("x", "y")
