@@ -245,7 +245,7 @@ async def test_tasks_are_counted_as_they_end() -> None:
             assert here.sample("reptarium_tasks_running") == here.sample("reptarium_tasks_waiting") == 0
             assert here.sample("reptarium_task_duration_seconds_count") == 7
             assert here.sample("reptarium_rpc_calls_total", name="logNodeOutput", result="success") >= 2
-            assert here.sample("reptarium_workers_cpu_seconds_total") > 0.2  # the loop that was timed out alone
+            assert here.sample("reptarium_workers_cpu_seconds_total") > 0.1  # the loops: short tasks take 0.04
             assert here.reports.kept == []  # user code's errors are its own
 
 
