@@ -21,10 +21,11 @@ demo: $(VENV)/.installed
 # to write no byte code (a third of the suite's time, measured). The demo's scripts are no modules.
 COMPILE = $(BIN)/python -m compileall -q -x '/scripts/' pool sandbox
 
-# On every processor, and half as many again; a file's tests stay together, since they share what they start
+# On every processor, and half as many again; a file's tests stay together, since they share what they start. In their own
+# order: by their number, as xdist would have it, the few that take longest would come last, one after the other
 test: $(VENV)/.tested lint
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes. What
 # isn't there to be tested with is named at the end: libraries (make packages installs them), servers (postgresql,
@@ -36,7 +37,7 @@ slow: $(VENV)/.tested
 # What depends on the Python, for another one: make suites PYTHON=python3.13 VENV=.venv-3.13
 suites: $(VENV)/.tested
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS) tests/unit/language tests/security tests/integration
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/unit/language tests/security tests/integration
 
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

@@ -34,6 +34,8 @@ from reptarium.sandbox.wire import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 AS_ROOT = os.geteuid() == 0
+#: Tasks with files have a /tmp of their own but where what they must read lies below it, as a checkout may.
+BELOW_TMP = any(Path(path).is_relative_to("/tmp") for path in (sys.prefix, sys.base_prefix, ROOT))
 NOBODY = 65534
 
 PRELUDE = """
