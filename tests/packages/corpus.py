@@ -48,7 +48,13 @@ class Program(NamedTuple):
     @property
     def installed(self) -> bool:
         """Whether all that it imports is there."""
-        return all(importlib.util.find_spec(name) for name in self.imports)
+        return all(map(is_there, self.imports))
+
+
+def is_there(package: str) -> bool:
+    """Whether a package is installed. What another has for itself is not: setuptools puts its own on ``sys.path``."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and "_vendor" not in str(spec.origin)
 
 
 def programs() -> list[Program]:

@@ -9,7 +9,6 @@ of packages is run (``tests/packages/corpus.toml``). A program whose packages ar
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ NOT_YET: dict[str, str] = {}
 
 def missing(name: str) -> list[str]:
     """The packages that the program needs and that aren't installed."""
-    return [package for package in PROGRAMS[name]["packages"] if importlib.util.find_spec(package) is None]
+    return [package for package in PROGRAMS[name]["packages"] if not corpus.is_there(package)]
 
 
 def runnable() -> list[str]:

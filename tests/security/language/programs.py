@@ -19,6 +19,7 @@ from reptarium.sandbox.language import (
     PolicyViolation,
     RefusedAttribute,
     compile_task,
+    hardening,
     make_namespace,
     run,
 )
@@ -72,6 +73,8 @@ def outcome(program: str, policy: LanguagePolicy = OPEN, **names: object) -> Bas
         run(compile_task(program, policy), make_namespace(policy, {"reached": reached, **names}))
     except BaseException as error:
         ended = error
+    finally:
+        hardening.allow_files(False)  # a worker has one policy for good; here others follow
     assert reached == [], f"reached {reached[0]!r}"
     return ended
 
