@@ -34,6 +34,8 @@ from reptarium.sandbox.wire import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 AS_ROOT = os.geteuid() == 0
+#: The file that attacks would leave where everybody may write. Another test process has its own.
+MARK = f"reptarium-mark-{os.getpid()}"
 #: Tasks with files have a /tmp of their own but where what they must read lies below it, as a checkout may.
 BELOW_TMP = any(Path(path).is_relative_to("/tmp") for path in (sys.prefix, sys.base_prefix, ROOT))
 NOBODY = 65534
@@ -109,8 +111,8 @@ class Bystanders:
             "affinity": sorted(os.sched_getaffinity(self.victim)),
             "limits": Path(f"/proc/{self.victim}/limits").read_text(),
             "tree": tree,
-            "shm": sorted(name for name in os.listdir("/dev/shm") if "reptarium" in name),
-            "tmp": sorted(name for name in os.listdir("/tmp") if name.startswith("reptarium-mark")),
+            "shm": sorted(name for name in os.listdir("/dev/shm") if name == MARK),
+            "tmp": sorted(name for name in os.listdir("/tmp") if name == MARK),
             "accepted": accepted,
             "ipc": [line for line in Path("/proc/sysvipc/shm").read_text().splitlines() if "7271" in line],
             "hostname": socket.gethostname(),

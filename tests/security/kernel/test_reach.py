@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, BELOW_TMP, NOBODY, PRELUDE, PYTHON, ROOT, Bystanders, arena, bystanders
+from arena import AS_ROOT, BELOW_TMP, MARK, NOBODY, PRELUDE, PYTHON, ROOT, Bystanders, arena, bystanders
 
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
@@ -86,8 +86,8 @@ WRITES = {
     "append": 'attempt(open, directory + "/target", "a")',
     "unnamed file": "attempt(os.open, directory, os.O_TMPFILE | os.O_RDWR)",
     "null device": 'attempt(open, "/dev/null", "w")',
-    "/tmp": 'attempt(open, "/tmp/reptarium-mark", "w")',
-    "/dev/shm": 'attempt(open, "/dev/shm/reptarium-mark", "w")',
+    "/tmp": f'attempt(open, "/tmp/{MARK}", "w")',
+    "/dev/shm": f'attempt(open, "/dev/shm/{MARK}", "w")',
     "creat": 'raw("creat", text(directory + "/new"), 0o666)',
     "mkdir": 'attempt(os.mkdir, directory + "/new")',
     "fifo": 'attempt(os.mkfifo, directory + "/new")',

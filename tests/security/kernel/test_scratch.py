@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, BELOW_TMP, PYTHON, Arena, arena, bystanders
+from arena import AS_ROOT, BELOW_TMP, MARK, PYTHON, Arena, arena, bystanders
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.workers import scratch
@@ -95,7 +95,7 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "a directory in base": ("attempt(os.mkdir, base + '/1', 0o700)", {"EACCES"}),
     "list base": ("attempt(os.listdir, base)", {"EACCES"}),
     "parent": ("attempt(open, '../new', 'w')", {"EACCES"}),
-    "/tmp": ("attempt(open, '/tmp/../tmp/reptarium-mark', 'w')", ELSEWHERE),
+    "/tmp": (f"attempt(open, '/tmp/../tmp/{MARK}', 'w')", ELSEWHERE),
     "what is above /tmp": ("attempt(open, '/tmp/../new', 'w')", {"EACCES", "EROFS"} if BELOW_TMP else {"EACCES"}),
     "what leads to /tmp: list": ("attempt(os.listdir, '/.proc')", ELSEWHERE),
     "what leads to /tmp: own memory": ("attempt(open, '/.proc/self/mem', 'r+b')", ELSEWHERE),
@@ -106,7 +106,7 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "what leads to /tmp: another's file": ("attempt(open, f'/.proc/{pid}/cwd/secret')", ELSEWHERE),
     "what leads to /tmp: the supervisor": ("attempt(open, f'/.proc/{supervisor}/cwd/pyproject.toml')", ELSEWHERE),
     "what leads to /tmp: the kernel's settings": ("attempt(open, '/.proc/sys/kernel/hostname', 'w')", ELSEWHERE),
-    "/dev/shm": ("attempt(open, '/dev/shm/reptarium-mark', 'w')", ELSEWHERE),
+    "/dev/shm": (f"attempt(open, '/dev/shm/{MARK}', 'w')", ELSEWHERE),
     "open directory": ("attempt(open, directory + '/new', 'w')", ELSEWHERE),
     "open directory, existing file": ("attempt(open, directory + '/target', 'w')", ELSEWHERE),
     "remove elsewhere": ("attempt(os.unlink, directory + '/target')", ELSEWHERE),
