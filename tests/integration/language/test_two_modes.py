@@ -80,6 +80,7 @@ async def _ends(mode: str, programs: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 async def test_what_one_mode_accepts_ends_the_same_in_the_other() -> None:
     """Results, errors with their lines, and prints of ordinary programs don't depend on the language mode."""
     programs = _programs()
