@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
-from harness import Calls, wait_for
+from harness import Calls, Timeout, wait_for
 from stage import Answer, Stage, scenario
 
 CALLS = 200
@@ -40,7 +41,12 @@ def parallel_webhooks(stage: Stage) -> None:
 
     assert stage.call("parallel", question(CALLS)) == answer(CALLS)
     before = stage.runner.outcomes()
-    got = Calls(partial(stage.call, "parallel", question(who), 600) for who in range(CALLS)).results(300)
+    try:
+        got = Calls(partial(stage.call, "parallel", question(who), 600) for who in range(CALLS)).results(300)
+    except Timeout as late:
+        done = stage.runner.outcomes()["done"] - before["done"]
+        ended = Counter(row["status"] for row in stage.main.executions(workflow, 2 * CALLS))
+        raise AssertionError(f"{late}; the runner did {done:g} tasks, n8n's executions: {dict(ended)}") from late
     locked = stage.main.log_text().count(LOCKED)
     told = [who for who, one in enumerate(got) if locked and is_told(one)]
     wrong = [f"{who}: {one!r:.300}" for who, one in enumerate(got) if one != answer(who) and who not in told]
