@@ -105,9 +105,10 @@ class Runner(Child):
         return {match[1]: value for key, value in self.metrics().items() if (match := pattern.fullmatch(key))}
 
     def busy(self) -> list[str]:
-        """What keeps it from being wholly at rest: nothing runs, every broker is connected, every slot offered.
+        """What keeps it from being wholly at rest: nothing runs, every broker is connected and has what it needs.
 
-        A slot may be offered to several brokers at the same time.
+        That is an offer of every slot where it is the only one, and one offer each where there are several: with that
+        a broker may take a slot, and then gets the next (pool/brokers/capacity.py).
         """
         now = self.metrics()
         connected = {key: value for key, value in now.items() if key.startswith("reptarium_broker_connected{")}
@@ -117,8 +118,9 @@ class Runner(Child):
         for name in ("reptarium_tasks_running", "reptarium_tasks_waiting"):
             if now[name]:
                 found.append(f"{name} {now[name]:g}")
-        if now["reptarium_offers_open"] < now["reptarium_capacity"]:
-            found.append(f"{now['reptarium_offers_open']:g} of {now['reptarium_capacity']:g} slots are offered")
+        least = now["reptarium_capacity"] if len(self.brokers) == 1 else len(self.brokers)
+        if now["reptarium_offers_open"] < least:
+            found.append(f"{now['reptarium_offers_open']:g} offers stand, of {least:g} at least")
         return found
 
 
