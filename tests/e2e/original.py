@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -162,6 +163,8 @@ def main() -> int:
     if not arguments.original_cmd:
         print("skipped: no --original-cmd (see tests/e2e/README.md)")
         return 0
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+        signal.signal(signal.SIGHUP, lambda *_: None)  # unlike an ignored signal, a handled one isn't inherited
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     return trio.run(both, arguments)
 

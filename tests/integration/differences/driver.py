@@ -25,7 +25,9 @@ REGISTERS = 60.0 * FACTOR
 #: Seconds that a task may run in the runner, and until the broker calls it hanging: n8n's own limit is five minutes.
 TASK_TIMEOUT, HANGS = round(20 * FACTOR), 40.0 * FACTOR
 #: For many programs at once: they wait for their turn.
-CONFIG = BrokerConfig(request_timeout=3600.0, task_timeout=HANGS)
+CONFIG = BrokerConfig(request_timeout=3600.0, task_timeout=HANGS, grant_ttl=30.0 * FACTOR)
+#: For starts and ends: n8n's own limits.
+PATIENT = BrokerConfig(request_timeout=60.0 * FACTOR, task_timeout=300.0 * FACTOR, grant_ttl=30.0 * FACTOR)
 #: Of a refusal's text, either runner's: what it is about is in the row, its words are not compared.
 _REFUSALS = (
     "Security violation",  # both, before the code runs; the original while it runs

@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
 import trio
 
-from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
-from tests.integration.differences.driver import FACTOR, REGISTERS, ended, launch, registered, stop, taken
+from reptarium.pool.embedded_broker import Broker, TaskHandle, open_broker
+from tests.integration.differences.driver import FACTOR, PATIENT, REGISTERS, ended, launch, registered, stop, taken
 
 #: Seconds in which a runner that is to end ends.
 ENDS = 20.0 * FACTOR
@@ -36,13 +37,13 @@ async def _status(process: subprocess.Popen[bytes], seconds: float = ENDS) -> st
 
 async def name(command: str) -> str:
     """What the runner calls itself."""
-    async with open_broker() as broker, registered(broker, command, {}):
+    async with open_broker(PATIENT) as broker, registered(broker, command, {}):
         return broker.runners[0].name
 
 
 async def grant_refused(command: str) -> str:
     """The broker answers 403: a grant token that it doesn't know."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         process = launch(broker, command, {"N8N_RUNNERS_GRANT_TOKEN": "unknown"})
         try:
             return await _status(process)
@@ -72,7 +73,7 @@ async def _attempts(process: subprocess.Popen[bytes], listeners: list[trio.Socke
 
 async def broker_unreachable(command: str) -> str:
     """Nobody answers where the broker should be."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         uri = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         process = launch(broker, command, {"N8N_RUNNERS_TASK_BROKER_URI": uri})
@@ -84,14 +85,14 @@ async def broker_unreachable(command: str) -> str:
 
 async def connection_lost(command: str) -> str:
     """The broker closes the connection and goes on; the runner has a grant token that is used up."""
-    async with open_broker() as broker, registered(broker, command, {}) as process:
+    async with open_broker(PATIENT) as broker, registered(broker, command, {}) as process:
         broker.disconnect(broker.runners[0].id, abrupt=True)
         return await _status(process)
 
 
 async def broker_gone(command: str) -> str:
     """The broker shuts down: drain, close with 1001, and nobody answers any more."""
-    async with open_broker(BrokerConfig(drain_grace=0.1)) as broker:
+    async with open_broker(msgspec.structs.replace(PATIENT, drain_grace=0.1)) as broker:
         process = launch(broker, command, {})
         await broker.wait_for_runner(REGISTERS)
         port = broker.port
@@ -102,7 +103,7 @@ async def broker_gone(command: str) -> str:
 
 
 async def _signalled(command: str, number: signal.Signals) -> str:
-    async with open_broker() as broker, registered(broker, command, {}) as process:
+    async with open_broker(PATIENT) as broker, registered(broker, command, {}) as process:
         process.send_signal(number)
         return await _status(process)
 
@@ -124,7 +125,7 @@ async def sighup(command: str) -> str:
 
 async def second_signal(command: str) -> str:
     """SIGTERM while a task runs, and SIGINT before that ends."""
-    async with open_broker() as broker, registered(broker, command, _EVERYTHING) as process:
+    async with open_broker(PATIENT) as broker, registered(broker, command, _EVERYTHING) as process:
         task = broker.submit(_sleeper(6))
         await _runs(task)
         process.send_signal(signal.SIGTERM)
@@ -135,7 +136,7 @@ async def second_signal(command: str) -> str:
 
 async def sigterm_task_ends(command: str) -> str:
     """SIGTERM while a task runs that ends within the graceful time-out."""
-    async with open_broker() as broker, registered(broker, command, _EVERYTHING) as process:
+    async with open_broker(PATIENT) as broker, registered(broker, command, _EVERYTHING) as process:
         task = broker.submit(_sleeper(6))
         await _runs(task)
         process.send_signal(signal.SIGTERM)
@@ -146,7 +147,7 @@ async def sigterm_task_ends(command: str) -> str:
 async def sigterm_task_goes_on(command: str) -> str:
     """SIGTERM while a task runs that doesn't end within the graceful time-out."""
     environ = {**_EVERYTHING, "N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT": "2", "N8N_RUNNERS_TASK_TIMEOUT": "15"}
-    async with open_broker() as broker, registered(broker, command, environ) as process:
+    async with open_broker(PATIENT) as broker, registered(broker, command, environ) as process:
         task = broker.submit(_sleeper(60))
         await _runs(task)
         process.send_signal(signal.SIGTERM)
@@ -156,7 +157,7 @@ async def sigterm_task_goes_on(command: str) -> str:
 
 async def idle_for_long(command: str) -> str:
     """No task for longer than N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         environ = {"N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT": "2"}
         async with registered(broker, command, environ) as process:
             return await _status(process)
@@ -164,14 +165,14 @@ async def idle_for_long(command: str) -> str:
 
 async def task_timeout(command: str) -> str:
     """A task over N8N_RUNNERS_TASK_TIMEOUT."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         async with registered(broker, command, {**_EVERYTHING, "N8N_RUNNERS_TASK_TIMEOUT": "2"}):
             return (await taken(broker.submit({"code": "while True: pass", "items": []}))).outcome
 
 
 async def task_timeout_continue(command: str) -> str:
     """The same with continue on fail."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         async with registered(broker, command, {**_EVERYTHING, "N8N_RUNNERS_TASK_TIMEOUT": "2"}):
             program = {"code": "while True: pass", "items": [], "continueOnFail": True}
             return (await taken(broker.submit(program))).outcome
@@ -179,7 +180,7 @@ async def task_timeout_continue(command: str) -> str:
 
 async def cancelled(command: str) -> str:
     """A task is cancelled; the slot serves the next one."""
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         async with registered(broker, command, {**_EVERYTHING, "N8N_RUNNERS_MAX_CONCURRENCY": "1"}):
             task = broker.submit(_sleeper(60))
             await _runs(task)
@@ -189,7 +190,7 @@ async def cancelled(command: str) -> str:
 
 async def result_too_large(command: str) -> str:
     """A result above N8N_RUNNERS_MAX_PAYLOAD."""
-    async with open_broker(BrokerConfig(max_payload=2**20, task_timeout=20.0)) as broker:
+    async with open_broker(msgspec.structs.replace(PATIENT, max_payload=2**20, task_timeout=20.0 * FACTOR)) as broker:
         environ = {**_EVERYTHING, "N8N_RUNNERS_MAX_PAYLOAD": str(2**20)}
         async with registered(broker, command, environ) as process:
             outcome = await broker.submit({"code": "return 'x' * 2 ** 21", "items": []}).outcome()
@@ -207,7 +208,7 @@ async def _healthy(command: str) -> AsyncIterator[tuple[Broker, int]]:
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED": "true",
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(port),
     }
-    async with open_broker() as broker:
+    async with open_broker(PATIENT) as broker:
         process = launch(broker, command, health)
         try:
             yield broker, port
