@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from harness import HOST, wait_for
+from harness import HOST, limit, wait_for
 from processes import Child
 from rest import Rest, RestError, http_json, unflatten
 from workflows import link, node
@@ -107,6 +107,10 @@ class N8nProcess(Child):
             CODE_ENABLE_STDOUT="true",
             GENERIC_TIMEZONE="UTC",
             TZ="UTC",
+            # its own limits of time that a busy machine goes over: it then gives up its database's connections, with
+            # whatever waits for an answer there, and refuses workflows ("Error validating node parameters")
+            DB_PING_TIMEOUT_MS=str(round(limit(5000))),
+            N8N_EXPRESSION_ENGINE_TIMEOUT=str(round(limit(5000))),
         )
         env.update(self.extra_env)
         return env
