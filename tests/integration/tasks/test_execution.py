@@ -179,8 +179,14 @@ def at_work() -> set[psutil.Process]:
 
 async def gone(workers: set[psutil.Process]) -> None:
     """Wait until these processes have ended: a loop does so by being killed, or never."""
-    while any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers):
+    while any(map(_lives, workers)):
         await trio.sleep(0.005)
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):  # between the two questions
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 async def test_cancel_kills_at_once(broker: Broker) -> None:
