@@ -135,6 +135,22 @@ def test_half_a_line_waits_for_the_rest_or_the_end(pipe: Pipe) -> None:
     assert pipe.read() == "ab\nc"
 
 
+def test_lines_that_come_together_are_written_together(monkeypatch: pytest.MonkeyPatch, pipe: Pipe) -> None:
+    """What comes soon after a write waits for its neighbours, unless somebody waits for all to be written."""
+    monkeypatch.setattr("reptarium.pool.ops.stderr._TOGETHER", 3600.0)
+    writes: list[int] = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(len(data)) or write(fd, data))
+    pipe.sink.write(LINE)
+    assert pipe.sink.drain(PATIENCE)
+    for _ in range(20):
+        pipe.sink.write("short\n")
+        pipe.sink._thread.join(0.001)  # it could write, if it would
+    assert pipe.sink.drain(PATIENCE)
+    assert sum(writes) == len(LINE) + 20 * len("short\n")
+    assert len(writes) <= 3  # the first of them may still find the thread awake
+
+
 def test_draining_is_bounded(pipe: Pipe) -> None:
     """A reader that doesn't read holds nobody up for longer than asked for; afterwards all is still there."""
     for _ in range(200):
