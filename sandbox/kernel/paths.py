@@ -159,22 +159,24 @@ def _links_on(path: str, links: dict[str, str]) -> None:
 def grants(roots: Iterable[str], excluded: Iterable[str]) -> tuple[Grant, ...]:
     """Landlock rules for `roots` that leave `excluded` (real paths) out."""
     rules: list[Grant] = []
-    barred = [Path(path) for path in excluded]
+    barred = frozenset(excluded)
+    above = {str(parent) for path in barred for parent in Path(path).parents}
 
-    def add(path: Path) -> None:
+    def add(path: str) -> None:
         if path in barred:
             return
-        if not path.is_dir():
-            rules.append(Grant(str(path), "file"))
+        if not os.path.isdir(path):
+            rules.append(Grant(path, "file"))
             return
-        if any(path in inner.parents for inner in barred):
-            rules.append(Grant(str(path), "listing"))
-            for child in sorted(path.iterdir()):
-                if not child.is_symlink():  # what it points at is granted, or not, where it lies
-                    add(child)
+        if path in above:
+            rules.append(Grant(path, "listing"))
+            for child in sorted(os.listdir(path)):
+                inner = os.path.join(path, child)
+                if not os.path.islink(inner):  # what it points at is granted, or not, where it lies
+                    add(inner)
             return
-        rules.append(Grant(str(path), "tree"))
+        rules.append(Grant(path, "tree"))
 
     for root in roots:
-        add(Path(root))
+        add(root)
     return tuple(rules)

@@ -253,3 +253,13 @@ async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
                 await trio.sleep(0.001)
             assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
             assert process.poll() is None
+
+
+def test_a_start_imports_what_the_runner_needs() -> None:
+    """A runner has none of the large packages of other commands in it, and its collector works again."""
+    program = (
+        "import gc, sys; from reptarium.pool.cli.main import main; main(['run', '--print-config']); "
+        "print(gc.isenabled(), sorted({'rich', 'pygments', 'starlette', 'hypercorn'} & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.splitlines()[-1] == "True []"
