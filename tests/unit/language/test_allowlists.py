@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement  # pytest needs it, too
 
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, RefusedImport, compile_task, preload
 from reptarium.sandbox.language.guards import refusing
@@ -364,11 +363,10 @@ def _needed(name: str, known: dict[str, set[str]]) -> dict[str, set[str]]:
     """The distributions that one needs, with itself → the modules that they bring."""
     if name not in known:
         known[name] = set()
-        for requirement in importlib.metadata.requires(name) or ():
-            needed, _, marker = requirement.partition(";")
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of another Python
-                if "extra ==" not in marker:
-                    _needed(re.split(r"[^\w.-]", needed)[0].lower().replace("_", "-"), known)
+        for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
+            # neither an extra's nor another Python's, which may be installed for somebody else's sake
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                _needed(requirement.name.lower().replace("_", "-"), known)
     return known
 
 
