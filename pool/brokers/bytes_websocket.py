@@ -11,13 +11,15 @@ emoji in it is 400 MB, and as much again while it is put together. What we do wi
 The one file that uses private parts of trio-websocket (0.12): its public ones neither take nor give text as bytes,
 and have no fragments. ``_handle_message_event`` gets each piece of a message and puts whole ones into
 ``_send_channel``, ``_handle_ping_event`` and ``_handle_pong_event`` get each ping and pong; ``_send`` is what
-``send_message`` itself sends with; ``_reader_task`` and ``_open_handshake`` are how ``wrap_client_stream`` brings a
-connection to life, which would make one of its own class.
+``send_message`` itself sends with, and with ``_wsproto``, ``_stream_lock``, ``_stream`` and ``_abort_web_socket``;
+``_reader_task`` and ``_open_handshake`` are how ``wrap_client_stream`` brings a connection to life, which would make
+one of its own class.
 """
 
 from __future__ import annotations
 
 from codecs import utf_8_decode
+from collections.abc import Sequence
 from contextlib import suppress
 
 import trio
@@ -74,15 +76,43 @@ class BytesWebSocket(WebSocketConnection):
         with suppress(LocalProtocolError):
             await super()._handle_ping_event(event)
 
-    async def send_text(self, text: bytes) -> None:
-        """Send one text message (UTF-8), with a look at the event loop between its fragments.
+    async def send_texts(self, texts: Sequence[bytes]) -> None:
+        """Send text messages (UTF-8): those that are no longer than a fragment in one write.
 
         Raises ``ConnectionClosed``.
         """
+        frames: list[bytes] = []
+        for text in texts:
+            if len(text) > FRAGMENT:
+                await self._write(frames)
+                frames = []
+                await self._send_fragments(text)
+            else:
+                self._require_open()
+                frames.append(self._wsproto.send(TextMessage(text.decode())))
+        await self._write(frames)
+
+    def _require_open(self) -> None:
+        if self.closed is not None:
+            raise ConnectionClosed(self.closed)
+
+    async def _write(self, frames: list[bytes]) -> None:
+        """What ``_send`` does with a single one."""
+        if not frames:
+            return
+        async with self._stream_lock:
+            try:
+                await self._stream.send_all(b"".join(frames))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._abort_web_socket()
+                self._require_open()
+                raise
+
+    async def _send_fragments(self, text: bytes) -> None:
+        """Send one text message, with a look at the event loop between its fragments."""
         view, sent = memoryview(text), 0
         while True:
-            if self.closed is not None:
-                raise ConnectionClosed(self.closed)
+            self._require_open()
             last = len(view) - sent <= FRAGMENT
             part, size = utf_8_decode(view[sent : sent + FRAGMENT], "strict", last)
             await self._send(TextMessage(part, message_finished=last))

@@ -97,7 +97,7 @@ class Connection:
     async def write(self) -> None:
         """The writer task."""
         with suppress(ConnectionClosed, trio.ClosedResourceError):
-            await self.outbox.write(self._ws.send_text)
+            await self.outbox.write(self._ws.send_texts)
 
     async def aclose(self) -> None:
         """Close in order: what was queued goes out, then the closing handshake (RFC 6455, 7)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -15,6 +15,8 @@ from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, encod
 OUTBOX, BULK = 4352, 256
 #: From so many bytes of waiting prints, calls and results on, the next one waits for room.
 BULK_BYTES = 8 << 20
+#: Messages, and bytes of them, that are written at once where they wait together.
+TOGETHER, TOGETHER_BYTES = 64, 64 << 10
 #: A broker that lets more messages wait than this is slow: it gets no new offers.
 BACKLOG = 64
 
@@ -81,24 +83,43 @@ class Outbox:
                 while self._full and not self._closed:
                     await self._freed.wait()
 
-    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Write what is queued with ``write``, one after the other, until :meth:`close`."""
+    async def write(self, write: Callable[[Sequence[bytes]], Awaitable[None]]) -> None:
+        """Write what is queued with ``write``, in its order and what waits together at once, until :meth:`close`."""
         try:
-            async for data, bulk in self._queued:
-                await write(data)
-                self.unwritten -= 1
-                if bulk:
-                    self._bulk -= 1
-                    self._bulk_bytes -= len(data)
-                del data  # not kept until the next one comes
+            following: tuple[bytes, bool] | None = None
+            while True:
+                taken, following = self._with_more(following or await self._queued.receive())
+                await write([data for data, _ in taken])
+                self.unwritten -= len(taken)
+                for data, bulk in taken:
+                    if bulk:
+                        self._bulk -= 1
+                        self._bulk_bytes -= len(data)
+                del taken, data  # not kept until the next one comes
                 if self._turn.locked():
                     self._freed.set()
                     self._freed = trio.Event()
                 if self._was_slow and not self.slow:
                     self._was_slow = False
                     self.on_relief()
+        except trio.EndOfChannel:  # closed, and all of it is written
+            pass
         finally:
             self.close()
+
+    def _with_more(self, first: tuple[bytes, bool]) -> tuple[list[tuple[bytes, bool]], tuple[bytes, bool] | None]:
+        """It with what else waits and may go with it; and the one after these, where it has been looked at."""
+        taken, size = [first], len(first[0])
+        while len(taken) < TOGETHER:
+            try:
+                following = self._queued.receive_nowait()
+            except trio.WouldBlock:
+                break
+            size += len(following[0])
+            if size > TOGETHER_BYTES:
+                return taken, following
+            taken.append(following)
+        return taken, None
 
     def close(self) -> None:
         """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""

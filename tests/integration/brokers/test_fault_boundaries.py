@@ -221,7 +221,7 @@ async def test_a_fault_in_the_writer_ends_its_connection_alone(monkeypatch: pyte
     with trio.fail_after(60):
         async with two_brokers() as two:
             task = await running(two.hurt)
-            bomb = _in(lambda serving: serving.connection._ws, "_send")(two, monkeypatch)
+            bomb = _in(lambda serving: serving.connection._ws, "_write")(two, monkeypatch)
             await two.contained("link", bomb)
             assert (await task.outcome()).status == "disconnected"
             await done(two.hurt)

@@ -102,13 +102,13 @@ async def test_a_received_message_costs_what_it_weighs() -> None:
 
 
 async def test_characters_are_not_torn_on_the_way_out() -> None:
-    """What is cut into fragments arrives as the text that it was, whatever lies at the cuts."""
+    """What is cut into fragments arrives as the text that it was, whatever lies at the cuts and waits beside it."""
     got: list[str] = []
     done = trio.Event()
 
     async def listen(stream: trio.SocketStream, server: WSConnection) -> None:
         finished = 0
-        while finished < 2:
+        while finished < len(messages):
             server.receive_data(await stream.receive_some(65536))
             for event in server.events():
                 assert isinstance(event, TextMessage)
@@ -117,13 +117,15 @@ async def test_characters_are_not_torn_on_the_way_out() -> None:
         done.set()
         await trio.sleep_forever()
 
+    small = [RunnerTaskDone(f"small {number}", TaskDoneData(msgspec.Raw(b"1"))) for number in range(4)]
     first, second = (RunnerTaskDone(task, TaskDoneData(msgspec.Raw(MIXED))) for task in ("t", "longer"))
+    messages = [*small[:2], first, small[2], second, small[3]]
     with trio.fail_after(60):
         async with connected(listen) as connection:
-            await connection.send(first)
-            await connection.send(second)
+            for message in messages:
+                await connection.send(message)
             await done.wait()
-    assert "".join(got) == (encode(first) + encode(second)).decode()
+    assert "".join(got) == b"".join(map(encode, messages)).decode()
 
 
 async def test_characters_that_come_torn_are_put_together() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 import trio
 import trio.testing
 
 from reptarium.pool.brokers.errors import LinkError
-from reptarium.pool.brokers.outbox import BACKLOG, BULK, BULK_BYTES, OUTBOX, Outbox
+from reptarium.pool.brokers.outbox import BACKLOG, BULK, BULK_BYTES, OUTBOX, TOGETHER, TOGETHER_BYTES, Outbox
 from reptarium.pool.protocol.messages import RunnerTaskAccepted, RunnerTaskDone, TaskDoneData, encode
 
 WORD = RunnerTaskAccepted("t")
@@ -29,11 +31,12 @@ class Writer:
 
     async def run(self) -> None:
         """The writer task."""
-        await self._outbox.write(self._one)
+        await self._outbox.write(self._some)
 
-    async def _one(self, data: bytes) -> None:
-        await self._let.acquire()
-        self.wrote.append(data)
+    async def _some(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            await self._let.acquire()
+            self.wrote.append(message)
 
     async def take(self, count: int) -> None:
         """Let it write ``count`` messages, and whatever follows from that happen."""
@@ -87,6 +90,28 @@ async def test_bulk_is_bounded_by_bytes_and_a_huge_one_passes() -> None:
         await writer.take(1)
         outbox.close()
     assert [len(data) // BULK_BYTES for data in writer.wrote] == [0, 2, 0]
+
+
+async def test_what_waits_together_is_written_at_once() -> None:
+    """Small messages that wait go in one write, in their order; a large one, and what is over a limit, in the next."""
+    outbox = Outbox()
+    writes: list[list[bytes]] = []
+
+    async def keep(messages: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+        writes.append(list(messages))
+
+    small = [encode(result(number)) for number in range(TOGETHER + 3)]
+    large = encode(result(0, TOGETHER_BYTES))
+    for number in range(TOGETHER + 3):
+        await bulk(outbox, number)
+    await bulk(outbox, 0, TOGETHER_BYTES)
+    await bulk(outbox, 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.write, keep)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.close()
+    assert writes == [small[:TOGETHER], small[TOGETHER:], [large], small[:1]]
 
 
 async def test_words_find_room_beside_bulk_and_never_wait() -> None:

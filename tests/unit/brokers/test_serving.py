@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -71,9 +71,9 @@ class Wire:
     async def write(self) -> None:
         """The writer."""
 
-        async def keep(data: bytes) -> None:
+        async def keep(messages: Sequence[bytes]) -> None:
             await trio.lowlevel.checkpoint()
-            self.written.append(decode_runner_message(data))
+            self.written += map(decode_runner_message, messages)
 
         await self.outbox.write(keep)
 
