@@ -13,9 +13,12 @@ What writing means
     hard, no FIFOs, sockets or devices: nothing leads out, and nothing that is removed hangs. Calls that Landlock
     doesn't handle because they don't open anything (modes, times) would reach every file that the user owns: they are
     answered as done, and do nothing. So is umask(2), with which an owner would lose sight of its own directories, and
-    so are fsync(2) and flock(2): nobody else sees these files, and none outlives its task. To set a file's times to now
-    is refused: who tries that first, and makes the file when it can't (pathlib's touch), would take the answer for a
-    file. Extended attributes aren't supported, as on many file systems.
+    so are fsync(2), msync(2) and flock(2): nobody else sees these files, and none outlives its task. To set a file's
+    times to now is refused: who tries that first, and makes the file when it can't (pathlib's touch), would take the
+    answer for a file. Extended attributes aren't supported, as on many file systems. Files are mapped into memory,
+    shared with the file itself, as SQLite's write-ahead log (on Python 3.13 any shelf), `mmap` and `numpy.memmap` do:
+    what that takes, RLIMIT_AS, the watchdog and the bounds of the directory count. Shared memory without a file stays
+    refused.
 
 `RLIMIT_FSIZE` bounds one file, the supervisor the whole.
 """
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import Final
 
 from reptarium.sandbox.kernel import landlock
@@ -45,9 +49,12 @@ _O_SYNC: Final = 0o4010000
 # F_GETLK F_SETLK F_SETLKW, and the same of open file descriptions: SQLite locks its files.
 _LOCKS: Final = (5, 6, 7, 36, 37, 38)
 _RENAME_NOREPLACE: Final = 1
+# asm-generic/mman-common.h
+_MAP_SHARED: Final = 0x01
+_MAP_ANONYMOUS: Final = 0x20
 
 _WRITING: Final = "pwrite64 pwritev ftruncate unlink unlinkat rmdir rename renameat".split()
-_WITHOUT_EFFECT: Final = "chmod fchmod fchmodat umask fsync fdatasync flock sync_file_range".split()
+_WITHOUT_EFFECT: Final = "chmod fchmod fchmodat umask fsync fdatasync flock msync sync_file_range".split()
 #: Calls that set times, and which argument has them; none stands for now.
 _TIMES: Final = {"utime": 1, "utimes": 1, "futimesat": 2, "utimensat": 2}
 _ATTRIBUTES: Final = (
@@ -66,6 +73,9 @@ def with_scratch(rules: Rules, *, zygote: bool) -> Rules:
         del checked[name]
     for name, arg in (("openat", 2), ("open", 1)):
         checked[name] = (*checked[name], *_write_clauses(checked[name], arg))
+    flags, prot = checked["mmap"][0].checks
+    of_a_file = replace(flags, values=(_MAP_SHARED,), mask=flags.mask | _MAP_ANONYMOUS)
+    checked["mmap"] = (*checked["mmap"], Clause((of_a_file, prot)))
     # A directory that its owner may not list could hide what is in it from a supervisor of the same user
     checked["mkdir"] = (Clause((Check(1, (0o700,), mask=0o700),)),)
     checked["mkdirat"] = (Clause((Check(2, (0o700,), mask=0o700),)),)

@@ -64,6 +64,16 @@ WORK = {
         " db.execute('create table if not exists t (n)')\n db.execute('insert into t values (1)')\n db.commit()\n"
         " db.close()\nresult = 'done' if sqlite3.connect('a.db').execute('select sum(n) from t').fetchone() == (3,) else 'no'"
     ),
+    "sqlite with a log": (
+        "import sqlite3\nfor n in range(2):\n db = sqlite3.connect('a.db')\n db.execute('pragma journal_mode = wal')\n"
+        " db.execute('create table if not exists t (n)')\n db.execute('insert into t values (1)')\n db.commit()\n"
+        "result = 'done' if sqlite3.connect('a.db').execute('select sum(n) from t').fetchone() == (2,) else 'no'"
+    ),
+    "a file in memory": (
+        "import mmap\nf = open('a', 'w+b'); f.truncate(4096)\n"
+        "with mmap.mmap(f.fileno(), 4096) as m: m[:3] = b'abc'; m.flush()\n"
+        "result = 'done' if open('a', 'rb').read(4) == b'abc\\0' else 'no'"
+    ),
     "copies": (
         "import shutil\nos.makedirs('d/e')\nopen('d/e/f', 'w').write('x')\n"
         "result = attempt(lambda: (shutil.copytree('d', 'c'), shutil.copy2('d/e/f', 'g'), shutil.rmtree('d')))"
@@ -125,9 +135,14 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "sibling: take": ("attempt(os.rename, sibling + '/secret', 'mine')", {"EACCES", "EXDEV"}),
     "leave the directory": ("attempt(os.chdir, '/')", {"EPERM"}),
     "owner": ("attempt(os.chown, '.', 0, 0)", {"EPERM"}),
-    "shared mapping of a file": (
-        "f = open('a', 'w+b'); f.truncate(4096)\nresult = attempt(__import__('mmap').mmap, f.fileno(), 4096)",
-        {"EPERM"},
+    "shared memory without a file": ("attempt(__import__('mmap').mmap, -1, 4096)", {"EPERM"}),
+    "a file mapped again and again": (
+        "f = open('a', 'w+b'); f.truncate(4 * 2**20)\nresult = 'done'\n"
+        "while result == 'done': result = raw('mmap', 0, 4 * 2**20, 3, 1, f.fileno(), 0)",
+        {"ENOMEM"},
+    ),
+    "a library mapped to be written": (
+        "import mmap\nresult = attempt(mmap.mmap, os.open(os.__file__, os.O_RDONLY), 4096)", {"EACCES"},
     ),
     "execute": (
         "open('a', 'w').write('#!/bin/sh'); os.chmod('a', 0o755)\nresult = attempt(os.execv, './a', ['a'])",
