@@ -17,6 +17,9 @@ One that holds none waits in *line* for a free slot, and is offered one when its
 
 So a free slot is offered to each broker that could take it, whoever is eager has his turn, in a circle, and what a task
 costs doesn't depend on how many brokers there are: it uses one offer up, which is made anew once.
+
+Who takes slots and sends no settings for them gets few: that is ``trial.py``'s. A broker that is on trial waits on the
+*bench* instead of in line, and is offered the slot of all who do when it may have it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from itertools import count
 from typing import Protocol
 
 import msgspec
+
+from reptarium.pool.brokers.trial import PATIENCE, Conduct, Trial
 
 #: How long a slot is kept for a broker that is likely to have a task, in seconds on the clock of ``now``: at least
 #: (which is also how soon an offer is taken by who has waited for it), and for one that is far away.
@@ -50,6 +55,10 @@ class Holder(Protocol):
         """How many slots it has taken: its tasks that have not ended."""
 
     @property
+    def unused(self) -> int:
+        """How many of them wait for their task's settings."""
+
+    @property
     def open_offers(self) -> int:
         """How many offers it holds."""
 
@@ -61,6 +70,9 @@ class Holder(Protocol):
 
     def withdraw(self, now: float) -> None:
         """Let it hold no offer."""
+
+    def give_up(self, seconds: float, now: float) -> None:
+        """End its tasks that have waited for settings for so many seconds."""
 
 
 class _Place(msgspec.Struct, eq=False):
@@ -74,6 +86,12 @@ class _Place(msgspec.Struct, eq=False):
     told: int | None = None
     """The capacity that it was told while it was alone."""
     kept: deque[_Kept] = msgspec.field(default_factory=deque)
+    conduct: Conduct = msgspec.field(default_factory=Conduct)
+
+    @property
+    def full(self) -> bool:
+        """Whether it must use what it has before it may have more."""
+        return self.conduct.limited and self.holder.unused > 0
 
 
 class _Kept(msgspec.Struct, eq=False):
@@ -93,6 +111,9 @@ class Capacity:
         """How many slots are taken."""
         self._places: dict[Holder, _Place] = {}
         self._line: OrderedDict[_Place, None] = OrderedDict()
+        self._bench: dict[_Place, None] = {}
+        self._trial = Trial()
+        self._unused: dict[_Place, None] = {}  # those who may have one at a time, and have
         self._kept: list[tuple[float, int, _Kept]] = []  # a heap: until when, which one
         self._numbers = count()
         self._keeps = 0
@@ -122,6 +143,8 @@ class Capacity:
         if place is not None:
             self._count(place, 0)
             self._gone(place)
+            self._trial.let_go(place.conduct)
+            self._unused.pop(place, None)
             self._settle(now)
 
     def set_slots(self, slots: int, now: float) -> None:
@@ -134,6 +157,12 @@ class Capacity:
                     self._line_up(place)
         self._settle(now)
 
+    @property
+    def waiting(self) -> list[Holder]:
+        """Who would be offered the next slot that is free."""
+        tried = self._bench if self._trial.open else ()
+        return [place.holder for place in (*tried, *self._line) if not place.full]
+
     # ---- what a broker's link tells -----------------------------------------------------------
 
     def room(self, holder: Holder) -> int | None:
@@ -143,7 +172,11 @@ class Capacity:
             return 0
         if len(self._here) - (place in self._here) == 0:
             return None
-        return max(self.slots - self.accepted - self._keeps + len(place.kept), 0)
+        room = max(self.slots - self.accepted - self._keeps + len(place.kept), 0)
+        if not place.conduct.limited:
+            return room
+        barred = place.full or (place.conduct.on_trial and not self._trial.open_to(place.conduct))
+        return 0 if barred else min(room, 1)
 
     def turned_away(self, holder: Holder, now: float) -> None:
         """A task of this broker was rejected for lack of a slot: it wants one."""
@@ -151,6 +184,27 @@ class Capacity:
         if place is not None and place in self._here:
             place.eager = True
             self._answered(place, now - place.offered)
+
+    def used(self, holder: Holder, now: float) -> None:
+        """A task of this broker has got its settings. :meth:`changed` follows."""
+        place = self._places.get(holder)
+        if place is not None and place.conduct.limited:
+            freed = place.conduct.used(now)
+            if freed and place.eager and place in self._here:
+                self._line.setdefault(place)
+
+    def wasted(self, holder: Holder, now: float) -> float | None:
+        """A task of this broker has ended without settings, and not through us. :meth:`changed` follows.
+
+        Returns for how many seconds it gets no slot while there are others. None: that it has wasted some is known.
+        """
+        place = self._places.get(holder)
+        if place is None or (place.conduct.on_trial and not self._trial.has(place.conduct)):
+            return None  # of several that it took together
+        rest = place.conduct.has_wasted(now)
+        self._forget(place)
+        self._trial.rest(now + rest)
+        return rest
 
     def changed(self, holder: Holder, now: float) -> None:
         """To be called whenever anything may have changed that ``holder`` tells of itself."""
@@ -170,23 +224,51 @@ class Capacity:
             if place.eager:
                 place.turn = TURN
                 self._answered(place, now - since)
+            if place.conduct.limited:
+                place.conduct.taken = now
+                self._unused[place] = None
+            if place.conduct.on_trial:
+                self._trial.take(place.conduct)
+        if place in self._unused and not holder.unused:
+            del self._unused[place]
+        self._end_trial(place)
+        if not place.conduct.on_trial:
+            self._bench.pop(place, None)
         self._line_up(place)
         self.tick(now)
 
     # ---- whose turn it is ---------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When :meth:`tick` is due; None while nothing is kept."""
+        """When :meth:`tick` is due; None while nothing is kept, and nobody waits for a trial."""
+        waits = (self._kept_until(), self._trial.rests_until, *self._patience())
+        return min((until for until in waits if until is not None), default=None)
+
+    def _patience(self) -> list[float]:
+        """Until when slots are waited for that aren't used, and that others would have."""
+        short = self._line and not self.free
+        return [
+            place.conduct.taken + PATIENCE
+            for place in self._unused
+            if short or (self._bench and self._trial.has(place.conduct))
+        ]
+
+    def _kept_until(self) -> float | None:
         while self._kept and not self._kept[0][2].due:
             heapq.heappop(self._kept)
         return self._kept[0][0] if self._kept else None
 
     def tick(self, now: float) -> None:
         """Time has passed: what was kept and not taken goes to the next."""
-        while (until := self.next_deadline()) is not None and until <= now:
+        self._trial.tick(now)
+        while (until := self._kept_until()) is not None and until <= now:
             place = self._kept[0][2].place
             self._forget(place)
             self._line_up(place)
+        if self._unused and any(until <= now for until in self._patience()):
+            for place in [place for place in self._unused if place.conduct.taken + PATIENCE <= now]:
+                self._unused.pop(place, None)
+                place.holder.give_up(PATIENCE, now)
         self._settle(now)
 
     def _settle(self, now: float) -> None:
@@ -217,27 +299,55 @@ class Capacity:
 
     def _hand_out(self, now: float) -> None:
         """Offer every slot that is free and not kept to the next in line, until nobody waits."""
+        if self._bench and self._trial.open:
+            self._hand_out_trial(now)
         deaf: list[_Place] = []
         while self._line and self.slots - self.accepted - self._keeps > 0:
             place, _ = self._line.popitem(last=False)
+            if place.full:  # it lines up when it isn't any more
+                continue
             if not place.holder.reads:
                 deaf.append(place)
                 continue
-            if place.eager:
-                kept = _Kept(place, now)
-                heapq.heappush(self._kept, (now + place.turn, next(self._numbers), kept))
-                place.kept.append(kept)
-                self._keeps += 1
+            self._offer(place, now)
+            if place.eager and not place.conduct.limited:
                 self._line[place] = None
-            place.offered = now
-            place.holder.offer(now)
         for place in reversed(deaf):  # each keeps its place
             self._line[place] = None
             self._line.move_to_end(place, last=False)
 
+    def _hand_out_trial(self, now: float) -> None:
+        """Offer the one slot of those on trial to who has wasted least; also to the next while nothing is kept."""
+        for place in sorted(self._bench, key=lambda place: place.conduct.wasted):
+            if self.slots - self.accepted - self._keeps <= 0 or not self._trial.open:
+                return
+            if place.holder.reads:
+                del self._bench[place]
+                self._offer(place, now)
+
+    def _offer(self, place: _Place, now: float) -> None:
+        """Offer a slot, and keep it for who is likely to take it."""
+        if place.eager:
+            kept = _Kept(place, now)
+            heapq.heappush(self._kept, (now + place.turn, next(self._numbers), kept))
+            place.kept.append(kept)
+            self._keeps += 1
+            if place.conduct.on_trial:
+                self._trial.take(place.conduct)
+        place.offered = now
+        place.holder.offer(now)
+
     def _line_up(self, place: _Place) -> None:
-        if place in self._here and not place.holder.open_offers:
-            self._line.setdefault(place)
+        if place in self._here and not place.holder.open_offers and not place.full:
+            if place.conduct.on_trial:
+                self._bench.setdefault(place)
+            else:
+                self._line.setdefault(place)
+
+    def _end_trial(self, place: _Place) -> None:
+        """The slot of those on trial is free if this broker had it and has it no more."""
+        if not place.conduct.on_trial or not (place.kept or place.holder.unused):
+            self._trial.let_go(place.conduct)
 
     def _give_up(self, place: _Place) -> bool:
         """Keep one slot less for it. False when none is kept."""
@@ -265,5 +375,7 @@ class Capacity:
         """It isn't in line any more, and nothing is kept for it."""
         place.eager = False
         self._line.pop(place, None)
+        self._bench.pop(place, None)
         while self._give_up(place):
             pass
+        self._end_trial(place)

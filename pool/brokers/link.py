@@ -70,6 +70,11 @@ class BrokerLink:
         return 0 if self._serving is None else self._serving.session.accepted
 
     @property
+    def unused(self) -> int:
+        """Those of them that wait for their settings."""
+        return 0 if self._serving is None else self._serving.session.waiting
+
+    @property
     def open_offers(self) -> int:
         """Offers that stand."""
         return 0 if self._serving is None else self._serving.session.open_offers
@@ -93,6 +98,11 @@ class BrokerLink:
         """Offer nothing any more."""
         if self._serving is not None:
             self._serving.withdraw(now)
+
+    def give_up(self, seconds: float, now: float) -> None:
+        """End what has waited for settings for so many seconds."""
+        if self._serving is not None:
+            self._serving.give_up(seconds, now)
 
     def drain(self) -> None:
         """No more offers."""

@@ -126,6 +126,10 @@ class Serving:
         """Offer nothing any more."""
         self._ask(lambda: self.session.withdraw(now))
 
+    def give_up(self, seconds: float, now: float) -> None:
+        """End what has waited for settings for so many seconds: others wait for its slot."""
+        self._ask(lambda: self.session.tick(now + 1e-6, seconds))  # sums are rounded
+
     def drain(self, *, leave: bool) -> None:
         """No more offers. ``leave``: when the last task has ended, the connection ends too."""
         self._last = self._last or leave
@@ -274,10 +278,13 @@ class Serving:
             case Reserve(task_id):
                 self._reserve(task_id)
             case Start(task_id, settings):
+                self._capacity.used(self._holder, trio.current_time())
                 if (execution := self._of(task_id)) is not None:
                     execution.start(settings)
                     self._metrics.task_started(execution.waited, execution.report.bytes_in)
-            case Abandon(task_id):
+            case Abandon(task_id, wasted):
+                if wasted and not self._faulty:
+                    self._wasted()
                 if (execution := self._of(task_id)) is not None:
                     execution.abandon()
             case Kill(task_id, reason):
@@ -294,6 +301,14 @@ class Serving:
                 log.info("drained: no task is left", broker=self._uri)
                 if self._last and self.session.state != "closed":  # else there is nobody left to be told
                     self._tasks.start_soon(self._leave)
+
+    def _wasted(self) -> None:
+        """A slot was taken for nothing: the broker has sent no settings, or has gone."""
+        self._metrics.slot_wasted(self._uri)
+        rest = self._capacity.wasted(self._holder, trio.current_time())
+        if rest is not None:
+            event = "the broker takes slots and sends no settings: while there are others it gets one at a time"
+            log.warning(event, broker=self._uri, not_before_s=round(rest, 1))
 
     def _of(self, task_id: str) -> Execution | None:
         """A task's execution. None once that has ended: the session hears of it when there is room."""

@@ -112,7 +112,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "REPTARIUM_SETTINGS_TIMEOUT", "settings_timeout", kinds.seconds(0.1, 3600), 30.0, _BROKER,
-        "How long an accepted task may wait for its settings before its slot is given to another.",
+        "How long an accepted task may wait for its settings before its slot is given to another. At most 2 s while "
+        "others wait for it, of a broker that has sent none yet or has wasted a slot lately.",
     ),
     _row(
         "REPTARIUM_HEARTBEAT_INTERVAL", "heartbeat_interval", kinds.seconds(0.1, 3600), 30.0, _BROKER,

@@ -195,6 +195,12 @@ class Metrics:
         self._reconnects = Counter(
             "reptarium_reconnects", "Connections that were lost, by broker.", ["broker"], registry=registry
         )
+        self._wasted = Counter(
+            "reptarium_slots_wasted",
+            "Slots that a broker took and sent no settings for, by broker.",
+            ["broker"],
+            registry=registry,
+        )
         self._layers = Gauge(
             "reptarium_isolation_layer",
             "1 for the state that each layer of the sandbox is in, 0 for the others.",
@@ -285,9 +291,13 @@ class Metrics:
         self._connected.labels(broker).set(0)
         self._reconnects.labels(broker).inc()
 
+    def slot_wasted(self, broker: str) -> None:
+        """A task of this broker has ended before its settings came, and not through us."""
+        self._wasted.labels(broker).inc()
+
     def broker_forgotten(self, broker: str) -> None:
         """This address is no longer among those to serve (a name that is looked up has changed)."""
-        for metric in (self._connected, self._reconnects):
+        for metric in (self._connected, self._reconnects, self._wasted):
             try:
                 metric.remove(broker)
             except KeyError:

@@ -200,6 +200,11 @@ class RunnerSession:
         return len(self._tasks)
 
     @property
+    def waiting(self) -> int:
+        """How many of them wait for their settings."""
+        return sum(task.state is TaskState.WAITING for task in self._tasks.values())
+
+    @property
     def running(self) -> int:
         """How many of the accepted tasks have been started (those being cancelled included)."""
         return sum(task.state is not TaskState.WAITING for task in self._tasks.values())
@@ -249,12 +254,13 @@ class RunnerSession:
                 assert_never(message)
         return self._settle(out, now)
 
-    def tick(self, now: float) -> list[Action]:
-        """Time has passed: give up waiting for settings, renew what is about to expire."""
+    def tick(self, now: float, patience: float | None = None) -> list[Action]:
+        """Time has passed: give up waiting for settings (after ``patience`` seconds), renew what is about to expire."""
         out: list[Action] = []
-        text = f"Task settings did not arrive within {self._settings_timeout:g} s of accepting the task"
+        seconds = self._settings_timeout if patience is None else min(patience, self._settings_timeout)
+        text = f"Task settings did not arrive within {seconds:g} s of accepting the task"
         for task in [*self._tasks.values()]:
-            if task.state is TaskState.WAITING and task.settings_due <= now:
+            if task.state is TaskState.WAITING and task.settings_due - (self._settings_timeout - seconds) <= now:
                 out.append(LogLine("warning", "no settings in time", {"task_id": quote(task.id)}))
                 out += self._step(task.id, Event.OVERDUE, text, now)
         lapsed = [offer for offer, expiry in self._stale.items() if now > expiry + IN_TRANSIT]

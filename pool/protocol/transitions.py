@@ -49,9 +49,13 @@ class Reserve(msgspec.Struct, frozen=True):
 
 
 class Abandon(msgspec.Struct, frozen=True):
-    """The task has ended before it had settings: give its worker back."""
+    """The task has ended before it had settings: give its worker back.
+
+    ``wasted``: because the broker sent none, or has gone.
+    """
 
     task_id: str
+    wasted: bool = False
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -170,15 +174,19 @@ def _fail(task: Task, message: str) -> Actions:
 
 
 def _abandon(task: Task, _: object) -> Actions:
-    return (Abandon(task.id),)
+    return (Abandon(task.id, wasted=True),)
 
 
-def _abandon_failed(task: Task, message: str) -> Actions:
-    return (*_abandon(task, None), *_fail(task, message))
+def _abandon_overdue(task: Task, message: str) -> Actions:
+    return (Abandon(task.id, wasted=True), *_fail(task, message))
+
+
+def _abandon_malformed(task: Task, message: str) -> Actions:
+    return (Abandon(task.id), *_fail(task, message))
 
 
 def _abandon_cancelled(task: Task, reason: str) -> Actions:
-    return (*_abandon(task, None), SendMessage(RunnerTaskError(task.id, cancelled(reason))))
+    return (Abandon(task.id, wasted=True), SendMessage(RunnerTaskError(task.id, cancelled(reason))))
 
 
 def _report(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
@@ -186,7 +194,7 @@ def _report(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
 
 
 def _abandon_reported(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
-    return (*_abandon(task, None), *_report(task, outcome))
+    return (Abandon(task.id), *_report(task, outcome))
 
 
 def _report_cancelled(task: Task, outcome: TaskDoneData | TaskErrorData) -> Actions:
@@ -243,8 +251,8 @@ TRANSITIONS: dict[TaskState, dict[Event, Cell]] = {
         Event.SETTINGS: Cell(_RUNNING, _start),
         Event.CANCEL: Cell(_ENDED, _abandon_cancelled),
         Event.RESPONSE: Cell(_WAITING, _stray_response),
-        Event.MALFORMED: Cell(_ENDED, _abandon_failed),
-        Event.OVERDUE: Cell(_ENDED, _abandon_failed),
+        Event.MALFORMED: Cell(_ENDED, _abandon_malformed),
+        Event.OVERDUE: Cell(_ENDED, _abandon_overdue),
         Event.FINISH: Cell(_ENDED, _abandon_reported),  # no worker could be had
         Event.LOST: Cell(_ENDED, _abandon),
     },

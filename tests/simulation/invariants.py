@@ -80,7 +80,7 @@ def check(runner: Runner, before: int) -> str | None:
     if accepted != capacity.accepted:
         return f"{accepted} tasks are accepted; capacity says {capacity.accepted}"
     if capacity.shared and slots - accepted - capacity._keeps > 0:
-        waiting = [place.holder for place in capacity._line if place.holder.reads]
+        waiting = [holder for holder in capacity.waiting if holder.reads]
         if waiting:
             return f"{len(waiting)} brokers wait for an offer while a slot is free and kept for nobody"
     return None
@@ -89,7 +89,8 @@ def check(runner: Runner, before: int) -> str | None:
 def _offered(capacity: Capacity, link: BrokerLink, offers: int, tasks: int, told: int) -> str | None:
     """What is wrong with the offers of a registered broker that reads, or None."""
     if capacity.shared:
-        waits = capacity._places[link] in capacity._line
+        place = capacity._places[link]
+        waits = place.full or place in capacity._bench or link in capacity.waiting
         return None if offers or waits or not link.reads else "holds no offer, and doesn't wait for one"
     should = max(capacity.slots - capacity.accepted + tasks, 0)
     if told != should:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reptarium.pool.protocol.messages import BrokerMessage, encode
+from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskSettings, encode
 
 #: Answers that are none, to whoever comes in.
 DOORS = (
@@ -37,11 +37,15 @@ class Misbehaviour(msgspec.Struct, kw_only=True):
     answers: float = 1.0
     #: No pongs.
     mute: bool = False
+    #: Accepts offers and sends no settings.
+    wastes: bool = False
     #: Nothing is read before that time.
     reads_again_at: float = 0.0
 
     def sent(self, message: BrokerMessage, rng: random.Random) -> Iterator[tuple[float, BrokerMessage | bytes]]:
         """What is sent in place of a message, each after so many seconds."""
+        if self.wastes and isinstance(message, BrokerTaskSettings):
+            return
         chance = rng.random()
         if (chance := chance - self.loses) < 0:
             return

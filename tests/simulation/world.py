@@ -27,6 +27,7 @@ from tests.simulation.network import Network
 from tests.simulation.plan import Plan, plan, settings, task
 from tests.simulation.rules import UIDS, Rules
 from tests.simulation.storm import Storm
+from tests.simulation.waste import Waste
 
 _BASE: Settings | None = None
 _NAME = "brokers"
@@ -78,6 +79,7 @@ class World:
         self.rules = Rules(own, self.plan) if own.random() < 0.4 else None
         self.machine = Machine(self.rng, history, self.rules)
         self.faults = seams.Faults()
+        self.waste = Waste(self) if random.Random(f"waste of {seed}").random() < 0.15 else None
         self.watcher = invariants.Watcher()
         self.brokers: list[ImaginaryBroker] = []
         self.asked = 0
@@ -105,6 +107,8 @@ class World:
                 storm.end()
                 if not self.runner.stopping:
                     await self._calm()
+                    if self.waste is not None:
+                        await self.waste.play()
                 await self._end()
                 nursery.cancel_scope.cancel()
         if self.watcher.broken is not None:

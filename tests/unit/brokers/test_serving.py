@@ -25,6 +25,7 @@ from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.protocol.messages import (
     BrokerInfoRequest,
     BrokerRunnerRegistered,
+    BrokerTaskCancel,
     BrokerTaskOfferAccept,
     BrokerTaskSettings,
     RunnerTaskAccepted,
@@ -285,4 +286,38 @@ async def test_a_broker_whose_address_goes_when_its_connection_has_just_ended() 
             assert serving.session.state == "closed"
             serving._tasks.cancel_scope.cancel()
         serving.drain(leave=True)
+    assert faults(means) == 0
+
+
+async def test_an_operator_is_told_which_broker_wastes_slots(autojump_clock: trio.testing.MockClock) -> None:
+    """Each task that ends without settings through its broker is counted and, once for several, said; others aren't."""
+    means, wire = shared(), Wire()
+
+    def wasted() -> float | None:
+        return means.metrics.registry.get_sample_value("reptarium_slots_wasted_total", {"broker": "http://broker"})
+
+    async def take(serving: Serving, task_id: str) -> None:
+        wire.come(BrokerTaskOfferAccept(task_id, next(iter(serving.session._offers))))
+        await settled()
+
+    with capture_logs() as lines:
+        async with served(means, wire) as serving:
+            await take(serving, "malformed")
+            wire._send.send_nowait(b'{"type": "broker:tasksettings", "taskId": "malformed"}')
+            await settled()
+            await take(serving, "no worker")
+            serving.abort("the end")
+            await settled()
+            assert wasted() is None
+            await take(serving, "a")
+            await take(serving, "b")
+            wire.come(BrokerTaskCancel("a", "acknowledgement window elapsed"))
+            await settled()
+            assert wasted() == 1
+            await trio.sleep(means.settings.settings_timeout + 1)
+            assert wasted() == 2
+    said = [line for line in lines if "sends no settings" in line["event"]]
+    assert [(line["log_level"], line["broker"], line["not_before_s"]) for line in said] == [
+        ("warning", "http://broker", 1.0)
+    ]
     assert faults(means) == 0

@@ -135,11 +135,14 @@ def test_brokers() -> None:
     assert sample(metrics, "reptarium_broker_connected", broker="http://a:1") == 1
     assert sample(metrics, "reptarium_broker_connected", broker="http://b:1") == 0
     assert sample(metrics, "reptarium_reconnects_total", broker="http://b:1") == 1
+    metrics.slot_wasted("http://b:1")
+    assert sample(metrics, "reptarium_slots_wasted_total", broker="http://b:1") == 1
     metrics.broker_forgotten("http://a:1")
     metrics.broker_forgotten("http://b:1")
     metrics.broker_forgotten("http://never:1")
     assert sample(metrics, "reptarium_broker_connected", broker="http://a:1") is None
     assert sample(metrics, "reptarium_reconnects_total", broker="http://b:1") is None
+    assert sample(metrics, "reptarium_slots_wasted_total", broker="http://b:1") is None
 
 
 def test_offers_and_capacity() -> None:

@@ -174,7 +174,7 @@ def test_taskcancel_while_waiting(session: RunnerSession) -> None:
     task_id = json.loads(text)["taskId"]
     feed(session, frame("broker:taskofferaccept").replace(TASK, task_id))
     error = TaskErrorData(message="Task was cancelled: Task cancelled by user")
-    assert feed(session, text)[:2] == [Abandon(task_id), SendMessage(RunnerTaskError(task_id, error))]
+    assert feed(session, text)[:2] == [Abandon(task_id, wasted=True), SendMessage(RunnerTaskError(task_id, error))]
 
 
 def test_rpcresponse(start: Callable[[str], RunnerSession]) -> None:

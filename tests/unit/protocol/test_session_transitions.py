@@ -395,10 +395,22 @@ def test_missing_settings_fail_the_task_in_time() -> None:
     assert session.tick(30.9) == []
     out = session.tick(31.0)
     text = "Task settings did not arrive within 30 s of accepting the task"
-    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", TaskErrorData(message=text)))]
+    assert without_offers(out) == [
+        Abandon("t", wasted=True),
+        SendMessage(RunnerTaskError("t", TaskErrorData(message=text))),
+    ]
     assert offers(out) == ["o2"]
     assert logs(out) == [("warning", "no settings in time")]
     assert unlogged(session.receive(BrokerTaskSettings("t", SETTINGS), 31.1)) == []
+
+
+def test_settings_that_others_wait_for_fail_the_task_sooner() -> None:
+    """Only what has waited for so long; the text says for how long."""
+    session = waiting(settings_timeout=30.0)
+    assert session.tick(2.9, 2.0) == []
+    out = session.tick(3.0, 2.0)
+    text = "Task settings did not arrive within 2 s of accepting the task"
+    assert SendMessage(RunnerTaskError("t", TaskErrorData(message=text))) in out
 
 
 @pytest.mark.parametrize(
@@ -409,7 +421,10 @@ def test_cancel_while_waiting_ends_the_task_at_once(reason: str, message: str) -
     """Nothing runs yet: the worker goes back, the one taskerror and the next offer go out together."""
     session = waiting()
     out = session.receive(BrokerTaskCancel("t", reason), 2.0)
-    assert without_offers(out) == [Abandon("t"), SendMessage(RunnerTaskError("t", TaskErrorData(message=message)))]
+    assert without_offers(out) == [
+        Abandon("t", wasted=True),
+        SendMessage(RunnerTaskError("t", TaskErrorData(message=message))),
+    ]
     assert offers(out) == ["o2"]
 
 
@@ -566,7 +581,7 @@ def test_disconnection_abandons_and_kills() -> None:
     for task in "bc":
         session.receive(BrokerTaskSettings(task, SETTINGS), 1.0)
     session.receive(BrokerTaskCancel("c", "why"), 1.0)
-    assert session.disconnected() == [Abandon("a"), Kill("b", "connection to the broker lost")]
+    assert session.disconnected() == [Abandon("a", wasted=True), Kill("b", "connection to the broker lost")]
     assert session.state == "closed"
     assert (session.open_offers, session.accepted) == (0, 0)
 
