@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import FrameType, ModuleType
+from types import BuiltinFunctionType, FrameType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats
@@ -83,33 +83,29 @@ def _signature_part(obj: Any, name: str) -> Any:
     return checked_value(value, name)
 
 
-def _format_method(obj: Any, name: str) -> Any:
-    """``format`` of strings and string classes, checked; None for anything else."""
-    if isinstance(obj, str):
-        if getattr(type(obj), name) is getattr(str, name):
-            return formats.bound_format(obj) if name == "format" else formats.bound_format_map(obj)
-    elif isinstance(obj, type) and issubclass(obj, str):
-        if getattr(obj, name) is getattr(str, name):
-            return formats.unbound_format if name == "format" else formats.unbound_format_map
-    elif isinstance(obj, super):
-        found = getattr(obj, name)
-        owner = getattr(found, "__self__", None)
-        if isinstance(owner, str):
-            return formats.bound_format(owner) if name == "format" else formats.bound_format_map(owner)
-        if found is getattr(str, name):
-            return formats.unbound_format if name == "format" else formats.unbound_format_map
-    return None
+def _format_method(found: Any) -> Any:
+    """``format`` of texts, checked, whatever handed it on (a class of texts, ``super()``, an alias, a weak proxy); what
+    else has such a name, as it is.
+    """
+    kind = type(found)
+    if kind is BuiltinFunctionType and found.__name__ in _FORMATS and isinstance(found.__self__, str):
+        bound = formats.bound_format if found.__name__ == "format" else formats.bound_format_map
+        return bound(found.__self__)
+    if found is str.format:
+        return formats.unbound_format
+    return formats.unbound_format_map if found is str.format_map else found
+
+
+_FORMATS = ("format", "format_map")
 
 
 def guarded_read(obj: Any, name: str) -> Any:
     """An attribute whose name needs a look at the object or at the result. ``name`` is allowed already."""
     if name in rules.GUARDED_DUNDERS:
         return _dunder(obj, name)
-    if name == "format" or name == "format_map":
-        method = _format_method(obj, name)
-        if method is not None:
-            return method
-    elif name == "obj":
+    if name in _FORMATS:
+        return checked_value(_format_method(getattr(obj, name)), name)
+    if name == "obj":
         owner = obj.__self__ if issubclass(type(obj), super) else obj
         if isinstance(owner, (AttributeError, NameError)):
             raise refused("the attribute 'obj' of an exception is not allowed", "it betrays what the code failed on")

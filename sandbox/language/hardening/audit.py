@@ -46,7 +46,7 @@ class _State:
         self.hooked = False
         self.armed = False
         self.for_life = False
-        self.trusted: dict[int, int] = {}  # thread → how deep it is in trusted code
+        self.trusted: dict[int, list[FrameType]] = {}  # thread → where it entered trusted code, the innermost last
         self.connections = False
         self.files = False
         self.namespace: dict[str, Any] | None = None
@@ -181,10 +181,10 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not watching() or (state.files and event in files.EVENTS):
-        return
+    if event == "sys._getframe" or not watching() or (state.files and event in files.EVENTS):
+        return  # the first is what watching() itself does
     if event == "object.__getattr__" or event == "object.__setattr__":
-        if args[1] in _REPORTED_ATTRIBUTES and _frame_is_users(sys._getframe(1)):
+        if args[1] in _REPORTED_ATTRIBUTES and frame_is_users(sys._getframe(1)):
             raise RefusedAttribute(f"the attribute '{args[1]}' is not allowed: it belongs to the interpreter.")
     elif event == "open":
         _check_open(*args)
@@ -213,7 +213,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 # ---- who acts ---------------------------------------------------------------------------
 
 
-def _frame_is_users(frame: FrameType) -> bool:
+def frame_is_users(frame: FrameType) -> bool:
+    """Whether it is one of a task's own code."""
     # a task that runs for each item has new globals for each, but these builtins nobody else has
     return GETATTR in frame.f_builtins
 
@@ -225,7 +226,7 @@ def _library_acts() -> bool:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if _frame_is_users(frame):
+        if frame_is_users(frame):
             return False
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if module not in sys.stdlib_module_names and module != "reptarium":
@@ -241,7 +242,7 @@ def _imports(frame: FrameType) -> bool:
 
 def importing(frame: FrameType | None) -> bool:
     """Whether a module is being imported here, with no code of the task's in between."""
-    while frame is not None and not _frame_is_users(frame):
+    while frame is not None and not frame_is_users(frame):
         if _imports(frame):
             return True
         frame = frame.f_back
@@ -251,7 +252,7 @@ def importing(frame: FrameType | None) -> bool:
 def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
     if _imports(frame) or frame.f_code is _PARSES:
         return
-    if _frame_is_users(frame):
+    if frame_is_users(frame):
         _refuse(event, "making code")
     maker = frame.f_globals.get("__name__", "")
     if maker in OUR_MAKERS:
@@ -295,7 +296,19 @@ def allow_files(allowed: bool) -> None:
 
 def watching() -> bool:
     """Whether user code, or a library on its behalf, is running now."""
-    return state.armed and get_ident() not in state.trusted
+    if not state.armed:
+        return False
+    entered = state.trusted.get(get_ident())
+    return entered is None or _users_since(entered[-1], sys._getframe(1))
+
+
+def _users_since(entered: FrameType, frame: FrameType | None) -> bool:
+    """Whether trusted code has called the user's after all: a module that is imported warns, or logs."""
+    while frame is not None and frame is not entered:
+        if frame_is_users(frame):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
@@ -328,7 +341,8 @@ def arm_for_life() -> None:
 
 
 class trusted:  # used like a function; a generator-made one costs each task five calls
-    """Trusted code that runs nothing of the user's (an import, mostly) may do what user code may not.
+    """Trusted code (an import, mostly) may do what user code may not; the user's, where it is called all the same, may
+    not.
 
     The cycle collector waits meanwhile: a user's ``__del__`` or ``finally`` must not run in here.
     """
@@ -338,12 +352,12 @@ class trusted:  # used like a function; a generator-made one costs each task fiv
     def __enter__(self) -> None:
         self._collecting = gc.isenabled()
         gc.disable()
-        thread = get_ident()
-        state.trusted[thread] = state.trusted.get(thread, 0) + 1
+        frame = sys._getframe(1)
+        state.trusted.setdefault(get_ident(), []).append(frame)
 
     def __exit__(self, *_: object) -> None:
         thread = get_ident()
-        state.trusted[thread] -= 1
+        state.trusted[thread].pop()
         if not state.trusted[thread]:
             del state.trusted[thread]
         if self._collecting:

@@ -20,7 +20,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
 from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
-from reptarium.sandbox.language.hardening.audit import importing, watching
+from reptarium.sandbox.language.hardening.audit import frame_is_users, importing, watching
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
@@ -41,12 +41,15 @@ _texts: dict[bool, dict[int, frozenset[str]]] = {False: {}, True: {}}
 
 def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
     """The built-in; while a task runs, names of the interpreter's that the calling module doesn't spell are refused."""
-    if (type(name) is str and name in _WITHOUT_A_LOOK) or not watching():
+    if (type(name) is str and name not in _LOOKED_AT) or not watching():
         return getattr(obj, name, *default)
     plain: Any = str.__str__(name) if isinstance(name, str) else name  # type: ignore[redundant-expr]
     if type(plain) is not str or plain not in _LOOKED_AT:
         return getattr(obj, plain, *default)
-    if plain not in _FORMATS and _means(sys._getframe(1), plain):
+    caller = sys._getframe(1)
+    if frame_is_users(caller):  # a library gave this away (enum.pickle_by_enum_name)
+        return guarded_getattr(obj, plain, *default)
+    if plain not in _FORMATS and _means(caller, plain):
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
@@ -61,7 +64,6 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
 
 #: Words that libraries spell for other things: a text's own methods of these names are the task's, whoever reads them.
 _FORMATS = frozenset({"format", "format_map"})
-_WITHOUT_A_LOOK = frozenset({"__name__", "__doc__", "__qualname__", "__module__", "__init__", "name", "shape", "dtype"})
 
 
 def library_setattr(obj: Any, name: str, value: Any, /) -> None:
@@ -138,8 +140,10 @@ def _means(frame: FrameType, name: str) -> bool:
     """Whether who calls from this frame may mean the name itself: it stands in a table of its module's, or in the text
     of the function or of what has called it within the module. That another function of the module spells it is no
     reason: it came as data all the same. A module that is being imported goes through all that others have, and no
-    task's names are in it.
+    task's names are in it. A task means none.
     """
+    if frame_is_users(frame):
+        return False
     module, caller = frame.f_globals, frame
     while caller.f_globals is module:
         if _spells(caller.f_code.co_consts, name):
@@ -152,7 +156,7 @@ def _means(frame: FrameType, name: str) -> bool:
 
 def _spelled(frame: FrameType, name: str) -> bool:
     """Whether any function of the module spells it: what is set has often been made elsewhere (``fn.__name__``)."""
-    return name in _texts_of(frame.f_globals, functions=True)
+    return not frame_is_users(frame) and name in _texts_of(frame.f_globals, functions=True)
 
 
 def _spells(constants: Iterable[Any], name: str) -> bool:

@@ -114,8 +114,9 @@ INTERPRETER_ATTRIBUTES = frozenset(
 )
 
 #: Attributes of one kind of object that hand out pointers or reach files; never anything else's in practice.
-#: (``PurePath._globber`` of Python 3.13 carries ``os.scandir``; SQLite's ``setlimit`` lets files be attached.)
-POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents", "_globber", "setlimit"})
+#: (``PurePath._globber`` of Python 3.13 carries ``os.scandir``; SQLite's ``setlimit`` lets files be attached; asyncio's
+#: ``Task.get_stack`` returns frames.)
+POINTER_ATTRIBUTES = frozenset({"tofile", "as_strided", "cell_contents", "_globber", "setlimit", "get_stack"})
 
 #: Methods of enum classes that copy the names of any module into members, or the other way round.
 _ENUM_ATTRIBUTES = frozenset({"_convert_", "_create_", "_add_member_"})

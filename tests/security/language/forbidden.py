@@ -198,6 +198,10 @@ def _why_forbidden(value: object) -> str | None:
     if kind is str:
         shown = _SHOWN.search(value)  # type: ignore[arg-type]
         return f"the text of {shown.group()}" if shown else None
+    if kind in _METHODS and value.__name__ in _READERS:  # type: ignore[attr-defined]
+        return f"{value!r}, which reads or changes any attribute"
+    if kind in _METHODS and value.__name__ in ("format", "format_map") and _of_text(value):  # type: ignore[attr-defined]
+        return f"{value!r}, which reads attributes by name"
     if kind is dict and ("__builtins__" in value or GETATTR in value):  # type: ignore[operator]
         return "the names of a module, or builtins"
     if issubclass(kind, types.ModuleType):  # isinstance() would ask the object, which may lie
@@ -212,6 +216,15 @@ def _why_forbidden(value: object) -> str | None:
     if isinstance(judged, type) and issubclass(judged, tuple) and hasattr(judged, "_fields"):
         return None  # data, whatever module it says it is from (a named tuple of pandas says importlib._bootstrap)
     return f"{_origin(judged)} of a refused module"
+
+
+_METHODS = (types.WrapperDescriptorType, types.MethodWrapperType, types.MethodDescriptorType, types.BuiltinFunctionType)
+_READERS = ("__getattribute__", "__setattr__", "__delattr__", "__subclasses__", "__reduce_ex__")
+
+
+def _of_text(method: Any) -> bool:
+    """Whether a method is a text's, or that of all texts."""
+    return str in (getattr(method, "__objclass__", None), *type(getattr(method, "__self__", None)).__mro__)
 
 
 _CALLABLES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)

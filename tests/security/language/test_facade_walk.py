@@ -391,6 +391,13 @@ LEAKS: dict[str, Any] = {
     "a method of a refused module's class": importlib.import_module("subprocess").Popen.wait,
     "an object of a refused module's class": importlib.import_module("selectors").SelectSelector(),
     "the real functools.wraps": functools.wraps,
+    "what reads any attribute": object.__getattribute__,
+    "what reads any attribute of one object": [].__getattribute__,
+    "what sets any attribute": object.__setattr__,
+    "all subclasses": object.__subclasses__,
+    "a text's format": "".format,
+    "format of all texts": str.format,
+    "format_map of a class of texts": type("Text", (str,), {}).format_map,
 }
 
 

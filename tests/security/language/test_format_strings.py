@@ -70,6 +70,10 @@ STATEMENTS = {
     "dataclass_field": "from dataclasses import dataclass\n@dataclass\nclass D:\n    format: str\nreached.append(D(text).format.format(target))",
     "in_exception": "class E(Exception):\n    def __str__(self): return text.format(target)\ntry: raise E\nexcept E as e: reached.append(str(e))",
     "in_f_string_conversion": "class A:\n    def __format__(self, spec): return spec.format(target)\nreached.append(f'{A():{text}}')",
+    "alias": "import types\nreached.append(types.GenericAlias(str, ()).format(text, target))",
+    "alias_map": "import types\nreached.append(types.GenericAlias(str, ()).format_map(text, {'a': target}))",
+    "annotated": "import typing\nreached.append(typing.Annotated[str, 1].format(text, target))",
+    "weak_proxy": "import weakref\nclass S(str): pass\ns = S(text)\nreached.append(weakref.proxy(s).format(target))",
     "in_textwrap": "import textwrap\nreached.append(textwrap.dedent(text).format(target))",
     "decoded": "reached.append(text.encode().decode('utf-8').format(target))",
 }  # fmt: skip

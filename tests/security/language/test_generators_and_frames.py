@@ -133,6 +133,8 @@ def test_walk(walk: str) -> None:
 
 
 CALLS = {
+    "stack_of_a_task": Attack("import asyncio\ntask = asyncio.Task\nreached.append(getattr(task, 'get_' + 'stack'))", attribute("get_stack")),
+    "stack_of_a_task_written": at_compile("import asyncio\nreached.append(asyncio.current_task().get_stack())", "the attribute 'get_stack' is not allowed"),
     "format_of_a_frame": Attack("reached.append(('{0.' + name + '}').format(target))", in_format("f_globals")),
     "reduce": Attack("from functools import reduce\nreached.append(reduce(getattr, ['f_back', name], target))", attribute("f_back")),
     "stand_in_of_the_class": Attack("reached.append(type(target)(1))", "cannot create 'frame' instances", TypeError),

@@ -56,6 +56,40 @@ READ = {
         """,
         in_format("__globals__"),
     ),
+    "getattr_that_a_library_gives_away": Attack(
+        """
+        import enum, json
+        class Named:
+            _name_ = 'x'
+        read = enum.pickle_by_enum_name(Named(), 4)[0]
+        reached.append(read(json.dumps, '__globals__'))
+        """,
+        attribute("__globals__"),
+    ),
+    "getattr_given_away_and_mapped": Attack(
+        """
+        import enum, json
+        class Named:
+            _name_ = 'x'
+        reached.extend(map(enum.pickle_by_enum_name(Named(), 4)[0], [json.dumps], ['__globals__']))
+        """,
+        attribute("__globals__"),
+    ),
+    "dataclass_compared": Attack(
+        """
+        import dataclasses, json
+        class Equal:
+            def __eq__(self, other): reached.append(other('{0.__globals__}', json.dumps))
+        @dataclasses.dataclass(init=False)
+        class Data:
+            format: object
+        class Text(str): pass
+        a, b = Text('{1.__globals__}'), Text()
+        b.format = Equal()
+        Data.__eq__(a, b)
+        """,
+        in_format("__globals__"),
+    ),
     "tarfile_open_meth": Attack(
         """
         import tarfile, io
@@ -405,18 +439,6 @@ NOTHING = {
         row = base.execute('select 1 as __globals__').fetchone()
         reached.extend(each for each in seen if type(each) not in (bytes, tuple))
         reached.extend([row['__globals__']] if row['__globals__'] != 1 else [])
-        """,
-    "dataclass_compared": """
-        import dataclasses, json
-        class Equal:
-            def __eq__(self, other): reached.append(other('{0.__globals__}', json.dumps))
-        @dataclasses.dataclass(init=False)
-        class Data:
-            format: object
-        class Text(str): pass
-        a, b = Text('{1.__globals__}'), Text()
-        b.format = Equal()
-        Data.__eq__(a, b)
         """,
     "syntax_fields_of_a_class": """
         import ast, json
