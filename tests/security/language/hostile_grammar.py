@@ -489,6 +489,19 @@ CONFIGURED = [
     "v0 = enum.property()\nclass Q:\n    a = v0\nv0.fget, v0._attr_type, v0._cls_type = None, 'attr', {x}\nv0.name = {n}\nkeep(Q().a)",
     "v0 = enum.property()\nclass Q:\n    a = v0\n    _value_ = {x}\nv0.fget, v0._attr_type = None, 'desc'\nv0.name = {n}\nkeep(Q().a)",
 ]
+#: Statements that call a library's method with ``x`` for its object, of which it shows all, the attribute ``p``, or the
+#: class; or have the library read ``p`` of it in an annotation.
+FOREIGN = [
+    "import argparse\nfor v0 in ({x}, type({x})):\n    keep(dict(argparse.Namespace._get_kwargs(v0))[{n}])",
+    "class Q:\n    def __mod__(self, other): keep(other[{n}])\nv0 = logging.Formatter()._style\nv0._fmt = Q()\nv0._format({x})",
+    "class Q:\n    def clone(self, **other): keep(other[{n}])\nemail.policy.EmailPolicy.__add__(Q(), {x})",
+    "class Q:\n    def __eq__(self, other): keep(other)\nimport optparse\nv0 = {x}\noptparse.Values.__eq__(v0, dict.fromkeys(dir(v0), Q()))",
+    "@dataclasses.dataclass(init=False)\nclass Q:\n    {p}: object\nclass R(type({x})):\n    def __eq__(self, other): keep(other)\n"
+    "Q.__eq__({x}, {x}); Q.__eq__(R(), R())",
+    "import inspect\ndef h(v1: 'v0.{p}'): pass\nkeep(inspect.Signature.from_callable(h, eval_str=True, globals={{'v0': {x}}}))",
+    "keep(collections.UserList.copy(type({x})))",
+    "class Q:\n    func, args, kwds = 'Q', (), {{'__module__': 'posix', {n}: {x}}}\nkeep(type(managed())._recreate_cm(Q))",
+]
 #: Where a statement may stand.
 PLACES = [
     "{s}", "{s}", "def h():\n{i}\nh()", "class B:\n{i}", "for v3 in [1]:\n{i}", "with managed() as v3:\n{i}", "try:\n    1 / 0\nexcept ZeroDivisionError as v3:\n{i}",
@@ -534,15 +547,26 @@ def configured(rng: random.Random) -> str:
     return rng.choice(CONFIGURED).format(x=reached, n=rng.choice(_spellings(name)))
 
 
+def foreign(rng: random.Random) -> str:
+    """Statements that have a library's method show what something forbidden's owner has."""
+    reached, names = _treasure(rng)
+    reached, name = _read(rng, reached, names[:-1]), names[-1]
+    return rng.choice(FOREIGN).format(x=reached, p=name, n=rng.choice(_spellings(name)))
+
+
 def _attack(rng: random.Random) -> str:
     """A statement that tries to take something forbidden that is really there."""
-    kind = rng.choice(["expression", "expression", "statement", "module", "builtin", "augmented", "configured"])
+    kind = rng.choice(
+        ["expression", "expression", "statement", "module", "builtin", "augmented", "configured", "foreign"]
+    )
     if kind == "expression":
         statement = f"keep({_attacking_expression(rng)})"
     elif kind == "augmented":
         statement = augmented(rng)
     elif kind == "configured":
         statement = configured(rng)
+    elif kind == "foreign":
+        statement = foreign(rng)
     elif kind == "builtin":
         statement = rng.choice(TAKING).format(b=rng.choice(sorted(DENIED_BUILTINS)))
     elif kind == "module":

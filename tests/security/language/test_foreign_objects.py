@@ -1,18 +1,23 @@
 """A method of a library's takes anything for ``self``: a class has ``object.__getattribute__`` among its attributes, and
-a module everything.
+a module everything; the class of a class makes classes of any names.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
+import inspect
+import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from pathlib import Path
 
 import pytest
 from programs import Attack, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.packages.standard.holders import METHODS
+from reptarium.sandbox.language.packages.standard.holders import HOLDERS, MAKERS
 from reptarium.sandbox.language.policy import stdlib
 
 
@@ -43,6 +48,14 @@ ATTACKS = {
     "alias": Attack(
         "import argparse\nreached.append(argparse.Namespace._get_kwargs(list[int]))",
         foreign("_AttributeHolder._get_kwargs"),
+    ),
+    "copied_names_of_a_class": Attack(
+        "import argparse, functools\nreached.append(argparse.Namespace._get_kwargs(functools.lru_cache(object)))",
+        foreign("_AttributeHolder._get_kwargs"),
+    ),
+    "context_manager_of_a_class": Attack(
+        "import contextlib, optparse\nreached.append(optparse.Values.__str__(contextlib.contextmanager(object)))",
+        foreign("Values.__str__"),
     ),
     "argparse_help": Attack(
         """
@@ -106,6 +119,79 @@ ATTACKS = {
         """,
         foreign("PrettyPrinter._pprint_simplenamespace"),
     ),
+    "user_list": Attack("import collections\nreached.append(collections.UserList.copy(int))", foreign("UserList.copy")),
+    "user_string": Attack(
+        """
+        import collections
+        class Text:
+            class data:
+                def upper(): return int
+        reached.append(collections.UserString.upper(Text))
+        """,
+        foreign("UserString.upper"),
+    ),
+    "user_list_of_a_proxy": Attack(
+        "import collections, weakref\nreached.append(collections.UserList.copy(weakref.proxy(int)))",
+        foreign("UserList.copy"),
+    ),
+    "counter": Attack(
+        "import collections\nreached.append(collections.Counter.copy(self=int))", foreign("Counter.copy")
+    ),
+    "chain_map": Attack(
+        """
+        import collections
+        class Q:
+            maps = [(), {'__getattribute__': reached}]
+        reached.append(collections.ChainMap.new_child(Q, 'made'))
+        """,
+        foreign("ChainMap.new_child"),
+    ),
+    "chain_map_parents": Attack(
+        """
+        import collections
+        class Q:
+            maps = [0, 'made', (), {'__getattribute__': reached}]
+        reached.append(collections.ChainMap.parents.fget(Q))
+        """,
+        foreign("ChainMap.parents"),
+    ),
+    "context_manager": Attack(
+        """
+        import contextlib
+        class Q:
+            func, args, kwds = 'made', (), {'__module__': 'os', '__getattribute__': reached}
+        @contextlib.contextmanager
+        def managed(): yield
+        reached.append(type(managed())._recreate_cm(Q))
+        """,
+        foreign("_GeneratorContextManagerBase._recreate_cm"),
+    ),
+    "flags": Attack(
+        """
+        import enum, re
+        class Both:
+            def __or__(self, other): return int
+        class Q:
+            _value_ = Both()
+        for flags in (enum.Flag, enum.IntFlag, type(re.I)):
+            for method in (flags.__or__, flags.__ror__):
+                try:
+                    reached.append(method(Q, Q))
+                except AttributeError as error:
+                    refused = error
+        raise refused
+        """,
+        foreign("Flag.__or__"),
+    ),
+    "traceback_of_a_class": Attack(
+        """
+        import traceback
+        class Q(Exception): pass
+        Q.__cause__, Q.__suppress_context__ = None, True
+        reached.append(traceback.TracebackException.from_exception(Q, limit=0, compact=True).exc_type)
+        """,
+        foreign("TracebackException.__init__"),
+    ),
     "optparse_module": Attack(
         """
         import optparse
@@ -122,13 +208,20 @@ ATTACKS = {
 }
 
 
+if sys.version_info >= (3, 12):
+    ATTACKS["path"] = Attack(
+        "import pathlib\nreached.append(pathlib.PurePath.with_segments(int, 'made', (), {'__getattribute__': reached}))",
+        foreign("PurePathBase.with_segments" if sys.version_info[:2] == (3, 13) else "PurePath.with_segments"),
+    )
+
+
 @pytest.mark.parametrize("attack", by_id(ATTACKS))
 def test_foreign_objects(attack: Attack) -> None:
     """What shows or compares all that its object has shows nothing of a class."""
     check(attack)
 
 
-#: Why what reads ``__dict__`` or ``vars()`` may be called with anything.
+#: Why what reads ``__dict__`` or ``vars()``, or calls the class of an object or returns it, may be given anything.
 HARMLESS = {
     "argparse._SubParsersAction.__call__": "it sets what it has read, under the task's rules",
     "collections.UserDict.__copy__": "a new object of the class is made first",
@@ -139,22 +232,45 @@ HARMLESS = {
     "logging.Logger.makeRecord": "it looks for names only",
     "optparse.Values.read_module": "refused",
     "typing._BaseGenericAlias.__getattr__": "it looks for one name, and reads none of the interpreter's",
-}
+    **dict.fromkeys(
+        ("ast._Precedence.next", "email.generator.Generator.clone", "ipaddress._BaseNetwork.address_exclude",
+         "ipaddress._BaseNetwork.subnets", "ipaddress._BaseNetwork.supernet", "ipaddress._BaseAddress.__add__",
+         "ipaddress._BaseAddress.__sub__", "enum.EnumDict.__setitem__", "enum.EnumType.__new__",
+         "pathlib.Path.samefile", "pathlib.Path.rename", "pathlib.Path.replace", "pathlib.Path.link_to"),
+        "what the class is called with is no class, nor the names of one",
+    ),
+    **dict.fromkeys(
+        ("collections.OrderedDict.copy", "collections.OrderedDict.__or__", "collections.OrderedDict.__ror__",
+         "datetime.date.replace", "datetime.datetime.replace", "datetime.time.replace"),
+        "it is the one in C, of its own objects, that tasks have",
+    ),
+    **dict.fromkeys(
+        ("dataclasses._asdict_inner", "dataclasses._astuple_inner"), "of objects of lists, tuples and dicts only"
+    ),
+    "collections.abc._get_framelocalsproxy": "of a frame's names",
+    "dataclasses._add_slots": "a class is made anew of its own names",
+    "warnings.warn_explicit": "the task says the category",
+    "weakref.WeakKeyDictionary.update": "of a dict's class",
+}  # fmt: skip
 #: Packages of the standard library whose methods tasks reach, and of those the modules that nothing leads to.
-TOPS = {name.partition(".")[0] for name in stdlib.OPEN} - {"http", "importlib"}
-APART = ("logging.handlers", "logging.config")
+TOPS = {name.partition(".")[0] for name in stdlib.OPEN} - {"http", "importlib", "types"}
+APART = ("logging.handlers", "logging.config", "xml.sax.xmlreader")
+
+
+def modules() -> Iterator[tuple[str, types.ModuleType]]:
+    """What tasks reach of the standard library, and what that has brought."""
+    check_nothing_reached("pass")  # hardens this process
+    for name in sorted({*stdlib.OPEN, *stdlib.SUBMODULES} - stdlib.REFUSED.keys()):
+        with contextlib.suppress(ImportError):  # of another Python
+            importlib.import_module(name)
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in TOPS and name not in APART and isinstance(module, types.ModuleType):
+            yield name, module
 
 
 def methods_of_whole_objects() -> Iterator[str]:
     """Methods whose code names ``__dict__`` or ``vars``, but for metaclasses'."""
-    for name in sorted({*stdlib.OPEN, *stdlib.SUBMODULES} - stdlib.REFUSED.keys()):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue  # of another Python
-    for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] not in TOPS or name in APART or not isinstance(module, types.ModuleType):
-            continue
+    for name, module in modules():
         for cls in list(vars(module).values()):
             if not isinstance(cls, type) or cls.__module__ != name or issubclass(cls, type):
                 continue
@@ -164,21 +280,98 @@ def methods_of_whole_objects() -> Iterator[str]:
                     yield f"{name}.{cls.__qualname__}.{each}"
 
 
+def functions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.AST]]:
+    """Functions and methods in a module's text, by their qualified names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield prefix + node.name, node
+        else:
+            yield from functions(node, f"{prefix}{node.name}." if isinstance(node, ast.ClassDef) else prefix)
+
+
+#: Where an object's class is called, returned or bound: the other modules needn't be parsed.
+LIKELY = re.compile(r"(?:\.__class__|\btype\([\w.]+\))(?:\(|$)", re.MULTILINE)
+
+
+def makers_of_their_like() -> Iterator[str]:
+    """Functions that return an object's class, or call it as one would to be told a class, or to make one."""
+    for name, module in modules():
+        file = str(module.__file__ if hasattr(module, "__file__") else "")
+        text = Path(file).read_text("utf-8") if file.endswith(".py") else ""
+        if LIKELY.search(text):
+            yield from (each for each, node in functions(ast.parse(text), f"{name}.") if makes_its_like(node))
+
+
+def makes_its_like(function: ast.AST) -> bool:
+    """Whether such a call, or return, stands in the function."""
+    nodes = list(ast.walk(function))
+    bound = {
+        target.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and is_a_class(node.value, frozenset())
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in nodes:
+        match node:
+            case ast.Return(value=value) | ast.Yield(value=value):
+                if is_a_class(value, bound):
+                    return True
+            case ast.Call(func=called, args=args, keywords=named) if is_a_class(called, bound):
+                if any(isinstance(each, ast.Starred) for each in args) or (len(args), bool(named)) in TYPES_CALLS:
+                    return True
+    return False
+
+
+#: Numbers of positional arguments that ``type`` takes, and whether by name as well.
+TYPES_CALLS = ((1, False), (3, False), (3, True))
+
+
+def is_a_class(node: ast.AST | None, bound: Set[str]) -> bool:
+    """Whether it is ``x.__class__``, ``type(x)`` or a name that was bound to such."""
+    match node:
+        case ast.Attribute(attr="__class__"):
+            return True
+        case ast.Call(func=ast.Name(id="type"), args=[ast.Name() | ast.Attribute() | ast.Subscript()]):
+            return True
+        case ast.Name(id=name):
+            return name in bound
+    return False
+
+
+def methods() -> set[str]:
+    """What the tables list, of what this Python has."""
+    return {
+        f"{module}.{cls}.{method}"
+        for table in (HOLDERS, MAKERS)
+        for module, classes in table.items()
+        if module in sys.modules
+        for cls, names in classes.items()
+        for method in names.split()
+        if hasattr(getattr(importlib.import_module(module), cls, None), method)
+    }
+
+
 def test_each_is_decided() -> None:
-    """Whatever of the standard library reads all that its object has is guarded, or is known to be harmless."""
-    check_nothing_reached("pass")  # hardens this process
-    found = {
+    """Whatever of the standard library reads all that its object has, or makes another like it, is guarded, or is known
+    to be harmless.
+    """
+    whole = {
         name
         for name in methods_of_whole_objects()
         # no-op constructors of protocols, which look for another
         if not (name.startswith("typing.") and name.endswith((".__init__", ".__subclasshook__")))
     }
-    assert found - HARMLESS.keys() == set()
-    for module, classes in METHODS.items():
-        for cls, methods in classes.items():
-            for method in methods.split():
-                guarded = getattr(vars(importlib.import_module(module))[cls], method)
-                assert guarded.__code__.co_filename.endswith("holders.py"), (cls, method)
+    assert whole - HARMLESS.keys() == set()
+    makers = set(makers_of_their_like())  # imports all there is
+    assert makers - HARMLESS.keys() - methods() == set()
+    for name in methods():
+        module, cls, method = name.rsplit(".", 2)
+        guarded = inspect.getattr_static(vars(importlib.import_module(module))[cls], method)
+        code = getattr(guarded, "fget", guarded).__code__
+        assert code.co_filename.endswith("holders.py"), name
 
 
 def test_their_own_objects_work() -> None:
@@ -201,5 +394,25 @@ def test_their_own_objects_work() -> None:
         class Into: pass
         assert options.parse_args(['go', '--n', '3'], namespace=Into).n == 3
         assert 'go' in options.format_help()
+        import collections, contextlib, enum, pathlib, re, traceback
+        text = collections.UserString('a b')
+        assert type(text.upper() + text[:1] * 2) is collections.UserString and 'x' + text == 'xa b'
+        assert collections.UserList([int]).copy() + [str] == [int, str]
+        assert collections.ChainMap({'a': int}).new_child({'b': 1}).parents['a'] is int
+        assert collections.Counter('aab').copy() == collections.Counter(a=2, b=1)
+        assert (re.I | re.M) & re.M == re.M and ~re.I & re.M == re.M
+        @contextlib.contextmanager
+        def managed(): yield
+        @managed()
+        def called(): return 1
+        assert called() + called() == 2
+        assert str(pathlib.PurePosixPath('a') / 'b') == 'a/b'
+        try:
+            try:
+                1 / 0
+            except ZeroDivisionError as error:
+                raise KeyError(1) from error
+        except KeyError as error:
+            assert traceback.TracebackException(type(error), error, None, limit=0).__cause__ is not None
         """
     )

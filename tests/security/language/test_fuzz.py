@@ -10,9 +10,12 @@ The profile is fixed. For a longer search, other programs each time: ``REPTARIUM
 
 from __future__ import annotations
 
+import argparse
 import ast
+import collections
 import contextlib
 import functools
+import inspect
 import os
 import random
 import resource
@@ -34,6 +37,7 @@ from hostile_grammar import (
     TREASURES,
     augmented,
     configured,
+    foreign,
     mutants,
     objects,
     program,
@@ -55,8 +59,8 @@ PROFILE = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-#: Seconds that a program may run before it is interrupted; of processor time before the kernel ends the child; that a
-#: child may take.
+#: Seconds of processor time that a program may run before it is interrupted (ten times as many may pass), and before the
+#: kernel ends the child; that a child may take.
 PROGRAM_TIME, CHILD_CPU, CHILD_TIME = 1, 20, 90
 
 # ---- the child that runs them -----------------------------------------------------------------
@@ -94,6 +98,12 @@ def _harmless() -> dict[int, object]:
     return seen
 
 
+def _interrupt_after(seconds: float) -> None:
+    """Again and again from then on; 0 for never."""
+    signal.setitimer(signal.ITIMER_PROF, seconds, 0.05)
+    signal.setitimer(signal.ITIMER_REAL, 10 * seconds, 0.5)
+
+
 def _attributes(value: object) -> dict[str, object]:
     """What is stored in an object itself; a copy."""
     return dict(getattr(value, "__dict__", None) or {})
@@ -115,13 +125,13 @@ def judge(source: str, alarms: list[str]) -> str | None:
     namespace = make_namespace(POLICY, {**given, "keep": kept.append, "_items": [{"json": {"a": 1}}], "_item": {}})
     start = dict(namespace)
     alarms.clear()
-    signal.setitimer(signal.ITIMER_REAL, PROGRAM_TIME, 0.05)
+    _interrupt_after(PROGRAM_TIME)
     try:
         kept.append(run(code, namespace))
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit, Interrupted) as error:
         kept.append(error)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _interrupt_after(0)
     if alarms:
         return f"asked for {alarms[0]}"
     stored: dict[str, object] = {"kept": kept}
@@ -131,11 +141,11 @@ def judge(source: str, alarms: list[str]) -> str | None:
         if changed:
             stored[f"in {name}"] = changed
     # reading runs properties and the like of the program's own
-    signal.setitimer(signal.ITIMER_REAL, 5 * PROGRAM_TIME)
+    _interrupt_after(5 * PROGRAM_TIME)
     try:
         found = walk(stored, 3, seen=dict(_harmless()))
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _interrupt_after(0)
     return f"got hold of {found[0]}" if found else None
 
 
@@ -152,7 +162,8 @@ def _child(source: str, out: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), size + (1 << 30)))
-    signal.signal(signal.SIGALRM, _interrupt)
+    for each in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(each, _interrupt)
     refuse = audit._refuse
 
     def refusing(event: str, what: str = "") -> NoReturn:
@@ -165,7 +176,11 @@ def _child(source: str, out: int) -> None:
     sys.stdout = sys.stderr = StderrTail()
     warnings.simplefilter("ignore")
     with contextlib.suppress(MemoryError, Interrupted):
-        os.write(out, (judge(source, alarms) or "").encode(errors="backslashreplace")[:500])
+        try:
+            wrong = judge(source, alarms) or ""
+        except Exception as error:
+            wrong = f"the judge raised {error!r}"
+        os.write(out, wrong.encode(errors="backslashreplace")[:500])
 
 
 def problem(source: str) -> str | None:
@@ -256,6 +271,32 @@ def test_the_fuzzer_knows_objects_that_are_configured(monkeypatch: pytest.Monkey
     assert problem(_many(configured)) is None
     monkeypatch.setattr(ast, "getattr", getattr)
     assert "got hold of" in (problem(_many(configured)) or "")
+
+
+_FOREIGN = _many(foreign)
+#: Where, which name, and what once stood there.
+HOLES: dict[str, tuple[Any, str, Any]] = {
+    "text in annotations": (inspect, "get_annotations", inspect.get_annotations.__closure__[0].cell_contents),
+    "all that a class has": (argparse.Namespace, "_get_kwargs", lambda self: list(self.__dict__.items())),
+    "the class of a class": (collections.UserList, "copy", lambda self: self.__class__(self)),
+    "a class of any names": (
+        contextlib._GeneratorContextManager,
+        "_recreate_cm",
+        lambda self: self.__class__(self.func, self.args, self.kwds),
+    ),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_the_fuzzer_knows_methods_of_other_objects(hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library's method that takes anything for its object, as each of these once did, is found out."""
+    monkeypatch.setattr(*HOLES[hole])
+    assert "got hold of" in (problem(_FOREIGN) or "")
+
+
+def test_methods_of_other_objects_show_nothing() -> None:
+    """The programs that find those holes find none."""
+    assert problem(_FOREIGN) is None
 
 
 def test_there_is_something_to_find() -> None:

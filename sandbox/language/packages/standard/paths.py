@@ -8,6 +8,7 @@ from typing import Any
 
 from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.standard.holders import guard_methods
 
 _WHY = "tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO"
 
@@ -74,4 +75,10 @@ OS_PATH = {
     "expanduser": expanduser,
     **dict.fromkeys(("exists", "lexists", "isfile", "isdir", "islink", "ismount"), no_such_file),
 }
-PACKAGES = (Package("pathlib", replaced={"pathlib": {"Path": Path, "PosixPath": Path}}),)
+PACKAGES = (
+    Package(
+        "pathlib",
+        replaced={"pathlib": {"Path": Path, "PosixPath": Path}},
+        patches=dict.fromkeys(("pathlib", "pathlib._abc"), guard_methods),
+    ),
+)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.standard.holders import guard_methods
 from reptarium.sandbox.language.packages.standard.paths import OS_PATH
 
 _environment: dict[str, str] = {}
@@ -166,6 +167,7 @@ PACKAGES = (
     Package(
         "contextlib",
         replaced={"contextlib": {f"redirect_{name}": _redirect(name) for name in ("stdout", "stderr")}},
+        patches={"contextlib": guard_methods},
     ),
     Package(
         "concurrent",
