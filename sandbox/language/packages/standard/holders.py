@@ -14,8 +14,8 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import is_facade, refused, refusing
-from reptarium.sandbox.language.hardening import watching
 from reptarium.sandbox.language.hardening.addresses import hide_addresses
+from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy.names import LEADING_DUNDERS
 
@@ -70,7 +70,7 @@ def _of_instances(cls: type, real: Any, refuses: Callable[[object], bool]) -> An
 
     @functools.wraps(real)
     def method(*args: Any, **kwargs: Any) -> Any:
-        if watching():
+        if state.armed:  # what is trusted has no classes to give either: it was called with a task's
             for position, name in objects:
                 value = args[position] if position < len(args) else kwargs.get(name)
                 if isinstance(value, ModuleType) or refuses(getattr(value, "__dict__", None)):
