@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import trio
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reptarium.pool.config import load_settings
@@ -62,7 +63,7 @@ def _as_json(found: Sequence[tuple[tuple[str, ...], Examination]]) -> str:
 
 def _as_data(found: Examination) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(found)
-    data["healthy"] = found.healthy
+    data.update(healthy=found.healthy, verdict=found.verdict)
     for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
         shown["ok"] = attempt.ok
     return data
@@ -103,8 +104,5 @@ def _show(found: Examination) -> None:
         console.print(
             "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
         )
-    console.print(
-        "[green]Tasks are isolated.[/green]"
-        if found.healthy
-        else "[red]Tasks are NOT isolated as they should be.[/red]"
-    )
+    colour = "green" if found.healthy else "red" if found.problems else "yellow"
+    console.print(escape(found.verdict), style=colour)

@@ -6,8 +6,8 @@ this environment, and a worker *tries*, below the language layer, what no task m
 must be able to do). Harmless throughout: signal 0, an unused name, a read of one byte.
 
 When ``enforce`` refuses to start, the tables are made under ``best-effort`` and the refusal is shown above
-them. Exit status 0: every layer that is needed holds and every attempt ended as it must; 1 otherwise; 2:
-usage.
+them. Exit status 0: every layer that is needed holds, or another does its work, and every attempt ended as it must; 1
+otherwise; 2: usage. Slow machines are waited for; where that ends, nothing is called open that was only slow.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import contextlib
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import structlog
 import trio
 
+from reptarium.pool.doctor.attempts import ATTEMPTS, CONNECTING, IN_A_MODE, PROGRAM, scratch_attempts
+from reptarium.pool.doctor.finding import Attempt, Examination
 from reptarium.pool.powers.answers import NoNames
 from reptarium.pool.powers.connections import ConnectLimits
 from reptarium.pool.powers.connector import Connector
@@ -35,159 +38,22 @@ from reptarium.sandbox.wire import Kind, ZygoteConfig
 
 log = structlog.get_logger("reptarium.pool.doctor")
 
-#: Without these there is no sandbox to speak of.
-NEEDED = frozenset({"seccomp", "landlock", "no_new_privs", "rlimits"})
-#: Tasks of root, and a zygote with threads beside it, are not isolated; off: there is nothing to give up.
-NEEDED_WHERE_REPORTED = frozenset({"uid", "one thread"})
-#: A pool that has not answered after this many seconds is broken.
-TIMEOUT = 150.0
+#: Seconds until a pool must have its first worker, and for one attempt. Emulated processors need a twentieth.
+START, STEP = 400.0, 120.0
 
 
-#: Errors, signals, and "refused": the language layer's own word.
-_REFUSALS = frozenset(
-    {"refused", "EPERM", "EACCES", "ENOENT", "ENOSYS", "EROFS", "EMFILE", "ENOMEM", "MemoryError", "SIGSYS"}
-)
+class _Unfinished(Exception):
+    """Something took too long; the text says what."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a worker tried. `wanted` is what must come of it; `got` is an errno's name, a
-    signal's name or "works".
-    """
+@dataclass
+class _Found:
+    """What has been found so far."""
 
-    name: str
-    layer: str
-    wanted: str
-    got: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether it ended as it must."""
-        # Not just "anything but works": a mistake in an attempt must not pass for a refusal.
-        return self.got == "works" if self.wanted == "works" else self.got in _REFUSALS
-
-
-class Examination(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the doctor found. `refusal` is the text of a refused start, empty otherwise."""
-
-    python: str
-    kernel: str
-    machine: str
-    policy: str
-    refusal: str
-    layers: tuple[LayerStatus, ...]
-    attempts: tuple[Attempt, ...]
-    worker: dict[str, str]
+    layers: tuple[LayerStatus, ...] = ()
+    attempts: list[Attempt] = field(default_factory=list)
+    worker: dict[str, str] = field(default_factory=dict)
     tricks: tuple[wire.Trick, ...] = ()
-
-    @property
-    def healthy(self) -> bool:
-        """Whether tasks are isolated as they should be."""
-        weak = [
-            layer
-            for layer in self.layers
-            if (layer.name in NEEDED and layer.state in ("missing", "off"))
-            or (layer.name in NEEDED_WHERE_REPORTED and layer.state == "missing")
-        ]
-        return not self.refusal and bool(self.attempts) and not weak and all(one.ok for one in self.attempts)
-
-
-# name, layer, what must come of it, expression in a worker. `SUPERVISOR` is our pid, `UNUSED` a name of our
-# own, `CALL` makes a system call by name.
-_ATTEMPTS: tuple[tuple[str, str, str, str], ...] = (
-    ("read /etc/passwd", "landlock", "refused", 'open("/etc/passwd").read(1)'),
-    ("read the runner's own code", "landlock", "refused", "open(OWN).read(1)"),
-    (
-        "read the supervisor's environment",
-        "landlock",
-        "refused",
-        'open(f"/proc/{SUPERVISOR}/environ", "rb").read(1)',
-    ),
-    ("list /proc", "landlock", "refused", 'os.listdir("/proc")'),
-    (
-        "create a file in the machine's /tmp",
-        "seccomp",
-        "refused",
-        'os.close(os.open(not_own("/tmp/") + UNUSED, os.O_CREAT | os.O_WRONLY))',
-    ),
-    ("make a directory in /dev/shm", "seccomp", "refused", 'os.mkdir("/dev/shm/" + UNUSED)'),
-    ("map shared memory", "seccomp", "refused", 'CALL("mmap", 0, 4096, 3, 0x21, -1, 0)'),
-    ("open a TCP socket", "seccomp", "refused", "socket.socket(socket.AF_INET).close()"),
-    ("open a Unix socket", "seccomp", "refused", "socket.socket(socket.AF_UNIX).close()"),
-    ("fork", "seccomp", "refused", "os.fork() or os._exit(0)"),
-    ("execute a program", "seccomp", "refused", 'os.execv("/bin/true", ["true"])'),
-    ("signal the supervisor", "seccomp", "refused", "os.kill(SUPERVISOR, 0)"),
-    ("signal everybody", "seccomp", "refused", "os.kill(-1, 0)"),
-    ("trace another process", "seccomp", "refused", 'CALL("ptrace", 0, 0, 0, 0)'),
-    ("enter a user namespace", "seccomp", "refused", 'CALL("unshare", 0x10000000)'),
-    ("load a BPF program", "seccomp", "refused", 'CALL("bpf", 5, 0, 0)'),
-    ("become root", "uid", "refused", "os.setuid(0)"),
-    ("use more memory than allowed", "rlimits", "refused", "bytearray(MEMORY + 2**26)"),
-    ("map more than it may address", "rlimits", "refused", 'CALL("mmap", 0, MEMORY + 2**40, 1, 0x4022, -1, 0)'),
-    (
-        "open too many files",
-        "rlimits",
-        "refused",
-        "[os.open('/dev/null', os.O_RDONLY) for _ in range(FILES + 1)]",
-    ),
-    (
-        "raise its limits",
-        "seccomp",
-        "refused",
-        '(most := ctypes.create_string_buffer((2**20).to_bytes(8, "little") * 2)) and '
-        'CALL("prlimit64", 0, 7, ctypes.addressof(most), 0)',
-    ),
-    ("become dumpable again", "seccomp", "refused", 'CALL("prctl", 4, 1, 0, 0, 0)'),
-    ("import a module late", "landlock", "works", '__import__("colorsys")'),
-    ("run a thread", "seccomp", "works", "thread()"),
-    ("use a time zone", "landlock", "works", '__import__("zoneinfo").ZoneInfo("UTC")'),
-    ("random bytes", "seccomp", "works", "os.urandom(16)"),
-    ("tell the time", "seccomp", "works", "time.localtime()"),
-)
-
-
-def _scratch_attempts(wanted: str) -> tuple[tuple[str, str, str, str], ...]:
-    """What REPTARIUM_SCRATCH decides, and what it doesn't."""
-    return (
-        ("write a file where it works", "landlock", wanted, 'open("reptarium-doctor", "w").close()'),
-        ("write a file beside that", "landlock", "refused", 'open("../reptarium-doctor", "w").close()'),
-        ("leave a link there", "seccomp", "refused", 'os.symlink("/etc", "reptarium-doctor")'),
-    )
-
-
-#: name, the language mode that lets it through, a task of a person's: what the language mode decides. In the other
-#: mode it is refused.
-_IN_A_MODE = (
-    ("run text as code, as a task", "python", "return eval(\"'works'\")"),
-    ("read a function's globals, as a task", "python", "return 'works' if (lambda: 0).__globals__ else ''"),
-)
-
-_PROGRAM = """
-import ctypes, errno, os, socket, threading, time
-from reptarium.sandbox.kernel import syscalls
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-_libc.syscall.argtypes = [ctypes.c_long] * 7
-def CALL(name, *args):
-    nr = syscalls.number(name, syscalls.machine())
-    if _libc.syscall(nr, *args, *(0,) * (6 - len(args))) == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-def not_own(place):  # a task's own /tmp is its scratch directory
-    if os.path.samefile(place, "."): raise OSError(errno.EXDEV, "it isn't the machine's")
-    return place
-def thread():
-    ran = []
-    started = threading.Thread(target=ran.append, args=(1,)); started.start(); started.join()
-    if not ran: raise RuntimeError("the thread did not run")
-try:
-    {expression}
-    result = "works"
-except OSError as error:
-    result = errno.errorcode.get(error.errno, str(error))
-except MemoryError:
-    result = "MemoryError"
-except BaseException as error:
-    result = type(error).__name__
-"""
 
 
 async def examine(config: ZygoteConfig) -> Examination:
@@ -195,22 +61,16 @@ async def examine(config: ZygoteConfig) -> Examination:
 
     A refused start is part of the finding, not an exception.
     """
-    found = await _examine(config, "")
-    if isinstance(found, Examination):
+    found = await _examine(config)
+    if not found.refusal or config.isolation.policy == "best-effort":
         return found
-    refusal = found
-    if config.isolation.policy == "best-effort":
-        return _finding(config, refusal, (), (), {})
     config = _without_connections(config)  # which start with everything they need, or not at all
     weaker = msgspec.structs.replace(
         config,
         isolation=msgspec.structs.replace(config.isolation, policy="best-effort"),
         language=msgspec.structs.replace(config.language, mode="restricted"),  # the other needs all layers
     )
-    found = await _examine(weaker, refusal)
-    if isinstance(found, Examination):
-        return msgspec.structs.replace(found, policy=config.isolation.policy)
-    return _finding(config, refusal, (), (), {})
+    return msgspec.structs.replace(await _examine(weaker), refusal=found.refusal, policy=config.isolation.policy)
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -219,48 +79,72 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-async def _examine(config: ZygoteConfig, refusal: str) -> Examination | str:
-    """The finding, or the text of the refusal to start."""
+async def _examine(config: ZygoteConfig) -> Examination:
+    """What is found with that configuration, and no other."""
+    found, refusal, unfinished = _Found(), "", ""
     try:
-        return await _examine_pool(config, refusal)
-    except (PoolRefused, BaseExceptionGroup) as error:
+        await _examine_pool(config, found)
+    except (PoolRefused, _Unfinished, BaseExceptionGroup) as error:
         leaf = _leaf(error)
         if isinstance(leaf, PoolRefused):
-            return str(leaf)
-        raise
+            refusal = str(leaf)
+        elif isinstance(leaf, _Unfinished):
+            unfinished = str(leaf)
+        else:
+            raise
+    return Examination(
+        python=platform.python_version(),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        policy=config.isolation.policy,
+        refusal=refusal,
+        layers=found.layers,
+        attempts=tuple(found.attempts),
+        worker=found.worker,
+        tricks=found.tricks,
+        unfinished=unfinished,
+    )
 
 
-async def _examine_pool(config: ZygoteConfig, refusal: str) -> Examination:
+@contextlib.contextmanager
+def _within(seconds: float, what: str) -> Iterator[None]:
+    """Raises _Unfinished when the block takes longer."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise _Unfinished(f"{what} took more than {seconds:g} s: this machine is very slow, or a process hangs")
+
+
+async def _examine_pool(config: ZygoteConfig, found: _Found) -> None:
     connecting, config = msgspec.structs.replace(config, probe=True), _without_connections(config)
-    attempts: list[Attempt] = []
+    attempts = found.attempts
     unused = f"reptarium-doctor-{secrets.token_hex(8)}"
-    with trio.fail_after(TIMEOUT):
-        async with _warm(msgspec.structs.replace(config, probe=True)) as pool:
-            seen = await pool.lease()
-            outside = _outside(seen)
-            pool.discard(seen)
-            writes = "works" if config.isolation.scratch_bytes else "refused"
-            for name, layer, wanted, expression in (*_ATTEMPTS, *_scratch_attempts(writes)):
-                got = await _try(pool, _natively(expression, config, unused))
-                attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
-            layers, tricks = pool.layers, pool.tricks
-        nothing_removed = msgspec.structs.replace(config.language, builtins_deny=())
-        async with _warm(msgspec.structs.replace(config, language=nothing_removed)) as pool:
-            for name, mode, code in _IN_A_MODE:
-                wanted = "works" if config.language.mode == mode else "refused"
-                attempts.append(Attempt(name=name, layer="language", wanted=wanted, got=await _try(pool, code)))
-        if connecting.isolation.connections:
-            layers = await _examine_connections(connecting, attempts)
+    async with _warm(msgspec.structs.replace(config, probe=True)) as pool:
+        found.layers, found.tricks = pool.layers, pool.tricks
+        seen = await pool.lease()
+        found.worker = _outside(seen)
+        pool.discard(seen)
+        writes = "works" if config.isolation.scratch_bytes else "refused"
+        for name, layer, wanted, expression in (*ATTEMPTS, *scratch_attempts(writes)):
+            got = await _try(pool, name, _natively(expression, config, unused))
+            attempts.append(Attempt(name=name, layer=layer, wanted=wanted, got=got))
+    nothing_removed = msgspec.structs.replace(config.language, builtins_deny=())
+    async with _warm(msgspec.structs.replace(config, language=nothing_removed)) as pool:
+        for name, mode, code in IN_A_MODE:
+            wanted = "works" if config.language.mode == mode else "refused"
+            attempts.append(Attempt(name=name, layer="language", wanted=wanted, got=await _try(pool, name, code)))
+    if connecting.isolation.connections:
+        found.layers = await _examine_connections(connecting, attempts)
     _tidy(unused)
-    return _finding(config, refusal, layers, tuple(attempts), outside, tricks)
 
 
 @contextlib.asynccontextmanager
 async def _warm(config: ZygoteConfig) -> AsyncIterator[WorkerPool]:
     pool = WorkerPool(config, size=2)
     async with trio.open_nursery() as nursery:
-        await nursery.start(pool.run)
-        await pool.wait_warm(1)
+        with _within(START, "the start of a pool"):
+            await nursery.start(pool.run)
+            await pool.wait_warm(1)
         yield pool
         pool.close()
         nursery.cancel_scope.cancel()
@@ -274,27 +158,6 @@ def _tidy(unused: str) -> None:
         os.rmdir(f"/dev/shm/{unused}")
 
 
-def _finding(
-    config: ZygoteConfig,
-    refusal: str,
-    layers: tuple[LayerStatus, ...],
-    attempts: tuple[Attempt, ...],
-    worker: dict[str, str],
-    tricks: tuple[wire.Trick, ...] = (),
-) -> Examination:
-    return Examination(
-        python=platform.python_version(),
-        kernel=platform.release(),
-        machine=platform.machine(),
-        policy=config.isolation.policy,
-        refusal=refusal,
-        layers=layers,
-        attempts=attempts,
-        worker=worker,
-        tricks=tricks,
-    )
-
-
 def _natively(expression: str, config: ZygoteConfig, unused: str) -> str:
     facts = {
         "SUPERVISOR": os.getpid(),
@@ -304,15 +167,16 @@ def _natively(expression: str, config: ZygoteConfig, unused: str) -> str:
         "FILES": config.isolation.open_files,
     }
     program = "\n".join(f"{name} = {value!r}" for name, value in facts.items())
-    return program + _PROGRAM.replace("{expression}", expression)
+    return program + PROGRAM.replace("{expression}", expression)
 
 
-async def _try(pool: WorkerPool, program: str) -> str:
-    worker = await pool.lease()
-    try:
-        return await _told(worker, program)
-    finally:
-        pool.discard(worker)
+async def _try(pool: WorkerPool, name: str, program: str) -> str:
+    with _within(STEP, f"“{name}”"):
+        worker = await pool.lease()
+        try:
+            return await _told(worker, program)
+        finally:
+            pool.discard(worker)
 
 
 async def _told(worker: Worker, program: str) -> str:
@@ -354,16 +218,6 @@ def _outside(worker: Worker) -> dict[str, str]:
 
 # ---- connections: a pool of its own, since sockets are another thing there -------------------------
 
-# LISTED is a port of ours, listed for this.
-_CONNECTING = (
-    ("connect to what is listed", "works", "socket.create_connection(('127.0.0.1', LISTED), 5).close()"),
-    ("connect to what isn't", "refused", "socket.create_connection(('127.0.0.2', LISTED), 5)"),
-    ("send UDP", "refused", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', LISTED))"),
-    ("ask for a name that isn't listed", "refused", "socket.getaddrinfo('reptarium-doctor.test', LISTED)"),
-    ("open a Unix socket while it may connect", "refused", "socket.socket(socket.AF_UNIX)"),
-    ("listen", "refused", "socket.socket().listen()"),
-)
-
 
 def _without_connections(config: ZygoteConfig) -> ZygoteConfig:
     return msgspec.structs.replace(config, isolation=msgspec.structs.replace(config.isolation, connections=False))
@@ -384,14 +238,15 @@ async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) ->
         connector = Connector(rules, NoNames(), limits, fault=_say_fault)
         await nursery.start(pool.run)
         await nursery.start(connector.run)
-        for name, wanted, expression in _CONNECTING:
-            program = f"LISTED = {port}\n" + _PROGRAM.replace("{expression}", expression)
-            worker = await pool.lease()
-            connections = connector.begin(worker.take_handed())
-            got = await _told(worker, program)
-            if connections is not None:
-                connections.end()
-            pool.discard(worker)
+        for name, wanted, expression in CONNECTING:
+            program = f"LISTED = {port}\n" + PROGRAM.replace("{expression}", expression)
+            with _within(STEP, f"“{name}”"):
+                worker = await pool.lease()
+                connections = connector.begin(worker.take_handed())
+                got = await _told(worker, program)
+                if connections is not None:
+                    connections.end()
+                pool.discard(worker)
             attempts.append(Attempt(name=name, layer="connections", wanted=wanted, got=got))
         pool.close()
         await ours.aclose()

@@ -102,14 +102,15 @@ def check_config(config: IsolationConfig) -> None:
 
 
 class LayerStatus(msgspec.Struct, frozen=True):
-    """How one layer turned out: what holds (`detail`), and what an admin would change to get more
-    (`remedy`).
+    """How one layer turned out: what holds (`detail`), what an admin would change to get more (`remedy`), and what does
+    its work where it is missing and nothing is open for that (`instead`).
     """
 
     name: str
     state: LayerState
     detail: str = ""
     remedy: str = ""
+    instead: str = ""
 
 
 class IsolationUnavailable(Exception):
@@ -151,7 +152,8 @@ class Layers:
         """
         detail, remedy = landlock_problem(error)
         if new_root:
-            self.report("landlock", "missing", f"{detail}; the mount namespace holds what may be read alone", remedy)
+            instead = "and a root directory with nothing but what tasks may read holds what it would"
+            self._found["landlock"] = LayerStatus("landlock", "missing", detail, f"Optional. {remedy}", instead)
         else:
             self.require(
                 "landlock",

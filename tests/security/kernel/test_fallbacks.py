@@ -37,6 +37,9 @@ FILTER = """
 import json, sys
 from reptarium.sandbox.kernel import bpf, privileges, seccomp, syscalls
 answers, profile, capabilities = json.loads(sys.argv[1])
+if "uname" in answers:  # not an errno: personality(2), UNAME26; programs are told of Linux 2.6
+    import ctypes
+    ctypes.CDLL(None).personality(answers.pop("uname"))
 if profile:
     clauses, plain = {}, {}
     for rule in json.load(open(profile))["syscalls"]:
@@ -158,6 +161,29 @@ def test_without_landlock(number: int, says: str) -> None:
     assert set(wrong(found)) <= {"read /etc/passwd", "read the runner's own code", "list /proc"}
     [layer] = [layer for layer in found["layers"] if layer["name"] == "landlock"]
     assert layer["remedy"]
+
+
+#: What machines before Linux 5.13 say: that they are older, and that there is no such call.
+OLD = {"uname": 0x0020000, **dict.fromkeys(LANDLOCK, 38)}
+
+
+def test_before_landlock() -> None:
+    """A kernel that never had Landlock: where a root directory of its own holds what tasks may read they are isolated,
+    and the doctor says what stands in for what.
+    """
+    found, status = doctor(OLD)
+    assert (found["refusal"], wrong(found), states(found)["landlock"], status) == ("", [], "missing", 0)
+    assert found["verdict"].startswith("Tasks are isolated. Landlock is missing, and a root directory")
+
+
+@pytest.mark.slow
+def test_before_landlock_without_namespaces() -> None:
+    """Where there is no such root directory either, enforce refuses and names what to change."""
+    found, status = doctor({**OLD, "unshare": 1})
+    assert status == 1
+    assert "landlock is not available: this kernel is older than Linux 5.13" in found["refusal"]
+    assert "start as root with CAP_SYS_ADMIN" in found["refusal"]
+    assert "landlock is missing" in found["verdict"]
 
 
 @pytest.mark.parametrize("number", [one_more(1), 38, one_more(22)], ids=["EPERM", "ENOSYS", "EINVAL"])
