@@ -17,6 +17,7 @@ import trio
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
 from reptarium.sandbox.kernel import landlock, seccomp
+from tests.limits import within
 
 
 def pytest_configure() -> None:
@@ -98,7 +99,7 @@ def nothing_left() -> Iterator[None]:
     before = set(os.listdir("/proc/self/fd"))
     known = {child.pid for child in me.children(recursive=True)}
     yield
-    _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=5)
+    _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=within(5))
     assert not alive, f"processes left: {[(c.pid, c.name(), c.status()) for c in alive]}"
     left = set(os.listdir("/proc/self/fd")) - before
     # the listing itself opens one

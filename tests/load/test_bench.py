@@ -6,12 +6,12 @@ import math
 from functools import partial
 
 import pytest
-import trio
 
 from reptarium.pool.bench import brokers, chaos
 from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.load import Plan, run_round
 from reptarium.pool.bench.runners import open_site
+from tests.limits import fail_after
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 @pytest.mark.parametrize("runners", [1, 3])
 async def test_nothing_is_lost_under_faults(runners: int) -> None:
     """Each fault of the schedule at least once: one right or explained end a task, whole pools after."""
-    with trio.fail_after(150):
+    with fail_after(150):
         found = await chaos.run(seed=7 + runners, runners=runners, duration=2.0, concurrency=20, every=0.1)
     print(found.text())
     assert found.broken == []
@@ -35,7 +35,7 @@ HOSTILE = ["hostile_health_client", "garbage_broker", "stalled_stderr", "hung_zy
 @pytest.mark.parametrize("neighbour", HOSTILE)
 async def test_hostile_neighbours(neighbour: str) -> None:
     """Under load: no task is lost but the hostile one, and the loop's lag is measured meanwhile."""
-    with trio.fail_after(90):
+    with fail_after(90):
         found = await chaos.run(seed=5, duration=3.0, concurrency=10, every=0.1, faults=[neighbour])
     print(found.text())
     assert found.broken == []
@@ -47,7 +47,7 @@ async def test_hostile_neighbours(neighbour: str) -> None:
 
 async def test_connections_cut_in_quick_succession() -> None:
     """Whatever a runner was sending when its connection broke, it lives on and registers again."""
-    with trio.fail_after(60):
+    with fail_after(60):
         found = await chaos.run(
             seed=3, duration=1.5, concurrency=20, every=0.2, faults=["cut_connection", "cut_at_message"]
         )
@@ -57,7 +57,7 @@ async def test_connections_cut_in_quick_succession() -> None:
 
 async def test_mix_under_load_is_all_right() -> None:
     """Every kind of task in the mix ends as it must, and the runner's tree is measured meanwhile."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_site("own", "reptarium") as site:
             found = await run_round(site, Mix(1), Plan(tasks=200, concurrency=20), sample_every=0.2)
     assert found.wrong == []
@@ -69,7 +69,7 @@ async def test_mix_under_load_is_all_right() -> None:
 async def test_open_loop_counts_from_the_intended_arrival() -> None:
     """With ten times the load that the runner can take, latencies grow with the queue instead of hiding it."""
     slow = CASES["timeout"]  # 50 ms each on one slot: 20 a second
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_site("own", "reptarium", environ={"N8N_RUNNERS_MAX_CONCURRENCY": "1"}) as site:
             found = await run_round(site, lambda: slow, Plan(tasks=20, rate=200.0))
     assert found.failures == 0
@@ -79,7 +79,7 @@ async def test_open_loop_counts_from_the_intended_arrival() -> None:
 
 async def test_baseline_gives_the_same_answers() -> None:
     """The runner that we compare with really does the work: its results are checked like ours."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_site("baseline", "baseline") as site:
             for name in ("trivial", "each100", "failing"):
                 found = await run_round(site, partial(CASES.__getitem__, name), Plan(tasks=5, concurrency=2))
@@ -88,7 +88,7 @@ async def test_baseline_gives_the_same_answers() -> None:
 
 async def test_a_runner_that_ends_is_an_error_and_not_a_wait() -> None:
     """A command that ends at once is reported with its status."""
-    with trio.fail_after(30):
+    with fail_after(30):
         with pytest.raises(RuntimeError, match="status 3"):
             async with open_site("bad", "python3 -c 'raise SystemExit(3)'"):
                 raise AssertionError("a site without a runner was opened")
@@ -98,7 +98,7 @@ async def test_what_many_brokers_cost_is_measured(monkeypatch: pytest.MonkeyPatc
     """Every task of both loads is done, and each ratio is held against its limit."""
     monkeypatch.setattr(brokers, "MANY", 3)
     said: list[str] = []
-    with trio.fail_after(120):
+    with fail_after(120):
         targets = await brokers.measure("reptarium", tasks=60, rounds=1, say=said.append)
     assert [line.split(":")[0] for line in said] == [
         "3 brokers, all with tasks that wait",

@@ -10,6 +10,7 @@ import trio
 
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
+from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, busy, idle, one_runner, printed, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 async def test_broker_that_is_killed() -> None:
     """Its task's worker is killed; the runner tries until the port is open again, with its warm workers."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             handle = broker.submit({"code": "import time\nprint(1)\ntime.sleep(60)", "items": []})
@@ -40,7 +41,7 @@ async def test_broker_that_is_restarted_in_order() -> None:
     """It drains: what runs is done. The runner outlives it and serves the next broker on that port."""
     config = BrokerConfig(auth_token="secret", drain_grace=30)
     environ = {"N8N_RUNNERS_STDLIB_ALLOW": "time", "N8N_RUNNERS_MAX_CONCURRENCY": str(WORKERS)}
-    with trio.fail_after(60):
+    with fail_after(60):
         async with AsyncExitStack() as at_last:
             async with open_broker(config) as first:
                 process = RunnerProcess("reptarium", first, {**environ, "REPTARIUM_LOG_LEVEL": "error"})

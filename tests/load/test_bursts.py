@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-import trio
 
 from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.pool.protocol.messages import BrokerTaskOfferAccept, BrokerTaskSettings, RunnerTaskOffer
+from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -34,7 +34,7 @@ async def test_accepts_beyond_capacity_are_rejected_and_nothing_is_lost() -> Non
             for number in range(1, ACCEPTS):
                 yield msgspec.structs.replace(message, task_id=f"{message.task_id}-{number}")
 
-    with trio.fail_after(90):
+    with fail_after(90):
         async with one_runner() as runner:
             broker = runner.site.broker
             broker.incoming_filter = broker.outgoing_filter = multiply
@@ -79,7 +79,7 @@ async def all_cancelled(runner: Whole, handles: list[TaskHandle]) -> None:
 
 async def test_many_cancels_at_once() -> None:
     """Without their settings, then running or waiting for a worker: each is answered once, the pool is whole."""
-    with trio.fail_after(90):
+    with fail_after(90):
         environ = {"N8N_RUNNERS_MAX_CONCURRENCY": str(CANCELS), "REPTARIUM_WARM_WORKERS": str(WORKERS)}
         async with one_runner(**environ) as runner:
             broker = runner.site.broker

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.embedded_broker import Broker
 from reptarium.pool.protocol.messages import (
@@ -22,6 +21,7 @@ from reptarium.pool.protocol.messages import (
     RunnerTaskOffer,
 )
 from reptarium.sandbox.wire import IDLE_NAME
+from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, busy, one_runner, printed, runner_of, serves, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -66,7 +66,7 @@ POINTS = {
 async def test_cut_at_a_message(point: str) -> None:
     """A task that the broker had handed over fails; one that it hadn't is asked for again and done."""
     kind, pass_on, settings, ends = POINTS[point]
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             cut_at(broker, kind, pass_on=pass_on)
@@ -119,7 +119,7 @@ async def cut_within_the_result(runner: Whole) -> None:
 @pytest.mark.parametrize("cut", [cut_mid_run, cut_within_the_settings, cut_within_the_result])
 async def test_cut_in_the_midst(cut: Callable[[Whole], Any]) -> None:
     """Code that runs is killed; half a message, in or out, is dropped; parked workers stay."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             await cut(runner)
             kept = runner.pids(IDLE_NAME) & runner.parked

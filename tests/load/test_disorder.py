@@ -20,6 +20,7 @@ from reptarium.pool.protocol.messages import (
     RunnerTaskDone,
     RunnerTaskError,
 )
+from tests.limits import fail_after
 from tests.load.support import one_runner, runner_of, serves, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -119,7 +120,7 @@ async def test_messages_that_come_twice_or_too_early() -> None:
     async def rpc(*_: object) -> dict[str, str]:
         return {"mimeType": "text/plain"}
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(workers=1) as runner:
             broker = runner.site.broker
             broker.rpc_handler = rpc
@@ -148,7 +149,7 @@ async def test_messages_that_come_twice_or_too_early() -> None:
 async def test_cancel_crosses_the_result() -> None:
     """Cancels around the moment in which tasks end, and just before their result is read: one end each."""
     rng, tasks = random.Random(1), 150
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             ledger = Ledger(broker)

@@ -13,6 +13,7 @@ import trio
 
 from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
+from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, descriptors, limited, one_runner, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -42,7 +43,7 @@ async def recovers(runner: Whole, handles: list[TaskHandle], connects: int = 1) 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into a process that isn't dumpable")
 async def test_supervisor_without_descriptors_for_new_workers() -> None:
     """A forked worker whose socket and pidfd find no room in the supervisor is given up, and others forked later."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             (process,) = runner.site.processes()
             for room in range(3):  # for neither, for one of the two, for one worker at a time
@@ -61,7 +62,7 @@ async def test_supervisor_without_descriptors_for_new_workers() -> None:
 
 async def test_zygote_without_descriptors() -> None:
     """Be it a socket pair, a pidfd or what the child needs that finds no room: the zygote says so and lives on."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             (zygote,) = runner.zygotes()
             with limited(zygote, resource.RLIMIT_NOFILE, 3):
@@ -80,7 +81,7 @@ async def test_zygote_without_descriptors() -> None:
 
 async def test_connection_lost_and_zygote_killed_without_descriptors() -> None:
     """Neither can be had anew as long as there is no descriptor; both come back when there is."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             (process,) = runner.site.processes()
             with limited(process.pid, resource.RLIMIT_NOFILE, 3):

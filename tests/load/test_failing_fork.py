@@ -14,6 +14,7 @@ import trio
 
 from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
+from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, limited, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -37,7 +38,7 @@ async def no_worker_left(runner: Whole, tasks: int) -> AsyncIterator[list[TaskHa
 
 async def test_tasks_wait_at_the_broker_while_no_process_can_be_forked() -> None:
     """Each parked worker serves a task, the others are taken when the zygote can fork again: by any runner that can."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             async with no_worker_left(runner, 4 * WORKERS) as handles:
@@ -53,7 +54,7 @@ async def test_tasks_wait_at_the_broker_while_no_process_can_be_forked() -> None
 
 async def test_offers_come_back_by_themselves() -> None:
     """With every worker used nothing is offered, not even renewed, until one can be forked."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             async with no_worker_left(runner, WORKERS):
@@ -64,7 +65,7 @@ async def test_offers_come_back_by_themselves() -> None:
 
 async def test_waiting_tasks_can_be_cancelled() -> None:
     """A task that waits for a worker ends when it is cancelled, and its slot is free once there are workers."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             async with no_worker_left(runner, 2 * WORKERS) as waiting:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import trio
 
 from reptarium.pool.bench.runners import OWN
+from tests.limits import fail_after
 from tests.load.support import one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 async def test_log_that_cannot_be_written() -> None:
     """Tasks are done, prints come, a dead zygote is replaced, though each log line about it fails (full(4))."""
-    with trio.fail_after(60):
+    with fail_after(60):
         command = f"sh -c 'exec {OWN} >/dev/full 2>&1'"
         async with one_runner(command=command, REPTARIUM_LOG_LEVEL="debug") as runner:
             for _ in range(30):

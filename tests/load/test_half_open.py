@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.limits import fail_after
 from tests.load.support import busy, one_runner, printed, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 async def test_half_open_connection_is_given_up() -> None:
     """Nothing answers the runner's pings: it kills what runs, connects anew and serves with its warm workers."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(REPTARIUM_HEARTBEAT_INTERVAL="0.4") as runner:
             broker = runner.site.broker
             handle = broker.submit({"code": "import time\nprint(1)\ntime.sleep(60)", "items": []})
@@ -29,7 +30,7 @@ async def test_half_open_connection_is_given_up() -> None:
 
 async def test_half_open_connection_with_a_writer_that_is_stuck() -> None:
     """The same when a large result waits for a socket that takes nothing any more."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(REPTARIUM_HEARTBEAT_INTERVAL="0.4") as runner:
             broker = runner.site.broker
             code = "print(1)\nimport time\ntime.sleep(0.2)\nreturn [{'json': {'x': 'x' * 50_000_000}}]"
@@ -43,7 +44,7 @@ async def test_half_open_connection_with_a_writer_that_is_stuck() -> None:
 
 async def test_stopped_runner_does_not_blame_the_broker() -> None:
     """One that was stopped (a machine that slept) for longer than an answer may take keeps its connection."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(REPTARIUM_HEARTBEAT_INTERVAL="0.3") as runner:
             (process,) = runner.site.processes()
             for _ in range(2):

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker import BrokerConfig
+from tests.limits import fail_after
 from tests.load.support import PATIENCE, one_runner
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 async def test_heartbeats_while_large_messages_pass() -> None:
     """Broker and runner ping each other, small tasks are done beside: nobody is given up, all is right."""
-    with trio.fail_after(120):
+    with fail_after(120):
         # less than a large task takes on a slow machine, more than one step of it (copying 100 MB) does
         config = BrokerConfig(heartbeat_interval=1.5, accept_timeout=PATIENCE)
         environ = {"REPTARIUM_HEARTBEAT_INTERVAL": "1.5", "REPTARIUM_TASK_MEMORY": "1GiB"}

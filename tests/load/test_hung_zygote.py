@@ -6,8 +6,8 @@ import os
 import signal
 
 import pytest
-import trio
 
+from tests.limits import fail_after
 from tests.load.support import WORKERS, one_runner, printed, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
@@ -17,7 +17,7 @@ WAITS = {"code": "print('on')\nimport time\ntime.sleep(8)\nreturn 1", "items": [
 
 async def test_a_stopped_zygote_costs_no_task() -> None:
     """One is running, some are accepted and find no worker, some wait at the broker: each is done."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             running = broker.submit(WAITS)

@@ -11,13 +11,14 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_thousand_tasks_at_fifty_concurrent() -> None:
     """1,000 tasks, 50 in flight, on 10 slots: each gets its own right result."""
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(make_settings(max_concurrency=10, warm_workers=10)) as broker:
             turns = trio.CapacityLimiter(50)
             results: dict[int, Any] = {}
@@ -40,7 +41,7 @@ async def test_thousand_tasks_at_fifty_concurrent() -> None:
 
 async def test_bursts_of_cancels() -> None:
     """300 cancels at once, before, while and after their tasks run: each task ends once, the pool is whole again."""
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(make_settings(max_concurrency=5, warm_workers=5)) as broker:
             code = "import time\ntime.sleep(_items[0]['json']['s'])\nreturn 1"
             handles = [broker.submit({"code": code, "items": [{"json": {"s": 0.002 * (n % 7)}}]}) for n in range(300)]
@@ -57,7 +58,7 @@ async def test_bursts_of_cancels() -> None:
 
 async def test_memory_and_descriptors_do_not_grow() -> None:
     """The supervisor holds as many descriptors after 600 tasks as after 150, and no task's state."""
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(make_settings(max_concurrency=4, warm_workers=4)) as broker:
 
             async def run(count: int) -> int:

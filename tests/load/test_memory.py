@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-import trio
 
 from reptarium.pool.embedded_broker import BrokerConfig
 from reptarium.pool.embedded_broker.settings import task_settings
+from tests.limits import fail_after
 from tests.load.support import PATIENCE, Whole, one_runner
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
@@ -40,7 +40,7 @@ def reset_peak(process: psutil.Process) -> None:
 async def test_many_large_tasks_leave_what_one_leaves() -> None:
     """32 tasks of 20 MB one after the other: the runner is as large after the last as after the first."""
     settings = task_settings({"code": "return len(_items)", "items": [{"json": {"blob": "x" * 20 * MEGABYTE}}]})
-    with trio.fail_after(300):
+    with fail_after(300):
         async with one_runner(config=CONFIG, REPTARIUM_TASK_MEMORY="1GiB") as runner:
             process, after = resident(runner), []
             for _ in range(32):
@@ -55,7 +55,7 @@ async def test_many_large_tasks_leave_what_one_leaves() -> None:
 async def test_a_result_with_emojis_takes_no_more_than_another() -> None:
     """A result of 100 MB of text with an emoji in every hundred characters: at most 2.5 times its size."""
     code = "return [{'json': {'blob': ('x' * 96 + '\U0001f600') * 1_000_000}}]"
-    with trio.fail_after(300):
+    with fail_after(300):
         async with one_runner(config=CONFIG, REPTARIUM_TASK_MEMORY="2GiB") as runner:
             process = resident(runner)
             before = process.memory_info().rss

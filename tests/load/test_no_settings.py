@@ -10,6 +10,7 @@ import trio
 
 from reptarium.pool.embedded_broker import Delayed
 from reptarium.pool.protocol.messages import BrokerTaskSettings
+from tests.limits import fail_after
 from tests.load.support import WORKERS, one_runner, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -19,7 +20,7 @@ QUICK = {"code": "return 1", "items": []}
 
 async def test_settings_that_never_come() -> None:
     """Each such task is answered with the reason, and its slot goes to the next one; the pool is whole."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(REPTARIUM_SETTINGS_TIMEOUT="0.5") as runner:
             broker = runner.site.broker
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.embedded_broker import TaskHandle
 from reptarium.pool.protocol.messages import BrokerDrain, BrokerTaskOfferAccept, BrokerTaskSettings
+from tests.limits import fail_after
 from tests.load.support import Whole, one_runner, printed, runner_of, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -32,7 +32,7 @@ async def ended(runner: Whole) -> None:
 
 async def test_sigterm_answers_each_task() -> None:
     """Within the graceful time: done. After it: killed, and an error each; also without settings, or in a queue."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(workers=5, N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="1") as runner:
             broker = runner.site.broker
             finishing = [sleeper(runner, 0.2), sleeper(runner, 0.4)]
@@ -59,7 +59,7 @@ async def test_sigterm_answers_each_task() -> None:
 
 async def test_sigterm_waits_for_a_result_that_is_read_slowly() -> None:
     """A task that has ended is answered, be it that its result takes half of the graceful time to send."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT="20") as runner:
             broker, size = runner.site.broker, 30_000_000
             handle = broker.submit({"code": f"print(1)\nreturn [{{'json': {{'x': 'x' * {size}}}}}]", "items": []})
@@ -84,7 +84,7 @@ async def test_drain_finishes_what_runs_and_refuses_the_rest() -> None:
             refused.append(message.task_id)
             yield BrokerDrain()
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner() as runner:
             broker = runner.site.broker
             broker.outgoing_filter = drain_after_settings
@@ -106,7 +106,7 @@ async def test_drain_finishes_what_runs_and_refuses_the_rest() -> None:
 
 async def test_idle_runner_ends_but_not_while_a_task_runs() -> None:
     """The idle time counts from the last task's end: a task longer than it is done, and so is the one after."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with one_runner(N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT="1.5") as runner:
             assert (await sleeper(runner, 1.8).outcome()).status == "done"
             assert runner.site.runners[0].status is None

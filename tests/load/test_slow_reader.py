@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.integration.ops.test_endpoint import get
+from tests.limits import fail_after
 from tests.load.support import one_runner, printed, runner_of, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
@@ -42,7 +43,7 @@ async def test_slow_reader() -> None:
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_ENABLED": "true",
         "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(port),
     }
-    with trio.fail_after(120):
+    with fail_after(120):
         async with one_runner(**environ) as runner:
             broker, (process,) = runner.site.broker, runner.site.processes()
             talker = f"print(1)\nfor n in range({LINES}): print('x' * {LINE})\nreturn 1"

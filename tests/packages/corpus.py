@@ -22,6 +22,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import BrokerConfig
 from reptarium.sandbox.language.policy.stdlib import RUNNERS_OWN
 from tests.conftest import make_settings
+from tests.limits import fail_after, within
 
 #: Where everything is allowed, each worker imports for itself.
 EVERYTHING = "*"
@@ -96,7 +97,7 @@ sys.stdout.write("\\n" + json.dumps(names["task"]()))
 def of_python(program: Program) -> Any:
     """What plain CPython gives: ``{"result": …}`` or ``{"error": …}``."""
     done = subprocess.run(
-        [sys.executable, "-I", "-c", PLAIN], input=program.code, capture_output=True, text=True, timeout=300
+        [sys.executable, "-I", "-c", PLAIN], input=program.code, capture_output=True, text=True, timeout=within(300)
     )
     if done.returncode:
         return {"error": done.stderr.strip().rpartition("\n")[2]}
@@ -109,7 +110,7 @@ async def of_workers(chosen: Iterable[Program], external: str) -> dict[str, Any]
         {"N8N_RUNNERS_EXTERNAL_ALLOW": external, "REPTARIUM_TASK_MEMORY": "1GiB", "N8N_RUNNERS_TASK_TIMEOUT": "120"}
     )
     found: dict[str, Any] = {}
-    with trio.fail_after(3600):
+    with fail_after(3600):
         # many packages are imported before the runner shows up
         config = BrokerConfig(grant_ttl=1800.0, max_payload=settings.max_payload)
         async with embedded_runner(settings, config=config) as broker:

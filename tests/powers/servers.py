@@ -18,6 +18,8 @@ import pytest
 import trio
 import trustme
 
+from tests.limits import fail_after
+
 HOST = "127.0.0.1"
 
 
@@ -36,7 +38,7 @@ async def program(port: int, *command: str, cwd: Path, user: str | None = None) 
             command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=user, env={"LC_ALL": "C"}
         )
         try:
-            with trio.fail_after(60):
+            with fail_after(60):
                 while True:
                     with contextlib.suppress(OSError):
                         await (await trio.open_tcp_stream(HOST, port)).aclose()
@@ -81,7 +83,7 @@ async def postgres(folder: Path) -> AsyncIterator[int]:
     options = ("-c", f"port={port}", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off")
     async with program(port, server, "-D", data, *options, cwd=folder, user=user):
         ready = [str(found[-1].with_name("pg_isready")), "-q", "-h", HOST, "-p", str(port)]
-        with trio.fail_after(30):
+        with fail_after(30):
             while subprocess.run(ready, check=False).returncode:
                 await trio.sleep(0.05)
         yield port

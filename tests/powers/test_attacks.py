@@ -15,6 +15,7 @@ import trio
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import notify
 from reptarium.sandbox.wire import Kind
+from tests.limits import fail_after
 from tests.powers.rig import LIMITS, PRELUDE, Rig, echo, rig
 
 pytestmark = pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections")
@@ -157,7 +158,7 @@ async def test_no_attack_gets_more_than_is_listed() -> None:
         reached.append("somebody")
         await stream.aclose()
 
-    with trio.fail_after(120):
+    with fail_after(120):
         hosts = {"rebound.test": ["127.0.0.1"], "metadata.test": ["169.254.169.254"], "broker.test": ["127.0.0.1"]}
         async with rig("127.0.0.1:1", "rebound.test:*", "metadata.test:*", "*.test:*", hosts=hosts) as it:
             port, closed = await it.serve(echo), await it.serve(unlisted)
@@ -194,7 +195,7 @@ while end == "done":
 channel.print(end.encode())
 signal.pause()
 """
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:1", size=1) as it:
             holder = await it.pool.lease()
             head = wire.TaskHead(code=PRELUDE + code, items_size=2)
@@ -218,7 +219,7 @@ async def test_racing_the_address_reaches_nobody() -> None:
         reached.append("somebody")
         await stream.aclose()
 
-    with trio.fail_after(120):
+    with fail_after(120):
         async with rig("127.0.0.1:1") as it:
             port, closed = await it.serve(echo), await it.serve(unlisted)
             _list(it, port)
@@ -260,7 +261,7 @@ async def test_descriptors_that_change_while_they_are_asked_for() -> None:
         reached.append("somebody")
         await stream.aclose()
 
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:1") as it:
             port, closed = await it.serve(echo), await it.serve(unlisted)
             _list(it, port)
@@ -297,7 +298,7 @@ result = len(answers) > 0
 
 async def test_a_worker_that_dies_while_it_asks() -> None:
     """A task that ends in the middle of connects leaves no waiting call and no descriptor behind."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*", limits=msgspec.structs.replace(LIMITS, timeout=30.0)) as it:
             port = await it.serve(echo)
             for _ in range(10):
@@ -326,7 +327,7 @@ async def test_thousands_of_connects_hold_nobody_up() -> None:
             await trio.sleep(0.01)
             longest = max(longest, trio.current_time() - begun - 0.01)
 
-    with trio.fail_after(120):
+    with fail_after(120):
         async with rig("127.0.0.1:*", limits=msgspec.structs.replace(LIMITS, rate=500, most=1000)) as it:
             port = await it.serve(echo)
             it.nursery.start_soon(clock)
@@ -367,7 +368,7 @@ ODD_NAMES = {
 async def test_odd_bytes_to_the_resolver() -> None:
     """Questions that no honest resolver asks are answered with "no such name", or not at all; an honest one afterwards
     is answered."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*") as it:
             came = await it.run(
                 """
@@ -405,7 +406,7 @@ result["honest"] = socket.gethostbyname("server.test")
 
 async def test_a_resolver_that_is_not_listened_to() -> None:
     """A task that asks and never reads holds up nobody but itself."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*", "127.0.0.1:*") as it:
             came = await it.run(
                 """
@@ -423,7 +424,7 @@ result = socket.gethostbyname("server.test")
 async def test_sockets_of_udp_that_are_thrown_away() -> None:
     """Threads that make, fill, wait on, close and replace sockets of UDP: nothing here fails or is kept, and the resolver
     answers afterwards."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*", limits=msgspec.structs.replace(LIMITS, sockets=16)) as it:
             came = await it.run(
                 """

@@ -14,6 +14,7 @@ import trio
 
 from reptarium.pool.powers.connections import ConnectLimits
 from reptarium.sandbox.kernel import notify
+from tests.limits import fail_after
 from tests.powers.rig import LIMITS, Rig, echo, rig
 
 pytestmark = pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections")
@@ -31,7 +32,7 @@ async def asked(rig: Rig, code: str, port: int, **variables: object) -> object:
 
 async def test_a_listed_address_is_reached() -> None:
     """A blocking socket connects, and what is sent through it comes back."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -46,7 +47,7 @@ async def test_a_listed_address_is_reached() -> None:
 
 async def test_a_listed_name_is_resolved_and_reached() -> None:
     """The C library's resolver asks us, and a connection by the name is one to its address."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*", "127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -60,7 +61,7 @@ async def test_a_listed_name_is_resolved_and_reached() -> None:
 
 async def test_ipv6_is_reached() -> None:
     """IPv6 by address and by name."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("six.test:*", "[::1]:*") as it:
             try:
                 port = await it.serve(echo, "::1")
@@ -73,7 +74,7 @@ async def test_ipv6_is_reached() -> None:
 
 async def test_a_name_that_is_not_listed_does_not_exist() -> None:
     """EAI_NONAME at once, without a question to anybody else, and the reason is told."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:443") as it:
             came = await it.run(
                 "try: socket.getaddrinfo('other.test', 443)\n"
@@ -86,7 +87,7 @@ async def test_a_name_that_is_not_listed_does_not_exist() -> None:
 
 async def test_a_name_server_that_does_not_answer_is_another_error() -> None:
     """EAI_AGAIN: it isn't known whether there is such a name."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("*.test:443") as it:
             code = (
                 "try: socket.getaddrinfo('broken.test', 443)\n"
@@ -97,7 +98,7 @@ async def test_a_name_server_that_does_not_answer_is_another_error() -> None:
 
 async def test_all_addresses_of_a_name_are_given() -> None:
     """getaddrinfo gives every address, which it sorts without sockets of its own."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("many.test:1") as it:
             code = (
                 "found = socket.getaddrinfo('many.test', 1, type=socket.SOCK_STREAM)\n"
@@ -108,7 +109,7 @@ async def test_all_addresses_of_a_name_are_given() -> None:
 
 async def test_what_is_not_listed_is_refused() -> None:
     """EACCES, at once; the reason names the setting and what to write into it."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:443") as it:
             came = await it.run("result = attempt(socket.socket().connect, ('198.18.0.1', 80))")
             assert came.result == "EACCES"
@@ -120,7 +121,7 @@ async def test_what_is_not_listed_is_refused() -> None:
 
 async def test_a_server_that_is_not_there_refuses() -> None:
     """ECONNREFUSED, from a blocking connect and from one that isn't, and the same socket can try again."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -135,7 +136,7 @@ async def test_a_server_that_is_not_there_refuses() -> None:
 
 async def test_a_connect_that_does_not_wait() -> None:
     """EINPROGRESS, then poll and SO_ERROR, as the kernel has them; a second connect says that it is connected."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -157,7 +158,7 @@ result = [first, len(ready), problem, s.recv(1).decode(), errno.errorcode[s.conn
 
 async def test_a_connection_that_is_reset_at_once_was_connected() -> None:
     """For who polls: its line tells what came of the attempt, not what the server did afterwards."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it, trio.open_nursery() as nursery:
 
             async def reset(stream: trio.SocketStream) -> None:
@@ -185,7 +186,7 @@ socket.create_connection(("127.0.0.1", other))  # it has looked at the first by 
 
 async def test_a_connect_ends_at_its_time_limit() -> None:
     """A server that never answers: ETIMEDOUT for who waits, an error for who polls, and no thread is stuck."""
-    with trio.fail_after(BOUND), contextlib.ExitStack() as held:
+    with fail_after(BOUND), contextlib.ExitStack() as held:
         async with rig("127.0.0.1:*", limits=limited(timeout=0.3)) as it:
             full = held.enter_context(trio.socket.socket())
             await full.bind(("127.0.0.1", 0))
@@ -211,7 +212,7 @@ result = [blocking, polled, s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 
 
 async def test_options_that_were_set_before_are_kept() -> None:
     """What a library sets before it connects holds for the connection: TCP_NODELAY, keep-alive, sizes, time limits."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -235,7 +236,7 @@ for timeout in (None, 5):
 
 async def test_fifty_at_once_in_threads() -> None:
     """Fifty threads resolve, connect and speak at the same time."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*", "127.0.0.1:*") as it:
             port = await it.serve(echo)
             came = await it.run(
@@ -260,7 +261,7 @@ result.sort()
 
 async def test_close_is_a_close() -> None:
     """The server sees the end when the task closes: nobody here keeps the connection."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             ended = trio.Event()
 
@@ -282,7 +283,7 @@ async def test_close_is_a_close() -> None:
 
 async def test_connections_end_with_their_task() -> None:
     """A task that leaves its connections open: the server sees their end when the task has ended."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*") as it:
             ended = trio.Event()
 
@@ -302,7 +303,7 @@ async def test_connections_end_with_their_task() -> None:
 
 async def test_calls_are_counted_and_paced() -> None:
     """More connections than a task may make are refused with the setting's name; faster ones than the rate wait."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.1:*", limits=limited(most=4, rate=2)) as it:
             port = await it.serve(echo)
             came = await it.run(

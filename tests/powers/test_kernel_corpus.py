@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.sandbox.kernel import notify
 from tests.powers.rig import rig
@@ -19,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "security/kernel"))
 
 from arena import PRELUDE, PYTHON, ROOT, bystanders
 from test_reach import CASES, WITH_SCRATCH
+
+from tests.limits import fail_after
 
 #: A worker that may connect lowers its own limit on descriptors after its first word (`notify.py`), so that a task may,
 #: too. That nobody raises it is in `test_attacks.py`.
@@ -42,7 +43,7 @@ async def test_nothing_but_what_is_given_is_opened(language: str, files: str, na
     """Each attack gets the refusal that it gets without connections, and nothing has changed outside."""
     isolation = LANGUAGES[language] | SCRATCH[files] | NAMESPACES[namespaces]
     wrong = {}
-    with trio.fail_after(300), bystanders() as targets:
+    with fail_after(300), bystanders() as targets:
         async with rig("127.0.0.1:1", **isolation) as it:
             sibling = await it.pool.lease()
             zygote = int(Path(f"/proc/{sibling.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])  # noqa: ASYNC240

@@ -19,6 +19,7 @@ import trio_websocket
 
 from reptarium.pool.powers.certificates import certificates
 from reptarium.sandbox.kernel import notify
+from tests.limits import fail_after
 from tests.powers import servers
 from tests.powers.rig import LIMITS, Rig, rig
 
@@ -280,7 +281,7 @@ async def use(it: Rig, table: dict[str, tuple[str, str, Any]], port: int) -> Non
 
 @asynccontextmanager
 async def by_name(**isolation: Any) -> AsyncIterator[Rig]:
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("server.test:*", "127.0.0.1:*", limits=LIMITS, **isolation) as it:
             yield it
 

@@ -20,6 +20,7 @@ from reptarium.pool.powers.datagrams import Datagrams
 from reptarium.pool.powers.destinations import Destinations
 from reptarium.pool.powers.listener import Destination, Stopped
 from reptarium.sandbox.kernel import notify
+from tests.limits import fail_after
 from tests.powers.rig import rig
 
 HANDED_OVER = pytest.mark.skipif(notify.problem() != "", reason="this machine hands over no connections")
@@ -113,7 +114,7 @@ RESOLVERS: dict[str, tuple[str, str, Any]] = {
 async def test_every_kind_of_resolver_is_answered() -> None:
     """What each asks for a listed name has its addresses; none of it leaves this machine's supervisor."""
     wrong = {}
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("*.test:*", "127.0.0.1:1") as it:
             for name, (module, code, wanted) in RESOLVERS.items():
                 if importlib.util.find_spec(module) is not None:
@@ -128,7 +129,7 @@ async def test_every_kind_of_resolver_is_answered() -> None:
 async def test_the_machines_configuration_is_what_a_task_asks() -> None:
     """Who reads resolv.conf asks the servers that it names, and is answered all the same; the hosts file is not there
     to be read."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("*.test:*") as it:
             if not it.names.nameservers:
                 pytest.skip("this machine has no resolv.conf")
@@ -142,7 +143,7 @@ async def test_the_machines_configuration_is_what_a_task_asks() -> None:
 @HANDED_OVER
 async def test_a_listed_server_of_names_is_connected_to() -> None:
     """Where an administrator lists a name server's address, a task speaks to the server itself."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with rig("127.0.0.9:53") as it:
             it.names.nameservers = frozenset({ip_address("127.0.0.9")})
             came = await it.run("result = attempt(socket.create_connection, ('127.0.0.9', 53), 5)")
@@ -187,7 +188,7 @@ async def test_a_message_with_its_address_in_memory(nursery: trio.Nursery, autoj
     memory[100 : 100 + len(header)] = header
     memory[200:216] = (300).to_bytes(8, "little") + (512).to_bytes(8, "little")
     await sockets.answer(Stopped(2, "recvmsg", (7, 100, 0, 0, 0, 0)), nursery)
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         while len(listener.answers) < 2:
             await trio.sleep(0.01)
     assert listener.answers[1] == (0, len(question))

@@ -13,6 +13,7 @@ import trio
 
 from reptarium.sandbox.kernel import namespaces, notify, paths, privileges
 from tests.integration.differences import driver
+from tests.limits import fail_after
 from tests.powers import programs, servers
 from tests.powers.rig import echo
 
@@ -27,7 +28,7 @@ pytestmark = [
 
 async def outcomes(command: str, powers: bool) -> dict[str, str]:
     """What each program gives under the runner that `command` starts."""
-    with trio.fail_after(BOUND):
+    with fail_after(BOUND):
         async with trio.open_nursery() as nursery:
             ports = {}
             for name in ("http", "smtp", "imap", "echo"):

@@ -13,6 +13,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.sandbox.kernel import notify
 from tests.conftest import make_settings
+from tests.limits import fail_after
 from tests.powers.rig import echo
 
 pytestmark = [
@@ -33,7 +34,7 @@ async def page(stream: trio.SocketStream) -> None:
 @asynccontextmanager
 async def runner(allow: str, handler: object = echo, **environ: str) -> AsyncIterator[tuple[Broker, int]]:
     """A warm runner that may connect to `allow` ("PORT" is the server's), and a server's port."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, handler, listeners)
@@ -45,7 +46,7 @@ async def runner(allow: str, handler: object = echo, **environ: str) -> AsyncIte
 
 
 async def run(broker: Broker, code: str) -> Outcome:
-    with trio.fail_after(30):
+    with fail_after(30):
         return await broker.submit({"code": code, "items": []}).outcome()
 
 
@@ -96,7 +97,7 @@ async def test_a_refused_connection_is_explained_with_the_error() -> None:
 
 async def test_without_the_setting_there_is_no_network() -> None:
     """The default: not even the modules, and the refusal names the setting that decides."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with embedded_runner(make_settings()) as broker:
             outcome = await run(broker, "import socket")
             assert "or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this." in str(outcome.error)

@@ -21,6 +21,7 @@ from reptarium.pool.config import ConfigError, load_settings
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "hush-hush"
@@ -72,7 +73,7 @@ def authority(tmp_path: Path) -> trustme.CA:
 
 async def test_tasks_over_tls_with_a_private_authority(authority: trustme.CA, tmp_path: Path) -> None:
     """Grant and WebSocket both trust the file's authority: a runner beside such a broker serves tasks."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker(BrokerConfig(auth_token=TOKEN)) as broker,
             behind_tls(broker, authority.issue_cert("127.0.0.1")) as port,
@@ -91,7 +92,7 @@ async def test_tasks_over_tls_with_a_private_authority(authority: trustme.CA, tm
 async def test_untrusted_certificate(authority: trustme.CA, tmp_path: Path) -> None:
     """Neither the system's authorities nor another one will do; where one is missing, the setting is named."""
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    with trio.fail_after(30):
+    with fail_after(30):
         async with (
             open_broker(BrokerConfig(auth_token=TOKEN)) as broker,
             behind_tls(broker, authority.issue_cert("127.0.0.1")) as port,
@@ -104,7 +105,7 @@ async def test_untrusted_certificate(authority: trustme.CA, tmp_path: Path) -> N
 
 async def test_certificate_of_another_host(authority: trustme.CA, tmp_path: Path) -> None:
     """A trusted authority's certificate for another name is refused, and no authority is asked for."""
-    with trio.fail_after(30):
+    with fail_after(30):
         async with (
             open_broker(BrokerConfig(auth_token=TOKEN)) as broker,
             behind_tls(broker, authority.issue_cert("elsewhere.test")) as port,
@@ -117,7 +118,7 @@ async def test_certificate_of_another_host(authority: trustme.CA, tmp_path: Path
 
 async def test_no_tls_where_some_is_expected() -> None:
     """A broker without TLS at an https address is no connection, and says why."""
-    with trio.fail_after(30):
+    with fail_after(30):
         async with open_broker() as broker:
             uri = broker.uri.replace("http:", "https:")
             with pytest.raises(LinkError, match=f"^{uri}: no TLS with it"):

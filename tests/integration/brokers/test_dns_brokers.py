@@ -20,6 +20,7 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "the-token-of-all"
@@ -109,7 +110,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_every_address_of_a_name_is_served() -> None:
     """Two brokers behind one name: both have the runner registered, and both have their tasks done."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with name() as fleet:
             first, second = await fleet.broker("127.0.0.1"), await fleet.broker("127.0.0.2")
             fleet.resolver.addresses = {"127.0.0.1", "127.0.0.2"}
@@ -126,7 +127,7 @@ async def test_every_address_of_a_name_is_served() -> None:
 
 async def test_addresses_come_and_go() -> None:
     """A broker that leaves the name keeps its running task, result and all, and is left; a new one is served."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with name() as fleet:
             first, second = await fleet.broker("127.0.0.1"), await fleet.broker("127.0.0.2")
             third = await fleet.broker("127.0.0.3")
@@ -160,7 +161,7 @@ async def test_addresses_come_and_go() -> None:
 
 async def test_a_broker_that_dies_before_its_address_goes_leaves_no_trace() -> None:
     """A pod that is gone is retried while its name lasts, then forgotten: no alert for what isn't there."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with name() as fleet:
             first = await fleet.broker("127.0.0.1")
             fleet.resolver.addresses = {"127.0.0.1", "127.0.0.2"}
@@ -179,7 +180,7 @@ async def test_a_broker_that_dies_before_its_address_goes_leaves_no_trace() -> N
 
 async def test_a_name_server_that_fails_changes_nothing() -> None:
     """While the name can't be looked up, the brokers that are known stay served."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with name() as fleet:
             first = await fleet.broker("127.0.0.1")
             fleet.resolver.addresses = None

@@ -24,6 +24,7 @@ from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.runner import Runner
 from reptarium.pool.tasks.execution import Execution
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "the token of both"
@@ -188,7 +189,7 @@ LATE = ("keeping time", "tick")
 @pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.slow if part in LATE else ()) for part in PARTS])
 async def test_a_fault_in_a_link_ends_its_connection_alone(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tasks are answered with an error that says whose fault it was, and the link comes back."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers(heartbeat_interval=0.5) as two:
             task = await running(two.hurt)
             (view,) = two.hurt.runners
@@ -205,7 +206,7 @@ async def test_a_fault_in_a_link_ends_its_connection_alone(part: str, monkeypatc
 
 async def test_a_session_that_fails_over_an_outcome_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The result that the session stumbled over is sent, the other task is answered, the link comes back."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             task = await running(two.hurt)
             bomb = _in(lambda serving: serving.session, "finish")(two, monkeypatch)
@@ -218,7 +219,7 @@ async def test_a_session_that_fails_over_an_outcome_answers_all_the_same(monkeyp
 
 async def test_a_fault_in_the_writer_ends_its_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be said any more: the broker fails the tasks, the link comes back."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             task = await running(two.hurt)
             bomb = _in(lambda serving: serving.connection._ws, "_write")(two, monkeypatch)
@@ -229,7 +230,7 @@ async def test_a_fault_in_the_writer_ends_its_connection_alone(monkeypatch: pyte
 
 async def test_a_fault_on_the_way_to_a_broker_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong before there is a connection is tried again like a broker that is away."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             bomb = Bomb(link_module.fetch_grant)
             monkeypatch.setattr(link_module, "fetch_grant", bomb)
@@ -242,7 +243,7 @@ async def test_a_fault_on_the_way_to_a_broker_is_one_attempt(monkeypatch: pytest
 async def test_a_fault_in_a_link_beyond_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even what reconnects may fail: it is started anew."""
     monkeypatch.setattr(faults_module, "PAUSE_FIRST", 0.01)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             bomb = Bomb(link_module.backoff)
             monkeypatch.setattr(link_module, "backoff", bomb)
@@ -255,7 +256,7 @@ async def test_a_fault_in_a_link_beyond_its_connections(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["_listen", "_dispatch", "kill"])
 async def test_a_fault_in_a_task_fails_that_task_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its broker's other tasks don't notice; a fault in killing it is its connection's, which can't answer for it."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             other = await running(two.hurt)
             bombs: list[Bomb] = []
@@ -286,7 +287,7 @@ async def test_a_fault_in_a_task_fails_that_task_alone(name: str, monkeypatch: p
 
 async def test_a_fault_in_the_books_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task is answered before it is counted and logged: what goes wrong there is seen by nobody but us."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             bomb = Bomb(task_module.record_ended)
             monkeypatch.setattr(task_module, "record_ended", bomb)
@@ -308,7 +309,7 @@ SERVICES: dict[str, tuple[str, Callable[[Runner], object], str]] = {
 async def test_a_fault_in_a_service_is_nobodys_task(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What serves all goes on after its fault, and no task of any broker ends by it."""
     part, place, name = SERVICES[service]
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             task = await running(two.hurt)
             real = getattr(place(two.runner), name)
@@ -328,7 +329,7 @@ async def test_a_fault_in_a_service_is_nobodys_task(service: str, monkeypatch: p
 
 async def test_a_fault_in_the_pool_is_a_zygote_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The workers go with it, every task is told so, and a new zygote serves both brokers over the same connections."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with (
             open_broker(BrokerConfig(auth_token=TOKEN, drain_grace=0.1)) as broker,
             trio.open_nursery() as nursery,
@@ -356,7 +357,7 @@ async def test_a_fault_in_the_pool_is_a_zygote_lost(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", ["drain", "abort", "aclose"])
 async def test_a_fault_at_the_end_does_not_keep_the_runner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shutdown that meets a fault is cut short, and is the end all the same, with status 0."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as two:
             (link,) = (link for link in two.runner.links if link.uri == two.hurt.uri)
             monkeypatch.setattr(link, name, Bomb())

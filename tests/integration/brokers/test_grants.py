@@ -20,6 +20,7 @@ import trio.testing
 from reptarium.pool.brokers.connection import connect
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.grant import fetch_grant
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "the-auth-token"
@@ -119,7 +120,7 @@ ODD = {
 @pytest.mark.parametrize("name", GOOD)
 async def test_grant(name: str) -> None:
     """Whatever form of HTTP/1 it comes in."""
-    with trio.fail_after(20):
+    with fail_after(20):
         async with neighbour(answering(GOOD[name])) as uri:
             assert await fetch_grant(uri, "/runners", TOKEN) == "abc.DEF-123"
 
@@ -133,7 +134,7 @@ async def test_request_is_what_n8n_expects() -> None:
         await stream.send_all(http(GRANTED))
         heard.append(bytes(await stream.receive_some()))
 
-    with trio.fail_after(20):
+    with fail_after(20):
         async with neighbour(talk) as uri:
             await fetch_grant(uri, "/some/runners", TOKEN)
             while len(heard) < 2:
@@ -151,7 +152,7 @@ async def test_request_is_what_n8n_expects() -> None:
 async def test_odd_answer(name: str, stays: bool, autojump_clock: trio.testing.MockClock) -> None:
     """Is no connection, for a reason in few words that name the address and quote nothing."""
     autojump_clock.autojump_threshold = 0.05
-    with trio.fail_after(60):
+    with fail_after(60):
         async with neighbour(answering(ODD[name], stays=stays)) as uri:
             began = trio.current_time()
             with pytest.raises(LinkError) as caught:
@@ -165,7 +166,7 @@ async def test_odd_answer(name: str, stays: bool, autojump_clock: trio.testing.M
 
 async def test_refused_token() -> None:
     """A 403 says which setting must be whose."""
-    with trio.fail_after(20):
+    with fail_after(20):
         async with neighbour(answering(http(b"{}", status="403 Forbidden"))) as uri:
             with pytest.raises(GrantRefused, match=r"\(403\): N8N_RUNNERS_AUTH_TOKEN must be the broker's") as caught:
                 await fetch_grant(uri, "/runners", TOKEN)
@@ -186,7 +187,7 @@ async def test_body_of_100_mb_is_not_taken(head: str) -> None:
 
     tracemalloc.start()
     try:
-        with trio.fail_after(60):
+        with fail_after(60):
             async with neighbour(talk) as uri:
                 tracemalloc.reset_peak()
                 before = tracemalloc.get_traced_memory()[0]
@@ -211,7 +212,7 @@ async def test_answer_that_never_ends_has_a_deadline(head: bytes, autojump_clock
             await stream.send_all(b"1")
             await trio.sleep(1)
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with neighbour(talk) as uri:
             began = trio.current_time()
             with pytest.raises(LinkError, match=r"did not answer within 15 s"):
@@ -245,7 +246,7 @@ async def test_first_address_that_swallows_everything_does_not_hide_the_second(
         await answering(http(GRANTED) if b"POST" in await peek(stream) else http(b"", status="403 Forbidden"))(stream)
 
     try:
-        with trio.fail_after(10):
+        with fail_after(10):
             async with neighbour(talk, port=port):
                 monkeypatch.setattr(socket, "getaddrinfo", resolve)
                 uri = f"http://n8n.test:{port}"
@@ -266,7 +267,7 @@ async def peek(stream: trio.SocketStream) -> bytes:
 @pytest.mark.parametrize("uri", [f"http://{'a' * 64}.test:1", "http://127.0.0.1:1", "http://ex..ample:1"])
 async def test_unreachable_address(uri: str) -> None:
     """Refused, or a name that can't be one: no connection, and why."""
-    with trio.fail_after(20):
+    with fail_after(20):
         for attempt in (partial(fetch_grant, uri, "/runners", TOKEN), partial(opened, uri)):
             with pytest.raises(LinkError) as caught:
                 await attempt()
@@ -300,7 +301,7 @@ NO_WEBSOCKET = {
 async def test_broker_that_closes_during_the_handshake(name: str, autojump_clock: trio.testing.MockClock) -> None:
     """Is known for one at once, not after the time-out, and whatever it said is a reason, not a fault."""
     autojump_clock.autojump_threshold = 0.05
-    with trio.fail_after(60):
+    with fail_after(60):
         async with neighbour(answering(NO_WEBSOCKET[name])) as uri:
             began = trio.current_time()
             with pytest.raises(LinkError, match=f"^{uri}"):

@@ -15,6 +15,7 @@ from wsproto.frame_protocol import FrameProtocol
 
 from reptarium.pool.brokers.connection import connect
 from reptarium.pool.brokers.errors import LinkError
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -55,7 +56,7 @@ async def test_broker_that_breaks_the_protocol(reset: bool) -> None:
                             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                             return
 
-    with trio.fail_after(20):
+    with fail_after(20):
         async with trio.open_nursery() as nursery:
             (listener,) = await nursery.start(partial(trio.serve_tcp, babble, 0, host="127.0.0.1"))
             port = listener.socket.getsockname()[1]
@@ -69,7 +70,7 @@ async def test_broker_that_breaks_the_protocol(reset: bool) -> None:
 @pytest.mark.parametrize("afterwards", [[], [Ping(b"x")], [TextMessage("{}")], [TextMessage("{}"), Ping(b"x")]])
 async def test_broker_that_goes_on_while_we_close(afterwards: list[Ping | TextMessage]) -> None:
     """A ping that crosses our close frame is a lost connection at worst, and no fault of the runner."""
-    with trio.fail_after(20):
+    with fail_after(20):
         async with trio.open_nursery() as nursery:
             handler = partial(serve, afterwards=afterwards)
             (listener,) = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))

@@ -14,6 +14,7 @@ from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, open_broker
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "the token of both"
@@ -47,7 +48,7 @@ async def two_brokers(**changes: Any) -> AsyncIterator[tuple[Broker, Broker, Run
 
 async def test_all_capacity_goes_to_the_one_with_work() -> None:
     """While the other broker is idle, one broker's tasks fill every slot."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as (first, _, runner):
             handles = [first.submit({"code": "print('on')\nwhile True:\n    pass", "items": []}) for _ in range(2)]
             while not all(handle.console for handle in handles):
@@ -60,7 +61,7 @@ async def test_all_capacity_goes_to_the_one_with_work() -> None:
 
 async def test_capacity_is_never_exceeded_and_nobody_starves() -> None:
     """Both brokers queue far more than there are slots: each gets a fair share, all tasks are done."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with two_brokers() as (first, second, runner):
             order: list[str] = []
             most = 0
@@ -84,7 +85,7 @@ async def test_capacity_is_never_exceeded_and_nobody_starves() -> None:
 
 async def test_one_slot_goes_round() -> None:
     """With a single slot and three brokers whose queues are full, each has its turn all the time."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with several_brokers(3, max_concurrency=1, warm_workers=2) as (brokers, runner):
             order: list[int] = []
 
@@ -105,7 +106,7 @@ async def test_one_slot_goes_round() -> None:
 
 async def test_a_distant_broker_gets_its_share() -> None:
     """A broker whose word takes longer to come would lose every race for a free slot; it is kept one in turn."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with several_brokers(2, max_concurrency=1, warm_workers=2) as ((near, far), _):
             far.outgoing_filter = lambda _, message: [Delayed(message, 0.01)]
             order: list[str] = []
@@ -123,7 +124,7 @@ async def test_a_distant_broker_gets_its_share() -> None:
 
 async def test_one_brokers_loss_does_not_touch_the_other() -> None:
     """A broker whose connection is cut loses its task; the other's goes on."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as (first, second, _):
             lost = first.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
             kept = second.submit({"code": "import time\nprint('on')\ntime.sleep(0.5)\nreturn 'kept'", "items": []})
@@ -139,7 +140,7 @@ async def test_one_brokers_loss_does_not_touch_the_other() -> None:
 
 async def test_a_full_outbox_ends_only_its_own_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that reads nothing more loses its connection when slots are shared, and nobody else does."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with two_brokers() as (first, second, runner):
             stuck = next(link for link in runner.links if link.uri == second.uri)
             lost = stuck._serving

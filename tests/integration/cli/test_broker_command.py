@@ -16,6 +16,7 @@ import trio
 
 from tests.integration.cli.test_signals import free_port
 from tests.integration.cli.test_standard_streams import Stalled
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "not-a-real-token"
@@ -70,7 +71,7 @@ async def test_it_serves_and_ends_whoever_reads_what_it_says(number: signal.Sign
     stalled, port = Stalled(), free_port()
     stalled.fill()
     try:
-        with trio.fail_after(60), serving(port, stalled.writing, stalled.writing) as process:
+        with fail_after(60), serving(port, stalled.writing, stalled.writing) as process:
             async with asking(process, port, "GET /healthz HTTP/1.1") as stream:
                 process.send_signal(signal.SIGUSR1)
                 process.send_signal(signal.SIGRTMIN + 3)
@@ -84,7 +85,7 @@ async def test_it_serves_and_ends_whoever_reads_what_it_says(number: signal.Sign
 async def test_a_second_signal_ends_it_at_once() -> None:
     """While it waits for a runner that doesn't close its connection: status 130, without a traceback."""
     port = free_port()
-    with trio.fail_after(60), serving(port, subprocess.PIPE) as process:
+    with fail_after(60), serving(port, subprocess.PIPE) as process:
         async with asking(process, port, "POST /runners/auth HTTP/1.1", json.dumps({"token": TOKEN})) as stream:
             answer = await stream.receive_some()
             while not answer.endswith(b"}"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.doctor import Attempt, Examination, examine
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.kernel import LayerStatus
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 FORK = Attempt(name="fork", layer="seccomp", wanted="refused", got="EPERM")
 THREAD = Attempt(name="run a thread", layer="seccomp", wanted="works", got="works")
@@ -59,7 +59,7 @@ def test_verdict_names_what_it_is_for(what: dict[str, Any], healthy: bool, words
 async def test_slow_is_not_open(monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> None:
     """An attempt that has no end in time makes the finding unknown, with its name; what was found before is shown."""
     monkeypatch.setattr("reptarium.pool.doctor.examination.STEP", 0.0)
-    with trio.fail_after(60):
+    with fail_after(60):
         one = await examine(zygote_config(make_settings()))
     assert one.layers
     assert not one.healthy

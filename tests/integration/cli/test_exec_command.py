@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reptarium.pool.cli.main import main
+from tests.limits import within
 
 ITEMS = '[{"n": 1}, {"json": {"n": 2}}]'
 
@@ -22,7 +23,7 @@ def reptarium(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Co
         input=stdin,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=within(60),
         env={"PATH": os.environ["PATH"], **environ},
     )
 

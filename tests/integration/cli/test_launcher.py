@@ -24,6 +24,7 @@ import trio
 from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from tests.integration.ops.plain_http import get
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "launcher" / "n8n-task-runners.json"
@@ -128,7 +129,7 @@ async def result(broker: Broker, code: str) -> Any:
 
 async def test_launched_idle_and_launched_again(tmp_path: Path) -> None:
     """A task is served, idleness ends us with status 0, and the next launch with a new token serves again."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
             launcher = Launcher(broker, tmp_path, {"N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT": "1"})
             for number in range(2):
@@ -146,7 +147,7 @@ async def test_launched_idle_and_launched_again(tmp_path: Path) -> None:
 
 async def test_settings_of_the_container_get_through_and_the_secret_does_not(tmp_path: Path) -> None:
     """The file's list lets our settings through; the shared secret stays with the launcher."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
             launcher = Launcher(
                 broker,
@@ -175,7 +176,7 @@ async def test_settings_of_the_container_get_through_and_the_secret_does_not(tmp
 
 async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> None:
     """Time, level, text, without colours; N8N_RUNNERS_LAUNCHER_LOG_LEVEL decides; no token is in them."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
             said = {}
             for level in ("info", "error"):
@@ -197,7 +198,7 @@ async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> No
 
 async def test_a_lost_broker_ends_us_so_that_the_launcher_starts_us_anew(tmp_path: Path) -> None:
     """With a spent grant token there is no way back: another status than 0, as the launcher expects of a fault."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
             launcher = Launcher(broker, tmp_path, {})
             process = await launcher.start()
@@ -214,7 +215,7 @@ async def test_a_lost_broker_ends_us_so_that_the_launcher_starts_us_anew(tmp_pat
 
 async def test_started_by_n8n_itself(tmp_path: Path) -> None:
     """n8n also starts runners of its own, without a launcher: under the id that it gives them."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
             environ = {
                 "PATH": os.environ["PATH"],

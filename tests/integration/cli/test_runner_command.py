@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
+from tests.limits import fail_after, within
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -61,7 +62,7 @@ async def running(
 
 async def test_grant_token_and_uri_are_enough() -> None:
     """With only a grant token and the broker's address a task is served; SIGTERM ends with status 0."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
                 outcome = await broker.submit({"code": "return [1]", "items": []}).outcome()
@@ -72,7 +73,7 @@ async def test_grant_token_and_uri_are_enough() -> None:
 
 async def test_used_grant_token_ends_the_runner() -> None:
     """A 403 with nothing but a grant token: a non-zero status, and a message that says what to do."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": "used-up"})
             status, said = await ended(process)
@@ -84,7 +85,7 @@ async def test_used_grant_token_ends_the_runner() -> None:
 
 async def test_auth_token_reconnects() -> None:
     """With the auth token a runner whose connection is cut comes back by itself."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker(BrokerConfig(auth_token="secret")) as broker,
             running(broker, N8N_RUNNERS_AUTH_TOKEN="secret"),
@@ -100,7 +101,7 @@ async def test_auth_token_reconnects() -> None:
 
 async def test_websocket_address_and_a_token_of_one_letter() -> None:
     """`ws://` is an address, and a token that is no secret is served, warned of, and leaves the log readable."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker(BrokerConfig(auth_token="e")) as broker:
             environ = {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri.replace("http://", "ws://"),
@@ -120,7 +121,7 @@ async def test_websocket_address_and_a_token_of_one_letter() -> None:
 
 async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
     """Under n8n's launcher the runner must end, so that the launcher starts it anew."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             process = start(
                 {"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token()}
@@ -134,7 +135,7 @@ async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
 
 async def test_sigterm_finishes_what_runs() -> None:
     """A running task is finished within the graceful time-out, and nothing new is taken."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(
                 broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
@@ -150,7 +151,7 @@ async def test_sigterm_finishes_what_runs() -> None:
 
 async def test_sigterm_answers_what_does_not_end() -> None:
     """What runs longer than the graceful time-out is killed and still answered."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(
                 broker,
@@ -170,20 +171,20 @@ async def test_sigterm_answers_what_does_not_end() -> None:
 
 async def test_killed_runner_leaves_nothing() -> None:
     """SIGKILL of the runner takes the zygote and every worker with it."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
                 while len(family := psutil.Process(process.pid).children(recursive=True)) < 2:
                     await trio.sleep(0.01)  # a zygote and, soon, its workers
                 process.kill()
                 await trio.to_thread.run_sync(process.wait)
-            _, alive = await trio.to_thread.run_sync(lambda: psutil.wait_procs(family, timeout=5))
+            _, alive = await trio.to_thread.run_sync(lambda: psutil.wait_procs(family, timeout=within(5)))
             assert not alive
 
 
 async def test_idle_runner_shuts_down() -> None:
     """N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT ends a runner that has nothing to do, with status 0."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             process = start(
                 {
@@ -198,7 +199,7 @@ async def test_idle_runner_shuts_down() -> None:
 
 async def test_zygote_is_replaced() -> None:
     """A killed zygote fails the tasks that ran, with words, and the next task is served by a new one."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker() as broker,
             running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
@@ -225,7 +226,7 @@ BAD = [
 @pytest.mark.parametrize(("environ", "named"), BAD)
 async def test_wrong_settings(environ: dict[str, str], named: str) -> None:
     """A mistake in the settings ends with status 78 and names the variable."""
-    with trio.fail_after(30):
+    with fail_after(30):
         status, said = await ended(start(environ))
     assert status == 78
     assert named in said
@@ -233,7 +234,7 @@ async def test_wrong_settings(environ: dict[str, str], named: str) -> None:
 
 async def test_print_config() -> None:
     """--print-config shows every value and its source, and no secret."""
-    with trio.fail_after(30):
+    with fail_after(30):
         status, said = await ended(start({"N8N_RUNNERS_AUTH_TOKEN": "hush-hush"}, "--print-config"))
     assert status == 0
     assert "N8N_RUNNERS_MAX_CONCURRENCY" in said
@@ -242,7 +243,7 @@ async def test_print_config() -> None:
 
 async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
     """A replacement that is killed before it is ready doesn't end the runner: the next one serves."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker, running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
             killed: set[int] = set()
             while len(killed) < 3:

@@ -16,6 +16,7 @@ import trio
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.cli.test_signals import free_port
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -45,7 +46,7 @@ async def listening(address: str) -> AsyncIterator[Told]:
 async def test_a_runners_life_as_it_is_told(tmp_path: Path) -> None:
     """Ready once, how it is, the watchdog's food, that it stops; no child could speak for it."""
     address = str(tmp_path / "notify")
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             listening(address) as told,
             open_broker(BrokerConfig(auth_token="secret")) as broker,
@@ -74,7 +75,7 @@ async def test_a_start_is_no_matter_of_the_brokers(tmp_path: Path) -> None:
         "NOTIFY_SOCKET": address,
         "WATCHDOG_USEC": "1000000",
     }
-    with trio.fail_after(60):
+    with fail_after(60):
         async with listening(address) as told:
             process = start(environ)
             try:
@@ -91,7 +92,7 @@ async def test_a_start_is_no_matter_of_the_brokers(tmp_path: Path) -> None:
 async def test_a_refused_start_is_not_ready(tmp_path: Path) -> None:
     """A runner that doesn't start says nothing: its exit status does."""
     address = str(tmp_path / "notify")
-    with trio.fail_after(30):
+    with fail_after(30):
         async with listening(address) as told:
             assert (await ended(start({"NOTIFY_SOCKET": address})))[0] == 78
             with trio.move_on_after(0) as waited:

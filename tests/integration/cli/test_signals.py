@@ -22,6 +22,7 @@ from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 ENDLESS = "print('on')\nwhile True:\n    pass"
@@ -59,7 +60,7 @@ async def drains(port: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 async def test_signal_drains(number: signal.Signals) -> None:
     """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(
                 broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
@@ -75,7 +76,7 @@ async def test_signal_drains(number: signal.Signals) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 async def test_signal_to_the_whole_group_drains(number: signal.Signals) -> None:
     """A terminal sends these to every process of the program: the sandbox's leave them to the runner."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             environ = {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
@@ -101,7 +102,7 @@ async def test_nohup_is_obeyed() -> None:
     """A runner that was started to ignore SIGHUP ignores it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with trio.fail_after(60):
+        with fail_after(60):
             async with (
                 open_broker() as broker,
                 running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
@@ -117,7 +118,7 @@ async def test_nohup_is_obeyed() -> None:
 async def test_second_signal_ends_at_once(first: str, second: str) -> None:
     """Whatever the graceful time-out says: status 130, no traceback, and nothing is left."""
     port = free_port()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             async with running(
                 broker,
@@ -149,7 +150,7 @@ async def deaf(port: int) -> trio.SocketStream:
 async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
     """SIGTERM ends a runner while clients of the health port don't read."""
     port = free_port()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker() as broker,
             running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), **with_health(port)) as process,
@@ -165,7 +166,7 @@ async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
 async def test_second_signal_beside_a_client_that_does_not_read() -> None:
     """Nor does it keep the second signal from ending it at once."""
     port = free_port()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker() as broker,
             running(
@@ -188,7 +189,7 @@ async def test_second_signal_beside_a_client_that_does_not_read() -> None:
 async def test_request_for_another_protocol_ends_nothing() -> None:
     """A task that runs meanwhile is done, and the runner lives: n8n can reach the port, and so can any workflow."""
     port = free_port()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker(BrokerConfig(auth_token="secret")) as broker,
             running(
@@ -216,7 +217,7 @@ async def test_signal_before_anything_has_started(command: list[str]) -> None:
         "config.load_settings = lambda environ: os.kill(os.getpid(), signal.SIGTERM) or load(environ)\n"
         f"sys.exit(main.main({command}))"
     )
-    with trio.fail_after(60):
+    with fail_after(60):
         done = await trio.run_process(
             [sys.executable, "-c", told], env={"N8N_RUNNERS_AUTH_TOKEN": "x"}, capture_stderr=True, check=False
         )
@@ -242,7 +243,7 @@ async def test_signals_that_mean_nothing_end_nothing() -> None:
     before, runner = signal.pthread_sigmask(signal.SIG_BLOCK, ()), Told()
     try:
         hold()
-        with trio.fail_after(20), capture_logs() as logs:
+        with fail_after(20), capture_logs() as logs:
             signal.raise_signal(signal.SIGUSR1)
             async with trio.open_nursery() as nursery:
                 await nursery.start(obey, runner)
@@ -272,7 +273,7 @@ def _is_zygote(process: psutil.Process) -> bool:
 
 async def test_signal_while_the_pool_starts_ends_the_start() -> None:
     """Whoever is told to end before any task could come waits for no zygote, hung or slow: the status is 0."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_AUTH_TOKEN": "x"})
             patience = threading.Timer(30, process.kill)
@@ -300,7 +301,7 @@ async def test_descriptors_up_to_the_hard_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
     try:
-        with trio.fail_after(60):
+        with fail_after(60):
             async with (
                 open_broker() as broker,
                 running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
@@ -316,7 +317,7 @@ async def test_descriptors_up_to_the_hard_limit() -> None:
 
 async def test_wrong_file_of_authorities_ends_the_start(tmp_path: Path) -> None:
     """Status 78, and the error names setting and file."""
-    with trio.fail_after(30):
+    with fail_after(30):
         status, said = await ended(
             start({"N8N_RUNNERS_AUTH_TOKEN": "x", "REPTARIUM_BROKER_CA": str(tmp_path / "ca.pem")})
         )
@@ -330,7 +331,7 @@ async def test_with_a_policy_sighup_reads_it_anew(tmp_path: Path) -> None:
     """What runs goes on, what comes next runs under the new rules, and the runner stays."""
     rules = trio.Path(tmp_path / "policy.toml")
     await rules.write_text("")
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             environ = {"N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(), "REPTARIUM_POLICY": str(rules)}
             async with running(broker, N8N_RUNNERS_STDLIB_ALLOW="time", **environ) as process:

@@ -19,6 +19,7 @@ from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.cli.test_signals import ENDLESS, begun, drains, free_port, with_health
 from tests.integration.ops.plain_http import get
+from tests.limits import fail_after, within
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 #: A task whose log line is as long as its workflow's name.
@@ -69,7 +70,7 @@ def stalled() -> Iterator[Stalled]:
 async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
     """Tasks are done, health and metrics answer; what can't be kept is counted, and said when somebody reads again."""
     port = free_port()
-    with trio.fail_after(90):
+    with fail_after(90):
         async with (
             open_broker(BrokerConfig(auth_token="secret")) as broker,
             running(broker, stderr=stalled.writing, N8N_RUNNERS_AUTH_TOKEN="secret", **with_health(port)) as process,
@@ -100,7 +101,7 @@ async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
 async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, status: int) -> None:
     """Neither the end in order nor the one at once waits for a reader that never comes."""
     port = free_port()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker() as broker,
             running(
@@ -129,7 +130,7 @@ async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, statu
 async def test_nobody_reads_why_it_does_not_start(stalled: Stalled, environ: dict[str, str], status: int) -> None:
     """A start that is refused ends, with its own status, whether or not somebody reads why."""
     stalled.fill()
-    with trio.fail_after(30):
+    with fail_after(30):
         assert (await ended(start(environ, stderr=stalled.writing)))[0] == status
 
 
@@ -159,9 +160,9 @@ def test_every_end_says_its_last_words(stalled: Stalled, end: str, status: int, 
     program = [sys.executable, "-c", PROGRAM.format(end=end)]
     if not read:
         stalled.fill()
-        assert subprocess.run(program, stderr=stalled.writing, timeout=30).returncode == status
+        assert subprocess.run(program, stderr=stalled.writing, timeout=within(30)).returncode == status
         return
-    done = subprocess.run(program, stderr=subprocess.PIPE, timeout=30, text=True)
+    done = subprocess.run(program, stderr=subprocess.PIPE, timeout=within(30), text=True)
     assert done.returncode == status
     lines = done.stderr.splitlines()
     assert lines[:1000] == [f"line {number}" for number in range(1000)]
@@ -172,7 +173,7 @@ async def test_a_reader_that_has_gone() -> None:
     """A broken pipe (EPIPE) at the other end of standard error: tasks are done, and the runner ends in order."""
     reading, writing = os.pipe()
     os.close(reading)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             open_broker() as broker,
             running(broker, stderr=writing, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
@@ -216,7 +217,7 @@ AS_ROOT = os.geteuid() == 0
 @pytest.mark.parametrize("closed", CLOSED)
 async def test_a_runner_with_closed_streams(closed: str) -> None:
     """It serves; /dev/null stands where they were, so that no socket gets their numbers."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker() as broker:
             environ = {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
@@ -250,7 +251,7 @@ def test_commands_with_closed_streams(closed: str, arguments: list[str], says: s
     """They do what they do, and say it where there is somebody to hear it."""
     (tmp_path / "code.py").write_text("print('printed')\nreturn 42")
     command = without(closed, *(str(tmp_path / "code.py") if word == "CODE" else word for word in arguments))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=within(60))
     assert done.returncode == 0, done.stderr
     assert " >&-" in " " + closed or says in done.stdout
 
@@ -259,7 +260,7 @@ def test_commands_with_closed_streams(closed: str, arguments: list[str], says: s
 async def test_a_broker_with_closed_streams(closed: str) -> None:
     """It listens and ends in order."""
     port = free_port()
-    with trio.fail_after(60), started(without(closed, "broker", "--port", str(port))) as process:
+    with fail_after(60), started(without(closed, "broker", "--port", str(port))) as process:
         while process.poll() is None:
             try:
                 await trio.aclose_forcefully(await trio.open_tcp_stream("127.0.0.1", port))

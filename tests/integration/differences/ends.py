@@ -13,6 +13,7 @@ import trio
 
 from reptarium.pool.embedded_broker import Broker, TaskHandle, open_broker
 from tests.integration.differences.driver import FACTOR, PATIENT, REGISTERS, ended, launch, registered, stop, taken
+from tests.limits import fail_after
 
 #: Seconds in which a runner that is to end ends.
 ENDS = 20.0 * FACTOR
@@ -63,7 +64,7 @@ async def _attempts(process: subprocess.Popen[bytes], listeners: list[trio.Socke
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, refuse, listeners)
         try:
-            with trio.fail_after(ENDS * 2):
+            with fail_after(ENDS * 2):
                 while process.poll() is None and tried < 3:
                     await trio.sleep(0.01)
             return "tries again" if process.poll() is None else f"exit {process.poll()}"
@@ -218,7 +219,7 @@ async def _healthy(command: str) -> AsyncIterator[tuple[Broker, int]]:
 
 async def _ask(port: int, request: str) -> str:
     """``status body`` of one request, tried until somebody listens."""
-    with trio.fail_after(REGISTERS):
+    with fail_after(REGISTERS):
         while True:
             try:
                 stream = await trio.open_tcp_stream("127.0.0.1", port)

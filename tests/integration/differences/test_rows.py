@@ -12,6 +12,7 @@ from reptarium.pool.differences.table import load
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 from tests.integration.differences import driver, rows
+from tests.limits import fail_after
 
 GROUPS = list(rows.by_environment(load().row))
 SHOWN = [shown for _, group in GROUPS for shown in group]
@@ -27,7 +28,7 @@ def outcomes() -> dict[str, driver.Took]:
             settings = make_settings({"N8N_RUNNERS_STDLIB_ALLOW": "", **environ})
             # what tasks may see of the environment is the runner's own
             patched = patch.dict(os.environ, {**environ, "N8N_RUNNERS_GRANT_TOKEN": "granted"})
-            with trio.fail_after(120), patched:
+            with fail_after(120), patched:
                 async with embedded_runner(settings, config=driver.CONFIG) as broker:
                     took = await driver.submitted(broker, [shown.settings for shown in group])
             found.update({shown.id: one for shown, one in zip(group, took, strict=True)})

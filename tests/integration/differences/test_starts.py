@@ -11,6 +11,7 @@ from reptarium.pool.config import ConfigError, Settings, load_settings, require_
 from reptarium.pool.config.table import VARIABLES
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
 from tests.integration.differences import driver, ends, recorded, starts
+from tests.limits import fail_after
 from tests.unit.language.support import execute
 
 RECORDED = recorded.load()
@@ -81,7 +82,7 @@ def ended() -> dict[str, str]:
             found[name] = await ends.SCENARIOS[name](driver.OWN)
 
     async def all_of_them() -> None:
-        with trio.fail_after(300):
+        with fail_after(300):
             async with trio.open_nursery() as nursery:
                 for name in ends.SCENARIOS:
                     nursery.start_soon(go_through, name)

@@ -14,6 +14,7 @@ from reptarium.pool.differences.table import Difference, load, stands_for
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 from tests.integration.differences import driver, recorded, surface
+from tests.limits import fail_after
 
 RECORDED = recorded.load()
 ROWS = load().row
@@ -49,7 +50,7 @@ async def outcomes_under(environ: dict[str, str], programs: list[dict[str, Any]]
     """What the programs give in one runner; of equal ones the first is run."""
     settings = make_settings({"N8N_RUNNERS_STDLIB_ALLOW": "", **environ})
     different = {json.dumps(program): program for program in programs}
-    with trio.fail_after(300):
+    with fail_after(300):
         async with embedded_runner(settings, config=driver.CONFIG) as broker:
             took = await driver.submitted(broker, list(different.values()))
     found = dict(zip(different, took, strict=True))

@@ -17,6 +17,7 @@ import trio
 from reptarium.pool.config.table import BY_RULE, VARIABLES
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
+from tests.limits import fail_after, within
 
 ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "README.md"
@@ -32,7 +33,7 @@ def reptarium(*arguments: str, cwd: Path | None = None, **environ: str) -> subpr
         [sys.executable, "-m", "reptarium", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=within(120),
         check=False,
         cwd=cwd,
         env={"PATH": os.environ["PATH"], **environ},
@@ -172,7 +173,7 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["sh", "-c", command],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=within(120),
         check=False,
         cwd=cwd,
         env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
@@ -197,7 +198,7 @@ def test_install(tmp_path: Path) -> None:
         assert f"\n    {line}\n" in README.read_text()
     done = subprocess.run(
         ["sh", "-c", f"{INSTALL[1]} && command -v reptarium && reptarium --version && python -c 'import reptarium'"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=within(60), check=False, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.stdout.splitlines()[0] == str(venv / "bin/reptarium"), done.stderr
     assert done.returncode == 0, done.stderr
@@ -213,7 +214,7 @@ def test_one_script_from_files_and_from_a_pipe(tmp_path: Path) -> None:
 
 async def test_beside_n8n_in_60_seconds(tmp_path: Path) -> None:
     """The README's command, with this broker's address and token: the runner registers and serves a task."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with open_broker(BrokerConfig(auth_token="the-same-token")) as broker:
             command = BESIDE_N8N.replace("http://127.0.0.1:5679", broker.uri)
             assert command != BESIDE_N8N
@@ -283,7 +284,7 @@ def test_make_targets(command: str) -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     done = subprocess.run(
-        [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, timeout=within(60), check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -293,7 +294,7 @@ def test_deploy_tools_script() -> None:
     """The script may be executed and parses; CI runs it."""
     script = ROOT / ".ci/deploy-tools.sh"
     assert os.access(script, os.X_OK)
-    done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, timeout=within(60), check=False)
     assert done.returncode == 0, done.stderr
 
 

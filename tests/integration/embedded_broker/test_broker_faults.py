@@ -17,6 +17,7 @@ from reptarium.pool.embedded_broker.transport import Transport
 from reptarium.pool.protocol.messages import RunnerTaskAccepted
 from tests.integration.embedded_broker.broker_runner import FakeRunner, fake_runner, http
 from tests.integration.embedded_broker.test_broker_http import upgrade
+from tests.limits import fail_after
 
 CODE = {"code": "return []", "items": []}
 
@@ -37,7 +38,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_throttled_runner_is_read_slowly_and_then_not_at_all() -> None:
     """Nothing of what a runner says arrives at rate 0; all of it does when the throttle is gone."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with open_broker() as broker, fake_runner(broker, "r") as runner:
             assert not broker.faults.throttle("other", 0)
             assert broker.faults.throttle("r", 0)
@@ -69,7 +70,7 @@ async def test_throttle_keeps_its_rate(autojump_clock: trio.testing.MockClock) -
 
 async def test_silent_broker_leaves_the_connection_half_open() -> None:
     """The runner's pings go unanswered, no end comes, and the broker has failed the task."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with open_broker() as broker, fake_runner(broker, "r") as runner:
             handle = await running_task(broker, runner)
             assert not broker.faults.silence("other")
@@ -92,7 +93,7 @@ async def test_silent_broker_leaves_the_connection_half_open() -> None:
 
 async def test_outage_refuses_connections_and_keeps_requests() -> None:
     """Connections are reset, the port is closed, then open again; old grants are worth nothing."""
-    with trio.fail_after(20):
+    with fail_after(20):
         async with open_broker(BrokerConfig(auth_token="t")) as broker, trio.open_nursery() as nursery:
             port, grant = broker.port, broker.grant_token()
             async with fake_runner(broker, "r") as runner:
@@ -124,7 +125,7 @@ async def test_incoming_filter_drops_and_repeats() -> None:
             return ()
         return (message, message)
 
-    with trio.fail_after(10):
+    with fail_after(10):
         async with open_broker() as broker:
             broker.incoming_filter = lose_first_accept
             handle = broker.submit(CODE)

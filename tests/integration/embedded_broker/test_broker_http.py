@@ -9,6 +9,7 @@ import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from tests.integration.embedded_broker.broker_runner import fake_runner, http
+from tests.limits import fail_after
 
 
 async def upgrade(broker: Broker, path: str, token: str | None) -> tuple[int, Any]:
@@ -27,14 +28,14 @@ async def upgrade(broker: Broker, path: str, token: str | None) -> tuple[int, An
 async def test_healthz() -> None:
     """GET /healthz answers 200 and a status while the broker is up."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             assert await http(broker, "GET /healthz") == (200, {"status": "ok"})
 
 
 async def test_auth_token_buys_a_grant_that_opens_one_websocket() -> None:
     """The grant from POST /runners/auth connects once; the second time it is refused."""
     async with open_broker(BrokerConfig(auth_token="secret")) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             status, body = await http(broker, "POST /runners/auth", b'{"token": "secret"}')
             assert status == 200
             grant = body["data"]["token"]
@@ -58,7 +59,7 @@ async def test_auth_token_buys_a_grant_that_opens_one_websocket() -> None:
 async def test_bad_auth_requests_get_no_grant(body: bytes, status: int) -> None:
     """A wrong token is forbidden, a body that isn't a token is a bad request; both say so."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             answer = await http(broker, "POST /runners/auth", body)
             assert answer[0] == status
             assert answer[1]["message"]
@@ -71,7 +72,7 @@ async def test_bad_auth_requests_get_no_grant(body: bytes, status: int) -> None:
 async def test_other_requests(request_line: str, status: int) -> None:
     """Other paths and methods are refused as HTTP has it."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             assert (await http(broker, request_line))[0] == status
 
 
@@ -91,7 +92,7 @@ async def test_other_requests(request_line: str, status: int) -> None:
 async def test_who_gets_a_websocket(path: str, token: str | None, status: int) -> None:
     """400 without an id, 401 without a token, 403 for a bad one, 404 elsewhere; refusals say why."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             good = broker.grant_token()
             answer = await upgrade(broker, path, good if token == "good" else token)
             assert answer[0] == status
@@ -101,7 +102,7 @@ async def test_who_gets_a_websocket(path: str, token: str | None, status: int) -
 async def test_a_refused_upgrade_does_not_use_the_grant_up() -> None:
     """A grant that came with a wrong path is still good."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             grant = broker.grant_token()
             assert (await upgrade(broker, "/wrong?id=r", grant))[0] == 404
             assert (await upgrade(broker, "/runners/_ws?id=r", grant))[0] == 101
@@ -110,7 +111,7 @@ async def test_a_refused_upgrade_does_not_use_the_grant_up() -> None:
 async def test_expired_grant() -> None:
     """A grant that is older than its lifetime is refused."""
     async with open_broker(BrokerConfig(grant_ttl=0.001)) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             grant = broker.grant_token()
             await trio.sleep(0.01)
             assert (await upgrade(broker, "/runners/_ws?id=r", grant))[0] == 403
@@ -119,7 +120,7 @@ async def test_expired_grant() -> None:
 async def test_path_prefix() -> None:
     """The prefix before /auth and /_ws is configurable."""
     async with open_broker(BrokerConfig(path="/a/b", auth_token="t")) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             status, body = await http(broker, "POST /a/b/auth", b'{"token": "t"}')
             assert status == 200
             assert (await upgrade(broker, "/a/b/_ws?id=r", body["data"]["token"]))[0] == 101
@@ -129,7 +130,7 @@ async def test_path_prefix() -> None:
 async def test_rate_limit() -> None:
     """With a limit, grants and upgrades beyond it get 429."""
     async with open_broker(BrokerConfig(rate_limit=2, auth_token="t")) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             grants = [await http(broker, "POST /runners/auth", b'{"token": "t"}') for _ in range(3)]
             assert [status for status, _ in grants] == [200, 200, 429]
             upgrades = [await upgrade(broker, "/runners/_ws?id=r", "x") for _ in range(3)]
@@ -139,7 +140,7 @@ async def test_rate_limit() -> None:
 async def test_draining_broker_lets_nobody_in() -> None:
     """While it drains: 503 at the door, for health, for grants and for WebSockets."""
     async with open_broker(BrokerConfig(auth_token="t")) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             grant = broker.grant_token()
             await broker.drain(0)
             assert (await http(broker, "GET /healthz"))[0] == 503
@@ -150,7 +151,7 @@ async def test_draining_broker_lets_nobody_in() -> None:
 async def test_http_connection_is_kept_alive() -> None:
     """Two requests on one connection get two answers."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             async with await trio.open_tcp_stream("127.0.0.1", broker.port) as stream:
                 for _ in range(2):
                     await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -177,7 +178,7 @@ GARBAGE = [
 async def test_garbage_harms_nobody_else(garbage: bytes) -> None:
     """A connection that speaks nonsense is closed, and the broker serves on."""
     async with open_broker() as broker:
-        with trio.fail_after(20):
+        with fail_after(20):
             async with await trio.open_tcp_stream("127.0.0.1", broker.port) as stream:
                 await stream.send_all(garbage)
                 await stream.send_eof()
@@ -214,7 +215,7 @@ async def test_exception_of_the_block_comes_out_as_it_is() -> None:
             await broker.wait_for_runner()
             raise ZeroDivisionError
 
-    with trio.fail_after(10):
+    with fail_after(10):
         async with trio.open_nursery() as nursery:
             with pytest.raises(ZeroDivisionError):
                 await fail(nursery)
@@ -226,5 +227,5 @@ async def test_uri_names_an_address_that_can_be_reached() -> None:
     """A broker that listens everywhere is to be found on loopback."""
     async with open_broker(BrokerConfig(host="0.0.0.0")) as broker:
         assert broker.uri == f"http://127.0.0.1:{broker.port}"
-        with trio.fail_after(10):
+        with fail_after(10):
             assert (await http(broker, "GET /healthz"))[0] == 200

@@ -23,6 +23,7 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, Delayed, RpcErr
 from reptarium.pool.embedded_broker.runner_connection import MAX_QUEUED
 from reptarium.pool.protocol.messages import BrokerMessage, BrokerTaskOfferAccept, TaskSettings
 from tests.integration.embedded_broker.broker_runner import FakeRunner, fake_runner
+from tests.limits import fail_after
 
 CODE = {"code": "return []", "items": [{"json": {"n": 1}}]}
 
@@ -33,7 +34,7 @@ CODE = {"code": "return []", "items": [{"json": {"n": 1}}]}
 async def test_task_from_submit_to_outcome() -> None:
     """A task goes out with all its settings and comes back with its result."""
     async with open_broker() as broker, fake_runner(broker, "me") as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit({**CODE, "nodeMode": "runOnceForEachItem", "workflowName": "Flow"})
             offer_id = await runner.offer()
             accept = await runner.expect("broker:taskofferaccept")
@@ -62,7 +63,7 @@ async def test_task_from_submit_to_outcome() -> None:
 async def test_error_of_the_runner() -> None:
     """A task error arrives with what the runner said."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(TaskSettings(code="x"))
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -76,7 +77,7 @@ async def test_error_of_the_runner() -> None:
 async def test_error_that_is_no_error_ends_the_task_all_the_same() -> None:
     """Another runner's null instead of an error object doesn't leave the task hanging."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             await runner.send("runner:taskerror", taskId=(await runner.take())["taskId"], error=None)
@@ -99,7 +100,7 @@ async def test_thousand_requests_to_a_runner_that_answers_at_once() -> None:
                 await runner.offer()
 
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(60):
+        with fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve, runner)
                 handles = [broker.submit({"code": "", "items": [{"json": {"n": n}}]}) for n in range(1000)]
@@ -113,7 +114,7 @@ async def test_thousand_requests_to_a_runner_that_answers_at_once() -> None:
 async def test_transcript_order_of_introductions() -> None:
     """The first frame is the info request and the second, after runner:info, the registration."""
     async with open_broker() as broker, fake_runner(broker, "r", register=False) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             await runner.expect("broker:inforequest")
             assert [view.registered for view in broker.runners] == [False]
             await runner.send("runner:info", name="N", types=["python"], newField=1)
@@ -125,7 +126,7 @@ async def test_transcript_order_of_introductions() -> None:
 async def test_waiting_for_a_runner() -> None:
     """wait_for_runner waits for as many as asked for, and gives up in time."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             with pytest.raises(trio.TooSlowError):
                 await broker.wait_for_runner(0.01)
             async with fake_runner(broker, "a"), fake_runner(broker, "b"):
@@ -138,7 +139,7 @@ async def test_waiting_for_a_runner() -> None:
 async def test_no_acknowledgement_three_times_ends_the_connection() -> None:
     """Each unacknowledged task is cancelled with the reason; the third in a row closes with 1002."""
     async with open_broker(BrokerConfig(accept_timeout=0.05)) as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             ids = []
             for _ in range(3):
@@ -158,7 +159,7 @@ async def test_no_acknowledgement_three_times_ends_the_connection() -> None:
 async def test_rejected_task_is_matched_to_another_offer_at_once() -> None:
     """The request of a runner that rejects goes to the other runner's waiting offer."""
     async with open_broker() as broker, fake_runner(broker) as first, fake_runner(broker) as second:
-        with trio.fail_after(10):
+        with fail_after(10):
             await first.offer()
             await until(lambda: broker.counters.offers == 1)
             await second.offer()
@@ -173,7 +174,7 @@ async def test_rejected_task_is_matched_to_another_offer_at_once() -> None:
 async def test_deferred_task_waits_for_the_real_runner() -> None:
     """As with n8n's launcher: its offer is deferred, it leaves, the runner it started gets the task."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             async with fake_runner(broker, "launcher") as launcher:
                 await launcher.offer(-1)
@@ -189,7 +190,7 @@ async def test_deferred_task_waits_for_the_real_runner() -> None:
 async def test_user_cancels() -> None:
     """The runner is told who cancelled; its answer comes too late and is ignored."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -206,7 +207,7 @@ async def test_user_cancels() -> None:
 async def test_task_timeout() -> None:
     """A task that runs too long is cancelled with the reason and ends as timeout."""
     async with open_broker(BrokerConfig(task_timeout=0.05)) as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -218,14 +219,14 @@ async def test_task_timeout() -> None:
 async def test_no_runner() -> None:
     """A request that nobody takes ends as no-runner."""
     async with open_broker(BrokerConfig(request_timeout=0.05)) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             assert (await broker.submit(CODE).outcome()).status == "no-runner"
 
 
 async def test_a_nearer_deadline_overtakes_a_farther_one() -> None:
     """A task with a short limit isn't kept waiting by one with a long limit."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             broker.submit(CODE)
             await trio.testing.wait_all_tasks_blocked()
             assert (await broker.submit(CODE, request_timeout=0.02).outcome()).status == "no-runner"
@@ -235,7 +236,7 @@ async def test_a_nearer_deadline_overtakes_a_farther_one() -> None:
 async def test_disconnect_mid_task(how: str) -> None:
     """A runner that goes, politely or not, fails its running tasks at once; the rest is asked again."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             async with fake_runner(broker) as runner:
                 running = broker.submit(CODE)
                 await runner.offer()
@@ -260,7 +261,7 @@ async def test_disconnect_mid_task(how: str) -> None:
 async def test_same_runner_id_connects_again() -> None:
     """The old socket is closed with 1000, its tasks fail, the new one serves."""
     async with open_broker() as broker, fake_runner(broker, "twin") as old:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await old.offer()
             await old.take()
@@ -303,7 +304,7 @@ class Deaf:
 async def test_unanswered_ping_ends_the_connection() -> None:
     """A runner whose pong is missing at the next heartbeat is closed with 1002, and its task fails."""
     async with open_broker(BrokerConfig(heartbeat_interval=0.1)) as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             async with await trio.open_tcp_stream("127.0.0.1", broker.port) as stream:
                 runner = Deaf(stream)
                 await runner.connect(broker)
@@ -330,7 +331,7 @@ async def test_unanswered_ping_ends_the_connection() -> None:
 async def test_answered_pings_keep_the_connection() -> None:
     """A runner that answers its pings stays through many heartbeats."""
     async with open_broker(BrokerConfig(heartbeat_interval=0.02)) as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             await trio.sleep(0.3)
             handle = broker.submit(CODE)
             await runner.offer()
@@ -341,7 +342,7 @@ async def test_answered_pings_keep_the_connection() -> None:
 async def test_drain_lets_running_tasks_finish() -> None:
     """Drain: runners are told, what runs may finish, what waits is cancelled, then close with 1001."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             running = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -359,7 +360,7 @@ async def test_drain_lets_running_tasks_finish() -> None:
 async def test_drain_cancels_what_outlives_the_grace() -> None:
     """When the grace is over: taskcancel that says why, then close with 1001."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             await runner.take()
@@ -374,7 +375,7 @@ async def test_drain_cancels_what_outlives_the_grace() -> None:
 
 async def test_leaving_the_block_drains() -> None:
     """At the end of the block runners are told to drain and closed with 1001."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with trio.open_nursery() as nursery:
             broker_is_up = trio.Event()
             runner_is_there = trio.Event()
@@ -412,7 +413,7 @@ async def test_leaving_the_block_drains() -> None:
 async def test_malformed_frames_are_counted_and_ignored(frame: str) -> None:
     """A frame that is no message costs the runner nothing but a count."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             await runner.send_text(frame)
             handle = broker.submit(CODE)
             await runner.offer()
@@ -424,7 +425,7 @@ async def test_malformed_frames_are_counted_and_ignored(frame: str) -> None:
 async def test_nan_is_not_json() -> None:
     """A result with a bare NaN is not understood, as with n8n: the task runs into its time limit."""
     async with open_broker(BrokerConfig(task_timeout=0.1)) as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -436,7 +437,7 @@ async def test_nan_is_not_json() -> None:
 async def test_unknown_message_is_ignored() -> None:
     """A kind that a newer runner might send harms nothing."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             await runner.send("runner:futuristic", x=1)
             await until(lambda: broker.counters.unknown == 1)
             assert broker.runners[0].registered
@@ -445,7 +446,7 @@ async def test_unknown_message_is_ignored() -> None:
 async def test_binary_frame_is_read_like_text() -> None:
     """JSON in a binary frame counts, as with n8n."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             offer = {"type": "runner:taskoffer", "offerId": "o", "taskType": "python", "validFor": -1}
             await runner.socket.send_message(msgspec.json.encode(offer))
             await until(lambda: broker.runners[0].offers == 1)
@@ -454,7 +455,7 @@ async def test_binary_frame_is_read_like_text() -> None:
 async def test_second_result_is_ignored() -> None:
     """The first result counts; the second is counted."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = broker.submit(CODE)
             await runner.offer()
             task_id = (await runner.take())["taskId"]
@@ -467,7 +468,7 @@ async def test_second_result_is_ignored() -> None:
 async def test_too_large_message_ends_the_connection() -> None:
     """A message beyond the payload limit closes with 1009."""
     async with open_broker(BrokerConfig(max_payload=10_000)) as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             await runner.send_text("x" * 20_000)
             assert (await runner.closed())[0] == 1009
             await until(lambda: broker.runners == [])
@@ -476,7 +477,7 @@ async def test_too_large_message_ends_the_connection() -> None:
 async def test_runner_that_reads_nothing_is_not_read_for_ever() -> None:
     """A runner that floods calls and never reads its answers is held back, then cut off by its heartbeat."""
     async with open_broker(BrokerConfig(heartbeat_interval=0.3)) as broker:
-        with trio.fail_after(30):
+        with fail_after(30):
             async with await trio.open_tcp_stream("127.0.0.1", broker.port) as stream:
                 runner = Deaf(stream)
                 await runner.connect(broker)
@@ -521,7 +522,7 @@ async def test_prints_are_collected_in_order() -> None:
 
     async with open_broker() as broker, fake_runner(broker) as runner:
         broker.rpc_handler = handler
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner, on_console=heard.append)
             lines = [["'a'", "1"], [], ["x", '{"k":[1]}']]
             for number, line in enumerate(lines):
@@ -543,7 +544,7 @@ async def test_prints_are_collected_in_order() -> None:
 async def test_prints_may_hold_half_a_surrogate_pair() -> None:
     """What is no text to UTF-8 is a print like any other, and what isn't a list of values is shown as it came."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner)
             call = f'{{"type":"runner:rpc","callId":"c","taskId":"{handle.task_id}","name":"logNodeOutput","params":'
             for params in (r"""["'\ud83d'",{"a":"\ud83d"}]""", r'{"a":"\ud83d"}'):
@@ -559,7 +560,7 @@ async def test_listener_that_fails_harms_nobody_else() -> None:
         raise ZeroDivisionError
 
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner, on_console=listener)
             call = {"callId": "c", "taskId": handle.task_id, "name": "logNodeOutput", "params": [1]}
             await runner.send("runner:rpc", **call)
@@ -572,7 +573,7 @@ async def test_listener_that_fails_harms_nobody_else() -> None:
 async def test_unknown_method() -> None:
     """Without a handler every other method is not allowed."""
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner)
             await runner.send("runner:rpc", callId="c", taskId=handle.task_id, name="os.system", params=["x"])
             answer = await runner.expect("broker:rpcresponse")
@@ -608,7 +609,7 @@ async def test_rpc_handler(whose: str, name: str, params: list[Any], status: str
         return None
 
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             if whose == "broker":
                 broker.rpc_handler = handler
                 handle = await running_task(broker, runner)
@@ -630,7 +631,7 @@ async def test_task_data_and_node_types() -> None:
         return params
 
     async with open_broker() as broker, fake_runner(broker) as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner)
 
             async def ask(kind: str, answer: str, params: Any) -> Any:
@@ -666,7 +667,7 @@ async def test_no_answer_after_the_end_of_the_task() -> None:
 
     async with open_broker() as broker, fake_runner(broker) as runner:
         broker.rpc_handler = handler
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner)
             await runner.send("runner:rpc", callId="c", taskId=handle.task_id, name="slow", params=[])
             await entered.wait()
@@ -694,7 +695,7 @@ async def test_large_payloads_do_not_hold_up_others(size: int) -> None:
         fake_runner(broker, "large") as large,
         fake_runner(broker, "small") as quick,
     ):
-        with trio.fail_after(100):
+        with fail_after(100):
             handle = broker.submit(TaskSettings(code="", items=raw), task_type="large")
             ended = False
 
@@ -729,7 +730,7 @@ async def test_large_payloads_do_not_hold_up_others(size: int) -> None:
 async def test_compression_is_not_accepted() -> None:
     """A runner that proposes compression gets a connection without."""
     async with open_broker() as broker:
-        with trio.fail_after(10):
+        with fail_after(10):
             async with await trio.open_tcp_stream("127.0.0.1", broker.port) as stream:
                 answer = await Deaf(stream).connect(broker, Sec_WebSocket_Extensions="permessage-deflate")
                 assert answer.extensions == []
@@ -752,7 +753,7 @@ async def test_outgoing_filter_drops_repeats_delays_and_invents() -> None:
             yield Delayed(message, 0.01)
 
     async with open_broker() as broker, fake_runner(broker, "r") as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             broker.outgoing_filter = chaos
             handle = broker.submit(CODE)
             await runner.offer()
@@ -773,7 +774,7 @@ async def test_outgoing_filter_drops_repeats_delays_and_invents() -> None:
 async def test_broker_disconnects_a_runner(abrupt: bool) -> None:
     """disconnect ends a connection with a close frame or without, and the task with it."""
     async with open_broker() as broker, fake_runner(broker, "r") as runner:
-        with trio.fail_after(10):
+        with fail_after(10):
             handle = await running_task(broker, runner)
             assert not broker.disconnect("other")
             assert broker.disconnect("r", abrupt=abrupt)
@@ -789,7 +790,7 @@ async def test_events() -> None:
     events: list[str] = []
     async with open_broker() as broker:
         broker.on_event = lambda name, fields: events.append(name)
-        with trio.fail_after(10):
+        with fail_after(10):
             async with fake_runner(broker):
                 pass
             await until(lambda: broker.runners == [])

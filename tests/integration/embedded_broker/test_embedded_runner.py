@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-import trio
 
 from reptarium.pool.embedded import RunnerEnded, embedded_runner
 from reptarium.pool.embedded_broker import BrokerConfig
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 
 async def test_start_may_take_longer_than_a_grant_holds(nothing_left: None) -> None:
     """On a slow machine a zygote is there only when any grant made before it has run out: the runner is served."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(), config=BrokerConfig(grant_ttl=0.25)) as broker:
             outcome = await broker.submit(
                 {"code": "return []", "items": [], "nodeMode": "runOnceForAllItems"}
@@ -28,6 +28,6 @@ async def test_runner_that_ends_by_itself_isnt_waited_for(monkeypatch: pytest.Mo
         return 1
 
     monkeypatch.setattr(Runner, "run", gives_up)
-    with trio.fail_after(60), pytest.RaisesGroup(RunnerEnded, allow_unwrapped=True, flatten_subgroups=True):
+    with fail_after(60), pytest.RaisesGroup(RunnerEnded, allow_unwrapped=True, flatten_subgroups=True):
         async with embedded_runner(make_settings()):
             pytest.fail("there is no runner")

@@ -23,6 +23,7 @@ from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.wire import IsolationConfig, Kind
 from tests.conftest import make_settings
 from tests.integration.cli.test_runner_command import start
+from tests.limits import fail_after
 from tests.unit.language import test_packages
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -68,7 +69,7 @@ async def test_start_up_log(environ: dict[str, str], expected: dict[str, tuple[s
     """The effective lists, and where each came from."""
     file = tmp_path / "packages"
     file.write_text("*\n")
-    with trio.fail_after(60):
+    with fail_after(60):
         lines = await log_of_a_start(**{name: text.format(file=file) for name, text in environ.items()})
     found = {line["setting"]: (line["names"], line["source"]) for line in lines if line["event"] == "imports allowed"}
     assert found == expected
@@ -76,7 +77,7 @@ async def test_start_up_log(environ: dict[str, str], expected: dict[str, tuple[s
 
 async def test_start_up_log_names_what_could_not_be_preloaded() -> None:
     """A name on a list that isn't installed, or that no setting allows, is warned of; the runner starts."""
-    with trio.fail_after(60):
+    with fail_after(60):
         lines = await log_of_a_start(
             N8N_RUNNERS_STDLIB_ALLOW="json,subprocess",
             N8N_RUNNERS_EXTERNAL_ALLOW="no_such_package",
@@ -135,7 +136,7 @@ MODULES = {"graphlib", "tomllib", "plistlib", "yaml", "bs4", "pydantic"}
 @pytest.mark.skipif(any(importlib.util.find_spec(name) is None for name in MODULES), reason="needs the test extra")
 async def test_named_modules_are_imported_in_the_zygote() -> None:
     """Names of both lists and of REPTARIUM_PRELOAD are there when a task comes; nothing is for an open list alone."""
-    with trio.fail_after(60):
+    with fail_after(60):
         assert await loaded(LanguagePolicy(("*",), ("*",)), MODULES) == set()
         policy = LanguagePolicy(("graphlib", "tomllib"), ("yaml",), preload=("bs4",))
         assert await loaded(policy, MODULES) == {"graphlib", "tomllib", "yaml", "bs4"}
@@ -148,7 +149,7 @@ async def test_tasks_use_what_is_allowed_and_are_told_what_is_not() -> None:
     """The settings of the environment are the policy of the workers."""
     settings = make_settings({"N8N_RUNNERS_STDLIB_ALLOW": "json,os.path", "N8N_RUNNERS_EXTERNAL_ALLOW": "none_such"})
     code = "import json, os.path\n{}\nreturn json.loads('1'), os.path.basename('/a/b')"
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker:
             done = await broker.submit({"code": code.format(""), "items": []}).outcome()
             assert done.data is not None
@@ -189,7 +190,7 @@ async def test_what_users_write_works_in_real_workers(preloaded: bool) -> None:
     modules = [importlib.import_module(f"tests.unit.language.{name}") for name in CORPUS]
     programs = {f"{module.__name__} {name}": text for module in modules for name, text in module.PROGRAMS.items()}
     failed = {}
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(settings) as broker:
             for name, program in programs.items():
                 outcome = await broker.submit(

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "kernel_layer")
 
@@ -66,7 +66,7 @@ REFUSED = {
 async def test_programs_that_use_files() -> None:
     """With a scratch directory the restricted mode lets programs have files, and each task begins with none."""
     ends, told = {}, {}
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(
             make_settings({"REPTARIUM_SCRATCH": "4MiB", "REPTARIUM_NAMESPACES": "off"})
         ) as broker:
@@ -84,7 +84,7 @@ async def test_programs_that_use_files() -> None:
 async def test_without_the_power_its_setting_is_named() -> None:
     """Who has no files is told which setting gives some."""
     told = {}
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings()) as broker:
             for code in ("open('a')", "import tempfile", "import shutil"):
                 error = (await broker.submit({"code": code, "items": []}).outcome()).error

@@ -19,6 +19,7 @@ import trio
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import BrokerConfig
 from tests.conftest import make_settings
+from tests.limits import fail_after
 from tests.packages import corpus
 
 PROGRAMS: dict[str, dict[str, Any]] = {
@@ -62,7 +63,7 @@ async def answers(names: list[str], external: str) -> dict[str, Any]:
         }
     )
     found: dict[str, Any] = {}
-    with trio.fail_after(600):
+    with fail_after(600):
         # many packages are imported before the runner shows up
         config = BrokerConfig(grant_ttl=300.0, max_payload=settings.max_payload)
         async with embedded_runner(settings, config=config) as broker:

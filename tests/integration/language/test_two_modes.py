@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool import demo
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
 from tests.integration.language import test_programs
 from tests.integration.language.test_allowed_imports import CORPUS
+from tests.limits import fail_after
 from tests.unit.language import test_packages
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -84,7 +84,7 @@ async def _ends(mode: str, programs: Mapping[str, str]) -> dict[str, Any]:
 async def test_what_one_mode_accepts_ends_the_same_in_the_other() -> None:
     """Results, errors with their lines, and prints of ordinary programs don't depend on the language mode."""
     programs = _programs()
-    with trio.fail_after(240):
+    with fail_after(240):
         restricted = await _ends("restricted", programs)
         refused = {name for name, (_, end, _) in restricted.items() if "Security violation" in str(end)}
         python = await _ends("python", {name: text for name, text in programs.items() if name not in refused})
@@ -120,7 +120,7 @@ PLAIN = {
 
 async def test_plain_python_is_all_of_python() -> None:
     """What the restricted mode refuses runs in the other one."""
-    with trio.fail_after(60):
+    with fail_after(60):
         ends = await _ends("python", {name: program for name, (program, _) in PLAIN.items()})
     wanted = {name: result for name, (_, result) in PLAIN.items() if result is not None}
     assert {name: ends[name][1] for name in wanted} == wanted
@@ -134,7 +134,7 @@ async def test_refusals_of_the_restricted_mode_name_the_other() -> None:
         "at_run_time": "return getattr(len, '__' + 'self__')",
         "processes": "import subprocess",
     }
-    with trio.fail_after(60):
+    with fail_after(60):
         ends = await _ends("restricted", programs)
     assert {name: "REPTARIUM_LANGUAGE=python allows it." in str(end) for name, (_, end, _) in ends.items()} == {
         "construct": True,
@@ -151,7 +151,7 @@ async def test_lists_hold_in_plain_python() -> None:
         {"REPTARIUM_LANGUAGE": "python", "N8N_RUNNERS_STDLIB_ALLOW": "json", "N8N_RUNNERS_BUILTINS_DENY": "eval"}
     )
     answers = {}
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker:
             for name, code in {
                 "listed": "import json\nreturn json.loads('1')",

@@ -15,12 +15,13 @@ from reptarium.pool.ops.endpoint import EndpointError, ReadinessCheck, serve_end
 from reptarium.pool.ops.metrics import Metrics
 from tests.integration.ops.plain_http import get
 from tests.integration.ops.served import Health, endpoint
+from tests.limits import fail_after
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz"])
 async def test_alive(path: str) -> None:
     """The launcher's path and Kubernetes' both answer 200, whatever readiness says."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(Health(ReadinessCheck("broker", False)), Metrics()) as url:
             status, headers, body = await get(url, path)
     assert (status, body) == (200, b"OK")
@@ -29,7 +30,7 @@ async def test_alive(path: str) -> None:
 
 async def test_alive_tells_of_missing_isolation() -> None:
     """A runner that started without a layer (best-effort) is alive, and says what it lacks."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(Health(ReadinessCheck("isolation", True, "landlock missing: ENOSYS")), Metrics()) as url:
             status, _, body = await get(url, "/healthz")
     assert (status, body) == (200, b"OK\nisolation: landlock missing: ENOSYS")
@@ -37,7 +38,7 @@ async def test_alive_tells_of_missing_isolation() -> None:
 
 async def test_ready() -> None:
     """With every check fulfilled readiness is 200."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(
             Health(ReadinessCheck("broker", True), ReadinessCheck("workers", True, "5 parked")), Metrics()
         ) as url:
@@ -56,7 +57,7 @@ async def test_not_ready_says_what_is_missing() -> None:
     health = Health(
         ReadinessCheck("broker", False, "http://n8n:5679 refuses connections"), ReadinessCheck("workers", True)
     )
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(health, Metrics()) as url:
             status, _, body = await get(url, "/readyz")
             health.found = (ReadinessCheck("broker", True),)
@@ -70,7 +71,7 @@ async def test_metrics() -> None:
     """/metrics has Prometheus' content type and the current values."""
     metrics = Metrics()
     metrics.offers("sent", 3)
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(Health(), metrics) as url:
             status, headers, body = await get(url, "/metrics")
     assert status == 200
@@ -80,7 +81,7 @@ async def test_metrics() -> None:
 
 async def test_other_requests_are_refused() -> None:
     """Unknown paths are 404, other methods 405."""
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(Health(), Metrics()) as url:
             assert (await get(url, "/admin"))[0] == 404
             assert (await get(url, "/healthz", "POST"))[0] == 405
@@ -89,7 +90,7 @@ async def test_other_requests_are_refused() -> None:
 
 async def test_answers_beside_many_silent_connections() -> None:
     """Clients that connect and say nothing don't keep probes from being answered."""
-    with trio.fail_after(20):
+    with fail_after(20):
         async with endpoint(Health(), Metrics()) as url:
             port = urlsplit(url).port
             assert port is not None
@@ -104,7 +105,7 @@ async def test_occupied_port_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = load_settings({"N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT": str(port)})
-        with trio.fail_after(10), pytest.raises(EndpointError) as caught:
+        with fail_after(10), pytest.raises(EndpointError) as caught:
             await serve_endpoint(settings, Health(), Metrics())
     assert f"127.0.0.1 port {port}: Address already in use" in str(caught.value)
     assert "N8N_RUNNERS_HEALTH_CHECK_SERVER_PORT" in str(caught.value)
@@ -113,13 +114,13 @@ async def test_occupied_port_is_a_clear_error() -> None:
 async def test_foreign_address_is_a_clear_error() -> None:
     """An address that isn't this machine's points at the host setting."""
     settings = load_settings({"N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST": "192.0.2.1"})
-    with trio.fail_after(10), pytest.raises(EndpointError, match="N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST"):
+    with fail_after(10), pytest.raises(EndpointError, match="N8N_RUNNERS_HEALTH_CHECK_SERVER_HOST"):
         await serve_endpoint(settings, Health(), Metrics())
 
 
 async def test_listener_is_not_inherited_and_closes() -> None:
     """Child processes don't get the listening socket, and cancelling closes it."""
-    with trio.fail_after(10):
+    with fail_after(10):
         before = _listening()
         async with endpoint(Health(), Metrics()) as url:
             (number,) = _listening() - before
@@ -134,7 +135,7 @@ async def test_ipv6() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 loopback on this machine")
-    with trio.fail_after(10):
+    with fail_after(10):
         for host in ("::1", "[::1]"):
             async with endpoint(Health(), Metrics(), host) as url:
                 assert (await get(url, "/healthz"))[0] == 200
@@ -144,7 +145,7 @@ async def test_both_families_on_the_unspecified_ipv6_address() -> None:
     """`::` stands for every address of the machine, IPv4's too, where the system allows it."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("no socket for both families on this machine")
-    with trio.fail_after(10):
+    with fail_after(10):
         for host in ("::", "[::]", "0:0:0:0:0:0:0:0"):
             async with endpoint(Health(), Metrics(), host) as url:
                 assert url.startswith("http://[::]:")
@@ -157,7 +158,7 @@ async def test_one_ipv6_address_is_that_one() -> None:
     """`::1` isn't answered for on IPv4."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("no socket for both families on this machine")
-    with trio.fail_after(10):
+    with fail_after(10):
         async with endpoint(Health(), Metrics(), "::1") as url:
             with pytest.raises(OSError, match="all attempts to connect"):
                 await get(f"http://127.0.0.1:{urlsplit(url).port}", "/healthz")

@@ -25,6 +25,7 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
 from tests.integration.ops.plain_http import get
 from tests.integration.ops.served import Health, endpoint
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -116,7 +117,7 @@ def faults(metrics: Metrics) -> float | None:
 async def test_hostile_request(name: str) -> None:
     """Is refused (4xx) or closed on, is no fault of ours, and the next probe is answered."""
     metrics = Metrics()
-    with trio.fail_after(30):
+    with fail_after(30):
         async with endpoint(Health(), metrics) as url:
             answer = await said(url, HOSTILE[name])
             assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:100]
@@ -128,7 +129,7 @@ async def test_hostile_request(name: str) -> None:
 async def test_what_is_asked_beside_the_probe_is_left_alone(name: str) -> None:
     """One answer in HTTP/1.1, and the connection is closed: offers of another protocol may be declined (RFC 9110)."""
     metrics = Metrics()
-    with trio.fail_after(30):
+    with fail_after(30):
         async with endpoint(Health(), metrics) as url:
             answer = await said(url, PLAIN[name])
             assert answer.startswith(b"HTTP/1.1 200")
@@ -139,7 +140,7 @@ async def test_what_is_asked_beside_the_probe_is_left_alone(name: str) -> None:
 
 async def test_head_of_a_request_that_is_too_long_is_answered() -> None:
     """A client that sends 1 MB and then reads gets its 431, not a reset."""
-    with trio.fail_after(30):
+    with fail_after(30):
         async with endpoint(Health(), Metrics()) as url:
             for name in ("a request line of 1 MB", "a header of 1 MB"):
                 assert (await said(url, HOSTILE[name])).startswith(b"HTTP/1.1 431")
@@ -148,7 +149,7 @@ async def test_head_of_a_request_that_is_too_long_is_answered() -> None:
 async def test_slow_request_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
     """One who sends a byte a second is told that it takes too long, whatever it sends."""
     autojump_clock.autojump_threshold = 0.05
-    with trio.fail_after(60):
+    with fail_after(60):
         async with endpoint(Health(), Metrics()) as url, await connected(url) as stream:
             answers = []
 
@@ -167,7 +168,7 @@ async def test_slow_request_has_a_deadline(autojump_clock: trio.testing.MockCloc
 async def test_silent_client_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
     """One who says nothing is told so, and let go."""
     autojump_clock.autojump_threshold = 0.05
-    with trio.fail_after(60):
+    with fail_after(60):
         async with endpoint(Health(), Metrics()) as url, await connected(url) as stream:
             assert b"".join([chunk async for chunk in stream]).startswith(b"HTTP/1.1 408")
 
@@ -177,7 +178,7 @@ async def test_client_that_does_not_read_has_a_deadline(autojump_clock: trio.tes
     autojump_clock.autojump_threshold = 0.05
     metrics = crowded()
     whole = len(metrics.expose())
-    with trio.fail_after(300):
+    with fail_after(300):
         async with endpoint(Health(), metrics) as url, await connected(url, 4096) as stream:
             await stream.send_all(GET.replace(b"/healthz", b"/metrics"))
             await trio.sleep(60)
@@ -202,7 +203,7 @@ async def test_shutdown_waits_for_no_client(requests: bytes, autojump_clock: tri
     """Be it silent, slow or one that doesn't read: the end of the endpoint takes no time."""
     autojump_clock.autojump_threshold = 0.05
     metrics = crowded()
-    with trio.fail_after(300):
+    with fail_after(300):
         async with trio.open_nursery() as nursery:
             async with endpoint(Health(), metrics) as url:
                 stream = await connected(url, 4096)
@@ -217,7 +218,7 @@ async def test_shutdown_waits_for_no_client(requests: bytes, autojump_clock: tri
 async def test_clients_are_bounded(autojump_clock: trio.testing.MockClock) -> None:
     """Idle ones by the hundred don't take all descriptors: the oldest goes when another comes. Probes are answered."""
     autojump_clock.autojump_threshold = 0.05
-    with trio.fail_after(60):
+    with fail_after(60):
         async with endpoint(Health(), Metrics()) as url:
             before = len(os.listdir("/proc/self/fd"))
             idle = [await connected(url) for _ in range(5 * MAX_CLIENTS)]
@@ -254,7 +255,7 @@ class Reports(Reporter):
 async def test_fault_of_ours_stays_within_one_answer() -> None:
     """It is answered (500), logged, counted and reported; other paths are served as before."""
     metrics, reports = Metrics(), Reports()
-    with trio.fail_after(20), capture_logs() as lines:
+    with fail_after(20), capture_logs() as lines:
         async with endpoint(Broken(), metrics, "127.0.0.1", reports) as url:
             assert (await get(url, "/readyz"))[0] == 500
             assert (await get(url, "/metrics"))[0] == 200
@@ -270,7 +271,7 @@ async def test_fault_outside_of_an_answer_stays_within_one_client(monkeypatch: p
     async def broken(*_: object) -> None:
         raise KeyError("a bug")
 
-    with trio.fail_after(20), capture_logs() as lines:
+    with fail_after(20), capture_logs() as lines:
         async with endpoint(Health(), metrics, "127.0.0.1", reports) as url:
             with monkeypatch.context() as patched:
                 stream = await connected(url)
@@ -296,7 +297,7 @@ async def test_metrics_for_many_at_once_are_made_once(autojump_clock: trio.testi
             return super().expose()
 
     metrics = Counting()
-    with trio.fail_after(60):
+    with fail_after(60):
         async with endpoint(Health(), metrics) as url:
             async with trio.open_nursery() as nursery:
                 for _ in range(20):

@@ -21,6 +21,7 @@ from reptarium.pool.tasks.execution import Execution
 from tests.conftest import make_settings
 from tests.integration.ops.plain_http import get
 from tests.integration.workers.liars import lying
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "hush-hush"
@@ -95,7 +96,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_answers_while_saturated() -> None:
     """Every slot burns processor time, megabytes go through and a queue waits: all three paths answer."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             hogs = [here.broker.submit({"code": LOOP, "items": []}) for _ in range(2)]
             await until(lambda: all(hog.console for hog in hogs))
@@ -114,7 +115,7 @@ async def test_answers_while_saturated() -> None:
 
 async def test_readiness_follows_the_broker_and_the_shutdown() -> None:
     """503 while no broker has us registered, and again while we shut down, each with its reason."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             assert await here.ready() == (
                 200,
@@ -153,7 +154,7 @@ async def test_readiness_follows_the_broker_and_the_shutdown() -> None:
 
 async def test_no_warm_worker_is_not_ready() -> None:
     """A pool that has none to give, and runs nothing, says so."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             here.runner.pool.close()  # no refills
             while (worker := here.runner.pool.lease_nowait()) is not None:
@@ -165,7 +166,7 @@ async def test_no_warm_worker_is_not_ready() -> None:
 
 async def test_a_pool_that_can_start_no_worker_says_so_and_takes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alive, not ready, with the reason; nothing is offered until a zygote is there again, and then all of it."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             (link,) = here.runner.links
             await until(lambda: link.open_offers == 2)
@@ -193,7 +194,7 @@ async def test_a_pool_that_can_start_no_worker_says_so_and_takes_no_task(monkeyp
 
 async def test_a_tasks_line_says_how_much_it_took() -> None:
     """Of memory as much as was resident at most, though it ends between two looks; of processor time its worker's."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             for code in ("return 1", "x = b'x' * (64 << 20)\nreturn len(x)", "for n in range(10**6):\n    pass"):
                 assert (await here.broker.submit({"code": code, "items": []}).outcome()).status == "done"
@@ -205,7 +206,7 @@ async def test_a_tasks_line_says_how_much_it_took() -> None:
 
 async def test_a_tasks_line_comes_though_nobody_says_how_its_worker_ended() -> None:
     """A zygote that stands still reaps no worker: the line doesn't wait for it."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             (zygote,) = psutil.Process().children()
             zygote.suspend()
@@ -219,7 +220,7 @@ async def test_a_tasks_line_comes_though_nobody_says_how_its_worker_ended() -> N
 
 async def test_tasks_are_counted_as_they_end() -> None:
     """Outcomes and kills by reason; what ends by itself is nobody's kill, and nothing is counted twice."""
-    with trio.fail_after(90):
+    with fail_after(90):
         async with site(task_timeout=0.5, task_memory=64 * 2**20) as here:
             for code in (
                 "return 1",
@@ -251,7 +252,7 @@ async def test_tasks_are_counted_as_they_end() -> None:
 
 async def test_processor_time_of_short_tasks_counts() -> None:
     """Tasks that end between two looks of the watchdog are counted by what their workers used in all."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             before = here.sample("reptarium_workers_cpu_seconds_total")
             for _ in range(5):
@@ -262,7 +263,7 @@ async def test_processor_time_of_short_tasks_counts() -> None:
 
 async def test_a_shutdown_loses_what_does_not_end() -> None:
     """What is still running after the graceful time-out is lost to us, not cancelled by anybody."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site(graceful_shutdown_timeout=0.1) as here:
             handle = here.broker.submit({"code": LOOP, "items": []})
             await until(lambda: handle.console)
@@ -279,7 +280,7 @@ async def test_a_fault_of_ours_fails_one_task_and_is_reported(monkeypatch: pytes
     async def broken(self: Execution, worker: Any) -> Any:
         raise RuntimeError("a bug")
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             monkeypatch.setattr(Execution, "_listen", broken)
             outcome = await here.broker.submit({"code": "return 1", "items": []}).outcome()
@@ -306,7 +307,7 @@ async def test_the_line_of_a_task_says_all_but_what_is_the_users() -> None:
         "nodeId": "n1",
         "nodeName": "Sum up",
     }
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             handle = here.broker.submit(task)
             await handle.outcome()
@@ -336,7 +337,7 @@ async def test_the_line_of_a_task_says_all_but_what_is_the_users() -> None:
 
 async def test_offers_that_nobody_takes_are_counted() -> None:
     """Idle offers are renewed, and the old ones count as expired; those that are taken as accepted."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             link = here.runner.links[0]
             assert link._serving is not None
@@ -352,7 +353,7 @@ async def test_offers_that_nobody_takes_are_counted() -> None:
 
 async def test_isolation_is_shown_as_it_is() -> None:
     """Each layer that the zygote reports is a gauge in its state."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with site() as here:
             layers = here.runner.pool.layers
             assert {"seccomp", "landlock"} <= {layer.name for layer in layers}

@@ -16,6 +16,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, Outcome, RpcError, TaskHandle
 from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
+from tests.limits import fail_after
 from tests.unit.userspace.scripted import CallError, ScriptedN8n, buffer
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -41,7 +42,7 @@ async def scripted(
     async def task_data(task: TaskHandle, request: dict[str, Any]) -> Any:
         return n8n.task_data(request)
 
-    with trio.fail_after(60):
+    with fail_after(60):
         settings = make_settings(environ, **changes)
         zygote = msgspec.structs.replace(zygote_config(settings), probe=probe)
         async with embedded_runner(settings, config=config, zygote=zygote) as broker:
@@ -51,7 +52,7 @@ async def scripted(
 
 async def run(broker: Broker, n8n: ScriptedN8n, code: str, **settings: Any) -> Outcome:
     """Run one task on the scripted n8n's input items."""
-    with trio.fail_after(30):
+    with fail_after(30):
         return await broker.submit({"code": code, "items": n8n.inputs, **settings}).outcome()
 
 
@@ -522,7 +523,7 @@ import os
 channel.send(wire.Kind.RPC, *wire.with_head(wire.RpcHead(1, "helpers.binaryToString"), b"[]"))
 os._exit(3)
 """
-        with trio.fail_after(20):
+        with fail_after(20):
             assert "ended without a result" in message(await run(broker, n8n, code))
 
 
@@ -571,7 +572,7 @@ return [_helpers.httpRequest({{"url": f"{{who}}:{{n}}"}}) == f"{{who}}:{{n}}" fo
         _,
     ):
         broker.rpc_handler = answer
-        with trio.fail_after(50):
+        with fail_after(50):
             handles = [
                 broker.submit({"code": code, "items": [{"json": {"who": f"t{n}"}}], "nodeName": f"t{n}"})
                 for n in range(tasks)

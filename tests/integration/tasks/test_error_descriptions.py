@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker
 from reptarium.pool.embedded_broker.outcome import failure_text
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -21,14 +21,14 @@ OWN = "class Own(Exception):\n    description = {}\nraise Own('boom')"
 @pytest.fixture
 async def broker() -> Any:
     """An embedded broker with a warm runner of two slots."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings()) as broker:
             yield broker
 
 
 async def error(broker: Broker, code: str, **settings: Any) -> dict[str, Any]:
     """The error of a task that must have failed."""
-    with trio.fail_after(30):
+    with fail_after(30):
         outcome = await broker.submit({"code": code, "items": [{"json": {}}], **settings}).outcome()
     assert outcome.status == "error", outcome
     found: dict[str, Any] = msgspec.to_builtins(outcome.error)
@@ -167,14 +167,14 @@ async def test_standard_error_is_bounded(broker: Broker) -> None:
 
 async def test_continue_on_fail(broker: Broker) -> None:
     """An error that becomes an item is the message alone, as ever."""
-    with trio.fail_after(30):
+    with fail_after(30):
         handle = broker.submit({"code": OWN.format("'own'"), "items": [], "continueOnFail": True})
         assert (await handle.outcome()).result() == [{"json": {"error": "boom"}}]
 
 
 async def test_a_person_reads_it_once(broker: Broker) -> None:
     """`reptarium exec` doesn't repeat what the description begins with."""
-    with trio.fail_after(30):
+    with fail_after(30):
         outcome = await broker.submit(
             {"code": "import sys\nsys.stderr.write('aside\\n')\n1 / 0", "items": []}
         ).outcome()

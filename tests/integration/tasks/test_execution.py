@@ -16,6 +16,7 @@ from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.sandbox.wire import BUSY_NAME
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -41,14 +42,14 @@ def error(outcome: Outcome) -> dict[str, Any]:
 
 async def submit(broker: Broker, code: str, **settings: Any) -> Outcome:
     """Run one task."""
-    with trio.fail_after(20):
+    with fail_after(20):
         return await broker.submit({"code": code, "items": PEOPLE, **settings}).outcome()
 
 
 @pytest.fixture
 async def broker() -> Any:
     """An embedded broker with a warm runner of two slots."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings()) as broker:
             yield broker
 
@@ -149,7 +150,7 @@ async def test_continue_on_fail(broker: Broker) -> None:
 
 async def test_prints_before_a_failure_arrive(broker: Broker) -> None:
     """What was printed is delivered, in order, whatever comes then."""
-    with trio.fail_after(20):
+    with fail_after(20):
         handle = broker.submit({"code": "print('one')\nprint(2, [3])\nraise ValueError('x')", "items": []})
         await handle.outcome()
     assert handle.console == [["'one'"], ["2", "[3]"]]
@@ -158,7 +159,7 @@ async def test_prints_before_a_failure_arrive(broker: Broker) -> None:
 async def test_prints_are_streamed(broker: Broker) -> None:
     """A print arrives while its task still runs."""
     seen = trio.Event()
-    with trio.fail_after(20):
+    with fail_after(20):
         handle = broker.submit(
             {"code": "print('now')\nwhile True:\n    pass", "items": []}, on_console=lambda parts: seen.set()
         )
@@ -191,7 +192,7 @@ def _lives(process: psutil.Process) -> bool:
 
 async def test_cancel_kills_at_once(broker: Broker) -> None:
     """A cancelled loop is gone, its process with it, and its slot serves again."""
-    with trio.fail_after(20):
+    with fail_after(20):
         for _ in range(3):
             handle = broker.submit({"code": "while True:\n    pass", "items": []})
             while not (workers := at_work()):
@@ -224,7 +225,7 @@ async def test_recursion(broker: Broker) -> None:
 async def test_lone_surrogates_travel(broker: Broker) -> None:
     """Half an emoji in, half an emoji out: JavaScript allows it."""
     items = [{"json": {"s": "\ud83d"}}]
-    with trio.fail_after(20):
+    with fail_after(20):
         # as JSON.stringify writes it: msgspec alone could not carry it
         raw = msgspec.Raw(json.dumps(items).encode())
         outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
@@ -233,7 +234,7 @@ async def test_lone_surrogates_travel(broker: Broker) -> None:
 
 async def test_half_an_emoji_in_the_code_is_the_persons_own_error(broker: Broker) -> None:
     """No worker is told such code, and nothing of ours is at fault."""
-    with trio.fail_after(20):
+    with fail_after(20):
         code = "x = 1\ny = '\ud83d'\nreturn x"
         outcome = await broker.submit(TaskSettings(code=code, items=msgspec.Raw(b"[]"))).outcome()
     assert outcome.error is not None
@@ -249,7 +250,7 @@ async def test_large_items_in_and_out(broker: Broker) -> None:
 
 async def test_state_does_not_leak() -> None:
     """With a single slot, the next task finds nothing that the one before left in modules or builtins."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(max_concurrency=1, warm_workers=1)) as broker:
             leave = "import json\nimport collections\ncollections.leak = 1\nreturn 1"
             await submit(broker, leave)
@@ -259,7 +260,7 @@ async def test_state_does_not_leak() -> None:
 
 async def test_time_limit() -> None:
     """A runaway loop is cut off, its process with it, with a message that names the setting."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(task_timeout=0.3)) as broker:
             workers: set[psutil.Process] = set()
             async with trio.open_nursery() as nursery:
@@ -281,7 +282,7 @@ async def test_time_limit() -> None:
 
 async def test_memory_limit() -> None:
     """A memory hog ends with a message that says what to raise; its neighbour doesn't notice."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(task_memory=64 * 2**20)) as broker:
             neighbour = broker.submit({"code": "import time\ntime.sleep(0.3)\nreturn 'fine'", "items": []})
             report = error(await submit(broker, "rows = []\nwhile True:\n    rows.append('x' * 100000)"))
@@ -292,7 +293,7 @@ async def test_memory_limit() -> None:
 
 async def test_result_limit() -> None:
     """A result over the limit is an error that names the setting, not a giant message."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(max_result=10_000)) as broker:
             report = error(await submit(broker, "return 'x' * 20000"))
             assert "over the limit of 10000 bytes" in report["message"]
@@ -301,7 +302,7 @@ async def test_result_limit() -> None:
 
 async def test_console_limit() -> None:
     """Endless printing is cut with a visible note; the task itself goes on."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(max_console=2000)) as broker:
             handle = broker.submit({"code": "for i in range(1000):\n    print('line', i)\nreturn 1", "items": []})
             assert value(await handle.outcome()) == 1

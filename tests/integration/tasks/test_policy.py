@@ -19,6 +19,7 @@ from reptarium.pool.runner import Runner
 from reptarium.pool.workers import pools
 from reptarium.sandbox.kernel import notify
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "kernel_layer")
 
@@ -86,7 +87,7 @@ async def ruled(
 ) -> AsyncIterator[Ruled]:
     """A runner under these rules, warm."""
     await trio.Path(path).write_text(policy)
-    with trio.fail_after(120):
+    with fail_after(120):
         made = make_settings({"REPTARIUM_POLICY": str(path), **(environ or {})}, **settings)
         async with open_broker(BrokerConfig()) as broker, trio.open_nursery() as nursery:
             runner = Runner(

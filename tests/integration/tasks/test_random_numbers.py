@@ -9,6 +9,7 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CODE = """
@@ -29,7 +30,7 @@ async def test_every_task_draws_its_own() -> None:
         assert outcome.data is not None
         drawn.append(json.loads(bytes(outcome.data.result)))
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker, trio.open_nursery() as nursery:
             for _ in range(12):
                 nursery.start_soon(draw)

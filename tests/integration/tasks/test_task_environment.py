@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.config import ConfigError
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CODE = """
@@ -35,7 +35,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 async def seen(block: str) -> Any:
     """What a task finds, with N8N_BLOCK_RUNNER_ENV_ACCESS as given."""
     settings = make_settings({"N8N_BLOCK_RUNNER_ENV_ACCESS": block, "N8N_RUNNERS_AUTH_TOKEN": "secret"})
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker:
             outcome = await broker.submit({"code": CODE, "items": []}).outcome()
     assert outcome.status == "done", outcome

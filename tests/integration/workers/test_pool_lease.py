@@ -8,6 +8,7 @@ import trio
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 async def test_lease_of_a_cancelled_task_takes_no_worker() -> None:
     """Cancelled before it asks, while it waits, or as its turn comes: the pool has all its workers."""
     pool = WorkerPool(zygote_config(make_settings()), size=2)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             await pool.wait_warm()

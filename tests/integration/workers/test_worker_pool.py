@@ -15,6 +15,7 @@ from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.zygote import ZygoteProcess
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 async def pool() -> AsyncIterator[WorkerPool]:
     """A pool of three workers, all parked."""
     pool = WorkerPool(zygote_config(make_settings()), size=3)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             await pool.wait_warm()
@@ -37,7 +38,7 @@ async def test_a_parked_worker_that_dies_is_replaced_though_nobody_asks_for_one(
     parked = {worker.pid: worker for worker in pool.workers.values()}
     victim, *others = parked.values()
     os.kill(victim.pid, signal.SIGKILL)
-    with trio.fail_after(10):
+    with fail_after(10):
         await victim.exited.wait()
         assert pool.parked == 2
         await pool.wait_warm()
@@ -50,7 +51,7 @@ async def test_a_worker_given_back_beside_its_replacement_does_not_grow_the_pool
     """Whichever of the two parks last is surplus, and ends."""
     worker = await pool.lease()
     pool.give_back(worker)
-    with trio.fail_after(10):
+    with fail_after(10):
         await pool.wait_warm()
         while len(pool.workers) > 3:
             await trio.sleep(0.01)

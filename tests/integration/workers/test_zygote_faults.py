@@ -6,7 +6,6 @@ import os
 import signal
 
 import pytest
-import trio
 from structlog.testing import capture_logs
 
 from reptarium.pool.endings import Ending
@@ -16,6 +15,7 @@ from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
 from tests.integration.workers.liars import Pool, lying, until, warm_pool
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -84,7 +84,7 @@ async def does_a_task(worker: Worker) -> None:
 async def test_a_lying_zygote_is_replaced_and_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed with whatever it has forked, counted, reported; the pool offers nothing until there is another."""
     monkeypatch.setattr(pool, "BACKOFF_LAST", 0.1)
-    with trio.fail_after(120), capture_logs() as lines:
+    with fail_after(120), capture_logs() as lines:
         async with warm_pool() as here:
             told = here.reports.kept
             for words, program in LIES:
@@ -107,7 +107,7 @@ async def test_ends_of_unknown_workers_change_nothing(monkeypatch: pytest.Monkey
     """However many a zygote tells: nothing is remembered of them, and everybody else has their turn."""
     flood = "hello()\nwhile True:\n    say({'type': 'exited', 'pid': 77, 'status': 0, 'cpu': 0.0})"
     monkeypatch.setattr(brood, "HUNG", 1.0)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with warm_pool() as here:
             lying(monkeypatch, flood)
             here.zygotes[0].kill()
@@ -123,7 +123,7 @@ async def test_a_stopped_zygote_is_replaced_and_the_tasks_of_its_workers_are_fin
     """What a worker runs is its own: only when none is left the zygote that hangs is killed."""
     monkeypatch.setattr(brood, "HUNG", 1.0)
     monkeypatch.setattr(pool, "SLOW", 0.2)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with warm_pool() as here:
             (stopped,) = here.zygotes
             running = await here.pool.lease()
@@ -150,7 +150,7 @@ async def test_a_stopped_zygote_is_replaced_and_the_tasks_of_its_workers_are_fin
 async def test_of_zygotes_that_hang_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs as much as a pool: the oldest goes, with its tasks, when there is a third."""
     monkeypatch.setattr(brood, "HUNG", 0.5)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with warm_pool(2) as here:
             lent: list[Worker] = []
             for count in (1, 2):
@@ -172,7 +172,7 @@ async def test_of_zygotes_that_hang_one_is_kept(monkeypatch: pytest.MonkeyPatch)
 async def test_a_zygote_that_goes_on_after_all_gives_no_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it forks then ends at once, and its end is nobody's fault."""
     monkeypatch.setattr(brood, "HUNG", 0.5)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with warm_pool() as here:
             (stopped,) = here.zygotes
             running = await here.pool.lease()
@@ -194,7 +194,7 @@ async def test_zygotes_that_die_at_their_start_again_and_again_leave_nothing_to_
 ) -> None:
     """Who waits for a worker is told in time, nothing is offered, and all comes back by itself."""
     monkeypatch.setattr(pool, "NO_WORKER", 1.0)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with warm_pool() as here:
             monkeypatch.setattr(pool, "BACKOFF_LAST", 0.1)
             lying(monkeypatch, "sys.exit('no module named pandas')")
@@ -215,7 +215,7 @@ async def test_a_zygote_that_never_greets_is_replaced(monkeypatch: pytest.Monkey
     """After its time it is killed, once another has been ready; the first one refuses the start."""
     monkeypatch.setattr(brood, "START_TIMEOUT", 0.5)
     monkeypatch.setattr(zygote, "START_TIMEOUT", 0.5)
-    with trio.fail_after(60):
+    with fail_after(60):
         lying(monkeypatch, "time.sleep(99)")
         with pytest.raises(BaseExceptionGroup) as ended:
             await WorkerPool(Pool(1).pool.config, size=1).run()
@@ -235,7 +235,7 @@ async def test_a_zygote_that_never_greets_is_replaced(monkeypatch: pytest.Monkey
 async def test_a_first_zygote_that_is_none_refuses_the_start(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In words; there has been none that could start."""
     lying(monkeypatch, first)
-    with trio.fail_after(60):
+    with fail_after(60):
         with pytest.raises(BaseExceptionGroup) as ended:
             await Pool(1).pool.run()
         assert ended.group_contains(PoolRefused, match="the zygote")
@@ -248,7 +248,7 @@ async def test_an_error_of_the_system_within_a_group_is_one_more_failed_zygote(m
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(brood.select, "epoll", fails)
-    with trio.fail_after(60):
+    with fail_after(60):
         with pytest.raises(BaseExceptionGroup) as ended:
             await Pool(1).pool.run()
         assert ended.group_contains(PoolRefused, match="Too many open files")

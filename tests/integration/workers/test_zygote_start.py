@@ -16,6 +16,7 @@ from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import FIRST_STARTS, PoolRefused, WorkerPool
 from reptarium.sandbox import wire
 from tests.conftest import make_settings
+from tests.limits import fail_after, within
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -34,7 +35,7 @@ async def kill_starting(times: int) -> None:
 async def test_first_zygote_that_is_killed_is_tried_again() -> None:
     """Being killed says nothing about whether it can start."""
     pool = WorkerPool(zygote_config(make_settings()), size=1)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(kill_starting, FIRST_STARTS - 1)
             await nursery.start(pool.run)
@@ -46,7 +47,7 @@ async def test_first_zygote_that_is_killed_is_tried_again() -> None:
 async def test_zygote_that_is_killed_each_time_it_starts_is_refused() -> None:
     """A runner that can't be had ends with a reason, and doesn't try for ever."""
     pool = WorkerPool(zygote_config(make_settings()), size=1)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(kill_starting, FIRST_STARTS)
             with pytest.raises(BaseExceptionGroup) as ended:
@@ -88,7 +89,7 @@ def test_files_are_kept_apart_on_an_old_kernel(environ: dict[str, str], says: st
     config = zygote_config(make_settings(environ))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        ours.settimeout(60)
+        ours.settimeout(within(60))
         process = subprocess.Popen(
             [sys.executable, "-c", OLD_KERNEL, str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd="/"
         )

@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-import trio
 from arena import arena
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import TaskLimits
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -45,7 +45,7 @@ result = {"answers": sorted(answers), "others": sorted(others), "raised": raised
 
 async def test_what_is_lowered_stays_lowered() -> None:
     """A task's limits are its worker's from before its first instruction, and none of them can be raised."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, **MOST) as it:
             free = await it.attack(HELD)
             held = await it.attack(HELD, head=partial(wire.TaskHead, terms=LESS))
@@ -58,7 +58,7 @@ async def test_what_is_lowered_stays_lowered() -> None:
 async def test_terms_beyond_what_the_pool_has_give_no_more() -> None:
     """A supervisor that errs can't make a worker raise its own limits."""
     more = TaskLimits(memory=512 * MIB, cpu_seconds=1000, max_threads=60, open_files=400, scratch_bytes=9)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, **MOST) as it:
             terms = wire.TaskTerms(kernel=more, max_result=1 << 20, max_console=1 << 20, rpc_max_bytes=1 << 20)
             found = await it.attack(HELD, head=partial(wire.TaskHead, terms=terms))

@@ -23,6 +23,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -181,7 +182,7 @@ async def _attack_all(mode: str) -> Outcomes:
         found.left[name] = _processes() - before
 
     remaining = list(ATTACKS)
-    with trio.fail_after(280):
+    with fail_after(280):
         while remaining:
             try:
                 async with embedded_runner(settings, zygote=zygote) as broker:

@@ -18,6 +18,7 @@ import pytest
 from arena import AS_ROOT, ROOT
 
 from reptarium.sandbox.kernel import privileges
+from tests.limits import within
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -79,7 +80,7 @@ def run(code: str, what: list[Any], **environ: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-P", "-c", code, json.dumps(what)],
         env={"PATH": os.defpath, **environ},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within(120), check=False,
     )  # fmt: skip
 
 
@@ -350,14 +351,13 @@ settings = load_settings(environ)
 configure_logging(settings)
 async def run():
     runner = Runner(settings)
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(runner.pool.run)
-            await runner.pool.wait_warm(1)
-            checks = {check.name: check.detail for check in runner.checks()}
-            metrics = runner.metrics.expose().decode()
-            runner.pool.close()
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runner.pool.run)
+        await runner.pool.wait_warm(1)
+        checks = {check.name: check.detail for check in runner.checks()}
+        metrics = runner.metrics.expose().decode()
+        runner.pool.close()
+        nursery.cancel_scope.cancel()
     print("ANSWER" + json.dumps([checks, metrics]))
 trio.run(run)
 """

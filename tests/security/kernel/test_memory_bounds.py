@@ -17,6 +17,7 @@ from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import rlimits
 from reptarium.sandbox.wire import Kind
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -49,7 +50,7 @@ async def _serve(place: Arena, watchdog: Watchdog, code: str) -> Worker:
 async def _killed(code: str, limit: int, **isolation: Any) -> bool:
     """Whether a watchdog of `limit` bytes kills a worker for the memory that `code` takes, within some samples."""
     watchdog = Watchdog(limit, 8, Metrics())
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, **isolation) as place, trio.open_nursery() as nursery:
             worker = await _serve(place, watchdog, code)
             nursery.start_soon(watchdog.run)
@@ -66,7 +67,7 @@ async def test_address_space() -> None:
     """A worker can't map more than its memory and the stated reserve, whatever rights the mapping has."""
     code = f"{MAP}\nresult = [reserve(size) is not None for size in sizes]"
     reserve = rlimits.address_reserve(4)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, memory=MEMORY, max_threads=4) as place:
             answers = await place.attack(code, sizes=[reserve // 2, reserve + MEMORY + 1, 96 << 30])
     assert answers == [True, False, False]
@@ -87,7 +88,7 @@ while size >= 1 << 24:
 result = held
 """
     most = MEMORY + reserve
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, memory=MEMORY, max_threads=4) as place:
             held = await place.attack(code, most=most)
     assert held <= most

@@ -20,6 +20,7 @@ from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import syscalls
 from tests.conftest import make_settings
+from tests.limits import fail_after, within
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -340,7 +341,7 @@ def _exists(pid: int) -> bool:
 async def _attack_all(isolation: dict[str, Any], targets: Bystanders) -> Outcome:
     outcome = Outcome()
     outcome.scratch = "scratch_bytes" in isolation
-    with trio.fail_after(180):
+    with fail_after(180):
         async with arena(**isolation) as place:
             sibling = await place.pool.lease()
             zygote = _parent(sibling.pid)
@@ -435,7 +436,7 @@ def test_attacks_are_real() -> None:
             program = f"import encodings.idna, subprocess\n{PRELUDE}\nos.setgroups([]); os.setresgid(*[{NOBODY}] * 3); os.setresuid(*[{NOBODY}] * 3)\n{program}"
         done = subprocess.run(
             [sys.executable, "-c", program + "\nprint(json.dumps(answers))"],
-            env={}, capture_output=True, text=True, timeout=60, check=False,
+            env={}, capture_output=True, text=True, timeout=within(60), check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert {name: answer for name, answer in json.loads(done.stdout).items() if answer != "done"} == {}
@@ -496,7 +497,7 @@ async def test_native_code_needs_a_zygote_made_for_it(
     """
     monkeypatch.setenv("REPTARIUM_PROBE", "1")
     monkeypatch.setenv("REPTARIUM_TEST_HOOK", "1")
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(probe=False) as place:
             answer = await place.attack("result = 1", head=head)
     assert answer.startswith("failed: Security violation: Line 2: import of 'ctypes' is not allowed")

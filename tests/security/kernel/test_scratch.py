@@ -21,6 +21,7 @@ from reptarium.pool.workers import scratch
 from reptarium.sandbox.kernel import landlock, seccomp
 from reptarium.sandbox.texts import SCRATCH_ENTRIES, SCRATCH_REMEDY, scratch_message
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.skipif(
     seccomp.available() != 0 or landlock.abi()[0] == 0, reason="this machine lacks seccomp or Landlock"
@@ -183,7 +184,7 @@ def _answer(code: str) -> str:
 
 async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    with trio.fail_after(120), bystanders() as targets:
+    with fail_after(120), bystanders() as targets:
         async with arena(scratch_bytes=LIMIT, **configuration) as place:
             base = place.pool.config.isolation.scratch
             sibling = await place.pool.lease()
@@ -211,7 +212,7 @@ async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
 
 async def _only_living(place: Arena, base: str) -> None:
     """Wait until there is no directory but those of workers that live."""
-    with trio.fail_after(10):
+    with fail_after(10):
         while not set(os.listdir(base)) <= {str(pid) for pid in place.pool.workers}:
             await trio.sleep(0.01)
 
@@ -276,7 +277,7 @@ async def test_filling_the_directory_ends_the_task() -> None:
     """Whatever fills it, the task ends, is told which setting decides, and nothing of it stays."""
     settings = make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"}, task_timeout=60.0)
     told = {}
-    with trio.fail_after(120):
+    with fail_after(120):
         async with embedded_runner(settings) as broker:
             for name, code in FILLING.items():
                 outcome = await broker.submit({"code": code, "items": []}).outcome()
@@ -296,7 +297,7 @@ def scratch_top() -> str:
 async def test_a_full_file_says_which_setting_decides() -> None:
     """One file over the limit is an error of the program's own, which it may handle."""
     settings = make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"})
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker:
             outcome = await broker.submit({"code": "open('a', 'wb').write(bytes(2**23))", "items": []}).outcome()
             handled = await broker.submit(

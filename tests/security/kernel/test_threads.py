@@ -22,6 +22,7 @@ from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
@@ -47,7 +48,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def _started(**settings: str) -> AsyncIterator[WorkerPool]:
     """A pool that allows the module `threaded`."""
     pool = WorkerPool(zygote_config(make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "threaded,yaml", **settings})), size=1)
-    with trio.fail_after(60):
+    with fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             await pool.wait_warm()
@@ -113,7 +114,7 @@ async def test_best_effort_starts_beside_a_thread_and_says_so(packages: Path) ->
 async def test_numeric_libraries_start_no_threads_when_they_are_imported_late() -> None:
     """A worker that imports numpy has one thread, however many processors there are."""
     code = "import numpy\nnumpy.ones((300, 300)) @ numpy.ones((300, 300))\nchannel.print(b'[]')\ntime.sleep(60)"
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1) as place:
             worker = await place.pool.lease()
             head = wire.TaskHead(code=f"import time\n{code}", items_size=2)
@@ -139,7 +140,7 @@ else: time.sleep(600)
 """
     isolation: dict[str, Any] = {"max_threads": 4, "worker_uids": (70000, 70999) if own_uids else None}
     watchdog = Watchdog(2**30, 4, Metrics())
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=1, **isolation) as place, trio.open_nursery() as nursery:
             nursery.start_soon(watchdog.run)
             answers = []
@@ -161,7 +162,7 @@ else: time.sleep(600)
 
 async def test_workers_give_way_to_supervisor_and_zygote() -> None:
     """A worker's nice value is five above its zygote's, which is the supervisor's, and it can't be lowered again."""
-    with trio.fail_after(60):
+    with fail_after(60):
         async with arena(size=2) as place:
             worker = await place.pool.lease()
             own, parent = os.getpriority(os.PRIO_PROCESS, 0), int(_status(worker).partition("PPid:\t")[2].split()[0])

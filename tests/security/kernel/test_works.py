@@ -10,6 +10,8 @@ import pytest
 import trio
 from arena import AS_ROOT, PYTHON, arena
 
+from tests.limits import fail_after
+
 pytestmark = pytest.mark.usefixtures("kernel_layer")
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {"stock": {"namespaces": "off"}, "full": {}}
@@ -120,7 +122,7 @@ PROBES = {
 
 async def _all(isolation: dict[str, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
-    with trio.fail_after(150):
+    with fail_after(150):
         async with arena(**isolation) as place:
             for name, (code, _) in WORK.items():
                 answers[name] = await place.attack(code)

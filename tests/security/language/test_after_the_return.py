@@ -18,6 +18,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel.isolation import IsolationConfig
 from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.wire import Kind
+from tests.limits import within
 
 #: Serves one task as a worker does, but its tasks find ``leaked_open`` among their names.
 LEAKY_WORKER = """
@@ -53,7 +54,7 @@ def run_task(code: str, *, per_item: bool = False) -> tuple[Kind, bytes]:
             cwd=Path(wire.__file__).parent.parent,
         )
         theirs.close()
-        ours.settimeout(30)
+        ours.settimeout(within(30))
         head = wire.TaskHead(code=code, per_item=per_item, items_size=len(items))
         for part in wire.frame(Kind.TASK, *wire.with_head(head, items)):
             ours.sendall(part)

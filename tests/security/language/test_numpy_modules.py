@@ -9,6 +9,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, check
 
 from reptarium.sandbox.language import RefusedImport
+from tests.limits import within
 
 pytest.importorskip("numpy")
 
@@ -90,7 +91,7 @@ def test_withheld_modules_are_not_even_imported() -> None:
         "print([name for name in sys.argv[1:] if f'numpy.{name}' in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "f2py", "distutils"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, "f2py", "distutils"], capture_output=True, text=True, timeout=within(60)
     )
     assert done.stdout.strip() == "[]", done.stderr
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import trio
 
 from reptarium.pool.embedded import embedded_runner
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -52,7 +52,7 @@ return {"changed": changed, "reached": reached, "refused": len(refused), "last":
 
 async def _run(code: str) -> object:
     settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*"})
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(settings) as broker:
             outcome = await broker.submit({"code": code, "items": []}).outcome()
     assert outcome.data is not None, outcome

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.bench import heap
 from reptarium.pool.workers import zygote
 from reptarium.pool.workers.configuration import zygote_config
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 
 def test_ratio() -> None:
@@ -41,7 +41,7 @@ def test_exit_status(
 async def test_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """One figure a round, from workers of two zygotes."""
     monkeypatch.setattr(zygote, "_COMMAND", zygote._COMMAND)
-    with trio.fail_after(60):
+    with fail_after(60):
         found = await heap.measure(1, 1, 1, zygote_config(make_settings()))
     assert [len(side) for side in found] == [1, 1]
     assert all(0.0 < figure < math.inf for side in found for figure in side)

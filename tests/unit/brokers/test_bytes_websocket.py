@@ -18,6 +18,7 @@ from reptarium.pool.brokers.bytes_websocket import EVENTS
 from reptarium.pool.brokers.connection import Connection, connect
 from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
 from tests.conftest import others_turns
+from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -62,7 +63,7 @@ async def test_a_sent_message_costs_what_it_weighs() -> None:
         done.set()
         await trio.sleep_forever()
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with connected(discard) as connection:
             message = RunnerTaskDone("t", TaskDoneData(msgspec.Raw(EMOJI)))
             tracemalloc.start()
@@ -88,7 +89,7 @@ async def test_a_received_message_costs_what_it_weighs() -> None:
         await stream.send_all(memoryview(EMOJI)[1000:])
         await trio.sleep_forever()
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with connected(send) as connection, aclosing(connection.frames()) as frames:
             tracemalloc.start()
             try:
@@ -120,7 +121,7 @@ async def test_characters_are_not_torn_on_the_way_out() -> None:
     small = [RunnerTaskDone(f"small {number}", TaskDoneData(msgspec.Raw(b"1"))) for number in range(4)]
     first, second = (RunnerTaskDone(task, TaskDoneData(msgspec.Raw(MIXED))) for task in ("t", "longer"))
     messages = [*small[:2], first, small[2], second, small[3]]
-    with trio.fail_after(60):
+    with fail_after(60):
         async with connected(listen) as connection:
             for message in messages:
                 await connection.send(message)
@@ -144,7 +145,7 @@ async def test_characters_that_come_torn_are_put_together() -> None:
                 await stream.send_all(server.send(event.response()))
                 return
 
-    with trio.fail_after(20):
+    with fail_after(20):
         async with connected(send) as connection:
             frames = [bytes(frame) async for frame in connection.frames()]
     assert frames == ["é😀".encode(), b"x"]
@@ -164,7 +165,7 @@ async def test_a_ping_that_crosses_our_close_is_no_fault() -> None:
         async for data in stream:
             answered.append(data)
 
-    with trio.fail_after(10):
+    with fail_after(10):
         async with connected(ping_then_close) as connection:
             await connection.aclose()
             assert connection.close_reason.startswith("1000")
@@ -180,7 +181,7 @@ async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes) -> None:
         await stream.send_all(b"\x01\x01a" + flood * count + b"\x80\x01z")
         await trio.sleep_forever()
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with (
             connected(send) as connection,
             aclosing(connection.frames()) as frames,
@@ -204,7 +205,7 @@ async def test_a_message_that_is_too_long_in_pieces_ends_the_connection() -> Non
         done.set()
         await trio.sleep_forever()
 
-    with trio.fail_after(20):
+    with fail_after(20):
         async with connected(send, max_payload=200) as connection, aclosing(connection.frames()) as frames:
             assert [frame async for frame in frames] == []
             await done.wait()

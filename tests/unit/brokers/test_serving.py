@@ -38,6 +38,7 @@ from reptarium.pool.runner import CLOSING, Runner
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.workers.watchdog import Watchdog
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 
 class Wire:
@@ -139,7 +140,7 @@ async def served(means: Shared, wire: Wire) -> AsyncIterator[Serving]:
 async def test_settings_that_come_when_the_task_has_been_shut_down() -> None:
     """Its outcome waits for room, so the session still waits for settings: they start nothing and break nothing."""
     means, wire = shared(), Wire()
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving:
             while not wire.outbox._full:
                 await wire.send(RunnerTaskAccepted("somebody else's"))
@@ -168,7 +169,7 @@ async def test_a_task_that_ends_when_the_connection_has_just_gone(brokers: int) 
     means, wire = shared(), Wire()
     for number in range(1, brokers):
         means.slots.capacity.join(BrokerLink(means, f"http://broker{number}"))
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving:
             while not wire.outbox._full:
                 await wire.send(RunnerTaskAccepted("somebody else's"))
@@ -262,7 +263,7 @@ async def test_links_are_closed_at_the_same_time(autojump_clock: trio.testing.Mo
 async def test_a_full_outbox_ends_the_connection_whoever_met_it() -> None:
     """A word that finds no room ends this connection, out of whatever call it came, and raises nowhere."""
     means, wire = shared(), Wire()
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving:
             for _ in range(10_000):
                 try:
@@ -279,7 +280,7 @@ async def test_a_full_outbox_ends_the_connection_whoever_met_it() -> None:
 async def test_a_broker_whose_address_goes_when_its_connection_has_just_ended() -> None:
     """Nobody is left to be told the last word: the link ends without a fault."""
     means, wire = shared(), Wire()
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving:
             wire._send.close()
             await settled()

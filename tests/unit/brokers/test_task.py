@@ -26,6 +26,7 @@ from reptarium.pool.protocol.messages import (
 )
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.workers.watchdog import Watchdog
+from tests.limits import fail_after
 from tests.unit.brokers.test_serving import Wire, faults, served, settled, shared
 
 FAULT = ENDINGS[Ending.FAULT].told
@@ -106,7 +107,7 @@ async def test_what_fails_of_a_task_is_its_own(part: str, monkeypatch: pytest.Mo
     wire = Wire()
     means = shared(slots=1)
     means = sabotage(means, monkeypatch) or means
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving, trio.open_nursery() as writing:
             writing.start_soon(wire.write)
             wire.come(BrokerTaskOfferAccept("t", next(iter(serving.session._offers))))
@@ -129,7 +130,7 @@ async def test_a_task_that_ends_before_its_settings_is_answered_whoever_counts(m
     monkeypatch.setattr(Execution, "run", ended_before_its_settings)
     monkeypatch.setattr(Metrics, "task_abandoned", stumble)
     means, wire = shared(slots=1), Wire()
-    with trio.fail_after(20):
+    with fail_after(20):
         async with served(means, wire) as serving, trio.open_nursery() as writing:
             writing.start_soon(wire.write)
             wire.come(BrokerTaskOfferAccept("t", next(iter(serving.session._offers))))

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from reptarium.pool.brokers import connection, grant
 from reptarium.pool.brokers.link import BrokerLink
+from tests.limits import fail_after
 from tests.unit.brokers.test_serving import faults, shared
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -113,7 +114,7 @@ async def attempt(monkeypatch: pytest.MonkeyPatch, headers: bytes, garbage: byte
 
         for module in (connection, grant):
             monkeypatch.setattr(module, "open_stream", open_stream)
-        with trio.fail_after(60), capture_logs():
+        with fail_after(60), capture_logs():
             end = await link._attempt()
         nursery.cancel_scope.cancel()
     assert faults(means) == 0

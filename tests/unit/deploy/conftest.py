@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.limits import within
+
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,7 +39,7 @@ def tool() -> Callable[[str], Run]:
                 [path, *map(str, arguments)],
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=within(120),
                 check=False,
                 **options,
             )

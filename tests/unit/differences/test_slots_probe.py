@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import trio
 
 from tests.integration.differences import starts
+from tests.limits import fail_after
 
 
 class Offers:
@@ -27,5 +27,5 @@ class Offers:
 async def test_renewed_offers_are_no_new_ones() -> None:
     """What stands most of the time is the number of slots, though each is renewed now and then."""
     broker: Any = SimpleNamespace(runners=[Offers()])
-    with trio.fail_after(60):
+    with fail_after(60):
         assert await starts.PROBES["slots"](broker, {}) == ", 5 slots"

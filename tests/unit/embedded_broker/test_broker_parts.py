@@ -18,6 +18,7 @@ from reptarium.pool.embedded_broker.grants import Grants, RateLimit
 from reptarium.pool.embedded_broker.lenient import UNKNOWN_ERROR, task_error
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.embedded_broker.transport import MAX_HEAD, Transport, is_upgrade, text_fragments, text_frame
+from tests.limits import fail_after
 
 
 def received(data: bytes) -> list[str]:
@@ -71,7 +72,7 @@ async def test_the_head_is_read_ahead_and_read_again() -> None:
     near, far = trio.socket.socketpair()
     async with trio.SocketStream(far) as client:
         transport = Transport(trio.SocketStream(near))
-        with trio.fail_after(5):
+        with fail_after(5):
             async with trio.open_nursery() as nursery:
 
                 async def write() -> None:
@@ -95,7 +96,7 @@ async def test_a_head_without_end_is_not_read_for_ever() -> None:
     near, far = trio.socket.socketpair()
     far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_HEAD)
     async with trio.SocketStream(far) as client, Transport(trio.SocketStream(near)) as transport:
-        with trio.fail_after(5):
+        with fail_after(5):
             await client.send_all(b"x" * 2 * MAX_HEAD)
             assert len(await transport.peek_head()) <= 2 * MAX_HEAD
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs import diagrams
+from tests.limits import within
 
 MODULES = diagrams.modules()
 ROOT = diagrams.ROOT
@@ -137,7 +138,9 @@ def _resolves(name: str) -> bool:
 
 
 def _written() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=within(30)
+    )
     names = listed.stdout.split() if listed.returncode == 0 else []  # an unpacked archive has no history
     return [ROOT / name for name in names if Path(name).suffix in (".py", ".md", ".toml", ".yaml", ".json", ".pyi")]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from docs.diagrams import FOLDERS, ROOT, modules
+from tests.limits import within
 
 pytestmark = pytest.mark.slow  # builds and installs
 
@@ -30,7 +31,7 @@ def run(*command: str | Path, cwd: Path) -> str:
     """The standard output of a command that must succeed."""
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=cwd, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=300, check=False,
+        cwd=cwd, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=within(300), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -109,7 +110,7 @@ def test_own_code_is_unreadable_for_tasks(environment: Path, tmp_path: Path) -> 
     (tmp_path / "script.py").write_text("import reptarium\nreturn []")
     done = subprocess.run(
         [environment / "reptarium", "exec", tmp_path / "script.py", "--allow-external", "*"],
-        cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=within(120), check=False,
     )  # fmt: skip
     assert "import of 'reptarium' is not allowed: it is the sandbox's own" in done.stderr
     found = json.loads(run(environment / "reptarium", "doctor", "--json", cwd=tmp_path))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reptarium.sandbox.kernel import bpf, syscalls
+from tests.limits import within
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,7 +92,7 @@ def outcome(action, *args):
         cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=within(60),
         check=False,
     )
     assert done.stdout or done.returncode, done.stderr.decode()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reptarium.sandbox.kernel import seccomp, syscalls
+from tests.limits import within
 
 COMPILER = shutil.which("musl-gcc")
 pytestmark = [
@@ -99,13 +100,13 @@ def test_zygote_forks_and_worker_works(tmp_path: Path) -> None:
     assert arch is not None
     source, program = tmp_path / "program.c", tmp_path / "program"
     source.write_text(PROGRAM)
-    subprocess.run([COMPILER, "-O1", "-static", "-o", program, source], check=True, timeout=60)
+    subprocess.run([COMPILER, "-O1", "-static", "-o", program, source], check=True, timeout=within(60))
     zygote, worker = seccomp.zygote_filter(arch), seccomp.worker_filter(arch)
     (tmp_path / "zygote").write_bytes(zygote.code)
     (tmp_path / "worker").write_bytes(worker.code)
     done = subprocess.run(
         [program, tmp_path / "zygote", tmp_path / "worker", *map(str, worker.pid_offsets)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within(60), check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
         "zygote's filter works",

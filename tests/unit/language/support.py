@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, make_namespace, run
+from tests.limits import within
 from tests.unit.language import plain
 
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec"))
@@ -39,7 +40,7 @@ def python_answers(programs: Mapping[str, str], **given: Any) -> dict[str, str]:
     """What Python itself answers, by name, from an interpreter that knows nothing of the sandbox."""
     request = json.dumps({"programs": dict(programs), "given": given})
     script = [sys.executable, "-X", "utf8", "-P", plain.__file__]
-    done = subprocess.run(script, input=request, capture_output=True, text=True, encoding="utf-8", timeout=120)
+    done = subprocess.run(script, input=request, capture_output=True, text=True, encoding="utf-8", timeout=within(120))
     assert done.returncode == 0, done.stderr
     answers: dict[str, str] = json.loads(done.stdout)
     return answers

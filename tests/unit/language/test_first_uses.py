@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.limits import within
+
 #: Each would import something: a module of Python's own, or an encoding.
 USES = """
 import datetime, time, random, zoneinfo
@@ -35,5 +37,7 @@ run(code, names)
 
 def test_a_task_imports_nothing_that_others_use_first() -> None:
     """After preloading, the first use of what most tasks use imports nothing."""
-    done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH], capture_output=True, text=True, check=False, timeout=within(60)
+    )
     assert (done.stdout, done.stderr) == ("", "")

@@ -11,6 +11,7 @@ import pytest
 from docs import diagrams
 from reptarium.sandbox import language
 from reptarium.sandbox.language.hardening import audit
+from tests.limits import within
 
 ROOT = Path(language.__file__).parent
 LANGUAGE = "reptarium.sandbox.language"
@@ -47,7 +48,9 @@ def test_every_folder_is_a_room() -> None:
 def test_all_of_the_layer_is_imported_with_it() -> None:
     """A restricted worker can't read our files: what the zygote hasn't imported would never be."""
     program = f"import sys, {LANGUAGE}\nprint(*sorted(name for name in sys.modules if name.startswith('{LANGUAGE}')))"
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=within(60)
+    )
     assert shown.stdout.split() == sorted(MODULES)
 
 

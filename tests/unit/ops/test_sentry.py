@@ -14,6 +14,7 @@ from reptarium.pool.config import ConfigError, load_settings
 from reptarium.pool.ops.endpoint import EndpointError
 from reptarium.pool.ops.sentry import Reporter, open_reporter, own_fault
 from reptarium.pool.workers.pool import PoolRefused
+from tests.limits import within
 
 DSN = "https://public@sentry.example/1"
 
@@ -148,7 +149,7 @@ def deaf_sentry() -> Iterator[str]:
         while not worker._queue.empty():
             worker._queue.get_nowait()
         worker.kill()
-    thread.join(60)
+    thread.join(within(60))
     sdk.init()  # no DSN: back to silence
 
 

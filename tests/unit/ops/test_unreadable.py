@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.limits import within
+
 PROGRAM = """
 import ctypes, json, os, sys
 from reptarium.pool.cli.main import main
@@ -36,7 +38,7 @@ def test_a_supervisor_is_unreadable(command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *command],
         env={"PATH": os.defpath, **secrets, "PLAIN": "and-simple"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=within(60), check=False,
     )  # fmt: skip
     assert "ANSWER" in done.stdout, done.stderr
     answer = json.loads(done.stdout.partition("ANSWER")[2])

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.limits import within
+
 PRELUDE = """
 import json, logging, os, random, sys, threading
 from reptarium.sandbox.process import fork
@@ -39,7 +41,7 @@ def child(answer):
 def run(program: str) -> Any:
     """What the program printed, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PRELUDE + program], capture_output=True, text=True, timeout=within(60), check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

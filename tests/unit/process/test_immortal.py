@@ -10,6 +10,7 @@ import sysconfig
 import pytest
 
 from reptarium.sandbox.process import immortal
+from tests.limits import within
 
 PROGRAM = """
 import gc, json, sys
@@ -43,7 +44,9 @@ def test_references_stop_counting() -> None:
     """From 3.12 on every object that there was keeps its mark whatever refers to it, and what comes later counts
     as always; before, nothing is touched.
     """
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=within(60), check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["works"]

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-import trio
 
 from reptarium.pool.config import load_settings
 from reptarium.pool.embedded import embedded_runner
@@ -19,6 +18,7 @@ from reptarium.sandbox.process import worker
 from reptarium.sandbox.task.execute import TaskResult
 from reptarium.sandbox.task.execute import execute as run_task
 from tests.conftest import make_settings
+from tests.limits import fail_after
 from tests.unit.language.support import OPEN, execute
 
 NAMES = sorted(dir(builtins))
@@ -151,7 +151,7 @@ async def test_tasks_of_a_runner_that_allows_nothing() -> None:
     }
     code = "return [{'json': {'n': item['json']['n'] * 2}} for item in _items]"
     each = "class A:\n    n = _item['json']['n']\nreturn {'n': f'{A().n:>3}'}"
-    with trio.fail_after(60):
+    with fail_after(60):
         async with embedded_runner(make_settings(environ)) as broker:
             items = [{"json": {"n": 1}}, {"json": {"n": 2}}]
             outcome = await broker.submit({"code": code, "items": items}).outcome()

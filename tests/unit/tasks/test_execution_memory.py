@@ -25,6 +25,7 @@ from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 from reptarium.sandbox.texts import PRINT_PRICE
 from reptarium.sandbox.wire import Kind
+from tests.limits import fail_after
 
 LIMITS = Limits(timeout=15.0, memory=2**29, max_result=2**28, max_console=2**20, calls=CallLimits())
 MEGABYTE = 1_000_000
@@ -137,7 +138,7 @@ async def dies(stream: trio.SocketStream) -> None:
 @pytest.mark.parametrize("play", [answers, fails, lies, dies])
 async def test_an_ended_task_is_gone_at_once(play: Play, pool: OnePool, uncollected: None) -> None:
     """Nothing that an execution consists of holds it: it goes without a garbage collection, however it ended."""
-    with trio.fail_after(20):
+    with fail_after(20):
         outcome, left, _ = await run(pool, NOTHING, play)
     assert isinstance(outcome, TaskDoneData) is (play is answers)
     assert left() is None
@@ -154,7 +155,7 @@ async def test_items_are_let_go_when_they_are_sent(pool: OnePool, uncollected: N
         await stream.send_all(frame(Kind.RESULT, *wire.with_head(wire.ResultHead(), b"[]")))
         await trio.sleep_forever()
 
-    with trio.fail_after(20):
+    with fail_after(20):
         tracemalloc.start()
         try:
             items, query = msgspec.Raw(bytes(20 * MEGABYTE)), msgspec.Raw(bytes(MEGABYTE))
@@ -183,7 +184,7 @@ async def floods(stream: trio.SocketStream) -> None:
 async def test_a_console_without_end_ends_its_worker(pool: OnePool) -> None:
     """Far over the limit of its prints a worker is killed for it, and n8n was sent what the limit allows."""
     limits = msgspec.structs.replace(LIMITS, max_console=20 * PRINT_PRICE)
-    with trio.fail_after(30):
+    with fail_after(30):
         outcome, _, sent = await run(pool, NOTHING, floods, limits)
     assert isinstance(outcome, TaskErrorData)
     assert outcome.message == "The task's worker broke its protocol and was killed"

@@ -20,6 +20,7 @@ from reptarium.pool.tasks import rulings
 from reptarium.pool.tasks.rulings import Rulebook, wanted_pools
 from reptarium.pool.workers.pools import Pools
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 RULE = "[[rule]]\nname = '%s'\ntask_timeout = 1.0"
 
@@ -52,7 +53,7 @@ async def test_what_was_read_last_is_in_force(tmp_path: Path, monkeypatch: pytes
         return policy
 
     monkeypatch.setattr(rulings, "read_policy", slow)
-    with trio.fail_after(20):
+    with fail_after(20):
         async with trio.open_nursery() as nursery:
             for name in ("second", "third", "fourth"):
                 await trio.Path(path).write_text(RULE % name)
@@ -72,7 +73,7 @@ async def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytes
     path.unlink()
     os.mkfifo(path)
     before = len(os.listdir("/proc/self/task"))
-    with trio.fail_after(60), capture_logs() as logs:
+    with fail_after(60), capture_logs() as logs:
         for _ in range(3):
             await book.reload()
         assert [line["problem"] for line in logs] == [f"{path}: can't be read within 0.05 s"] * 3

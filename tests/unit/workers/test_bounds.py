@@ -15,6 +15,7 @@ from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.sandbox import wire
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 
 class Zygote:
@@ -69,7 +70,7 @@ async def pool_of(broken: str, patch: pytest.MonkeyPatch) -> AsyncIterator[tuple
     def faults(part: str) -> float:
         return metrics.registry.get_sample_value("reptarium_faults_total", {"part": part}) or 0.0
 
-    with trio.fail_after(100):
+    with fail_after(100):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             yield pool, faults

@@ -18,6 +18,7 @@ from reptarium.pool.workers.pools import AGAIN, LOOK, TENURE, Pools, SidePool
 from reptarium.pool.workers.sharing import fits, pool_for
 from reptarium.sandbox.wire import ZygoteConfig
 from tests.conftest import make_settings
+from tests.limits import fail_after
 
 OWN, SMALL, LARGE = {}, {"TASK_MEMORY": "64MiB"}, {"TASK_MEMORY": "2GiB"}  # type: ignore[var-annotated]
 PYTHON, FILES = {"LANGUAGE": "python"}, {"SCRATCH": "1MiB"}
@@ -130,7 +131,7 @@ async def test_who_waits_longest_for_a_pool_is_next(living: Pools) -> None:
     """However many want one meanwhile, and whoever has had one already: it waits in line behind them."""
     wanted = lenders(living, PYTHON, FILES, {**PYTHON, **FILES})
     order: list[str] = []
-    with trio.fail_after(120):
+    with fail_after(120):
         async with trio.open_nursery() as nursery:
             await nursery.start(living.run)
             async with trio.open_nursery() as tasks:
@@ -145,7 +146,7 @@ async def test_a_pool_that_cannot_be_made_takes_no_room(living: Pools) -> None:
     """Its tasks are told so, and those who waited meanwhile get theirs, one after the other."""
     refused, python, files = lenders(living, {**PYTHON, **FILES, **LARGE}, PYTHON, FILES)
     order: list[str] = []
-    with trio.fail_after(AGAIN):
+    with fail_after(AGAIN):
         async with trio.open_nursery() as nursery:
             await nursery.start(living.run)
             for name, side in (("refused", refused), ("python", python), ("refused", refused), ("files", files)):

@@ -14,6 +14,7 @@ import trio.testing
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
+from tests.limits import fail_after
 
 LIMITS = {Kind.CONSOLE: 2**20, Kind.RESULT: 2**30}
 
@@ -45,7 +46,7 @@ def frame(kind: Kind, payload: bytes) -> bytes:
 async def test_endless_small_frames_leave_everybody_their_turn(ends: tuple[Worker, socket.socket]) -> None:
     """A reader for whom there is always something to read lets the others run, again and again."""
     worker, theirs = ends
-    with trio.fail_after(20):
+    with fail_after(20):
         steps, frames = Steps(), 4000
         theirs.sendall(frame(Kind.CONSOLE, b'["x"]') * frames)
         trio.lowlevel.add_instrument(steps)
@@ -61,7 +62,7 @@ async def test_endless_small_frames_leave_everybody_their_turn(ends: tuple[Worke
 async def test_a_frame_takes_the_memory_of_what_has_come(ends: tuple[Worker, socket.socket]) -> None:
     """Eight bytes that announce a result of a gigabyte are eight bytes."""
     worker, theirs = ends
-    with trio.fail_after(20):
+    with fail_after(20):
         tracemalloc.start()
         try:
             async with trio.open_nursery() as nursery:
@@ -88,7 +89,7 @@ async def test_a_large_frame_comes_whole_and_alone(ends: tuple[Worker, socket.so
     """What comes in many pieces is put together, and what follows it is the next frame."""
     worker, theirs = ends
     payload = bytes(range(256)) * 20_000
-    with trio.fail_after(20):
+    with fail_after(20):
         async with trio.open_nursery() as nursery:
 
             async def write() -> None:

@@ -6,11 +6,11 @@ import os
 import socket
 
 import pytest
-import trio
 
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
+from tests.limits import fail_after
 
 
 class Greedy:
@@ -33,7 +33,7 @@ async def test_long_parts_are_sent_in_their_order(monkeypatch: pytest.MonkeyPatc
     with theirs:
         real = worker._sock
         monkeypatch.setattr(worker, "_sock", greedy)
-        with trio.fail_after(10):
+        with fail_after(10):
             await worker.send(Kind.TASK, *parts)
         real.close()
     assert bytes(greedy.taken) == b"".join(wire.frame(Kind.TASK, *parts))

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from reptarium.pool.workers.zygote import ZygoteProcess
 from tests.conftest import others_turns
+from tests.limits import fail_after
 
 
 async def logged(text: bytes) -> tuple[list[Any], int]:
@@ -24,7 +25,7 @@ async def logged(text: bytes) -> tuple[list[Any], int]:
         async with trio.lowlevel.FdStream(write) as stream:
             await stream.send_all(text)
 
-    with capture_logs() as lines, trio.fail_after(60):
+    with capture_logs() as lines, fail_after(60):
         async with others_turns() as turns, trio.open_nursery() as nursery:
             nursery.start_soon(say)
             await zygote.log_stderr()

@@ -1,0 +1,38 @@
+"""How long tests wait for what must happen: each limit of theirs is that of an ordinary machine, times one factor.
+
+``REPTARIUM_TEST_SLOWNESS=20`` is for an emulated machine. A limit only ends a test that hangs: what is asserted doesn't
+depend on it. Imaginary time (`tests/simulation`) needs none; `tests/e2e` has its own, for n8n's sake.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import trio
+
+
+def slowness(environ: Mapping[str, str]) -> float:
+    """The factor. Raises ValueError for what is none."""
+    text = environ.get("REPTARIUM_TEST_SLOWNESS") or "1"
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1 <= factor < float("inf"):
+        raise ValueError(f"REPTARIUM_TEST_SLOWNESS: {text!r} isn't a number of 1 or more")
+    return factor
+
+
+SLOWNESS = slowness(os.environ)
+
+
+def within(seconds: float) -> float:
+    """So many seconds of an ordinary machine, here."""
+    return seconds * SLOWNESS
+
+
+def fail_after(seconds: float) -> AbstractContextManager[trio.CancelScope]:
+    """``trio.fail_after`` with so many seconds of an ordinary machine."""
+    return trio.fail_after(within(seconds))
