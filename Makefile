@@ -12,7 +12,7 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original clean
+.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -84,6 +84,21 @@ e2e-newest: $(VENV)/.tested
 e2e-original: $(VENV)/.tested
 	$(BIN)/python tests/e2e/original.py --original-cmd "$(ORIGINAL_CMD)" $(E2E_ARGS)
 	ORIGINAL_CMD="$(ORIGINAL_CMD)" $(BIN)/python -m pytest -q -rs -m slow tests/powers/test_same_results.py
+
+# Other platforms (tests/platforms/README.md, results in docs/platforms.md); everything they make lies in $PLATFORMS, outside of
+# this tree. make pythons VERSIONS="3.14": CPythons of Debian's newest suite, for PYTHON= above and for .ci/run
+pythons:
+	tests/platforms/pythons.sh $(VERSIONS)
+
+# The unit on a real systemd; the image under a real Docker and Podman: on this machine's kernel, in namespaces. Root
+systemd containers:
+	tests/platforms/native.sh $@
+
+# Debian's kernels in emulated machines, one after the other: hours. make vms KERNELS="bullseye-amd64 trixie-arm64"
+KERNELS ?= bullseye-amd64 bookworm-amd64 trixie-amd64 trixie-arm64
+vms:
+	failed=; for each in $(KERNELS); do tests/platforms/vm.sh "$${each%-*}" "$${each##*-}" || failed="$$failed $$each"; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'
