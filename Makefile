@@ -28,8 +28,8 @@ test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes. What
-# isn't there to be tested with is named at the end: libraries (make packages installs them), servers (postgresql,
-# redis-server, nginx)
+# isn't there to be tested with is named at the end: libraries (make packages runs those), servers (postgresql,
+# redis-server, nginx, mariadb-server)
 slow: $(VENV)/.tested
 	$(COMPILE)
 	$(BIN)/python -m pytest -q -rs -m slow $(PYTEST_ARGS)
@@ -43,12 +43,15 @@ simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 # Ordinary programs, and the corpus of packages that people name (docs/packages.md is written of it), in real workers;
-# and libraries that speak with real servers. Another Python: make packages PYTHON=python3.13 VENV=.venv313
-packages: $(VENV)/.tested
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test,packages,clients]'
-	$(BIN)/python -m tests.packages
-	$(BIN)/python -m pytest -q tests/integration/language/test_programs.py
-	$(BIN)/python -m pytest -q -rs tests/powers/test_libraries.py tests/powers/test_resolvers.py
+# and libraries that speak with real servers: all of it, whichever fails. They have an environment of their own, since some
+# want other versions than the tests have. Another Python: make packages PYTHON=python3.13 VENV=.venv313
+PACKAGES ?= $(VENV)-packages
+packages: $(PACKAGES)/.installed
+	failed=; \
+	$(PACKAGES)/bin/python -m tests.packages || failed=1; \
+	$(PACKAGES)/bin/python -m pytest -q tests/integration/language/test_programs.py || failed=1; \
+	$(PACKAGES)/bin/python -m pytest -q -rs tests/powers/test_libraries.py tests/powers/test_resolvers.py || failed=1; \
+	test -z "$$failed"
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -112,5 +115,12 @@ $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
+$(PACKAGES)/.installed: pyproject.toml tests/packages/constraints.txt
+	$(PYTHON) -m venv $(PACKAGES)
+	$(PACKAGES)/bin/python -m pip install --disable-pip-version-check --prefer-binary --progress-bar off \
+		-c tests/packages/constraints.txt -e '.[test,packages,clients]'
+	$(PACKAGES)/bin/python -m pip check
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PACKAGES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

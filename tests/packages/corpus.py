@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,8 +104,8 @@ def of_python(program: Program) -> Any:
     return {"result": json.loads(done.stdout.rpartition("\n")[2])}
 
 
-async def of_workers(chosen: Iterable[Program], external: str) -> dict[str, Any]:
-    """What each gives in a worker under this list: ``{"result": …}`` or ``{"error": …}``."""
+async def of_workers(chosen: Iterable[Program], external: str, said: Callable[[str], None]) -> dict[str, Any]:
+    """What each gives in a worker under this list: ``{"result": …}`` or ``{"error": …}``. ``said`` is told of each."""
     settings = make_settings(
         {"N8N_RUNNERS_EXTERNAL_ALLOW": external, "REPTARIUM_TASK_MEMORY": "1GiB", "N8N_RUNNERS_TASK_TIMEOUT": "120"}
     )
@@ -120,20 +120,29 @@ async def of_workers(chosen: Iterable[Program], external: str) -> dict[str, Any]
                     found[program.key] = {"result": json.loads(bytes(outcome.data.result))}
                 else:
                     assert outcome.error is not None
-                    said = f"{outcome.error.message}\n{outcome.error.description or ''}"
-                    found[program.key] = {"error": said.strip()}
+                    words = f"{outcome.error.message}\n{outcome.error.description or ''}"
+                    found[program.key] = {"error": words.strip()}
+                said(program.key)
     return found
 
 
-def ahead(chosen: list[Program]) -> dict[str, Any]:
+def _answers(chosen: list[Program], external: str, said: Callable[[str], None]) -> dict[str, Any]:
+    """As of :func:`of_workers`; where the runner itself fails, that is what each of them gave."""
+    try:
+        return trio.run(of_workers, chosen, external, said)
+    except Exception as error:
+        return {program.key: {"error": f"the runner failed: {error!r}"} for program in chosen}
+
+
+def ahead(chosen: list[Program], said: Callable[[str], None]) -> dict[str, Any]:
     """Their answers where what they import is named, and so imported by the zygote: a few packages each."""
     found: dict[str, Any] = {}
     for few in (chosen[start : start + _TOGETHER] for start in range(0, len(chosen), _TOGETHER)):
         named = {name for program in few for name in program.imports}
-        found |= trio.run(of_workers, few, ",".join(sorted(named)))
+        found |= _answers(few, ",".join(sorted(named)), said)
     return found
 
 
-def late(chosen: list[Program]) -> dict[str, Any]:
+def late(chosen: list[Program], said: Callable[[str], None]) -> dict[str, Any]:
     """Their answers where everything is allowed: each worker imports for itself."""
-    return trio.run(of_workers, [program for program in chosen if not program.by_name], EVERYTHING)
+    return _answers([program for program in chosen if not program.by_name], EVERYTHING, said)

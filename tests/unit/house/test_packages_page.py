@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.packages import corpus, record
+
+ROOT = Path(__file__).resolve().parents[3]
+#: What packages of the corpus want otherwise than the tests have it.
+OTHERWISE = {"python-dateutil"}
 
 
 def test_the_page_of_packages_is_what_was_run() -> None:
@@ -20,3 +26,15 @@ def test_programs_of_the_corpus_use_what_they_name() -> None:
     for program in corpus.programs():
         assert any(f"import {name}" in program.code or f"from {name}" in program.code for name in program.imports)
         assert isinstance(program.returns[0]["json"], dict), program.key
+
+
+def pins(file: str) -> set[str]:
+    """The lines that pin something, in one spelling."""
+    lines = (line.partition("#")[0].strip().lower() for line in (ROOT / file).read_text("utf-8").splitlines())
+    return {line.replace("_", "-") for line in lines if "==" in line}
+
+
+def test_packages_are_run_with_what_is_tested() -> None:
+    """What constraints.txt pins, make packages pins alike, but for what its packages forbid."""
+    others = {pin.partition("=")[0] for pin in pins("constraints.txt") - pins("tests/packages/constraints.txt")}
+    assert others == OTHERWISE
