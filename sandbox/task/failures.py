@@ -121,8 +121,8 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         return TaskFailed(memory_failure(memory, index, line))
     name, message = type(error).__name__, _text(error)
     refused = isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation)
-    # what a short module lacks is an AttributeError like any other, with a mark
-    if (refused or type(error) is AttributeError) and getattr(error, "elsewhere", refused):
+    # what a short module lacks, and a class that can't be had, are errors like any other, with a mark
+    if (refused or type(error) in (AttributeError, TypeError)) and getattr(error, "elsewhere", refused):
         message = with_other_mode(message)
     if isinstance(error, SystemExit):
         message = f"the code tried to exit the worker (SystemExit: {message})"

@@ -47,16 +47,16 @@ class ImportStatements(Walk):
         if getattr(node, "is_lazy", 0):
             self.refuse(node, "a lazy import is not allowed", "write an ordinary one")
         if node.level:
-            self.refuse(node, "a relative import is not allowed", "a task is not part of a package")
+            self.refuse(node, "a relative import is not allowed", "a task is not part of a package", "")
             return node
         module = node.module or ""
         if module == "__future__":
             if self._scopes != ["task"]:
-                self.refuse(node, "a __future__ import is not allowed here", "it belongs on top")
+                self.refuse(node, "a __future__ import is not allowed here", "it belongs on top", "")
             self.postponed |= any(alias.name == "annotations" for alias in node.names)
             for alias in node.names:
                 if alias.name not in __future__.all_feature_names:
-                    self.refuse(node, f"future feature {alias.name} is not defined", "Python doesn't know it")
+                    self.refuse(node, f"the future feature {alias.name} is not allowed", "Python doesn't know it", "")
             return ast.copy_location(ast.Pass(), node)
         self._check_import(node, module)
         self._reflects |= self._scopes[-1] == "class" or module == "importlib"
@@ -65,7 +65,7 @@ class ImportStatements(Walk):
             if alias.name == "*":
                 if self._scopes != ["task"]:
                     self.refuse(
-                        node, f"'from {module} import *' is not allowed here", "it belongs to the outermost level"
+                        node, f"'from {module} import *' is not allowed here", "it belongs to the outermost level", ""
                     )
                 self._reflects |= module in HOT  # "urllib" brings "parse"
                 call = ast.Call(ast.Name(STAR, LOAD), [ast.Constant(module)], [])

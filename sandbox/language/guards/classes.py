@@ -9,6 +9,7 @@ from typing import Any
 
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.refusals import unavailable
 
 
 class _TypeMeta(type):
@@ -88,7 +89,8 @@ def checked_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
             hook = name == "__getattr__" and getattr(value, "__module__", None) == _HOOKS
             if not hook:
                 raise RefusedAttribute(
-                    f"the name '{name}' in a class made by a call is not allowed. No setting allows it."
+                    f"the name '{name}' in a class made by a call is not allowed: it belongs to the interpreter. "
+                    "No setting allows it."
                 )
         checked[name] = value
     checked["__module__"] = "__main__"  # libraries take the names of the module that a class says it is from
@@ -180,7 +182,7 @@ def refuse_metaclasses(bases: Iterable[Any]) -> None:
     for base in bases:
         origin = base if isinstance(base, type) else getattr(base, "__origin__", None)
         if isinstance(origin, type) and issubclass(origin, type) and not (origin is base and is_own_metaclass(base)):
-            raise TypeError("this metaclass is not available in a task: inherit from type or abc.ABCMeta")
+            raise unavailable("this metaclass is not available in a task: inherit from type or abc.ABCMeta")
 
 
 def checked_metaclass(metaclass: Any) -> Any:
@@ -189,7 +191,7 @@ def checked_metaclass(metaclass: Any) -> Any:
         return type
     if isinstance(metaclass, type) and is_own_metaclass(metaclass):
         return metaclass
-    raise TypeError("this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them")
+    raise unavailable("this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them")
 
 
 def makes_classes(value: object) -> bool:

@@ -29,7 +29,16 @@ from typing import Any
 from reptarium.sandbox.language.hardening.made_code import code_refusal
 from reptarium.sandbox.language.policy import RefusedAttribute, files
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name
-from reptarium.sandbox.language.policy.stdlib import ONLY, OPEN, REFUSED_EXTERNAL
+from reptarium.sandbox.language.policy.stdlib import (
+    NO_FILES,
+    NO_PROCESSES,
+    NOT_DATA,
+    ONLY,
+    OPEN,
+    PICKLES,
+    REFUSED_EXTERNAL,
+    TEXT_AS_CODE,
+)
 
 _BOOTSTRAP = vars(importlib._bootstrap)
 _BOOTSTRAP_EXTERNAL = vars(importlib._bootstrap_external)
@@ -80,6 +89,9 @@ _CONNECTING = frozenset(
     """.split()
 )
 
+#: What starts processes.
+_STARTING = frozenset("os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn subprocess.Popen pty.spawn".split())
+
 #: What libraries do for themselves (numerical ones ask the loader, through ctypes, for threads of others), and what
 #: a task's own code has no name for.
 _LIBRARIES_EVENTS = frozenset(
@@ -95,6 +107,14 @@ _LIBRARIES_EVENTS = frozenset(
 
 #: What makes code: for libraries, of text that is looked at first.
 _MAKING_CODE = frozenset({"exec", "compile", "code.__new__", "function.__new__"})
+
+#: Why they are refused, where it isn't that they are about the interpreter or the machine.
+_WHY: dict[frozenset[str], str] = {
+    files.EVENTS: NO_FILES,
+    _STARTING: NO_PROCESSES,
+    _MAKING_CODE: TEXT_AS_CODE,
+    frozenset({"pickle.find_class", "marshal.loads", "marshal.load"}): PICKLES,
+}
 
 #: Attributes whose reading CPython reports. User code reads none of them, however it gets there.
 _REPORTED_ATTRIBUTES = frozenset(
@@ -177,7 +197,8 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
             f"{event} is not available in a task: it has no network. Let n8n do the request, with "
             "_helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."
         )
-    raise RefusedOperation(f"{event}{what and f' ({what})'} is not available in a task. No setting allows it.")
+    why = next((why for events, why in _WHY.items() if event in events), NOT_DATA)
+    raise RefusedOperation(f"{event}{what and f' ({what})'} is not available in a task: {why}. No setting allows it.")
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:

@@ -24,6 +24,7 @@ from reptarium.sandbox.language.hardening.annotations import patch_annotations
 from reptarium.sandbox.language.hardening.arrivals import watch_arrivals
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.hardening.generated_classes import patch_generated_classes
+from reptarium.sandbox.language.policy.refusals import unavailable
 
 
 def _formatter_get_field(self: Any, field_name: str, args: Any, kwargs: Any) -> Any:
@@ -81,7 +82,7 @@ def _no_metaclass(real: Callable[..., Any]) -> Callable[..., Any]:
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         """``typing.Type`` is a name for ``type``: calling it would make classes, inheriting from it metaclasses."""
         if isinstance(self.__origin__, type) and issubclass(self.__origin__, type):
-            raise TypeError("metaclasses are not available in a task")
+            raise unavailable("metaclasses are not available in a task: typing.Type only names classes")
         return real(self, *args, **kwargs)
 
     return checked

@@ -50,7 +50,7 @@ def _checked_field_name(slot: Any) -> Any:
 
         def __set__(self, instance: Any, value: object) -> None:
             if value is not None and not (is_field_name(value) or (not state.armed and type(value) is str)):
-                raise RefusedAttribute(f"{value!r} is not allowed as a field's name")
+                raise RefusedAttribute(f"{value!r} is not allowed as a field's name: it isn't a plain name of your own")
             slot.__set__(instance, value)
 
     return FieldName()
@@ -103,7 +103,7 @@ def _checked_namedtuple(typename: str, field_names: Any, **options: Any) -> Any:
     names = [str(name) for name in field_names]
     for name in names:
         if name.isidentifier() and not keyword.iskeyword(name) and not may_read(name):
-            raise RefusedAttribute(f"{name!r} is not allowed as a field's name")
+            raise RefusedAttribute(f"{name!r} is not allowed as a field's name: it isn't a plain name of your own")
     options.setdefault("module", sys._getframe(1).f_globals.get("__name__", "__main__"))
     if watching():
         options["module"] = "__main__"
@@ -118,7 +118,7 @@ _namedtuple = collections.namedtuple
 
 def _checked_member_name(name: Any) -> str:
     if type(name) is not str or is_dunder(name) or name in DENIED_ATTRIBUTES:
-        raise RefusedAttribute(f"{name!r} is not allowed as a member's name")
+        raise RefusedAttribute(f"{name!r} is not allowed as a member's name: it isn't a plain name of your own")
     return name
 
 

@@ -34,7 +34,7 @@ def check_source(text: object) -> None:
     ``text`` is what CPython reports to audit hooks: bytes in UTF-8, None for a syntax tree.
     """
     if type(text) is not bytes:
-        raise RefusedAttribute("a template that isn't text is not allowed")
+        raise RefusedAttribute("a template that isn't text is not allowed: give it a str")
     nodes = list(ast.walk(ast.parse(text)))
     reads = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _reads_plainly(node)}
     for node in nodes:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from reptarium.sandbox.language.guards import refused
 from reptarium.sandbox.language.packages.package import Package, only_streams
-from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.stdlib import NO_FILES, PICKLES
 
 
 def _load(real: Any) -> dict[str, Any]:
     stream_only = only_streams(real.load, "numpy.load")
 
     def load(file: Any, *args: Any, **options: Any) -> Any:
-        """``numpy.load`` of a stream, without pickles."""
+        """``numpy.load`` without pickles."""
         if len(args) > 1 or options.get("allow_pickle"):
-            raise RefusedAttribute(
-                "numpy.load with allow_pickle is not allowed: pickles run code. No setting allows it."
-            )
+            raise refused("numpy.load with allow_pickle is not allowed", f"{PICKLES}; save arrays of plain types")
         return stream_only(file, *args, **options)
 
     return {"load": load}
@@ -31,7 +30,7 @@ PACKAGE = Package(
         "numpy.lib": "format npyio add_newdoc tracemalloc_domain",
     },
     refused={
-        "numpy": {"tasks have no files": "fromfile memmap fromregex"},
+        "numpy": {f"{NO_FILES}; use numpy.frombuffer, or numpy.loadtxt of lines": "fromfile memmap fromregex"},
     },
     made={"numpy": _load},
     streams_only={"numpy": "loadtxt genfromtxt save savez savez_compressed savetxt"},

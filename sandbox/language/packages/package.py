@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.sandbox.language.guards import refusing
+from reptarium.sandbox.language.guards import refused, refusing
+from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.policy.allowlist import CONNECT_SETTING
+from reptarium.sandbox.language.policy.stdlib import NO_FILES, NO_NETWORK
 
 #: In a table of stand-ins: the façade has nothing of that name.
 WITHHELD = object()
@@ -26,7 +30,8 @@ class Package(NamedTuple):
     withheld: Mapping[str, str] = {}
     #: Module → reason → functions that say so: better than a missing name for what people know.
     refused: Mapping[str, Mapping[str, str]] = {}
-    #: Module → functions that take streams to read from, but neither paths nor URLs.
+    #: Module → functions that take streams to read from, but neither paths nor URLs where a task has no files and no
+    #: connections.
     streams_only: Mapping[str, str] = {}
     #: Module → name → what its façade carries instead.
     replaced: Mapping[str, Mapping[str, Any]] = {}
@@ -52,6 +57,11 @@ class Package(NamedTuple):
             table.setdefault(module, {}).update(stand_ins)
         return table
 
+    def of_files(self, module: str) -> set[str]:
+        """The names that are refused for no other reason than that tasks have no files."""
+        table = self.refused.get(module, {})
+        return {name for why, names in table.items() if why.startswith(NO_FILES) for name in names.split()}
+
     def stand_ins(self, module: str, real: Any) -> dict[str, Any]:
         """Name → stand-in: what is made of the real module when its façade is built."""
         table: dict[str, Any] = {}
@@ -63,18 +73,54 @@ class Package(NamedTuple):
         return table
 
 
-def only_streams(real: Callable[..., Any], what: str) -> Callable[..., Any]:
-    """A reader that takes objects to read from, but no path and no URL."""
+def only_streams(real: Callable[..., Any], what: str, method: bool = False) -> Callable[..., Any]:
+    """A reader (or a writer, perhaps a ``method``) that takes streams: a path only where the task has files, a URL only
+    where it may have connections.
+    """
+
+    first = _parameters(real)[method : method + 1]
 
     @functools.wraps(real)
-    def reader(source: Any, *args: Any, **kwargs: Any) -> Any:
-        # pandas and gzip take for a path what is a str or has __fspath__, with a read() or without; others take lines
-        if isinstance(source, (str, bytes, int)) or hasattr(type(source), "__fspath__"):
-            raise RefusedAttribute(
-                f"{what} of a path or URL is not allowed: tasks have no files and no network. "
-                "Give it io.StringIO(text) or io.BytesIO(data). No setting allows it."
-            )
-        return real(source, *args, **kwargs)
+    def reader(*args: Any, **kwargs: Any) -> Any:
+        places = (*args[method : method + 1], *(kwargs[name] for name in first if name in kwargs))
+        for place in places:
+            if _is_url(place):
+                if not state.connections:
+                    raise RefusedAttribute(
+                        f"{what} of a URL is not allowed: {NO_NETWORK}. {CONNECT_SETTING} decides this."
+                    )
+            elif _is_path(place) and not state.files:
+                why = f"{NO_FILES}; give it io.StringIO(text) or io.BytesIO(data)"
+                raise refused(f"{what} of a path is not allowed", why)
+        return real(*args, **kwargs)
 
     del reader.__wrapped__
     return reader
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []  # of C code, which has none
+
+
+def _is_path(source: object) -> bool:
+    # pandas and gzip take for a path what is a str or has __fspath__, with a read() or without; others take lines
+    return isinstance(source, (str, bytes, int)) or hasattr(type(source), "__fspath__")
+
+
+def _is_url(source: object) -> bool:
+    return type(source) is str and source.startswith(("https://", "http://"))
+
+
+def with_files(real: Callable[..., Any], what: str, why: str) -> Callable[..., Any]:
+    """A method that is there where the task has files, and says why not elsewhere."""
+    refusal = refusing(what, why)
+
+    @functools.wraps(real)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return (real if state.files else refusal)(*args, **kwargs)
+
+    del method.__wrapped__
+    return method

@@ -16,27 +16,39 @@ from typing import Any
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.formats import bound_format
 from reptarium.sandbox.language.hardening.addresses import without_addresses
-from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.package import Package, only_streams, with_files
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GUARDED_DUNDERS, may_read
+from reptarium.sandbox.language.policy.stdlib import NO_FILES, NO_NETWORK, PICKLES
+
+_OTHER_FORMATS = f"{PICKLES}; use to_json, to_csv or to_parquet"
+_NO_CLIPBOARD = "a task has no clipboard; return the text"
+_ASK_N8N = f"{NO_NETWORK.partition(';')[0]}; let n8n do it, with a node of that service"
+_NO_HDF = f"{NO_FILES}, and this format is not for streams; use to_parquet, or to_csv"
 
 #: Methods that no façade can hide, because instances carry them.
 METHODS = {
-    "to_pickle": "tasks have no files",
-    "to_hdf": "tasks have no files",
-    "to_sql": "tasks have no network",
-    "to_clipboard": "there is no clipboard",
-    "to_feather": "tasks have no files",
-    "to_gbq": "tasks have no network",
+    "to_pickle": _OTHER_FORMATS,
+    "to_hdf": _NO_HDF,
+    "to_clipboard": _NO_CLIPBOARD,
+    "to_gbq": _ASK_N8N,
 }
+#: Methods that take a stream, and no path.
+_STREAMS_ONLY = ("to_feather",)
 
 
 def _patch(pandas: Any) -> None:
     """Once per process."""
     for cls in (pandas.DataFrame, pandas.Series, pandas.Index):
         for method, why in METHODS.items():
-            if hasattr(cls, method):
-                setattr(cls, method, guards.refusing(f"{cls.__name__}.{method}", why))
+            real = getattr(cls, method, None)
+            if real is not None:
+                what = f"{cls.__name__}.{method}"
+                setattr(cls, method, with_files(real, what, why) if why == _NO_HDF else guards.refusing(what, why))
+        for method in _STREAMS_ONLY:
+            real = getattr(cls, method, None)
+            if real is not None:
+                setattr(cls, method, only_streams(real, f"{cls.__name__}.{method}", method=True))
     for method in ("eval", "query"):
         setattr(pandas.DataFrame, method, _checked_expression(getattr(pandas.DataFrame, method), 1))
     generic: Any = importlib.import_module("pandas.core.generic").NDFrame
@@ -48,7 +60,7 @@ def _check_expression(text: object) -> None:
     reads attributes through the guard.
     """
     if not isinstance(text, str):
-        raise RefusedAttribute("an expression that isn't text is not allowed")
+        raise RefusedAttribute("an expression that isn't text is not allowed: give it a str")
     for name in re.findall(r"[^\W\d]\w*", unicodedata.normalize("NFKC", str.__str__(text))):
         if not may_read(name) or name in GUARDED_DUNDERS or name in _RUNS_TEXT:
             raise RefusedAttribute(f"the name '{name}' in an expression is not allowed: it belongs to the interpreter")
@@ -99,15 +111,16 @@ PACKAGE = Package(
     withheld={"pandas": "core io compat testing test show_versions util pandas plotting errors_"},
     refused={
         "pandas": {
-            "pickles run code and tasks have no files": "read_pickle to_pickle",
-            "tasks have no files and no network": "read_hdf HDFStore read_sql read_sql_query read_sql_table "
-            "read_clipboard read_feather read_gbq read_iceberg",
+            _OTHER_FORMATS: "read_pickle to_pickle",
+            _NO_HDF: "read_hdf HDFStore",
+            _NO_CLIPBOARD: "read_clipboard",
+            _ASK_N8N: "read_gbq read_iceberg",
         },
     },
     made={"pandas": lambda real: {"eval": _checked_expression(real.eval, 0)}},
     streams_only={
-        "pandas": "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss "
-        "read_stata read_table read_xml ExcelFile",
+        "pandas": "read_csv read_excel read_feather read_fwf read_html read_json read_orc read_parquet read_sas "
+        "read_spss read_stata read_table read_xml ExcelFile",
     },
     patches={
         "pandas": _patch,

@@ -75,6 +75,10 @@ def replacements(module: str, real: Any, *, files: bool = False) -> dict[str, An
     """
     table = dict(_DECLARED.get(module, ()))
     package = PACKAGES.get(module.partition(".")[0])
-    if package is not None:
-        table |= package.stand_ins(module, real)
-    return {name: value for name, value in table.items() if not (files and is_of_files(module, name))}
+    if package is None:
+        return table
+    table |= package.stand_ins(module, real)
+    if not files:
+        return table
+    real_ones = package.of_files(module)
+    return {name: value for name, value in table.items() if name not in real_ones and not is_of_files(module, name)}

@@ -38,6 +38,8 @@ NAMES: dict[str, str] = {
         "samefile"
     ),
     "pathlib": "Path PosixPath",
+    "io": "open FileIO",
+    "codecs": "open",
 }
 
 #: What CPython reports of files to audit hooks (hardening/audit.py).

@@ -10,10 +10,16 @@ IN_PYTHON = "REPTARIUM_LANGUAGE=python allows it."
 #: Ends one of files.
 WITH_FILES = "REPTARIUM_SCRATCH gives tasks files of their own."
 
+#: Ends one of what no Python does.
+BY_PYTHON = "Python itself refuses it, too."
+#: Ends one of connections that another mode makes.
+WITH_CONNECTIONS = "REPTARIUM_CONNECT_ALLOW with REPTARIUM_LANGUAGE=python allows it."
+
 _NOWHERE = re.compile(r"no setting allows it", re.IGNORECASE)
 _FILES = re.compile(r"have no files|opening files|\b(sqlite3|tempfile)\.\w")
+_CONNECTIONS = re.compile(r"have no network")
 #: What the kernel layer refuses next, whatever the language.
-_HELD_ANYWAY = re.compile(r"start no processes|no network|^(os|socket|shutil|subprocess)\.\w")
+_HELD_ANYWAY = re.compile(r"start no processes|^(os|socket|shutil|subprocess)\.\w")
 
 
 def with_other_mode(text: str) -> str:
@@ -26,10 +32,12 @@ def with_other_mode(text: str) -> str:
 
 
 def _with_other_mode(line: str) -> str:
-    if not line or "decides this" in line or IN_PYTHON in line:
+    if not line or any(end in line for end in ("decides this", IN_PYTHON, BY_PYTHON)):
         return line
     if _FILES.search(line):
         return _NOWHERE.sub(WITH_FILES.removesuffix("."), line)
+    if _CONNECTIONS.search(line):
+        return _NOWHERE.sub(WITH_CONNECTIONS.removesuffix("."), line)
     if _HELD_ANYWAY.search(line):
         return line
     if _NOWHERE.search(line):
@@ -38,7 +46,9 @@ def _with_other_mode(line: str) -> str:
 
 
 class Finding(NamedTuple):
-    """One refused construct: where (1-based), what, why, and the setting that would allow it (None: none does)."""
+    """One refused construct: where (1-based), what, why, and the setting that would allow it (None: none does, ``""``:
+    no Python does).
+    """
 
     line: int
     message: str
@@ -49,6 +59,8 @@ class Finding(NamedTuple):
         """The sentence that the person reads, without the line."""
         why = f": {self.why}" if self.why else ""
         advice = f"{self.setting} decides this." if self.setting else "No setting allows it."
+        if self.setting == "":
+            advice = BY_PYTHON
         return f"{self.message}{why}. {advice}"
 
 
@@ -81,3 +93,10 @@ class RefusedImport(ImportError):
 
 class RefusedAttribute(AttributeError):
     """An attribute that the policy refuses at run time. Says so, and carries no object."""
+
+
+def unavailable(message: str) -> TypeError:
+    """The error of a class that can't be had, with the mark of what the other mode has (task/failures.py)."""
+    error = TypeError(message)
+    vars(error)["elsewhere"] = True
+    return error

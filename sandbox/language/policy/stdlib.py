@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from reptarium.sandbox.language.policy import files as of_files
+
 #: Public names are carried over except those listed.
 OPEN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -17,8 +19,8 @@ OPEN: dict[str, tuple[str, ...]] = {
             hashlib hmac base64 binascii secrets copy heapq bisect html difflib unicodedata struct array
             pprint ipaddress cmath colorsys graphlib keyword numbers stringprep tomllib fnmatch reprlib
             queue contextvars errno quopri shlex re typing collections dataclasses enum abc contextlib
-            string functools operator csv zlib gzip bz2 lzma email warnings zoneinfo sched crypt
-            ast argparse getopt optparse compression
+            string functools operator csv zlib gzip bz2 lzma email warnings zoneinfo sched
+            ast argparse getopt optparse compression stat wave
         """.split(),
         (),
     ),
@@ -126,7 +128,6 @@ ONLY: dict[str, str] = {
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
     "deprecated filters",
-    "token": "",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": "TarFile TarInfo TarError ReadError is_tarfile open",
     "configparser": (
@@ -150,11 +151,11 @@ ONLY: dict[str, str] = {
     ),
     "urllib": "parse",
     "http": "HTTPStatus HTTPMethod",
-    "urllib.request": "",
+    "http.cookies": "BaseCookie SimpleCookie Morsel CookieError",
+    "urllib.error": "URLError HTTPError ContentTooShortError",
 }
 for _name, _listed in ONLY.items():
     OPEN.setdefault(_name, ())
-del OPEN["token"], ONLY["token"], OPEN["urllib.request"], ONLY["urllib.request"]
 
 #: Submodules that come with an open module; other submodules of stdlib packages are refused.
 SUBMODULES = frozenset(
@@ -167,92 +168,110 @@ SUBMODULES = frozenset(
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
         email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
         compression.zlib compression.gzip compression.bz2 compression.lzma compression.zstd
+        http.cookies urllib.error string.templatelib
     """.split()
 )
 
-_FILES = "tasks have no files"
-_PROCESSES = "tasks start no processes"
+#: Begins what a task is told that has no files, and would where ``REPTARIUM_SCRATCH`` gives some (see refusals.py).
+NO_FILES = "tasks have no files"
+PICKLES = "pickles run code"
+NO_PROCESSES = "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node"
 NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
+_BY_PATH = "it works on files by their paths; use open, pathlib or sqlite3 where REPTARIUM_SCRATCH gives tasks files"
+_PATHS = "it is what os.path and pathlib are made of; use those (pathlib.PureWindowsPath for names of Windows)"
+_SERVES = "a task lives for its items and can't be connected to; let a Webhook node of n8n's answer"
 _INTERPRETER = "it opens the interpreter itself"
-_CODE = "it runs text as code"
-_TERMINAL = "there is no terminal in a task"
+TEXT_AS_CODE = "it runs text as code"
+_TERMINAL = "there is no terminal and no screen in a task"
 _SYSTEM = "it is about the machine, not the data"
 _TOOLS = "it is a tool for developing Python programs"
-_OLD = "it is obsolete"
+_OLD = "it is obsolete, and gone from Python 3.13"
+_OLDER = "it is obsolete, and gone from Python 3.12"
 
 REFUSED: dict[str, str] = {
     name: why
     for why, names in {
-        _FILES: "aifc audioop chunk dbm filecmp fileinput glob imghdr linecache mailbox mailcap netrc nturl2path "
-        "ntpath posixpath genericpath shelve shutil sndhdr stat sunau tempfile uu wave xdrlib zipapp",
-        _PROCESSES: "multiprocessing pipes pty subprocess concurrent.futures.process",
-        NO_NETWORK: "asynchat asyncore cgi ftplib http.client urllib.request urllib.robotparser "
-        "imaplib nntplib poplib select selectors smtpd "
-        "smtplib socket socketserver ssl telnetlib webbrowser wsgiref xmlrpc",
-        _INTERPRETER: "atexit builtins copyreg ctypes dis faulthandler marshal mmap opcode pickle "
-        "pickletools "
-        "signal site sre_compile sre_constants sre_parse symtable sysconfig tracemalloc zipimport pkgutil "
-        "imp runpy encodings pyexpat annotationlib",
-        _CODE: "bdb cProfile code codeop doctest gettext pdb profile pstats timeit trace unittest cmd",
-        _TERMINAL: "curses getpass readline rlcompleter termios tty tkinter turtle turtledemo idlelib",
-        _SYSTEM: "fcntl grp msvcrt msilib nis nt ossaudiodev posix pwd resource spwd syslog winreg winsound",
-        _TOOLS: "antigravity compileall distutils ensurepip lib2to3 modulefinder py_compile pyclbr pydoc pydoc_data "
-        "tabnanny this token tokenize venv",
-        _OLD: "cgitb",
+        f"{NO_FILES}; use the node's binary data, io.StringIO and io.BytesIO": "filecmp glob shutil tempfile",
+        _BY_PATH: "dbm fileinput linecache mailbox netrc shelve zipapp",
+        _PATHS: "ntpath posixpath genericpath nturl2path",
+        NO_PROCESSES: "multiprocessing pty subprocess concurrent.futures.process",
+        NO_NETWORK: "ftplib http.client urllib.request urllib.robotparser imaplib nntplib poplib select selectors "
+        "smtplib socket ssl telnetlib xmlrpc",
+        _SERVES: "socketserver wsgiref http.server xmlrpc.server",
+        _INTERPRETER: "ctypes dis faulthandler marshal mmap opcode site sre_compile sre_constants sre_parse symtable "
+        "sysconfig tracemalloc zipimport pkgutil annotationlib",
+        f"{PICKLES}; use json": "pickle pickletools copyreg",
+        "its names are there without it": "builtins",
+        "a task ends with its code; use try and finally": "atexit",
+        "a task has no signals to handle or to send; use time.monotonic() for limits of time": "signal",
+        "it is what codecs is made of; use that": "encodings",
+        "it is what the XML packages are made of; use xml.etree.ElementTree": "pyexpat",
+        f"{TEXT_AS_CODE}; use time.perf_counter()": "timeit",
+        TEXT_AS_CODE: "bdb code codeop doctest pdb runpy trace",
+        "it reads translations from files; keep them in a dict": "gettext",
+        _TERMINAL: "cmd curses getpass readline rlcompleter termios tty tkinter turtle turtledemo idlelib webbrowser",
+        _SYSTEM: "fcntl grp msvcrt nt posix pwd resource syslog winreg winsound",
+        _TOOLS: "antigravity compileall cProfile ensurepip modulefinder profile pstats py_compile pyclbr pydoc "
+        "pydoc_data tabnanny this token tokenize unittest venv",
+        _OLD: "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis ossaudiodev pipes sndhdr spwd "
+        "sunau uu xdrlib",
+        _OLDER: "asynchat asyncore distutils imp smtpd",
     }.items()
     for name in names.split()
 }
 #: Refused as well, but open where tasks may connect (``REPTARIUM_CONNECT_ALLOW``).
 NETWORK = frozenset(
-    "socket ssl select selectors http.client http.cookies http.cookiejar urllib.request urllib.response urllib.error "
+    "socket ssl select selectors http.client http.cookiejar urllib.request urllib.response urllib.robotparser "
     "ftplib imaplib poplib smtplib nntplib telnetlib xmlrpc xmlrpc.client".split()
 )
-REFUSED["crypt"] = _OLD
-OPEN.pop("crypt", None)
-REFUSED["string.templatelib"] = "it isn't read yet"
-SUBMODULES |= {"string.templatelib"}
-REFUSED.pop("string.templatelib")
+#: Short façades: what they carry besides where tasks may connect.
+NETWORK_NAMES: dict[str, str] = {
+    "asyncio": "open_connection StreamReader StreamWriter IncompleteReadError LimitOverrunError",
+}
 
-_TASKLESS = "it is about the interpreter or the machine, not the data"
-_DATA = f"{_FILES}; use the node's binary data, or io.BytesIO"
-#: Short façades: why they lack what the real module has (names that begin with these, or all else).
+NOT_DATA = "it is about the interpreter or the machine, not the data"
+_DATA = f"{NO_FILES}; use the node's binary data, io.StringIO and io.BytesIO"
+_NOT_FOR_TASKS = "it isn't among what tasks may do, with files of their own or without"
+#: Short façades: why they lack what the real module has (names that begin with these, or all else). What is there where
+#: tasks have files (``files.py``) is none of theirs.
 WITHHELD: dict[str, dict[str, str]] = {
     "os": {
-        "getcwd getxattr setxattr W_OK": _DATA,
         "abort kill _exit": "a task has no signals to send and doesn't end its process: return, or raise an exception",
         "exec fork spawn posix_spawn POSIX_SPAWN system popen wait pidfd_ register_at_fork EX_ P_ CLD_ W":
-            f"{_PROCESSES}; let n8n do it in another node",
+            NO_PROCESSES,
         "ctermid isatty ttyname openpty login_tty tcgetpgrp tcsetpgrp get_terminal_size terminal_size": _TERMINAL,
         "putenv unsetenv environb getenvb supports_bytes_environ": "a task's environment is os.environ",
+        "getxattr setxattr": _NOT_FOR_TASKS,
         "get set sched_ SCHED_ PRIO_ RTLD_ GRND_ MFD_ memfd_ EFD_ eventfd login times uname umask nice confstr sysconf "
-        "initgroups NGROUPS_ device_encoding": _TASKLESS,
-        "": _DATA,
+        "initgroups NGROUPS_ device_encoding": NOT_DATA,
+        "": _NOT_FOR_TASKS,
     },
-    "os.path": {"": _FILES},
-    "pathlib": {"": _FILES},
-    "io": {"": _FILES},
-    "codecs": {"open": _FILES, "": _TASKLESS},
-    "mimetypes": {"init knownfiles read_mime_types": _FILES, "": _TASKLESS},
-    "sys": {"stdin": "what comes in is _items, _item or _query", "": _TASKLESS},
+    "os.path": {"": _NOT_FOR_TASKS},
+    "io": {"": _NOT_FOR_TASKS},
+    "mimetypes": {"init knownfiles read_mime_types": "it reads files of the machine", "": NOT_DATA},
+    "sys": {"stdin": "what comes in is _items, _item or _query", "": NOT_DATA},
     "asyncio": {
-        "create_subprocess subprocess": _PROCESSES,
-        "open_ start_ connect Server Stream Datagram Transport Protocol": NO_NETWORK,
-        "": _TASKLESS,
+        "create_subprocess subprocess": NO_PROCESSES,
+        "start_ Server": _SERVES,
+        "open_unix Datagram Transport Protocol BaseTransport BaseProtocol": "it is beneath asyncio.open_connection",
+        "": NOT_DATA,
     },
 }  # fmt: skip
 
 
-def withheld_reason(module: str, name: str, files: bool = False) -> str | None:
+def withheld_reason(module: str, name: str, files: bool = False, connections: bool = False) -> str | None:
     """Why the façade of a standard module lacks a name that the real one has; None where it isn't public.
 
-    ``files``: whether tasks have some of their own (``REPTARIUM_SCRATCH``).
+    ``files``: whether tasks have some of their own (``REPTARIUM_SCRATCH``); ``connections``: whether they may connect.
     """
     if name.startswith("_") and name != "_exit":
         return None
-    for starts, why in WITHHELD.get(module, {"": _TASKLESS}).items():
+    if not connections and name in NETWORK_NAMES.get(module, "").split():
+        return f"{NO_NETWORK}. REPTARIUM_CONNECT_ALLOW decides this."
+    if not files and name in of_files.NAMES.get(module, "").split():
+        return f"{_DATA}. No setting allows it."
+    for starts, why in WITHHELD.get(module, {"": NOT_DATA}).items():
         if not starts or name.startswith(tuple(starts.split())):
-            if files and why.startswith(_FILES):
-                why = "it isn't among what tasks may do with files of their own"
             return f"{why}. No setting allows it."
     return None
 

@@ -95,14 +95,14 @@ def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     return value.__name__ in stdlib.OPEN.get(module, ())
 
 
-def _missing(name: str, real: ModuleType, files: bool) -> Callable[[str], Any]:
+def _missing(name: str, real: ModuleType, policy: LanguagePolicy) -> Callable[[str], Any]:
     """The module ``__getattr__`` of a short façade: says why what the real module has isn't there."""
 
     def __getattr__(attribute: str) -> Any:
         error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
         # modules that it uses itself are missing as in every façade
         if type(attribute) is str and not isinstance(getattr(real, attribute, real), ModuleType):
-            why = stdlib.withheld_reason(name, attribute, files)
+            why = stdlib.withheld_reason(name, attribute, policy.files, policy.connections)
             if why:
                 error.args = (f"{error}: {why}",)
                 vars(error)["elsewhere"] = True  # for who tells the person which mode has it: task/failures.py
@@ -170,13 +170,13 @@ class Importer:
     ) -> Any:
         """``__import__`` in a task."""
         if type(name) is not str or level:
-            raise RefusedImport("only absolute imports by name are available")
+            raise RefusedImport("only absolute imports by name are available: a task is not part of a package")
         return self.import_(name, bool(fromlist))
 
     def import_module(self, name: str, package: None = None) -> ModuleType:
         """``importlib.import_module`` in a task."""
         if type(name) is not str or name.startswith("."):
-            raise RefusedImport("only absolute imports by name are available")
+            raise RefusedImport("only absolute imports by name are available: a task is not part of a package")
         return self.import_(name, True)
 
     def _attribute(self, facade: ModuleType, name: str, attribute: str) -> Any:
@@ -207,7 +207,10 @@ class Importer:
             package, _, attribute = name.rpartition(".")
             parent = self.facade(package)
             if registry.is_withheld(package, attribute):
-                raise RefusedImport(f"import of '{name}' is not allowed: it is withheld. No setting allows it.")
+                raise RefusedImport(
+                    f"import of '{name}' is not allowed: it is withheld; '{package}' has what tasks need. "
+                    "No setting allows it."
+                )
         with hardening.trusted():
             real = importlib.import_module(name)
             sealing.seal_module(real)  # of C code: what is in Python was sealed as it arrived
@@ -247,7 +250,7 @@ class Importer:
         if isinstance(version, str):
             found["__version__"] = version
         if name in stdlib.ONLY:
-            found["__getattr__"] = _missing(name, real, self._policy.files)
+            found["__getattr__"] = _missing(name, real, self._policy)
         else:
             found["__getattr__"] = self._lazy(name, real, replaced)
         if live:
@@ -291,6 +294,8 @@ class Importer:
         if only is None and name in stdlib.ONLY:
             only = stdlib.ONLY[name].split()
         if only is not None:
+            if self._policy.connections:
+                only += stdlib.NETWORK_NAMES.get(name, "").split()
             return [each for each in only if hasattr(real, each)]
         hidden = stdlib.OPEN.get(name, ())
         public = [each for each in vars(real) if not each.startswith("_") and each not in hidden]
@@ -313,7 +318,8 @@ class Importer:
                 found[attribute] = built or self._build(inner, value)
             return
         short = name in stdlib.ONLY or (self._policy.files and name in files.MODULES)
-        if id(value) in _FORBIDDEN or (not short and _is_elsewhere_withheld(value, self._policy.connections)):
+        forbidden = id(value) in _FORBIDDEN and not (value is open and self._policy.files)
+        if forbidden or (not short and _is_elsewhere_withheld(value, self._policy.connections)):
             return
         stand_in = guards.TypeFacade if guards.makes_classes(value) else _STAND_INS.get(id(value))
         if stand_in is None and isinstance(value, type) and issubclass(value, type):

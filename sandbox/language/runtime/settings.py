@@ -34,11 +34,16 @@ def set_on_module(facade: ModuleType, name: str, value: object) -> None:
     refusal = stdlib.setting_refusal(module, name)
     if refusal is not None:
         raise guards.refused(*refusal)
-    what = f"changing '{name}' of the module '{module}' is not allowed"
     if registry.is_replaced(module, name):
-        raise guards.refused(what, "tasks have something of the sandbox's in its place")
+        raise guards.refused(
+            f"changing '{name}' of the module '{module}' is not allowed",
+            "tasks have something of the sandbox's in its place",
+        )
     if isinstance(value, ModuleType):
-        raise guards.refused(what, "what tasks have for modules is not for packages")
+        raise guards.refused(
+            f"changing '{name}' of the module '{module}' is not allowed",
+            "what tasks have for modules is not for packages",
+        )
     setattr(sys.modules[module], name, value)
     live(module).add(name)
     vars(facade).pop(name, None)

@@ -52,6 +52,30 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
         "zipfile.ZipFile('a.zip').extractall('out')\nreturn open('out/x/y').read()",
         "z",
     ),
+    "archives of files": (
+        "import tarfile, zipfile\nopen('a.txt', 'w').write('x')\n"
+        "with zipfile.ZipFile('a.zip', 'w') as z:\n    z.write('a.txt')\n"
+        "with tarfile.open('a.tar', 'w') as t:\n    t.add('a.txt')\n"
+        "return [zipfile.ZipFile('a.zip').read('a.txt').decode(), tarfile.open('a.tar').getnames()]",
+        ["x", ["a.txt"]],
+    ),
+    "other ways to open": (
+        "import codecs, io, logging\nwith io.open('a', 'w') as f:\n    f.write('x')\nlog = logging.getLogger('mine')\n"
+        "log.addHandler(logging.FileHandler('b.log'))\nlog.warning('said')\n"
+        "return [codecs.open('a', encoding='utf-8').read(), open('b.log').read()]",
+        ["x", "said\n"],
+    ),
+    "numpy": (
+        "import numpy as np\nnp.save('a.npy', np.arange(3))\nnp.savetxt('a.txt', [1.0, 2.0])\n"
+        "return [np.load('a.npy').tolist(), np.loadtxt('a.txt').tolist(), len(np.fromfile('a.npy', dtype='u1')) > 80]",
+        [[0, 1, 2], [1.0, 2.0], True],
+    ),
+    "pandas": (
+        "import pandas as pd\npd.DataFrame({'a': [1, 2]}).to_csv('a.csv', index=False)\n"
+        "pd.read_csv('a.csv').to_json('a.json')\nframe = pd.read_csv(filepath_or_buffer='a.csv')\n"
+        "return [int(frame['a'].sum()), pd.read_json('a.json').shape]",
+        [3, [2, 1]],
+    ),
     "a directory for each": ("import os\nreturn os.listdir('.')", []),
 }
 
@@ -68,7 +92,9 @@ async def test_programs_that_use_files() -> None:
     ends, told = {}, {}
     with fail_after(120):
         async with embedded_runner(
-            make_settings({"REPTARIUM_SCRATCH": "4MiB", "REPTARIUM_NAMESPACES": "off"})
+            make_settings(
+                {"REPTARIUM_SCRATCH": "4MiB", "REPTARIUM_NAMESPACES": "off", "N8N_RUNNERS_EXTERNAL_ALLOW": "*"}
+            )
         ) as broker:
             for name, (code, _) in PROGRAMS.items():
                 outcome = await broker.submit({"code": code, "items": []}).outcome()

@@ -57,6 +57,16 @@ LEAKS: dict[str, tuple[Callable[..., Any], str, str]] = {
     "setprofile": (sys.setprofile, "leaked(None)", "sys.setprofile"),
     "current_frames": (sys._current_frames, "leaked()", "sys._current_frames"),
 }
+FILES = "tasks have no files"
+PROCESSES = "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node"
+#: Event → why it is refused; others are about the interpreter or the machine.
+WHY = {
+    "compile (making code)": "it runs text as code",
+    "exec (making code)": "it runs text as code",
+    **dict.fromkeys(("os.system", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.exec"), PROCESSES),
+    **dict.fromkeys(("os.mkdir", "os.remove", "os.rename", "os.chmod", "os.truncate", "os.utime"), FILES),
+    **dict.fromkeys(("shutil.rmtree", "shutil.copyfile", "tempfile.mkstemp", "tempfile.mkdtemp"), FILES),
+}
 OPENERS: dict[str, tuple[Callable[..., Any], str]] = {
     "open": (open, "leaked(path)"),
     "open_for_writing": (open, "leaked(path, 'w')"),
@@ -72,7 +82,9 @@ def test_leaked_function(leak: str, tmp_path: Path) -> None:
     leaked, program, event = LEAKS[leak]
     file = tmp_path / "file"
     file.write_text("content")
-    attack = Attack(f"reached.append({program})", f"{event} is not available in a task. {NO_SETTING}", RefusedOperation)
+    why = WHY.get(event, "it is about the interpreter or the machine, not the data")
+    text = f"{event} is not available in a task: {why}. {NO_SETTING}"
+    attack = Attack(f"reached.append({program})", text, RefusedOperation)
     check(attack, leaked=leaked, path=str(file), pid=os.getpid(), code=compile("1", "f", "eval"))
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
     assert file.read_text() == "content"
@@ -122,14 +134,14 @@ def test_leaked_getattr(name: str) -> None:
 def test_listing_the_machines_folders(tmp_path: Path) -> None:
     """Only the folders that modules come from can be listed: imports need it."""
     for leaked, event in ((os.listdir, "os.listdir"), (os.scandir, "os.scandir")):
-        text = f"{event} ({tmp_path}) is not available in a task. {NO_SETTING}"
+        text = f"{event} ({tmp_path}) is not available in a task: {FILES}. {NO_SETTING}"
         check(Attack("reached.append(leaked(path))", text, RefusedOperation), leaked=leaked, path=str(tmp_path))
 
 
 def test_listing_by_a_path_that_lies(tmp_path: Path) -> None:
     """What is asked for counts, not what it says of itself."""
     program = "class Path(str):\n    def __str__(self): return allowed\nreached.append(leaked(Path(path)))"
-    text = f"os.listdir ({os.path.dirname(os.__file__)}) is not available in a task. {NO_SETTING}"
+    text = f"os.listdir ({os.path.dirname(os.__file__)}) is not available in a task: {FILES}. {NO_SETTING}"
     check(
         Attack(program, text, RefusedOperation),
         leaked=os.listdir, path=str(tmp_path), allowed=os.path.dirname(os.__file__),

@@ -11,7 +11,7 @@ from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.policy.stdlib import ONLY
 
 ATTACKS = {
-    "computed_encodings": Attack("reached.append(__import__('enco' + 'dings'))", f"import of 'encodings' is not allowed: it opens the interpreter itself. {NO_SETTING}", RefusedImport),
+    "computed_encodings": Attack("reached.append(__import__('enco' + 'dings'))", f"import of 'encodings' is not allowed: it is what codecs is made of; use that. {NO_SETTING}", RefusedImport),
     "encodings": at_compile("import encodings\nreached.append(encodings)", "import of 'encodings' is not allowed"),
     "one_encoding": at_compile("import encodings.idna\nreached.append(encodings.idna)", "import of 'encodings.idna' is not allowed"),
     "c_module": at_compile("import _codecs\nreached.append(_codecs)", "import of '_codecs' is not allowed"),

@@ -67,6 +67,8 @@ def test_leaked_function(call: str) -> None:
     """Should a function of it ever leak, CPython asks the audit hook before it does anything."""
     expression, leaked, event = CALLS[call]
     attack = Attack(
-        f"reached.append({expression})", f"{event} is not available in a task. {NO_SETTING}", RefusedOperation
+        f"reached.append({expression})",
+        f"{event} is not available in a task: it is about the interpreter or the machine, not the data. {NO_SETTING}",
+        RefusedOperation,
     )
     check(attack, leaked=leaked, value=ctypes.c_int(1))

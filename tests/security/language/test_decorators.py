@@ -21,7 +21,7 @@ ATTACKS = {
     "attrgetter": Attack("import operator\n@reached.append\n@operator.attrgetter('__code__')\ndef f(): pass", attribute("__code__")),
     "methodcaller": Attack("import operator\n@reached.append\n@operator.methodcaller('__getattribute__', '__globals__')\ndef f(): pass", attribute("__getattribute__")),
     "partial": Attack("import functools\n@reached.append\n@functools.partial(getattr, len)\nclass S(str): pass", "attribute name must be exactly str, not 'type'", TypeError),
-    "type": Attack("@reached.append\n@type('X', (), {'__reduce__': len})\ndef f(): pass", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
+    "type": Attack("@reached.append\n@type('X', (), {'__reduce__': len})\ndef f(): pass", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "format": Attack("@reached.append\n@('{0.__globals' + '__}').format\ndef f(): pass", "the attribute '__globals__' in a format string is not allowed: it reads attributes by name. No setting allows it."),
     "wraps_a_dunder": Attack("from functools import wraps\nimport json\n@reached.append\n@wraps(json.dumps, ('__globals__',))\ndef f(): pass", attribute("__globals__")),
     "wraps_updated": Attack("from functools import update_wrapper\nimport json\nreached.append(update_wrapper(lambda: 1, json.dumps, (), ('__globals__',)))", f"updating from ('__globals__',) is not allowed: it belongs to the interpreter. {NO_SETTING}"),

@@ -43,7 +43,7 @@ class Mapping:
     def __init__(self, name): self.name = name
     def items(self): return [(self.name, 1)]
 """
-MEMBER = "{!r} is not allowed as a member's name"
+MEMBER = "{!r} is not allowed as a member's name: it isn't a plain name of your own"
 ATTACKS = {
     "convert": at_compile("reached.append(Enum._convert_('E', 'sys', lambda n: n == 'path'))", "the attribute '_convert_' is not allowed"),
     "convert_by_name": Attack("reached.append(getattr(IntEnum, '_convert_')('E', 'sys', lambda n: n == 'path'))", attribute("_convert_")),

@@ -10,7 +10,7 @@ from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reache
 
 from reptarium.sandbox.language.hardening import RefusedOperation
 
-STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+STREAMS = f"of a path is not allowed: tasks have no files; give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
 MEMBER = f"is not allowed: tasks have no files; use ZipInfo(name) and writestr(). {NO_SETTING}"
 TAR_MEMBER = f"is not allowed: tasks have no files; use TarInfo(name) and addfile(). {NO_SETTING}"
 #: Read through the façade: refused with advice.
@@ -53,14 +53,14 @@ DIRECT = {
     "sqlite": Attack("import sqlite3\nreached.append(sqlite3.connect(path))", f"sqlite3.connect() of a file is not allowed: tasks have no files; use ':memory:'. {NO_SETTING}"),
     "sqlite_attached": Attack("import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect(':memory:')) as db: reached.append(db.execute('attach ? as a', (path,)).fetchall())", "too many attached databases - max 0", OperationalError),
     "sqlite_written": Attack("import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect(':memory:')) as db: reached.append(db.execute('vacuum into ?', (path + '2',)).fetchall())", "too many attached databases - max 0", OperationalError),
-    "sqlite_class": Attack("import sqlite3\nreached.append(sqlite3.Connection(path))", f"sqlite3.connect (only ':memory:' is there) is not available in a task. {NO_SETTING}", RefusedOperation),
+    "sqlite_class": Attack("import sqlite3\nreached.append(sqlite3.Connection(path))", f"sqlite3.connect (only ':memory:' is there) is not available in a task: tasks have no files. {NO_SETTING}", RefusedOperation),
     "sqlite_limit": at_compile("import sqlite3\nreached.append(sqlite3.connect().setlimit(7, 10))", "the attribute 'setlimit' is not allowed"),
     "sqlite_class_attached": Attack("import contextlib, sqlite3\nwith contextlib.closing(sqlite3.Connection(':memory:')) as made: reached.append(made.execute('attach ? as a', (path,)))", "too many attached databases - max 0", OperationalError),
     "sqlite_class_of_one_attached": Attack("import contextlib, sqlite3\nfirst = sqlite3.connect()\nfirst.close()\nwith contextlib.closing(type(first)(':memory:')) as made: reached.append(made.execute('attach ? as a', (path,)))", "too many attached databases - max 0", OperationalError),
     "sqlite_inherited": Attack("import sqlite3\nclass Open(sqlite3.Connection): pass\nreached.append(Open(':memory:'))", "type 'Connection' is not an acceptable base type", TypeError),
-    "sqlite_factory": Attack("import sqlite3\nreached.append(sqlite3.connect(':memory:', 5, 0, None, True, print))", f"sqlite3.connect() with a factory is not allowed: it makes another's connections. {NO_SETTING}"),
-    "sqlite_opened_again": Attack("import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect()) as made:\n    made.__init__(':memory:')\n    reached.append(made)", f"sqlite3.connect (a connection is opened once) is not available in a task. {NO_SETTING}", RefusedOperation),
-    "sqlite_path_that_lies": Attack("import sqlite3\nclass Path(str):\n    def __eq__(self, other): return True\n    def __hash__(self): return hash(':memory:')\nreached.append(sqlite3.Connection(Path(path)))", f"sqlite3.connect (only ':memory:' is there) is not available in a task. {NO_SETTING}", RefusedOperation),
+    "sqlite_factory": Attack("import sqlite3\nreached.append(sqlite3.connect(':memory:', 5, 0, None, True, print))", f"sqlite3.connect() with a factory is not allowed: it would make another's connections; use row_factory, or a class around it. {NO_SETTING}"),
+    "sqlite_opened_again": Attack("import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect()) as made:\n    made.__init__(':memory:')\n    reached.append(made)", f"sqlite3.connect (a connection is opened once) is not available in a task: tasks have no files. {NO_SETTING}", RefusedOperation),
+    "sqlite_path_that_lies": Attack("import sqlite3\nclass Path(str):\n    def __eq__(self, other): return True\n    def __hash__(self): return hash(':memory:')\nreached.append(sqlite3.Connection(Path(path)))", f"sqlite3.connect (only ':memory:' is there) is not available in a task: tasks have no files. {NO_SETTING}", RefusedOperation),
     "zip_member": Attack("import io, zipfile\nwith zipfile.ZipFile(io.BytesIO(), 'w') as z:\n    z.write(path, 'a')\n    reached.append(z)", f"ZipInfo.from_file {MEMBER}"),
     "zip_info": Attack("import zipfile\nreached.append(zipfile.ZipInfo.from_file(path).date_time)", f"ZipInfo.from_file {MEMBER}"),
     "tar_member": Attack("import io, tarfile\nwith tarfile.TarFile(fileobj=io.BytesIO(), mode='w') as t:\n    t.add(path)\n    reached.append(t)", f"TarFile.add {TAR_MEMBER}"),
@@ -119,5 +119,8 @@ def test_archives_extract_nothing(tmp_path: Path) -> None:
         "import io, zipfile\nb = io.BytesIO()\nz = zipfile.ZipFile(b, 'w')\nz.writestr('a/b', 'x')\nz.close()\n"
         "with zipfile.ZipFile(b) as z: z.extractall(place)\nreached.append(1)"
     )
-    check(Attack(program, f"os.mkdir is not available in a task. {NO_SETTING}", RefusedOperation), place=place)
+    check(
+        Attack(program, f"os.mkdir is not available in a task: tasks have no files. {NO_SETTING}", RefusedOperation),
+        place=place,
+    )
     assert list(tmp_path.iterdir()) == []

@@ -90,14 +90,16 @@ def test_leaked_class(leak: str) -> None:
     """Should the real class ever leak, the audit hook stops what it would make."""
     expression, leaked, event = LEAKS[leak]
     attack = Attack(
-        f"reached.append({expression})", f"{event} is not available in a task. {NO_SETTING}", RefusedOperation
+        f"reached.append({expression})",
+        f"{event} is not available in a task: it runs text as code. {NO_SETTING}",
+        RefusedOperation,
     )
     check(attack, leaked=leaked, code=(lambda: 1).__code__)
 
 
 def test_leaked_class_behind_a_library_function() -> None:
     """A frame of a library's between the task and the class makes no difference."""
-    text = f"function.__new__ (making code) is not available in a task. {NO_SETTING}"
+    text = f"function.__new__ (making code) is not available in a task: it runs text as code. {NO_SETTING}"
     program = (
         "import contextlib\nwith contextlib.ExitStack() as stack:\n"
         "    stack.push(lambda *error: reached.append(1) if error[0] is None else None)\n    stack.callback(leaked, code, {})"

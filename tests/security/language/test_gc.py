@@ -43,7 +43,7 @@ def test_attack(attack: Attack) -> None:
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_leaked_function(question: str) -> None:
     """Should one of its functions ever leak, it answers nothing."""
-    text = f"gc.{question} is not available in a task. {NO_SETTING}"
+    text = f"gc.{question} is not available in a task: it is about the interpreter or the machine, not the data. {NO_SETTING}"
     attack = Attack(f"reached.append({QUESTIONS[question]})", text, RefusedOperation)
     check(attack, leaked=getattr(gc, question), target=Keeper)
 

@@ -20,14 +20,14 @@ ATTACKS = {
     "alias_of_type_as_a_base": Attack("from typing import Type\nreached.append(make_dataclass('A', [], bases=(Type[int],)))", NO_METACLASS, TypeError),
     "librarys_alias_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(alias,)))", NO_METACLASS, TypeError),
     "lying_bases": Attack("class T(tuple):\n    def __iter__(self): return iter((alias,))\nreached.append(make_dataclass('A', [], bases=T()))", NO_METACLASS, TypeError),
-    "number_as_a_name": Attack("reached.append(make_dataclass('A', [(1, int)]))", "1 is not allowed as a field's name"),
-    "bytes_as_a_name": Attack("reached.append(make_dataclass('A', [(b'x', int)]))", "b'x' is not allowed as a field's name"),
-    "string_class_as_a_name": Attack("class S(str): pass\nreached.append(make_dataclass('A', [(S('x'), int)]))", "'x' is not allowed as a field's name"),
-    "name_from_an_iterator": Attack("reached.append(make_dataclass('A', [iter(['gi_frame', int])]))", "'gi_frame' is not allowed as a field's name"),
-    "field_renamed": Attack("f = field()\nf.name = 'x=1):\\n  reached.append(1) #'\nreached.append(f)", "'x=1):\\n  reached.append(1) #' is not allowed as a field's name"),
-    "field_of_a_class_renamed": Attack("@dataclass\nclass A:\n    x: int\nfields(A)[0].name = 'gi_frame'", "'gi_frame' is not allowed as a field's name"),
-    "field_renamed_by_setattr": Attack("setattr(field(), 'name', '__class__')", "'__class__' is not allowed as a field's name"),
-    "annotations_of_a_typed_dict": Attack("from typing import TypedDict\nreached.append(dataclass(TypedDict('D', {'__subclasses__': int})))", "'__subclasses__' is not allowed as a field's name"),
+    "number_as_a_name": Attack("reached.append(make_dataclass('A', [(1, int)]))", "1 is not allowed as a field's name: it isn't a plain name of your own"),
+    "bytes_as_a_name": Attack("reached.append(make_dataclass('A', [(b'x', int)]))", "b'x' is not allowed as a field's name: it isn't a plain name of your own"),
+    "string_class_as_a_name": Attack("class S(str): pass\nreached.append(make_dataclass('A', [(S('x'), int)]))", "'x' is not allowed as a field's name: it isn't a plain name of your own"),
+    "name_from_an_iterator": Attack("reached.append(make_dataclass('A', [iter(['gi_frame', int])]))", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
+    "field_renamed": Attack("f = field()\nf.name = 'x=1):\\n  reached.append(1) #'\nreached.append(f)", "'x=1):\\n  reached.append(1) #' is not allowed as a field's name: it isn't a plain name of your own"),
+    "field_of_a_class_renamed": Attack("@dataclass\nclass A:\n    x: int\nfields(A)[0].name = 'gi_frame'", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
+    "field_renamed_by_setattr": Attack("setattr(field(), 'name', '__class__')", "'__class__' is not allowed as a field's name: it isn't a plain name of your own"),
+    "annotations_of_a_typed_dict": Attack("from typing import TypedDict\nreached.append(dataclass(TypedDict('D', {'__subclasses__': int})))", "'__subclasses__' is not allowed as a field's name: it isn't a plain name of your own"),
     "interpreters_name_in_a_class": Attack("@dataclass\nclass A:\n    gi_frame: int\nreached.append(A)", attribute("gi_frame")),
     "pydantic_dataclass": Attack("from pydantic.dataclasses import dataclass as d\n@d\nclass A:\n    gi_frame: int\nreached.append(A)", attribute("gi_frame")),
 }  # fmt: skip
@@ -41,7 +41,7 @@ IMPORTS = "from dataclasses import dataclass, field, fields, make_dataclass\n"
 def test_field_name(name: str, form: str) -> None:
     """The name of a field is a plain identifier."""
     program = f"{IMPORTS}reached.append(make_dataclass('A', {form}))"
-    check(Attack(program, f"{name!r} is not allowed as a field's name"), name=name)
+    check(Attack(program, f"{name!r} is not allowed as a field's name: it isn't a plain name of your own"), name=name)
 
 
 @pytest.mark.parametrize("attack", by_id(ATTACKS))

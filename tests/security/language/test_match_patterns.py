@@ -133,8 +133,8 @@ OTHERS = {
     "module_kept_since_3_13": Attack("from pathlib import PurePosixPath\nclass P(PurePosixPath):\n    __match_args__ = ('parser',)\nmatch P('a'):\n    case P(x): reached.append(x)", reads("parser")),
     "library_class_renamed_as_ones_own": Attack("from functools import wraps\nclass A: pass\nwraps(A)(Library)\nclass P(Library):\n    __match_args__ = ('parser',)\nmatch P():\n    case P(x): reached.append(x)", reads("parser")),
     "dataclass_field_of_registered_class": Attack("from abc import ABC\nfrom dataclasses import dataclass\n@dataclass\nclass A(ABC):\n    obj: int\nA.register(AttributeError)\ntry: (1).x\nexcept AttributeError as e:\n    match e:\n        case A(o): reached.append(o)", reads("obj")),
-    "namedtuple_field": Attack("from collections import namedtuple\nN = namedtuple('N', 'gi_frame')\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name"),
-    "typed_namedtuple_field": Attack("from typing import NamedTuple\nN = NamedTuple('N', [('gi_frame', int)])\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name"),
+    "namedtuple_field": Attack("from collections import namedtuple\nN = namedtuple('N', 'gi_frame')\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
+    "typed_namedtuple_field": Attack("from typing import NamedTuple\nN = NamedTuple('N', [('gi_frame', int)])\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
 }  # fmt: skip
 MAPPINGS = {
     "rest_of_a_facade": "import json\nmatch json:\n    case {'loads': x, **rest}: reached.append(rest)",

@@ -37,8 +37,8 @@ OTHERS = {
     "keyword_in_a_nested_class": Attack("class A:\n    class M(metaclass=lambda *a: reached.append(a)): pass", THIS, TypeError),
     "keyword_of_a_dict": Attack("k = {'metaclass': reached.append}\nclass M(**k): pass", THIS, TypeError),
     "classic_name": at_compile("class M:\n    __metaclass__ = reached.append", "binding the name '__metaclass__' is not allowed"),
-    "abc_meta": Attack("from abc import ABCMeta\nreached.append(ABCMeta('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
-    "abc_meta_attribute": Attack("import abc\nclass M(abc.ABCMeta): pass\nreached.append(M('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
+    "abc_meta": Attack("from abc import ABCMeta\nreached.append(ABCMeta('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
+    "abc_meta_attribute": Attack("import abc\nclass M(abc.ABCMeta): pass\nreached.append(M('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "enum_meta": Attack("from enum import EnumMeta\nreached.append(EnumMeta)", "cannot import name 'EnumMeta' from 'enum'", RefusedImport),
     "enum_type": Attack("import enum\nreached.append(enum.EnumType)", "module 'enum' has no attribute 'EnumType'", AttributeError),
     "named_tuple_meta": Attack("import typing\nreached.append(typing.NamedTupleMeta)", "module 'typing' has no attribute 'NamedTupleMeta'", AttributeError),
@@ -62,7 +62,7 @@ def test_inheriting(base: str) -> None:
     program = f"import abc, enum, types, typing\nclass A: pass\nclass M({BASES[base]}): pass\n"
     attack = Attack(program + "reached.append(M)", NONE, TypeError)
     if base in OURS:
-        refused = f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"
+        refused = f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"
         attack = Attack(program + "reached.append(M('X', (), {'__reduce__': len}))", refused)
     names = {
         "union": type[int] | None,

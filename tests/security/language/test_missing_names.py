@@ -9,10 +9,11 @@ from programs import NO_SETTING, OPEN, outcome
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.task.failures import user_failed
 
-FILES = "tasks have no files; use the node's binary data, or io.BytesIO"
-PROCESSES = "tasks start no processes; let n8n do it in another node"
+FILES = "tasks have no files; use the node's binary data, io.StringIO and io.BytesIO"
+PROCESSES = "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node"
 ENDS = "a task has no signals to send and doesn't end its process: return, or raise an exception"
-TERMINAL = "there is no terminal in a task"
+TERMINAL = "there is no terminal and no screen in a task"
+NEITHER = "it isn't among what tasks may do, with files of their own or without"
 OTHER = "it is about the interpreter or the machine, not the data"
 REASONS = {
     ("os", "getcwd"): FILES,
@@ -29,23 +30,26 @@ REASONS = {
     ("os", "get_terminal_size"): TERMINAL,
     ("os", "putenv"): "a task's environment is os.environ",
     ("os", "W_OK"): FILES,
-    ("os", "getxattr"): FILES,
+    ("os", "getxattr"): NEITHER,
     ("os", "sysconf"): OTHER,
     ("os", "getuid"): OTHER,
-    ("os.path", "getsize"): "tasks have no files",
-    ("io", "open"): "tasks have no files",
+    ("os.path", "getsize"): FILES,
+    ("os.path", "sameopenfile"): NEITHER,
+    ("io", "open"): FILES,
+    ("io", "open_code"): NEITHER,
     ("sys", "modules"): OTHER,
     ("sys", "settrace"): OTHER,
-    ("codecs", "open"): "tasks have no files",
+    ("codecs", "open"): FILES,
     ("codecs", "lookup"): OTHER,
-    ("mimetypes", "read_mime_types"): "tasks have no files",
+    ("mimetypes", "read_mime_types"): "it reads files of the machine",
     ("sys", "stdin"): "what comes in is _items, _item or _query",
     ("gc", "get_objects"): OTHER,
     ("inspect", "currentframe"): OTHER,
-    ("asyncio", "create_subprocess_exec"): "tasks start no processes",
-    ("asyncio", "open_connection"): (
-        "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
-    ),
+    ("asyncio", "create_subprocess_exec"): PROCESSES,
+    (
+        "asyncio",
+        "start_server",
+    ): "a task lives for its items and can't be connected to; let a Webhook node of n8n's answer",
 }
 
 
@@ -65,6 +69,17 @@ def test_missing_name(module: str, name: str) -> None:
     )
 
 
+def test_what_connects_names_its_setting() -> None:
+    """What is there with connections says which setting gives them."""
+    ended = outcome("import asyncio\nreached.append(asyncio.open_connection)")
+    assert str(ended) == (
+        "module 'asyncio' has no attribute 'open_connection': tasks have no network; let n8n do the request, with "
+        "_helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."
+    )
+    given = msgspec.structs.replace(OPEN, connections=True)
+    assert outcome("import asyncio\nif asyncio.open_connection is None: reached.append(1)", given) is None
+
+
 @pytest.mark.parametrize("name", ["nonsense", "sys", "_wrap_close"])
 def test_a_name_without_a_reason(name: str) -> None:
     """What nobody has, modules that the module uses itself, and its private names are missing as anywhere."""
@@ -78,6 +93,7 @@ def test_a_name_without_a_reason(name: str) -> None:
         "abort": "REPTARIUM_LANGUAGE=python allows it.",
         "getcwd": "REPTARIUM_SCRATCH gives tasks files of their own.",
         "fork": NO_SETTING,
+        "link": "REPTARIUM_LANGUAGE=python allows it.",
     }.items(),
 )
 def test_the_person_reads_which_setting_has_it(name: str, advice: str) -> None:
@@ -96,4 +112,4 @@ def test_an_exception_of_ones_own_keeps_its_text() -> None:
 def test_with_files_of_its_own() -> None:
     """A task that has some isn't told that it has none."""
     ended = outcome("import os\nreached.append(os.getcwd() and os.link)", msgspec.structs.replace(OPEN, files=True))
-    assert str(ended).endswith(f"it isn't among what tasks may do with files of their own. {NO_SETTING}")
+    assert str(ended).endswith(f"{NEITHER}. {NO_SETTING}")

@@ -24,9 +24,9 @@ CODE = ["a: print()", "a=1", "a, *b", "a)", "(", "lambda: 1", "a b", "1", "a.b",
 ATTACKS = {
     "name_of_the_class": Attack("from collections import namedtuple\nreached.append(namedtuple('N: __import__(\"os\")', 'a'))", IDENTIFIERS.format('N: __import__("os")'), ValueError),
     "keyword_as_name_of_the_class": Attack("from collections import namedtuple\nreached.append(namedtuple('class', 'a'))", "Type names and field names cannot be a keyword: 'class'", ValueError),
-    "class_statement": Attack("from typing import NamedTuple\nclass N(NamedTuple):\n    gi_frame: int\nreached.append(N)", "'gi_frame' is not allowed as a field's name"),
-    "fields_from_an_iterator": Attack("from collections import namedtuple\nreached.append(namedtuple('N', iter(['a', 'gi_code'])))", "'gi_code' is not allowed as a field's name"),
-    "object_as_name": Attack("from collections import namedtuple\nclass T:\n    def __str__(self): return 'gi_frame'\nreached.append(namedtuple('N', [T()]))", "'gi_frame' is not allowed as a field's name"),
+    "class_statement": Attack("from typing import NamedTuple\nclass N(NamedTuple):\n    gi_frame: int\nreached.append(N)", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
+    "fields_from_an_iterator": Attack("from collections import namedtuple\nreached.append(namedtuple('N', iter(['a', 'gi_code'])))", "'gi_code' is not allowed as a field's name: it isn't a plain name of your own"),
+    "object_as_name": Attack("from collections import namedtuple\nclass T:\n    def __str__(self): return 'gi_frame'\nreached.append(namedtuple('N', [T()]))", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
     "object_of_two_names": Attack("from collections import namedtuple\nseen = []\nclass T:\n    def __str__(self):\n        seen.append(1)\n        return 'gi_frame' if len(seen) > 1 else 'a'\nreached.append(namedtuple('N', [T()])._fields != ('a',) or [][0])", "list index out of range", IndexError),
     "defaults": Attack("from collections import namedtuple\nreached.append(namedtuple('N', 'a', defaults=[1, 2]))", "Got more default values than field names", TypeError),
     "keyword_field": Attack("from collections import namedtuple\nreached.append(namedtuple('N', ['def']))", "Type names and field names cannot be a keyword: 'def'", ValueError),
@@ -38,7 +38,10 @@ ATTACKS = {
 @pytest.mark.parametrize("name", sorted(DENIED_ATTRIBUTES))
 def test_interpreters_name(maker: str, name: str) -> None:
     """No field has the name of an attribute of the interpreter's."""
-    check(Attack(MAKERS[maker], f"{name!r} is not allowed as a field's name"), name=name)
+    check(
+        Attack(MAKERS[maker], f"{name!r} is not allowed as a field's name: it isn't a plain name of your own"),
+        name=name,
+    )
 
 
 @pytest.mark.parametrize("maker", ["list", "second", "typed", "attribute"])

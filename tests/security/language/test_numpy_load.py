@@ -12,11 +12,15 @@ from reptarium.sandbox.language import RefusedImport
 
 numpy = pytest.importorskip("numpy")
 
-FILES = f"tasks have no files. {NO_SETTING}"
-STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
-PICKLES = f"numpy.load with allow_pickle is not allowed: pickles run code. {NO_SETTING}"
+FILES = f"tasks have no files; use numpy.frombuffer, or numpy.loadtxt of lines. {NO_SETTING}"
+STREAMS = f"of a path is not allowed: tasks have no files; give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+URLS = (
+    "of a URL is not allowed: tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP "
+    "Request node. REPTARIUM_CONNECT_ALLOW decides this."
+)
+PICKLES = f"numpy.load with allow_pickle is not allowed: pickles run code; save arrays of plain types. {NO_SETTING}"
 ARRAY = f"the attribute 'dump' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
-WITHHELD = f"is not allowed: it is withheld. {NO_SETTING}"
+WITHHELD = f"is not allowed: it is withheld; 'numpy.lib' has what tasks need. {NO_SETTING}"
 CALLS = {
     "fromfile": "np.fromfile(path)",
     "fromregex": "np.fromregex(path, 'a', [('a', int)])",
@@ -37,7 +41,7 @@ ATTACKS = {
     "loadtxt_of_a_text_that_reads": Attack("class P(str):\n    def read(self): return ''\nreached.append(np.loadtxt(P(path)))", f"numpy.loadtxt {STREAMS}"),
     "loadtxt_of_a_path_that_reads": Attack("class P:\n    def read(self): return ''\n    def __fspath__(self): return path\nreached.append(np.loadtxt(P()))", f"numpy.loadtxt {STREAMS}"),
     "genfromtxt": Attack("reached.append(np.genfromtxt(path))", f"numpy.genfromtxt {STREAMS}"),
-    "genfromtxt_of_a_url": Attack("reached.append(np.genfromtxt('http://127.0.0.1:9/'))", f"numpy.genfromtxt {STREAMS}"),
+    "genfromtxt_of_a_url": Attack("reached.append(np.genfromtxt('http://127.0.0.1:9/'))", f"numpy.genfromtxt {URLS}"),
     "dump": Attack("reached.append(np.zeros(1).dump(path))", ARRAY),
     "dump_by_name": Attack("reached.append(getattr(np.zeros(1), 'dump')(path))", ARRAY),
     "dump_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('dump', path)(np.zeros(1)))", ARRAY),

@@ -34,7 +34,7 @@ RUNS_TEXT = {
     "frame_eval_by_super": Attack("class D(pd.DataFrame):\n    def f(self): return super().eval('@self.__class__')\nreached.append(D({'a': [1]}).f())", in_expression("__class__")),
     "frame_eval_by_pipe": Attack("reached.append(df.pipe(pd.DataFrame.eval, '@df.__class__'))", in_expression("__class__")),
     "frame_eval_in_other_letters": Attack("reached.append(df.eval('@df.__ｃlass__'))", in_expression("__class__")),
-    "frame_eval_of_no_text": Attack("reached.append(df.eval(target))", "an expression that isn't text is not allowed"),
+    "frame_eval_of_no_text": Attack("reached.append(df.eval(target))", "an expression that isn't text is not allowed: give it a str"),
     "frame_eval_of_a_module": Attack("import statistics\nreached.append(df.eval('@holder.sys'))", f"the attribute 'sys' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
     "frame_query_of_attributes": Attack("reached.append(df.query('a > @df.__class__.__init__.__globals__'))", in_expression("__class__")),
     "frame_query_by_methodcaller": Attack("import operator\nreached.append(operator.methodcaller('query', 'a > @target.gi_frame')(df))", in_expression("gi_frame")),

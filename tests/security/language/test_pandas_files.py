@@ -12,9 +12,14 @@ from reptarium.sandbox.language.hardening import RefusedOperation
 
 pytest.importorskip("pandas")
 
-PICKLE = f"pickles run code and tasks have no files. {NO_SETTING}"
-FILES = f"tasks have no files and no network. {NO_SETTING}"
-STREAMS = f"of a path or URL is not allowed: tasks have no files and no network. Give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+PICKLE = f"pickles run code; use to_json, to_csv or to_parquet. {NO_SETTING}"
+HDF = f"tasks have no files, and this format is not for streams; use to_parquet, or to_csv. {NO_SETTING}"
+CLIPBOARD = f"a task has no clipboard; return the text. {NO_SETTING}"
+STREAMS = f"of a path is not allowed: tasks have no files; give it io.StringIO(text) or io.BytesIO(data). {NO_SETTING}"
+URLS = (
+    "of a URL is not allowed: tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP "
+    "Request node. REPTARIUM_CONNECT_ALLOW decides this."
+)
 READERS = "read_csv read_excel read_fwf read_html read_json read_orc read_parquet read_sas read_spss read_stata read_table read_xml ExcelFile".split()
 #: Things that pandas would take for a path.
 PATHS = {
@@ -43,25 +48,21 @@ REFUSED = {
     "read_pickle_from_memory": Attack("import io\nreached.append(pd.read_pickle(io.BytesIO(b'I1\\n.')))", f"pandas.read_pickle is not allowed: {PICKLE}"),
     "read_pickle_from": Attack("from pandas import read_pickle\nreached.append(read_pickle(path))", f"pandas.read_pickle is not allowed: {PICKLE}"),
     "to_pickle_function": Attack("reached.append(pd.to_pickle(df, path))", f"pandas.to_pickle is not allowed: {PICKLE}"),
-    "to_pickle": Attack("reached.append(df.to_pickle(path))", f"DataFrame.to_pickle is not allowed: tasks have no files. {NO_SETTING}"),
-    "series_to_pickle": Attack("reached.append(df['a'].to_pickle(path))", f"Series.to_pickle is not allowed: tasks have no files. {NO_SETTING}"),
-    "read_hdf": Attack("reached.append(pd.read_hdf(path))", f"pandas.read_hdf is not allowed: {FILES}"),
-    "hdf_store": Attack("reached.append(pd.HDFStore(path))", f"pandas.HDFStore is not allowed: {FILES}"),
-    "to_hdf": Attack("reached.append(df.to_hdf(path, key='a'))", f"DataFrame.to_hdf is not allowed: tasks have no files. {NO_SETTING}"),
-    "series_to_hdf": Attack("reached.append(df['a'].to_hdf(path, key='a'))", f"Series.to_hdf is not allowed: tasks have no files. {NO_SETTING}"),
-    "read_sql": Attack("reached.append(pd.read_sql('select 1', 'sqlite:///' + path))", f"pandas.read_sql is not allowed: {FILES}"),
-    "read_sql_query": Attack("reached.append(pd.read_sql_query('select 1', 1))", f"pandas.read_sql_query is not allowed: {FILES}"),
-    "read_sql_table": Attack("reached.append(pd.read_sql_table('a', 1))", f"pandas.read_sql_table is not allowed: {FILES}"),
-    "to_sql": Attack("reached.append(df.to_sql('a', 'sqlite:///' + path))", f"DataFrame.to_sql is not allowed: tasks have no network. {NO_SETTING}"),
-    "read_clipboard": Attack("reached.append(pd.read_clipboard())", f"pandas.read_clipboard is not allowed: {FILES}"),
-    "to_clipboard": Attack("reached.append(df.to_clipboard())", f"DataFrame.to_clipboard is not allowed: there is no clipboard. {NO_SETTING}"),
-    "read_feather": Attack("reached.append(pd.read_feather(path))", f"pandas.read_feather is not allowed: {FILES}"),
-    "to_feather": Attack("reached.append(df.to_feather(path))", f"DataFrame.to_feather is not allowed: tasks have no files. {NO_SETTING}"),
+    "to_pickle": Attack("reached.append(df.to_pickle(path))", f"DataFrame.to_pickle is not allowed: {PICKLE}"),
+    "series_to_pickle": Attack("reached.append(df['a'].to_pickle(path))", f"Series.to_pickle is not allowed: {PICKLE}"),
+    "read_hdf": Attack("reached.append(pd.read_hdf(path))", f"pandas.read_hdf is not allowed: {HDF}"),
+    "hdf_store": Attack("reached.append(pd.HDFStore(path))", f"pandas.HDFStore is not allowed: {HDF}"),
+    "to_hdf": Attack("reached.append(df.to_hdf(path, key='a'))", f"DataFrame.to_hdf is not allowed: {HDF}"),
+    "series_to_hdf": Attack("reached.append(df['a'].to_hdf(path, key='a'))", f"Series.to_hdf is not allowed: {HDF}"),
+    "read_clipboard": Attack("reached.append(pd.read_clipboard())", f"pandas.read_clipboard is not allowed: {CLIPBOARD}"),
+    "to_clipboard": Attack("reached.append(df.to_clipboard())", f"DataFrame.to_clipboard is not allowed: {CLIPBOARD}"),
+    "read_feather": Attack("reached.append(pd.read_feather(path))", f"pandas.read_feather {STREAMS}"),
+    "to_feather": Attack("reached.append(df.to_feather(path))", f"DataFrame.to_feather {STREAMS}"),
     "io_module": Attack("reached.append(pd.io)", "module 'pandas' has no attribute 'io'", AttributeError),
-    "io_pickle": Attack("import pandas.io.pickle\nreached.append(1)", f"import of 'pandas.io' is not allowed: it is withheld. {NO_SETTING}", RefusedImport),
-    "io_common": Attack("from pandas.io import common\nreached.append(common)", f"import of 'pandas.io' is not allowed: it is withheld. {NO_SETTING}", RefusedImport),
-    "compat_pickle": Attack("import pandas.compat.pickle_compat\nreached.append(1)", f"import of 'pandas.compat' is not allowed: it is withheld. {NO_SETTING}", RefusedImport),
-    "core": Attack("import pandas.core.frame\nreached.append(1)", f"import of 'pandas.core' is not allowed: it is withheld. {NO_SETTING}", RefusedImport),
+    "io_pickle": Attack("import pandas.io.pickle\nreached.append(1)", f"import of 'pandas.io' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
+    "io_common": Attack("from pandas.io import common\nreached.append(common)", f"import of 'pandas.io' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
+    "compat_pickle": Attack("import pandas.compat.pickle_compat\nreached.append(1)", f"import of 'pandas.compat' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
+    "core": Attack("import pandas.core.frame\nreached.append(1)", f"import of 'pandas.core' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
     "libs": at_compile("import pandas._libs\nreached.append(pandas._libs)", "import of 'pandas._libs' is not allowed"),
     "testing": Attack("reached.append(pd.testing)", "module 'pandas' has no attribute 'testing'", AttributeError),
     "util": Attack("reached.append(pd.util)", "module 'pandas' has no attribute 'util'", AttributeError),
@@ -92,7 +93,7 @@ def test_reader_of_a_path(reader: str, path: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a\n1\n")
     program = f"{PRELUDE}reached.append(pd.{reader}({PATHS[path]}))"
-    check(Attack(program, f"pandas.{reader} {STREAMS}"), path=str(secret))
+    check(Attack(program, f"pandas.{reader} {URLS if path == 'url' else STREAMS}"), path=str(secret))
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -14,7 +14,7 @@ from reptarium.sandbox.language.hardening import RefusedOperation
 
 #: Calls ``print`` when it is read.
 PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."
-OPENS = "it opens the interpreter itself. No setting allows it."
+OPENS = "pickles run code; use json. No setting allows it."
 
 ATTACKS = {
     "pickle": at_compile("import pickle\nreached.append(pickle.loads(data))", "import of 'pickle' is not allowed"),
@@ -42,13 +42,13 @@ ATTACKS = {
     "class_that_reduces_by_protocol": at_compile("class A:\n    def __reduce_ex__(self, p): return (reached.append, (1,))", "binding the name '__reduce_ex__' is not allowed"),
     "class_with_state": at_compile("class A:\n    def __setstate__(self, s): pass", "binding the name '__setstate__' is not allowed"),
     "reduce_assigned": at_compile("class A: pass\nA.__reduce__ = lambda s: (reached.append, (1,))", "changing the attribute '__reduce__' is not allowed"),
-    "reduce_as_an_enum_member": Attack("from enum import Enum\nreached.append(Enum('E', {'a': 1, '__reduce_ex__': len}))", "'__reduce_ex__' is not allowed as a member's name"),
-    "numpy_load": Attack("import numpy, io\nreached.append(numpy.load(io.BytesIO(data), allow_pickle=True))", "numpy.load with allow_pickle is not allowed: pickles run code. No setting allows it."),
-    "pandas": Attack("import pandas, io\nreached.append(pandas.read_pickle(io.BytesIO(data)))", "pandas.read_pickle is not allowed: pickles run code and tasks have no files. No setting allows it."),
+    "reduce_as_an_enum_member": Attack("from enum import Enum\nreached.append(Enum('E', {'a': 1, '__reduce_ex__': len}))", "'__reduce_ex__' is not allowed as a member's name: it isn't a plain name of your own"),
+    "numpy_load": Attack("import numpy, io\nreached.append(numpy.load(io.BytesIO(data), allow_pickle=True))", "numpy.load with allow_pickle is not allowed: pickles run code; save arrays of plain types. No setting allows it."),
+    "pandas": Attack("import pandas, io\nreached.append(pandas.read_pickle(io.BytesIO(data)))", "pandas.read_pickle is not allowed: pickles run code; use to_json, to_csv or to_parquet. No setting allows it."),
     "pydantic": Attack(
         "import warnings\nfrom pydantic import BaseModel\nwarnings.simplefilter('ignore')\nclass M(BaseModel): pass\n"
         "reached.append(M.parse_raw(data, content_type='pickle', allow_pickle=True))",
-        "pickle.find_class is not available in a task. No setting allows it.",
+        "pickle.find_class is not available in a task: pickles run code. No setting allows it.",
         RefusedOperation,
     ),
 }  # fmt: skip
@@ -64,7 +64,7 @@ def test_attack(attack: Attack) -> None:
 def test_leaked_unpickler(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Should an unpickler ever leak, it finds no function."""
     argument = PICKLE if name == "loads" else io.BytesIO(PICKLE)
-    text = "pickle.find_class is not available in a task. No setting allows it."
+    text = "pickle.find_class is not available in a task: pickles run code. No setting allows it."
     check(Attack("reached.append(leaked(data))", text, RefusedOperation), leaked=getattr(pickle, name), data=argument)
     assert capsys.readouterr().out == ""
 

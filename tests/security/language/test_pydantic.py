@@ -56,9 +56,9 @@ MODELS = {
     "annotated_alias": Attack("class M(BaseModel):\n    x: Annotated[Any, Field(validation_alias='gi_frame')]\nreached.append(M)", field("gi_frame")),
     "inner_model": Attack("class I(BaseModel):\n    x: Any = Field(validation_alias='gi_frame')\nclass M(BaseModel):\n    gen: I\nreached.append(M.model_validate(holder, from_attributes=True))", field("gi_frame")),
     "created_model": Attack("reached.append(create_model('M', **{'gi_frame': (Any, ...)}))", attribute("gi_frame")),
-    "class_name_of_a_created_model": Attack("reached.append(create_model('M', **{'__array_interface__': (dict, {})}))", "the name '__array_interface__' in a class made by a call is not allowed. No setting allows it."),
-    "namespace_of_a_created_model": Attack("reached.append(create_model('M', **{'__namespace__': {'__getattribute__': len}}))", "the name '__getattribute__' in a class made by a call is not allowed. No setting allows it."),
-    "validators_of_a_created_model": Attack("reached.append(create_model('M', **{'__validators__': {'__reduce__': len}}))", "the name '__reduce__' in a class made by a call is not allowed. No setting allows it."),
+    "class_name_of_a_created_model": Attack("reached.append(create_model('M', **{'__array_interface__': (dict, {})}))", "the name '__array_interface__' in a class made by a call is not allowed: it belongs to the interpreter. No setting allows it."),
+    "namespace_of_a_created_model": Attack("reached.append(create_model('M', **{'__namespace__': {'__getattribute__': len}}))", "the name '__getattribute__' in a class made by a call is not allowed: it belongs to the interpreter. No setting allows it."),
+    "validators_of_a_created_model": Attack("reached.append(create_model('M', **{'__validators__': {'__reduce__': len}}))", "the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. No setting allows it."),
     "special_field_of_a_created_model": Attack("reached.append(create_model('M', x=(Any, Field(validation_alias='__globals__'))))", field("__globals__")),
     "special_path": Attack("class M(BaseModel):\n    x: Any = Field(validation_alias=AliasPath('f', '__globals__'))\nreached.append(M)", field("__globals__")),
     "adapter_of_a_typed_dict": Attack("from typing_extensions import TypedDict\nreached.append(TypeAdapter(TypedDict('D', {'gi_frame': Any})))", field("gi_frame")),
@@ -76,7 +76,7 @@ MODELS = {
     "validator_by_pattern": Attack("match TypeAdapter(int):\n    case object(validator=v): reached.append(v)", f"this class pattern is not allowed: it would read the attribute 'validator'. {NO_SETTING}"),
     "validator_of_a_model": at_compile("class M(BaseModel): pass\nreached.append(M.__pydantic_validator__)", "the attribute '__pydantic_validator__' is not allowed"),
     "schema_of_a_model_changed": at_compile("class M(BaseModel): pass\nM.__pydantic_core_schema__ = {}", "changing the attribute '__pydantic_core_schema__' is not allowed"),
-    "metaclass": Attack("reached.append(type(BaseModel)('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"),
+    "metaclass": Attack("reached.append(type(BaseModel)('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
 }  # fmt: skip
 FIELD = "{'type': 'model-field', 'schema': {'type': 'any'}}"
 SCHEMAS = {

@@ -9,7 +9,7 @@ import dataclasses
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
-ONE = f"the name '__reduce__' in a class made by a call is not allowed. {NO_SETTING}"
+ONE = f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"
 COUNT = "type() takes 1 or 3 arguments"
 NAMESPACE = "{'__reduce__': lambda s: 1}"
 
@@ -40,15 +40,15 @@ ATTACKS = {
     "bound_call_by_name": Attack("reached.append(getattr(type, '__call__')(type, 'X', (), {'__reduce__': len}))", ONE),
     "new": Attack("reached.append(type.__new__(type, 'X', (), {'__reduce__': len}))", ONE),
     "new_of_ones_own": Attack("class M(type): pass\nreached.append(M('X', (), {'__reduce__': len}))", ONE),
-    "new_of_ones_own_by_super": Attack("class M(type):\n    def __new__(m, n, b, d): return super().__new__(m, n, b, {**d, '__getattribute__': len})\nclass X(metaclass=M): pass\nreached.append(X)", f"the name '__getattribute__' in a class made by a call is not allowed. {NO_SETTING}"),
-    "hook_without_a_look": Attack("reached.append(type('X', (), {'__getattr__': lambda s, n: 1}))", f"the name '__getattr__' in a class made by a call is not allowed. {NO_SETTING}"),
+    "new_of_ones_own_by_super": Attack("class M(type):\n    def __new__(m, n, b, d): return super().__new__(m, n, b, {**d, '__getattribute__': len})\nclass X(metaclass=M): pass\nreached.append(X)", f"the name '__getattribute__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
+    "hook_without_a_look": Attack("reached.append(type('X', (), {'__getattr__': lambda s, n: 1}))", f"the name '__getattr__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "name_of_a_lying_string": Attack("class S(str): pass\nreached.append(type('X', (), {S('__reduce__'): len}))", "names of a class must be exactly str, not 'S'", TypeError),
     "base_that_is_a_librarys_metaclass": Attack("reached.append(type('X', (meta,), {}))", "this metaclass is not available in a task: inherit from type or abc.ABCMeta", TypeError),
     "new_of_super": Attack("class A:\n    def __new__(cls): return super().__new__(cls, 'X', (), {})\nreached.append(A())", "object.__new__() takes exactly one argument (the type to instantiate)", TypeError),
-    "typing_type": Attack("from typing import Type\nreached.append(Type('X', (), {}))", "metaclasses are not available in a task", TypeError),
-    "typing_type_subscripted": Attack("from typing import Type\nreached.append(Type[int]('X', (), {}))", "metaclasses are not available in a task", TypeError),
-    "typing_type_made_callable": Attack("from typing import Type\nt = Type[int]\nt._inst = True\nreached.append(t('X', (), {}))", "metaclasses are not available in a task", TypeError),
-    "typing_type_call": Attack("from typing import Type\nt = Type[int]\nt._inst = True\nreached.append(t.__call__('X', (), {}))", "metaclasses are not available in a task", TypeError),
+    "typing_type": Attack("from typing import Type\nreached.append(Type('X', (), {}))", "metaclasses are not available in a task: typing.Type only names classes", TypeError),
+    "typing_type_subscripted": Attack("from typing import Type\nreached.append(Type[int]('X', (), {}))", "metaclasses are not available in a task: typing.Type only names classes", TypeError),
+    "typing_type_made_callable": Attack("from typing import Type\nt = Type[int]\nt._inst = True\nreached.append(t('X', (), {}))", "metaclasses are not available in a task: typing.Type only names classes", TypeError),
+    "typing_type_call": Attack("from typing import Type\nt = Type[int]\nt._inst = True\nreached.append(t.__call__('X', (), {}))", "metaclasses are not available in a task: typing.Type only names classes", TypeError),
     "origin_of_typing_type": Attack("from typing import Type, get_origin\nreached.append(get_origin(Type[int])('X', (), {'__reduce__': len}))", ONE),
     "argument_of_a_union": Attack("from typing import get_args\nreached.append(get_args(union)[0]('X', (), {'__reduce__': len}))", ONE),
     "generic_alias": Attack("from types import GenericAlias\nreached.append(GenericAlias(type, (int,))('X', (), {'__reduce__': len}))", ONE),

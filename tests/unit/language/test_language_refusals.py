@@ -62,7 +62,8 @@ def test_refusal(statement: str, place: str) -> None:
     with pytest.raises(PolicyViolation) as caught:
         compile_task(program, OPEN)
     text = REFUSALS[statement]
-    assert caught.value.description == f"Line {line}: {text}. No setting allows it."
+    advice = "Python itself refuses it, too." if text.startswith("a relative import") else "No setting allows it."
+    assert caught.value.description == f"Line {line}: {text}. {advice}"
     assert caught.value.message == f"Security violation: Line {line}: {text.partition(':')[0]}"
 
 
@@ -73,7 +74,7 @@ def test_star_import(head: str) -> None:
     with pytest.raises(PolicyViolation) as caught:
         compile_task(f"{head}\n    from json import *", OPEN)
     assert caught.value.description == (
-        "Line 2: 'from json import *' is not allowed here: it belongs to the outermost level. No setting allows it."
+        "Line 2: 'from json import *' is not allowed here: it belongs to the outermost level. Python itself refuses it, too."
     )
 
 

@@ -9,20 +9,26 @@ from reptarium.sandbox.language.guards import refused, refusing
 from reptarium.sandbox.language.guards.classes import StandInMeta, stand_in
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.language.hardening.audit import state
-from reptarium.sandbox.language.packages.package import Package
-from reptarium.sandbox.language.policy import RefusedAttribute
+from reptarium.sandbox.language.packages.package import Package, with_files
 from reptarium.sandbox.language.policy.files import NOWHERE
+from reptarium.sandbox.language.policy.stdlib import NO_FILES
 
 
 def _patch_zipfile(zipfile: Any) -> None:
     # no audit event tells of stat(2): size, times and owner of any path
-    zipfile.ZipInfo.from_file = refusing("ZipInfo.from_file", "tasks have no files; use ZipInfo(name) and writestr()")
+    zipfile.ZipInfo.from_file = with_files(
+        zipfile.ZipInfo.from_file, "ZipInfo.from_file", f"{NO_FILES}; use ZipInfo(name) and writestr()"
+    )
 
 
 def _patch_tarfile(tarfile: Any) -> None:
-    for name in ("gettarinfo", "add", "makefifo", "makedev"):
-        stand_in = refusing(f"TarFile.{name}", "tasks have no files; use TarInfo(name) and addfile()")
-        setattr(tarfile.TarFile, name, stand_in)
+    for name in ("gettarinfo", "add"):
+        why = f"{NO_FILES}; use TarInfo(name) and addfile()"
+        setattr(tarfile.TarFile, name, with_files(getattr(tarfile.TarFile, name), f"TarFile.{name}", why))
+    for name in ("makefifo", "makedev"):
+        setattr(
+            tarfile.TarFile, name, refusing(f"TarFile.{name}", "tasks make no FIFOs and no devices; extract the rest")
+        )
 
 
 def _patch_mimetypes(mimetypes: Any) -> None:
@@ -57,11 +63,12 @@ def _sqlite(real: Any) -> dict[str, Any]:
     def connect(database: Any = ":memory:", *args: Any, **kwargs: Any) -> Any:
         """``sqlite3.connect`` of a database in memory."""
         if database not in (":memory:", ""):
-            raise RefusedAttribute(
-                "sqlite3.connect() of a file is not allowed: tasks have no files; use ':memory:'. No setting allows it."
-            )
+            raise refused("sqlite3.connect() of a file is not allowed", f"{NO_FILES}; use ':memory:'")
         if "factory" in kwargs or len(args) > _FACTORY:
-            raise refused("sqlite3.connect() with a factory is not allowed", "it makes another's connections")
+            raise refused(
+                "sqlite3.connect() with a factory is not allowed",
+                "it would make another's connections; use row_factory, or a class around it",
+            )
         return limited(real.connect, ":memory:", *args, **kwargs)
 
     return {"connect": connect} if state.files else {"connect": connect, "Connection": stand_in(real.Connection, Meta)}

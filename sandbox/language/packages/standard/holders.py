@@ -18,6 +18,7 @@ from reptarium.sandbox.language.hardening.addresses import hide_addresses
 from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy.names import LEADING_DUNDERS
+from reptarium.sandbox.language.policy.stdlib import NO_FILES
 
 #: Module → class → methods that show what their object holds.
 HOLDERS: dict[str, dict[str, str]] = {
@@ -146,7 +147,7 @@ PACKAGES = (
     Package("email", patches={"email._policybase": guard_methods}),
     Package(
         "logging",
-        refused={"logging": {"tasks have no files; use StreamHandler(io.StringIO())": "FileHandler"}},
+        refused={"logging": {f"{NO_FILES}; use StreamHandler(io.StringIO())": "FileHandler"}},
         patches={"logging": guard_methods},
     ),
     *(Package(name, patches={name: guard_methods}) for name in ("collections", "enum")),

@@ -9,8 +9,9 @@ from typing import Any
 from reptarium.sandbox.language.guards import refusing
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
+from reptarium.sandbox.language.policy.stdlib import NO_FILES
 
-_WHY = "tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO"
+_WHY = f"{NO_FILES}; use the node's binary data, or io.StringIO and io.BytesIO"
 
 
 def abspath(path: Any) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
 from reptarium.sandbox.language.packages.standard.paths import OS_PATH
+from reptarium.sandbox.language.policy.refusals import unavailable
+from reptarium.sandbox.language.policy.stdlib import NO_PROCESSES
 
 _environment: dict[str, str] = {}
 
@@ -81,7 +83,7 @@ def _catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
     def catch_warnings(*, record: bool = False, **options: Any) -> Any:
         """Keep the filters as they are after the block; with ``record`` a list of the warnings in it."""
         if "module" in options:
-            raise TypeError("catch_warnings() of another module is not available in a task")
+            raise unavailable("catch_warnings() of another module is not available in a task: leave it out")
         inner = real(record=record, **options)
 
         class Block:
@@ -172,7 +174,7 @@ PACKAGES = (
     Package(
         "concurrent",
         refused={
-            "concurrent.futures": {"tasks start no processes; use ThreadPoolExecutor": "ProcessPoolExecutor"},
+            "concurrent.futures": {NO_PROCESSES: "ProcessPoolExecutor"},
         },
     ),
     Package("warnings", made={"warnings": lambda real: {"catch_warnings": _catch_warnings(real.catch_warnings)}}),

@@ -216,7 +216,9 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
         for item in fields:
             parts = (item,) if isinstance(item, str) else tuple(item)
             if not is_field_name(parts[0]):
-                raise RefusedAttribute(f"{parts[0]!r} is not allowed as a field's name")
+                raise RefusedAttribute(
+                    f"{parts[0]!r} is not allowed as a field's name: it isn't a plain name of your own"
+                )
             checked.append(parts[0] if len(parts) == 1 else parts)
         bases = tuple(bases)
         guards.refuse_metaclasses(bases)
