@@ -91,7 +91,8 @@ async def test_start_up_log_names_what_could_not_be_preloaded() -> None:
     assert found == {
         "subprocess": (
             "warning",
-            "import of 'subprocess' is not allowed: tasks start no processes. No setting allows it.",
+            "import of 'subprocess' is not allowed: tasks start no processes; use threads "
+            "(concurrent.futures), or let n8n do it in another node. No setting allows it.",
         ),
         "no_such_package": ("warning", "No module named 'no_such_package'"),
         "nor_this": ("warning", "No module named 'nor_this'"),

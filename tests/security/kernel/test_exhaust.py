@@ -122,6 +122,12 @@ ATTACKS: dict[str, tuple[str, str | None]] = {
     ),
 }  # fmt: skip
 
+#: Attacks whose task ends well, and why that is no harm. test_verdicts.py wants a reason for each.
+HARMLESS = {
+    "two results": "the first is the task's result, as if it had been the only one; nobody reads the second",
+    "a result for another task": "which task a result belongs to is known by the socket; what its head says isn't looked at",
+}
+
 
 class Outcomes:
     """What became of each attack, and of the neighbour meanwhile."""

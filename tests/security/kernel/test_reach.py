@@ -297,18 +297,30 @@ for group, cases, usual in (
         CASES.append((f"{group}: {case}", expression, right))
 
 
-#: With a scratch directory: calls that are answered and do nothing (what is outside tells), that file systems without
-#: extended attributes refuse, that reach /dev/null and no file, or that a read-only root refuses first.
+#: With a scratch directory: answers besides those above.
 WITH_SCRATCH = {
     "write: chmod": {"done"},
     "write: utime": {"done"},
-    "write: xattr": {"ENOTSUP", "EOPNOTSUPP"},
+    "write: xattr": {"ENOTSUP", "EOPNOTSUPP"},  # of file systems that have none
     "write: ftruncate": {"EINVAL"},
     "write: pwrite": {"done"},
-    # in a mount namespace it is the task's own
     "read: /tmp": {"done"},
     "write: /tmp": {"EROFS" if BELOW_TMP else "done"},
-    "write: /dev/shm": {"EROFS"},
+    "write: /dev/shm": {"EROFS"},  # a read-only root refuses first
+}
+
+#: Attacks whose call is carried out, and why that reaches no other task, no file, no network, no process and not the
+#: supervisor. test_verdicts.py wants a reason for each; what is outside is looked at in any case (Bystanders).
+HARMLESS = {
+    "other: flags of its standard streams": (
+        "its standard streams are open files of its own: the next case asks another worker, which finds no flag set"
+    ),
+    "other: flags of another's standard streams": "it is told of its own streams, on which nobody has set a flag",
+    "write: chmod": "the filter answers success and the kernel does nothing: the target's mode is as it was",
+    "write: utime": "the filter answers success and the kernel does nothing: the target's times are as they were",
+    "write: pwrite": "descriptor 1 is /dev/null: no file gets longer",
+    "read: /tmp": "in a mount namespace /tmp is the task's own directory, which only it sees and which goes with it",
+    "write: /tmp": "in a mount namespace /tmp is the task's own directory: no mark is left in the machine's",
 }
 
 

@@ -50,7 +50,7 @@ ATTACKS = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("tag", TAGS)
 def test_tag(call: str, tag: str) -> None:
-    """No loader makes the object."""
+    """No loader makes the object: each takes the tag for one that it doesn't know."""
     ended = outcome(f"import yaml\nclass Mine(yaml.FullLoader): pass\nreached.append({CALLS[call]})", text=TAGS[tag])
     assert type(ended) is yaml.constructor.ConstructorError
     name = TAGS[tag].split()[0].removeprefix("!!")
@@ -64,7 +64,7 @@ def test_unsafe_names(attack: Attack) -> None:
 
 
 def test_tags_of_ones_own() -> None:
-    """A constructor that the task adds is the task's own function."""
+    """No loader makes the object: each takes the tag for one that it doesn't know."""
     program = (
         "import yaml\nclass L(yaml.SafeLoader): pass\nL.add_constructor('!double', lambda l, n: 2 * int(n.value))\n"
         "return yaml.load('a: !double 21', Loader=L)"

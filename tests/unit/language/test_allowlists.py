@@ -166,8 +166,8 @@ _NOT_EXTERNAL = f"it is not on the list of allowed packages. {EXTERNAL} decides 
         (stdlib("json.decoder"), "import json.encoder", f"Line 1: import of 'json.encoder' is not allowed: {_NOT_STANDARD}"),
         (stdlib("urllib.parse"), "import urllib.request", "Line 1: import of 'urllib.request' is not allowed: tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."),
         (stdlib("*"), "import urllib.request", "Line 1: import of 'urllib.request' is not allowed: tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."),
-        (stdlib("*"), "import subprocess", "Line 1: import of 'subprocess' is not allowed: tasks start no processes. No setting allows it."),
-        (stdlib("subprocess"), "import subprocess", "Line 1: import of 'subprocess' is not allowed: tasks start no processes. No setting allows it."),
+        (stdlib("*"), "import subprocess", "Line 1: import of 'subprocess' is not allowed: tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node. No setting allows it."),
+        (stdlib("subprocess"), "import subprocess", "Line 1: import of 'subprocess' is not allowed: tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node. No setting allows it."),
         (stdlib("*"), "import requests", f"Line 1: import of 'requests' is not allowed: {_NOT_EXTERNAL}"),
         (stdlib("requests"), "import requests", f"Line 1: import of 'requests' is not allowed: {_NOT_EXTERNAL}"),
         (LanguagePolicy(external_allow=("*",)), "import json", f"Line 1: import of 'json' is not allowed: {_NOT_STANDARD}"),
@@ -207,7 +207,10 @@ def test_every_refused_import_is_told() -> None:
     [
         ("json", _NOT_STANDARD),
         ("requests", _NOT_EXTERNAL),
-        ("subprocess", "tasks start no processes. No setting allows it."),
+        (
+            "subprocess",
+            "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node. No setting allows it.",
+        ),
         ("os.path", _NOT_STANDARD),
     ],
 )
