@@ -8,6 +8,7 @@ The broker of our own has words of its own (``embedded_broker/outcome.py``): how
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from typing import Literal
 
@@ -117,6 +118,14 @@ ENDINGS: dict[Ending, Meaning] = {
 #: The labels of the metrics, each once, in the order of the table.
 OUTCOMES: tuple[Outcome, ...] = tuple(dict.fromkeys(m.outcome for m in ENDINGS.values() if m.outcome is not None))
 KILL_REASONS: tuple[Ending, ...] = tuple(ending for ending, meaning in ENDINGS.items() if meaning.kills)
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV``; its number where it has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def table() -> str:

@@ -14,7 +14,7 @@ import trio
 
 from reptarium.pool.cli.obeying import obey
 from reptarium.pool.cli.policy import described
-from reptarium.pool.config import Settings, describe, load_settings, require_credentials, weak_secrets
+from reptarium.pool.config import Settings, describe, load_settings, require_credentials, short_grace, weak_secrets
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.ops.metrics import Metrics
@@ -52,7 +52,12 @@ def call(arguments: argparse.Namespace) -> int:
         policy = None if settings.policy is None else read_policy(settings.policy, settings)
         for line in [] if policy is None else described(policy):
             print(line)
-        for warning in (*settings.warnings, *weak_secrets(settings), *(policy.warnings if policy else ())):
+        for warning in (
+            *settings.warnings,
+            *weak_secrets(settings),
+            *short_grace(settings),
+            *(policy.warnings if policy else ()),
+        ):
             print(f"warning: {warning}", file=sys.stderr)
         return 0
     require_credentials(settings)
@@ -60,7 +65,7 @@ def call(arguments: argparse.Namespace) -> int:
     metrics.process.log_lines_dropped = lambda: flood.left_out + (0 if sink is None else sink.dropped)
     if sink is None:
         log.warning("no thread can be started to write the log: whoever stops reading it stops the runner")
-    for warning in (*settings.warnings, *weak_secrets(settings)):
+    for warning in _warnings(settings):
         log.warning(warning)
     for variable, value in (
         ("N8N_RUNNERS_STDLIB_ALLOW", settings.stdlib_allow),
@@ -76,6 +81,11 @@ def call(arguments: argparse.Namespace) -> int:
     with open_notifier(os.environ) as notifier:
         lag = metrics.process.loop_lag
         return trio.run(_run_until_stopped, settings, metrics, notifier, instruments=[lag])
+
+
+def _warnings(settings: Settings) -> tuple[str, ...]:
+    """What whoever serves n8n with these settings hardly means."""
+    return (*settings.warnings, *weak_secrets(settings), *short_grace(settings))
 
 
 def _take_all_descriptors() -> None:

@@ -10,6 +10,7 @@ from reptarium.pool.config.loading import (
     oddities,
     require_credentials,
     secret_values,
+    short_grace,
     task_environment,
     weak_secrets,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "oddities",
     "require_credentials",
     "secret_values",
+    "short_grace",
     "shows_secret",
     "task_environment",
     "weak_secrets",

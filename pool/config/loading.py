@@ -254,6 +254,18 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     )
 
 
+def short_grace(settings: Settings) -> tuple[str, ...]:
+    """A line where an end of the runner in order can cut tasks off that had time left. For who serves n8n."""
+    grace, limit = settings.graceful_shutdown_timeout, settings.task_timeout
+    if grace >= limit:
+        return ()
+    return (
+        f"N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT is {grace:g} s, shorter than the {limit:g} s that a task may take "
+        "(N8N_RUNNERS_TASK_TIMEOUT): when the runner is stopped, tasks that take longer are lost. Raise it, and what "
+        "stops the runner must wait 10 to 15 s more",
+    )
+
+
 def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
     """What user code may see of the runner's environment.
 

@@ -24,12 +24,14 @@ import msgspec
 import structlog
 
 from reptarium.pool.config import Settings, names_secret, secret_values, without_secret
+from reptarium.pool.endings import signal_name
 from reptarium.pool.ops.flood import Flood
 from reptarium.pool.ops.stderr import LogSink, dropped_text, is_journal
 from reptarium.pool.protocol.messages.broker import TaskSettings
 
 _HIDDEN = "(hidden)"
 _UNKNOWN = "Unknown"  # n8n's own word where it has no name
+_LONGEST_REASON = 300  # of why a task isn't done, in characters
 _PRIVATE_FIELDS = frozenset({"code", "items", "query", "result", "data", "params", "text", "printed", "payload"})
 _QUIET_LIBRARIES = ("trio-websocket", "hypercorn", "hypercorn.error", "hypercorn.access", "urllib3")
 
@@ -143,6 +145,10 @@ class Used(Protocol):
     def peak(self) -> int:
         """The most memory that was resident, bytes; pages that it shares with others count."""
 
+    @property
+    def status(self) -> int:
+        """How it ended, as waitpid(2) says it."""
+
 
 class _Lines:
     """Writes lines. A reader that has gone away must not end tasks: what can't be written is lost."""
@@ -187,6 +193,7 @@ def task_finished_fields(
     result_bytes: int | None,
     worker: int | None,
     broker: str,
+    reason: str = "",
 ) -> dict[str, Any]:
     """What the line about a finished task carries besides `task_context`.
 
@@ -198,6 +205,7 @@ def task_finished_fields(
         result_bytes: size of the result; None where there is none.
         worker: number of the worker (its log lines carry it too); None where the task never got one.
         broker: address of the broker that sent the task.
+        reason: why it isn't done; empty for one that is.
     """
     fields: dict[str, Any] = {
         "outcome": outcome,
@@ -210,12 +218,24 @@ def task_finished_fields(
     if worker is not None:
         fields["worker"] = worker
     fields["broker"] = broker
+    if reason:
+        fields["reason"] = reason[:_LONGEST_REASON]
     return fields
 
 
-def task_used_fields(used: Used | None) -> dict[str, Any]:
-    """What its worker has used, for the line about a finished task; None: nobody knows."""
-    return {} if used is None else {"cpu_s": round(used.cpu, 4), "peak_memory_bytes": used.peak}
+def task_used_fields(used: Used | None, *, crashed: bool = False) -> dict[str, Any]:
+    """What its worker has used, for the line about a finished task; None: nobody knows.
+
+    ``crashed``: the worker ended by itself, and what by is told, too.
+    """
+    if used is None:
+        return {}
+    fields: dict[str, Any] = {"cpu_s": round(used.cpu, 4), "peak_memory_bytes": used.peak}
+    if crashed and os.WIFSIGNALED(used.status):
+        fields["signal"] = signal_name(os.WTERMSIG(used.status))
+    elif crashed:
+        fields["exit_status"] = os.WEXITSTATUS(used.status)
+    return fields
 
 
 def redact(secrets: frozenset[str]) -> Processor:

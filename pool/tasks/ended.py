@@ -37,8 +37,9 @@ def record_ended(
         result_bytes=result_bytes,
         worker=report.worker,
         broker=broker,
+        reason=report.reason,
     )
-
+    crashed = report.ending is Ending.CRASH
     if execution.ruling is not None:
         known["rule"] = execution.ruling.rule
     connected = {"connections": report.connections} if report.connections else {}
@@ -47,7 +48,9 @@ def record_ended(
         try:
             if end is not None:
                 metrics.task_memory(end.peak)
-            getattr(log, meaning.level)("task", **context, **known, **connected, **task_used_fields(end))
+            getattr(log, meaning.level)(
+                "task", **context, **known, **connected, **task_used_fields(end, crashed=crashed)
+            )
         except Exception as error:  # the zygote, of which this is heard, has no part in it
             faults.met(error, "execution", "a task was not logged through a fault of the runner", task=context["task"])
 

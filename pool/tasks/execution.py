@@ -63,12 +63,14 @@ class Report(msgspec.Struct, kw_only=True):
     bytes_out: int = 0
     worker: int | None = None
     connections: tuple[str, ...] = ()
+    reason: str = ""
+    """Why it isn't done, in words of ours: nothing of the code, its items or its own errors is in it."""
 
 
 class _Failed(Exception):
-    def __init__(self, ending: Ending, error: TaskErrorData) -> None:
+    def __init__(self, ending: Ending, error: TaskErrorData, reason: str = "") -> None:
         super().__init__(error.message)
-        self.ending, self.error = ending, error
+        self.ending, self.error, self.reason = ending, error, reason
 
 
 class Execution:
@@ -145,10 +147,11 @@ class Execution:
                 unanswered = None if self._callbacks is None else self._callbacks.waiting
                 outcome = self._failure(Ending.TIMEOUT, failures.out_of_time(self._limits, unanswered))
         except Exception:
-            self.report.ending = Ending.FAULT
+            self.report.ending, self.report.reason = Ending.FAULT, "a fault of the runner: see its log"
             raise
         except trio.Cancelled:  # what it came through ends
             self.report.ending = self._killed_by if self._killed_for is not None else Ending.SHUTDOWN
+            self.report.reason = self._killed_for or "the connection to its broker was ended"
             raise
         finally:
             abandoned = self.state == "abandoned"
@@ -162,7 +165,7 @@ class Execution:
             if abandoned:
                 return None
             outcome = TaskErrorData(message=self._killed_for or "Task was cancelled")
-            self.report.ending = self._killed_by
+            self.report.ending, self.report.reason = self._killed_by, outcome.message
         return outcome
 
     def _let_go(self) -> None:
@@ -192,7 +195,7 @@ class Execution:
         if self.settings is None:
             await self._settings_came.wait()
         if none:
-            return self._failure(Ending.CRASH, failures.no_workers(none))
+            return self._failure(Ending.CRASH, failures.no_workers(none), f"no worker can be started: {none}")
         if waiting.cancelled_caught:
             return self._failure(Ending.TIMEOUT, failures.no_worker(self._limits))
         self._router.open_task(self.task_id)
@@ -200,13 +203,16 @@ class Execution:
         try:
             return await self._listen(await self._dispatch())
         except _Failed as failed:
-            return self._failure(failed.ending, failed.error)
+            return self._failure(failed.ending, failed.error, failed.reason)
         except NoWorker as error:
-            return self._failure(Ending.CRASH, failures.no_workers(str(error)))
+            return self._failure(Ending.CRASH, failures.no_workers(str(error)), f"no worker can be started: {error}")
 
-    def _failure(self, ending: Ending, error: TaskErrorData) -> TaskDoneData | TaskErrorData:
-        """The outcome of a task that has failed: where it is to go on, the error is its result."""
-        self.report.ending = ending
+    def _failure(self, ending: Ending, error: TaskErrorData, reason: str = "") -> TaskDoneData | TaskErrorData:
+        """The outcome of a task that has failed: where it is to go on, the error is its result.
+
+        ``reason``: what is logged of it; by default the message, which is for ends whose words are ours alone.
+        """
+        self.report.ending, self.report.reason = ending, reason or error.message
         if self.settings is not None and self.settings.continue_on_fail:
             told = error if self.ruling is None else self.ruling.explain(error)
             result = msgspec.json.encode([{"json": {"error": told.message}}])
@@ -358,11 +364,11 @@ class Execution:
         except UNREADABLE as error:
             return self._violation(f"a failure report that cannot be read: {error}")
         ending = {"memory": Ending.MEMORY, "policy": Ending.REFUSED}.get(failure.kind, Ending.ERROR)
-        return _Failed(ending, failures.user_error(failure))
+        return _Failed(ending, failures.user_error(failure), failures.REASONS[failure.kind])
 
     def _violation(self, what: str) -> _Failed:
         log.warning("a worker broke the protocol", task=self.task_id, what=what)
-        return _Failed(Ending.VIOLATION, failures.broken_protocol(what))
+        return _Failed(Ending.VIOLATION, failures.broken_protocol(what), f"the worker broke its protocol: {what}")
 
     def _too_large(self, error: wire.FrameTooLarge) -> _Failed:
         if error.kind is not Kind.RESULT:
@@ -371,12 +377,8 @@ class Execution:
 
     async def _death(self, worker: Worker) -> tuple[Ending, TaskErrorData]:
         """Why a worker has ended that had the task, in words for the task's owner."""
-        if worker.killed_for is Ending.MEMORY:
-            return Ending.MEMORY, failures.out_of_memory(self._limits)
-        if worker.killed_for is Ending.THREADS:
-            return Ending.THREADS, failures.too_many_threads(self._limits)
-        if worker.killed_for is Ending.SCRATCH:
-            return Ending.SCRATCH, failures.out_of_scratch(self._limits)
+        if worker.killed_for in failures.OVER_A_LIMIT:
+            return worker.killed_for, failures.OVER_A_LIMIT[worker.killed_for](self._limits)
         worker.close_socket()
         with trio.move_on_after(STATUS_WAIT):
             await worker.exited.wait()

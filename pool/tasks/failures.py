@@ -7,6 +7,7 @@ import signal
 
 import msgspec
 
+from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import TaskErrorData
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.workers.worker import Worker, describe_status
@@ -46,6 +47,16 @@ _DEATHS: dict[int, tuple[str, str]] = {
     ),
 }
 _ENDED = f"{_ENDS}: os._exit() takes its result along."
+#: What the log says of a worker's own report, by its kind: the report's words are a person's.
+REASONS: dict[wire.FailureKind, str] = {
+    "user": "the code raised an exception",
+    "syntax": "the code can't be compiled",
+    "policy": "the code does what no setting here allows",
+    "memory": "the code got no more memory",
+    "result": "the code's result can't be used: too large, or no JSON",
+    "input": "the task's items or query can't be read",
+    "internal": "the worker failed in its own code",
+}
 #: What a worker leaves whose own code failed (``sandbox/process/worker.py``).
 _OWN_FAULT = 70
 _BROKE = (
@@ -126,6 +137,14 @@ def out_of_scratch(limits: Limits) -> TaskErrorData:
 def out_of_memory(limits: Limits) -> TaskErrorData:
     """Killed for holding more than its limit."""
     return TaskErrorData(message=memory_message(limits.memory), description=MEMORY_REMEDY)
+
+
+#: What a worker is killed for that has taken more than it may.
+OVER_A_LIMIT = {
+    Ending.MEMORY: out_of_memory,
+    Ending.THREADS: too_many_threads,
+    Ending.SCRATCH: out_of_scratch,
+}
 
 
 def result_too_large(size: int, limits: Limits) -> TaskErrorData:

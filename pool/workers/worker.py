@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from reptarium.pool.endings import Ending
+from reptarium.pool.endings import Ending, signal_name
 from reptarium.pool.workers.states import WORKER_TRANSITIONS, WorkerEvent, WorkerState
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import TaskLimits
@@ -296,9 +296,5 @@ def describe_status(status: int | None) -> str:
     if status is None:
         return "unknown"
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return f"killed by {signal.Signals(number).name}"
-        except ValueError:
-            return f"killed by signal {number}"
+        return f"killed by {signal_name(os.WTERMSIG(status))}"
     return f"exit status {os.WEXITSTATUS(status)}"

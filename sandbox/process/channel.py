@@ -31,7 +31,7 @@ class Channel:
         self._calls = 0
         self._lock = threading.Lock()
 
-    def send(self, kind: int, *parts: bytes | memoryview) -> None:
+    def send(self, kind: int, *parts: bytes | bytearray | memoryview) -> None:
         """Write one frame completely. Raises :class:`SupervisorGone`."""
         with self._lock:
             self._write(wire.frame(kind, *parts))
@@ -49,7 +49,7 @@ class Channel:
             for each in descriptors:
                 os.close(each)
 
-    def print(self, payload: bytes) -> None:
+    def print(self, payload: bytes | bytearray) -> None:
         """One CONSOLE frame."""
         self.send(_CONSOLE, payload)
 
@@ -85,13 +85,13 @@ class Channel:
             have += got
         return data
 
-    def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
+    def call(self, name: str, params: bytes | bytearray, via: Any = "rpc") -> tuple[bool, bytes]:
         """One call to the supervisor, answered in turn: (ok, raw JSON or the text of the error)."""
         with self._lock:
             self._calls += 1
             number = self._calls
             head = wire.RpcHead(number, name, via)
-            self._write(wire.frame(_RPC, *wire.with_head(head, params)))
+            self._write(wire.frame(_RPC, *wire.with_head(head, memoryview(params))))
             while True:
                 kind, payload = self.receive()
                 if kind != _RPC_ANSWER:

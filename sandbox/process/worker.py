@@ -72,7 +72,7 @@ def dummy_code(policy: LanguagePolicy) -> str:
     return "\n".join(piece for builtin, piece in _DUMMY if builtin not in policy.builtins_deny)
 
 
-def _ignore(payload: bytes) -> None:
+def _ignore(payload: bytes | bytearray) -> None:
     """A console that nobody reads (the dummy task's)."""
 
 
@@ -161,7 +161,7 @@ class WorkerLife:
         else:
             _, *saved = outcome
             sizes = wire.ResultHead(*map(len, saved))
-            self._channel.send(_RESULT, *wire.with_head(sizes, *outcome))
+            self._channel.send(_RESULT, *wire.with_head(sizes, *(memoryview(raw) for raw in outcome)))
 
 
 def warm_up(config: ZygoteConfig) -> None:

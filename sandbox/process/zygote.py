@@ -58,11 +58,16 @@ _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two t
 #: What libraries read when they are used, here or in a worker: a locale; a home, unless the task has a directory of its
 #: own; for Arrow an allocator that doesn't reserve more than a task may have. ``os.environ`` of tasks shows none of it.
 _FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system", "HOME": NOWHERE}
+_LEFT_TO_THE_RUNNER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _fork_order = msgspec.json.Decoder(wire.Fork)
 
 
 def main() -> int:
     """Run the zygote on the descriptor named by the first argument. Returns an exit status."""
+    # Whoever sends these to every process of a service (systemd's KillMode=control-group, a supervisor's stop-as-group)
+    # means the runner, which finishes the tasks first; it ends us and the workers, who inherit this, by SIGKILL
+    for number in _LEFT_TO_THE_RUNNER:
+        signal.signal(number, signal.SIG_IGN)
     # what is read later was taken before foreign modules are imported: some change it
     arguments = sys.argv[1:]
     command = sys.orig_argv[1 : -len(arguments)]

@@ -12,10 +12,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from reptarium.sandbox.language import REDIRECTED
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
+from reptarium.sandbox.userspace.json_form import Raw, write_plain
 
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
 STDERR_TAIL = 16 * 1024
@@ -41,7 +40,7 @@ class Console:
     ``send`` takes the payload of a CONSOLE frame: a JSON list of strings.
     """
 
-    def __init__(self, send: Callable[[bytes], None], limit: int) -> None:
+    def __init__(self, send: Callable[[Raw], None], limit: int) -> None:
         self._send = send
         self._limit = limit
         self._used = 0
@@ -88,14 +87,16 @@ class Console:
     def _emit(self, parts: list[str]) -> None:
         if self._closed:
             return
-        try:
-            payload = msgspec.json.encode(parts)
-        except UnicodeEncodeError:
-            payload = json.dumps(parts).encode()
-        self._used += len(payload) + PRINT_PRICE
-        if self._used > self._limit:
+        payload: Raw = b""
+        if self._used + sum(map(len, parts)) <= self._limit:  # what is too long as it is needs no copy
+            try:
+                payload = write_plain(parts)
+            except UnicodeEncodeError:
+                payload = json.dumps(parts).encode()
+            self._used += len(payload) + PRINT_PRICE
+        if not payload or self._used > self._limit:
             self._closed = True
-            payload = msgspec.json.encode([truncation_note(self._limit)])
+            payload = write_plain([truncation_note(self._limit)])
         self._send(payload)
 
 

@@ -30,7 +30,7 @@ from reptarium.sandbox.task.failures import (
     user_failed,
     with_streams,
 )
-from reptarium.sandbox.userspace.json_form import Conversion, ResultError, to_json
+from reptarium.sandbox.userspace.json_form import Conversion, Raw, ResultError, to_json
 from reptarium.sandbox.userspace.names import CallNames, Supply
 from reptarium.sandbox.wire import Failure
 
@@ -60,21 +60,24 @@ class Terms(NamedTuple):
 class TaskResult(NamedTuple):
     """What a task brought, as raw JSON. The last two are empty where there is nothing to save."""
 
-    result: bytes
-    custom_data: bytes = b""
-    static_data: bytes = b""
+    result: Raw
+    custom_data: Raw = b""
+    static_data: Raw = b""
 
 
 def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail) -> TaskResult:
     """Run the task. Raises :class:`TaskFailed`."""
     try:
-        return _execute(task, terms, console)
+        try:
+            return _execute(task, terms, console)
+        finally:
+            console.flush()
+    except MemoryError:  # in what comes after the code: the last print, what is saved
+        raise TaskFailed(memory_failure(terms.memory)) from None
     except TaskFailed as failed:
         if not stderr.tail():
             raise
         raise with_streams(failed, stderr) from None
-    finally:
-        console.flush()
 
 
 def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
@@ -117,6 +120,8 @@ def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
         return TaskResult(result)
     try:
         return TaskResult(result, *supply.outcome())
+    except MemoryError:
+        raise
     except Exception as error:
         raise TaskFailed(Failure(kind="result", message=f"the static data cannot be saved: {error}")) from None
 
@@ -174,7 +179,7 @@ def _call(code: CodeType, names: dict[str, object], terms: Terms, index: int | N
         raise user_failed(error, terms.memory, index) from None
 
 
-def _encode(value: object, terms: Terms) -> bytes:
+def _encode(value: object, terms: Terms) -> Raw:
     gc.disable()
     try:
         raw = to_json(value, terms.conversion)

@@ -8,12 +8,12 @@ the JSON through untouched.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from reptarium.sandbox.userspace.json_form import to_json
+from reptarium.sandbox.userspace.json_form import Raw, to_json
 
 #: Bytes are written as numbers in pieces of this size, so that memory holds one piece's list only.
 _PIECE = 1 << 18
@@ -27,19 +27,19 @@ class HelperError(Exception):
 class CallChannel(Protocol):
     """What is needed of the worker's channel (``process/channel.py``)."""
 
-    def call(self, name: str, params: bytes, via: Any = "rpc") -> tuple[bool, bytes]:
+    def call(self, name: str, params: Raw, via: Any = "rpc") -> tuple[bool, bytes]:
         """(ok, raw JSON or the text of the error)."""
 
 
 #: A call: (name, parameters, via) → the raw JSON of the answer. Raises :class:`HelperError`.
-Ask = Callable[[str, list[bytes] | bytes, str], bytes]
+Ask = Callable[[str, Sequence[Raw] | Raw, str], bytes]
 
 
 def make_ask(channel: CallChannel, max_bytes: int) -> Ask:
     """A function over the channel that hides it. ``max_bytes`` bounds the parameters of one call."""
 
-    def ask(name: str, params: list[bytes] | bytes, via: str = "rpc") -> bytes:
-        raw = params if isinstance(params, bytes) else b"[%b]" % b",".join(params)
+    def ask(name: str, params: Sequence[Raw] | Raw, via: str = "rpc") -> bytes:
+        raw = params if isinstance(params, bytes | bytearray) else b"[%b]" % b",".join(params)
         if len(raw) > max_bytes:
             raise HelperError(
                 f"{name}: {len(raw)} bytes of JSON are over the limit of {max_bytes} bytes for one call; "
@@ -53,13 +53,13 @@ def make_ask(channel: CallChannel, max_bytes: int) -> Ask:
     return ask
 
 
-def encode(value: object) -> bytes:
+def encode(value: object) -> Raw:
     """A parameter as JSON; ``bytes`` anywhere in plain dicts and lists become Buffers."""
     if isinstance(value, bytes | bytearray | memoryview):
         return encode_buffer(bytes(value))
     if _holds_bytes(value):
         if isinstance(value, dict):
-            pairs = (b"%b:%b" % (to_json(str(key)), encode(inner)) for key, inner in value.items())
+            pairs = (b":".join((to_json(str(key)), encode(inner))) for key, inner in value.items())
             return b"{%b}" % b",".join(pairs)
         assert isinstance(value, list | tuple)
         return b"[%b]" % b",".join(map(encode, value))

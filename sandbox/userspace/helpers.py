@@ -25,7 +25,7 @@ from reptarium.sandbox.userspace.calls import (
     encode_buffer,
     prepare,
 )
-from reptarium.sandbox.userspace.json_form import to_json
+from reptarium.sandbox.userspace.json_form import Raw, to_json
 from reptarium.sandbox.userspace.views import View
 
 MAX_REDIRECTS = 10
@@ -326,7 +326,7 @@ def _status_error(response: _Response, body: Any, url: str, method: str) -> Http
 
 
 def _binary_functions(ask: Ask) -> dict[str, Callable[..., Any]]:
-    def place(item_index: Any, property: Any) -> list[bytes]:
+    def place(item_index: Any, property: Any) -> list[Raw]:
         if isinstance(item_index, bool) or not isinstance(item_index, int) or item_index < 0:
             raise TypeError("item_index is the number of an input item, from 0")
         if not isinstance(property, str):

@@ -34,6 +34,8 @@ from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
 
 Conversion = Literal["rich", "original"]
+#: JSON as it is written: no copy is made of it only to have it in another type.
+Raw = bytes | bytearray
 
 #: Types that msgspec writes exactly as we want them. Exact types: a subclass may lie.
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
@@ -42,19 +44,21 @@ _MAX_WIDTH = 5_000_000
 _TOO_DEEP = f"the result is nested too deeply to be written as JSON: over {MAX_NESTING} levels"
 
 _plain_encoder = msgspec.json.Encoder()
+#: What an encoding begins with, in bytes; it grows by half of itself.
+_BUFFER = 512
 
 
 class ResultError(Exception):
     """The result has no JSON form: circular, too deep, or too large. The text is for the user."""
 
 
-def to_json(value: object, conversion: Conversion = "rich") -> bytes:
-    """``value`` as one JSON value in UTF-8. Raises :class:`ResultError`."""
+def to_json(value: object, conversion: Conversion = "rich") -> Raw:
+    """``value`` as one JSON value in UTF-8. Raises :class:`ResultError`, and MemoryError when it finds no room."""
     with trusted():  # C calls only
         plain = _is_plain(value)
     if plain:
         try:
-            return _plain_encoder.encode(value)
+            return write_plain(value)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
             pass  # a lone surrogate, a None key …: the slower ways know what to do
     hook = _Rich() if conversion == "rich" else _original
@@ -68,6 +72,17 @@ def to_json(value: object, conversion: Conversion = "rich") -> bytes:
     if nesting(raw) > MAX_NESTING:
         raise ResultError(_TOO_DEEP)
     return raw
+
+
+def write_plain(value: object) -> bytearray:
+    """What msgspec makes of ``value``; raises what it raises, and MemoryError when it finds no room.
+
+    Not ``encode``: a bytes object that can't grow under RLIMIT_DATA ends msgspec (0.22) in a segmentation fault, since
+    what it was is gone by then and is let go of once more. A bytearray stays as it was.
+    """
+    buffer = bytearray(_BUFFER)
+    _plain_encoder.encode_into(value, buffer)
+    return buffer
 
 
 def _written(value: object, hook: Callable[[object], object]) -> bytes:

@@ -21,6 +21,7 @@ from reptarium.sandbox.language import Late
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.userspace.calls import Ask, CallChannel, HelperError, make_ask
 from reptarium.sandbox.userspace.helpers import Helpers, HttpRequestError
+from reptarium.sandbox.userspace.json_form import Raw
 from reptarium.sandbox.userspace.nodes import Cursor, ExecutionView, Input, Nodes, PreviousNode, WorkflowView
 from reptarium.sandbox.userspace.taskdata import Saved, TaskData
 from reptarium.sandbox.userspace.views import LazyView
@@ -206,7 +207,7 @@ class Supply:
 
         return getWorkflowStaticData
 
-    def outcome(self) -> tuple[bytes, bytes]:
+    def outcome(self) -> tuple[Raw, Raw]:
         """(custom data, static data) to save, as raw JSON; empty where nothing has changed."""
         return self._saved.outcome()
 

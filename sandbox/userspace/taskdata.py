@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from reptarium.sandbox.userspace.calls import Ask, HelperError, decode_as, prepare
-from reptarium.sandbox.userspace.json_form import to_json
+from reptarium.sandbox.userspace.json_form import Raw, to_json
 
 
 class Source(msgspec.Struct, rename="camel"):
@@ -281,7 +281,7 @@ class Saved:
     def __init__(self, data: TaskData) -> None:
         self._data = data
         self._static: dict[str, Any] | None = None
-        self._before = b""
+        self._before: Raw = b""
         self._custom: dict[str, str] | None = None
         self._custom_changed = False
 
@@ -315,12 +315,13 @@ class Saved:
         self.custom()[key] = value
         self._custom_changed = True
 
-    def outcome(self) -> tuple[bytes, bytes]:
+    def outcome(self) -> tuple[Raw, Raw]:
         """(custom data, static data) as raw JSON; empty where nothing has changed.
 
         Raises ``ResultError`` when the static data has no JSON form.
         """
-        custom = static = b""
+        custom: Raw = b""
+        static: Raw = b""
         if self._custom_changed:
             custom = to_json(self._custom)
         if self._static is not None:

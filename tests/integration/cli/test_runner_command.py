@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psutil
 import pytest
@@ -21,16 +24,21 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def start(
-    environ: dict[str, str], *arguments: str, group: int | None = None, stderr: int = subprocess.STDOUT
+    environ: dict[str, str], *arguments: str, terminal: int | None = None, stderr: int = subprocess.STDOUT
 ) -> subprocess.Popen[bytes]:
-    """`python -m reptarium run`, with nothing in its environment but what is given; ``group`` 0: in its own."""
+    """`python -m reptarium run`, with nothing in its environment but what is given.
+
+    ``terminal``: it leads the session that has this one (a pty's descriptor).
+    """
     env = {"PATH": os.environ["PATH"], **environ}
+    controls = None if terminal is None else partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0)
     return subprocess.Popen(
         [sys.executable, "-m", "reptarium", "run", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        process_group=group,
+        start_new_session=terminal is not None,
+        preexec_fn=controls,
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -73,9 +76,27 @@ async def test_signal_drains(number: signal.Signals) -> None:
             assert f"signal={number.name}" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-async def test_signal_to_the_whole_group_drains(number: signal.Signals) -> None:
-    """A terminal sends these to every process of the program: the sandbox's leave them to the runner."""
+def _typed(process: subprocess.Popen[bytes], terminal: int) -> None:
+    os.write(terminal, b"\x03")
+
+
+def _sent_to_the_group(process: subprocess.Popen[bytes], terminal: int) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def _hung_up(process: subprocess.Popen[bytes], terminal: int) -> None:
+    os.killpg(process.pid, signal.SIGHUP)
+
+
+def _sent_to_each(process: subprocess.Popen[bytes], terminal: int) -> None:
+    for one in (*psutil.Process(process.pid).children(recursive=True), process):
+        one.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("send", [_typed, _sent_to_the_group, _hung_up, _sent_to_each])
+async def test_signal_to_every_process_drains(send: Callable[[subprocess.Popen[bytes], int], None]) -> None:
+    """Ctrl-C on a terminal, `timeout 60 …`, systemd's KillMode=control-group: the sandbox leaves them to the runner."""
+    ours, theirs = pty.openpty()
     with fail_after(60):
         async with open_broker() as broker:
             environ = {
@@ -83,11 +104,11 @@ async def test_signal_to_the_whole_group_drains(number: signal.Signals) -> None:
                 "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),
                 "N8N_RUNNERS_STDLIB_ALLOW": "time",
             }
-            process = start(environ, group=0)
+            process = start(environ, terminal=theirs)
             try:
                 await broker.wait_for_runner()
                 handle = await begun(broker, SHORT)
-                os.killpg(process.pid, number)
+                send(process, ours)
                 outcome = await handle.outcome()
                 assert outcome.status == "done", outcome
                 status, said = await ended(process)
@@ -95,7 +116,10 @@ async def test_signal_to_the_whole_group_drains(number: signal.Signals) -> None:
                 if process.poll() is None:
                     process.kill()
                     process.communicate()
+                os.close(ours)
+                os.close(theirs)
     assert status == 0, said
+    assert "Traceback" not in said
 
 
 async def test_nohup_is_obeyed() -> None:

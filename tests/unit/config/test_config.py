@@ -15,6 +15,7 @@ from reptarium.pool.config import (
     load_settings,
     require_credentials,
     secret_values,
+    short_grace,
     task_environment,
     weak_secrets,
 )
@@ -405,6 +406,14 @@ def test_short_secrets_are_named() -> None:
         assert "xyz" not in warning
         assert weak_secrets(load_settings({name: "hush"})) == ()
     assert weak_secrets(load_settings({})) == ()
+
+
+def test_a_grace_shorter_than_a_task_may_take_is_told() -> None:
+    """The default is n8n's, and short: whoever stops such a runner loses tasks that had time left."""
+    (warning,) = short_grace(load_settings({}))
+    assert warning.startswith("N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT is 10 s, shorter than the 60 s")
+    assert short_grace(load_settings({"N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT": "60"})) == ()
+    assert short_grace(load_settings({"N8N_RUNNERS_TASK_TIMEOUT": "10"})) == ()
 
 
 def test_short_secrets_hide_nothing_from_tasks() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reptarium.pool.config import load_settings
+from reptarium.pool.config import load_settings, short_grace
 from reptarium.pool.config.table import VARIABLES
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -62,6 +62,14 @@ def test_image_needs_no_shell_at_run_time() -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_images_finish_what_runs(path: Path) -> None:
+    """What an image sets leaves each task as much grace as time."""
+    text = path.read_text()
+    (grace,) = re.findall(r"\bN8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT=(\d+)", text)
+    assert short_grace(load_settings({"N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT": grace})) == ()
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_build_context_has_what_is_copied(path: Path) -> None:
     """Everything that a COPY names is let through by the ignore file beside it."""
     allowed = set(re.findall(r"^!(.+)$", path.with_name("Dockerfile.dockerignore").read_text(), re.MULTILINE))
@@ -103,7 +111,7 @@ def test_compose_settings_are_valid(path: Path) -> None:
     }
     environ["N8N_RUNNERS_EXTERNAL_ALLOW"] = ""
     settings = load_settings(environ)
-    assert settings.warnings == ()
+    assert settings.warnings == short_grace(settings) == ()
     assert settings.auth_token
     grace = float(service["stop_grace_period"].removesuffix("s"))
     assert grace >= settings.graceful_shutdown_timeout + 10

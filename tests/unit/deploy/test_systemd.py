@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reptarium.pool.cli.status import BAD_CONFIG
-from reptarium.pool.config import load_settings
+from reptarium.pool.config import load_settings, short_grace
 from reptarium.sandbox.kernel import cgroups
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
@@ -66,7 +66,7 @@ def test_settings_are_valid_and_in_step() -> None:
     assert environ.pop("N8N_RUNNERS_AUTH_TOKEN_FILE") == "%d/auth-token"
     assert values("LoadCredential") == ["auth-token:/etc/reptarium/auth-token"]
     settings = load_settings(environ)
-    assert settings.warnings == ()
+    assert settings.warnings == short_grace(settings) == ()
     assert float(values("TimeoutStopSec")[0]) >= settings.graceful_shutdown_timeout + 10
     assert values("SocketBindAllow") == [f"tcp:{settings.health_port}"]
     assert settings.namespaces == "off"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,12 +17,13 @@ from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
+from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.ended import record_ended
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.workers.worker import Worker
-from reptarium.sandbox.wire import Exited
+from reptarium.sandbox.wire import Exited, FailureKind
 from tests.conftest import make_settings
 
 END = Exited(pid=7, status=0, cpu=0.25, peak=40_000_000)
@@ -48,12 +50,12 @@ class Book:
         self.metrics = Metrics()
         self._lines = lines
 
-    def record(self, worker: Worker | None) -> weakref.ref[Execution]:
+    def record(self, worker: Worker | None, ending: Ending = Ending.DONE, reason: str = "") -> weakref.ref[Execution]:
         """A task that this worker had has ended."""
         pool: Any = None
         execution = Execution("t", pool, RpcRouter(_send), task_limits(make_settings()))
         execution.start(task_settings({"code": "return 1", "items": []}))
-        execution.worker, execution.report.ending = worker, Ending.DONE
+        execution.worker, execution.report.ending, execution.report.reason = worker, ending, reason
         self.metrics.task_accepted()
         self.metrics.task_started(0.0, 1)
         assert execution.settings is not None
@@ -103,6 +105,34 @@ async def test_a_worker_that_was_reaped_before_leaves_nothing_to_wait_for(book: 
     worker.gone(END)
     book.record(worker)
     assert [line["cpu_s"] for line in book.lines] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "level", "how"),
+    [
+        (Ending.CRASH, signal.SIGSEGV, "warning", {"signal": "SIGSEGV"}),
+        (Ending.CRASH, signal.SIGRTMIN + 3, "warning", {"signal": f"signal {signal.SIGRTMIN + 3}"}),
+        (Ending.CRASH, 3 << 8, "warning", {"exit_status": 3}),
+        (Ending.DISCONNECTED, signal.SIGKILL, "warning", {}),  # by which the runner ends each worker
+        (Ending.MEMORY, signal.SIGKILL, "info", {}),
+    ],
+)
+async def test_why_a_task_is_not_done(
+    ending: Ending, status: int, level: str, how: Mapping[str, Any], book: Book
+) -> None:
+    """The line gives the reason, of a worker that ended by itself the signal or exit status; a loss is a warning."""
+    worker = forked()
+    book.record(worker, ending, "because " + "x" * 1000)
+    worker.gone(Exited(pid=7, status=status, cpu=0.25, peak=40_000_000))
+    (line,) = book.lines
+    assert line["log_level"] == level
+    assert line["reason"] == "because " + "x" * 292
+    assert {key: line[key] for key in ("signal", "exit_status") if key in line} == how
+
+
+def test_what_a_person_wrote_is_no_reason() -> None:
+    """Of each kind of failure that a worker reports the log has words of ours: an exception's are the person's."""
+    assert set(failures.REASONS) == set(get_args(FailureKind))
 
 
 @pytest.mark.parametrize("how", ["nobody says", "not in time", "no worker"])
