@@ -12,6 +12,12 @@ class StartRefused(Exception):
 
 def require_interpreter() -> None:
     """Raises :class:`StartRefused` for a Python that nothing here is made for or tested with."""
+    if sys.platform != "linux":
+        system = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
+        raise StartRefused(
+            f"this is {system}: what holds tasks is the Linux kernel (seccomp, Landlock), which isn't there. Run it on "
+            "Linux, or in a container (deploy/docker)"
+        )
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if sys.implementation.name != "cpython":
         problem = f"this Python is {sys.implementation.name}: the sandbox knows the insides of CPython"

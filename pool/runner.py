@@ -30,7 +30,6 @@ from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.tasks.rulings import Rulebook, connect_limits, wanted_pools
-from reptarium.pool.workers.brood import OPTIONAL_LAYERS
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pools import Pools
 from reptarium.pool.workers.watchdog import Watchdog
@@ -266,12 +265,11 @@ class Runner:
         """What ``/readyz`` reports."""
         registered = [link for link in self.links if link.registered]
         trouble = self.pool.trouble
-        missing = [
-            layer for layer in self.pools.layers if layer.state == "missing" and layer.name not in OPTIONAL_LAYERS
-        ]
+        missing = [layer for layer in self.pools.layers if layer.state == "missing"]
         refused = "; ".join(self.pools.refused)
+        unregistered = "left, to shut down" if self.stopping else "not registered with any broker"
         return (
-            ReadinessCheck("broker", bool(registered), "" if registered else "not registered with any broker"),
+            ReadinessCheck("broker", bool(registered), "" if registered else unregistered),
             ReadinessCheck(
                 "workers",
                 self.pool.parked > 0 or (not trouble and any(link.busy for link in self.links)),

@@ -208,7 +208,8 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``environ`` is what tasks may see of the runner's environment (empty unless the admin
     released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
     limits are in bytes. ``probe`` is for probing the kernel layer (its tests, ``doctor``): the workers
-    run their task's code below the language layer. It is said in Python only; no setting reaches it.
+    run their task's code below the language layer. ``plain_prints``: what tasks print looks as Python prints it, not
+    as n8n's browser console shows it. The last two are said in Python only; no setting reaches them.
     """
 
     language: LanguagePolicy
@@ -221,6 +222,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     helpers: bool = True
     rpc_max_bytes: int = 256 * 2**20
     probe: bool = False
+    plain_prints: bool = False
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):

@@ -22,10 +22,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
         "Serve the task-broker protocol for runners of any make, without n8n. Tasks can only be requested "
-        "through the Python API (reptarium.pool.embedded_broker); it is for trying out a runner's connection."
+        "through the Python API (reptarium.pool.embedded_broker); it is for trying out a runner's connection. "
+        "The token that runners need is that of N8N_RUNNERS_AUTH_TOKEN; without, one is made and printed."
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=5679)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=port, default=5679, help="default: 5679, n8n's; 0: a free one")
+
+
+def port(text: str) -> int:
+    """A TCP port, as a flag's value."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
 
 
 def call(arguments: argparse.Namespace) -> int:

@@ -13,8 +13,11 @@ import msgspec
 import trio
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from reptarium import __version__
 from reptarium.pool.config import load_settings
 from reptarium.pool.doctor import Examination, examine
 from reptarium.pool.ops.logs import configure_logging
@@ -63,7 +66,7 @@ def _as_json(found: Sequence[tuple[tuple[str, ...], Examination]]) -> str:
 
 def _as_data(found: Examination) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(found)
-    data.update(healthy=found.healthy, verdict=found.verdict)
+    data.update(healthy=found.healthy, verdict=found.verdict, version=__version__)
     for attempt, shown in zip(found.attempts, data["attempts"], strict=True):
         shown["ok"] = attempt.ok
     return data
@@ -72,37 +75,77 @@ def _as_data(found: Examination) -> dict[str, Any]:
 _COLOURS = {"active": "green", "partial": "yellow", "missing": "red", "off": "dim"}
 
 
+#: Columns below which a table's cells would have room for a word or two each.
+_NARROW = 90
+
+
 def _show(found: Examination) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(f"Python {found.python}, Linux {found.kernel}, {found.machine}; isolation policy: {found.policy}")
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140, highlight=False)
+    console.print(
+        f"Reptarium {__version__}, Python {found.python}, Linux {found.kernel}, {found.machine}; "
+        f"isolation policy: {found.policy}"
+    )
     if found.refusal:
-        console.print(f"\n[red]The sandbox refuses to start:[/red] {found.refusal}")
-    if found.layers:
-        table = Table(title="Layers", title_justify="left", pad_edge=False)
-        for column in ("layer", "state", "what holds, and why not more", "what to change"):
-            table.add_column(column)
-        for layer in found.layers:
-            colour = _COLOURS[layer.state]
-            table.add_row(layer.name, f"[{colour}]{layer.state}[/{colour}]", layer.detail, layer.remedy)
-        console.print(table)
-    if found.attempts:
-        table = Table(title="What a worker tried", title_justify="left", pad_edge=False)
-        for column in ("attempt", "layer", "must be", "came of it", ""):
-            table.add_column(column)
-        for one in found.attempts:
-            verdict = "[green]ok[/green]" if one.ok else "[red]WRONG[/red]"
-            table.add_row(one.name, one.layer, one.wanted, one.got, verdict)
-        console.print(table)
-    if found.tricks:
-        table = Table(title="Tricks with the interpreter's memory", title_justify="left", pad_edge=False)
-        for column in ("trick", "", "how far, or why not"):
-            table.add_column(column)
-        for trick in found.tricks:
-            table.add_row(trick.name, "[green]on[/green]" if trick.on else "[yellow]off[/yellow]", trick.detail)
-        console.print(table)
+        console.print(f"\n[red]The sandbox refuses to start:[/red] {escape(found.refusal)}")
+    _rows(
+        console,
+        "Layers",
+        ("layer", "state", "what holds, and why not more", "what to change"),
+        [
+            (layer.name, _coloured(layer.state, _COLOURS[layer.state]), layer.detail, layer.remedy)
+            for layer in found.layers
+        ],
+    )
+    _rows(
+        console,
+        "What a worker tried",
+        ("attempt", "", "layer", "must be", "came of it"),
+        [
+            (
+                one.name,
+                _coloured("ok", "green") if one.ok else _coloured("WRONG", "red"),
+                one.layer,
+                one.wanted,
+                one.got,
+            )
+            for one in found.attempts
+        ],
+    )
+    _rows(
+        console,
+        "Tricks with the interpreter's memory",
+        ("trick", "", "how far, or why not"),
+        [
+            (trick.name, _coloured("on", "green") if trick.on else _coloured("off", "yellow"), trick.detail)
+            for trick in found.tricks
+        ],
+    )
     if found.worker:
         console.print(
             "A parked worker, seen from outside: " + ", ".join(f"{k} {v or '-'}" for k, v in found.worker.items())
         )
     colour = "green" if found.healthy else "red" if found.problems else "yellow"
     console.print(escape(found.verdict), style=colour)
+
+
+def _coloured(text: str, colour: str) -> Text:
+    return Text(text, style=colour)
+
+
+def _rows(console: Console, title: str, head: tuple[str, ...], rows: Sequence[tuple[str | Text, ...]]) -> None:
+    """A table; on a narrow terminal a paragraph for each row: its name and state, and the rest below."""
+    if not rows:
+        return
+    if console.width >= _NARROW:
+        table = Table(*head, title=title, title_justify="left", pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    console.print(Text(f"\n{title}", style="bold"))
+    for name, state, *rest in rows:
+        console.print(Text.assemble(name, ": ", state))
+        for label, text in zip(head[2:], rest, strict=True):
+            if str(text):
+                words = f"{label}: {text}" if len(rest) > 2 else str(text)
+                console.print(Padding(Text(words, style="dim"), (0, 0, 0, 2)))

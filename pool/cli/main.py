@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from reptarium import __version__
+from reptarium.pool.cli.say import say
 from reptarium.pool.cli.signals import hold
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
 from reptarium.pool.ops.stderr import open_standard_descriptors
@@ -27,8 +30,12 @@ COMMANDS = {
     "demo": "run a handful of example scripts and show what comes out",
     "bench": "load a runner of this protocol and measure it",
     "policy": "check a file of rules for some workflows; print its schema",
-    "doctor": "show each layer of isolation: active, partial or missing, and what to change",
+    "doctor": "show each layer of isolation: active, partial, off or missing, and what to change",
 }
+
+
+#: Why a file or a stream takes no more.
+_UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,14 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     become_unreadable()
     try:
         require_interpreter()
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # here, where what goes wrong is met
+        return status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has gone; keep the interpreter from complaining at exit
-        null = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(null, stream.fileno())
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        if not isinstance(error, BrokenPipeError):  # whoever has gone needs no word
+            say(f"reptarium: {error.strerror}" + (f": {error.filename}" if error.filename else " (standard output)"))
+        _silence()
         return FAILED
     except (StartRefused, BaseExceptionGroup) as error:
         if _find(error, KeyboardInterrupt) is not None:
@@ -52,8 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         refused = _find(error, StartRefused)
         if refused is None:
             raise
-        print(f"reptarium: {refused}", file=sys.stderr)
+        say(f"reptarium: {refused}")
         return BAD_CONFIG
+
+
+def _silence() -> None:
+    """Nothing that is still to be written fails at the interpreter's end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(null, stream.fileno())
 
 
 def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import resource
-import sys
 from contextlib import suppress
 
 import structlog
 import trio
 
 from reptarium.pool.cli.obeying import obey
-from reptarium.pool.cli.policy import described
-from reptarium.pool.config import Settings, describe, load_settings, require_credentials, short_grace, weak_secrets
+from reptarium.pool.cli.policy import changes, described
+from reptarium.pool.cli.say import say
+from reptarium.pool.cli.status import BAD_INPUT
+from reptarium.pool.config import Settings, advice, describe, load_settings, require_credentials
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.ops.metrics import Metrics
@@ -37,35 +39,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-config", action="store_true", help="print the effective settings and where each came from, and end"
     )
+    parser.add_argument("--json", action="store_true", help="with --print-config: as JSON")
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Serve the brokers. Returns the runner's exit status."""
+    if arguments.json and not arguments.print_config:
+        say("reptarium run: --json goes with --print-config")
+        return BAD_INPUT
     metrics = Metrics()
     sink = None if arguments.print_config else take_over_stderr()
     settings = load_settings(os.environ)
     if arguments.print_config:
-        rows = describe(settings)
-        width = max(len(row.variable) for row in rows)
-        for row in rows:
-            print(f"{row.variable:<{width}}  {row.value}  ({row.source})")
-        policy = None if settings.policy is None else read_policy(settings.policy, settings)
-        for line in [] if policy is None else described(policy):
-            print(line)
-        for warning in (
-            *settings.warnings,
-            *weak_secrets(settings),
-            *short_grace(settings),
-            *(policy.warnings if policy else ()),
-        ):
-            print(f"warning: {warning}", file=sys.stderr)
-        return 0
+        return _print_config(settings, as_json=arguments.json)
     require_credentials(settings)
     flood = configure_logging(settings)
     metrics.process.log_lines_dropped = lambda: flood.left_out + (0 if sink is None else sink.dropped)
     if sink is None:
         log.warning("no thread can be started to write the log: whoever stops reading it stops the runner")
-    for warning in _warnings(settings):
+    for warning in (*settings.warnings, *advice(settings)):
         log.warning(warning)
     for variable, value in (
         ("N8N_RUNNERS_STDLIB_ALLOW", settings.stdlib_allow),
@@ -83,9 +75,23 @@ def call(arguments: argparse.Namespace) -> int:
         return trio.run(_run_until_stopped, settings, metrics, notifier, instruments=[lag])
 
 
-def _warnings(settings: Settings) -> tuple[str, ...]:
-    """What whoever serves n8n with these settings hardly means."""
-    return (*settings.warnings, *weak_secrets(settings), *short_grace(settings))
+def _print_config(settings: Settings, *, as_json: bool) -> int:
+    rows = describe(settings)
+    policy = None if settings.policy is None else read_policy(settings.policy, settings)
+    warnings = (*settings.warnings, *advice(settings), *(policy.warnings if policy else ()))
+    if as_json:
+        shown = {row.variable: {"value": row.value, "source": row.source} for row in rows}
+        rules = [] if policy is None else [{"name": rule.name, "changes": changes(rule)} for rule in policy.rules]
+        print(json.dumps({"settings": shown, "rules": rules, "warnings": warnings}, indent=2, ensure_ascii=False))
+        return 0
+    width = max(len(row.variable) for row in rows)
+    for row in rows:
+        print(f"{row.variable:<{width}}  {row.value}  ({row.source})")
+    for line in [] if policy is None else described(policy):
+        print(line)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    return 0
 
 
 def _take_all_descriptors() -> None:

@@ -1,5 +1,6 @@
 """Settings from the environment: the table of variables, their values, loading, the page about them; secrets."""
 
+from reptarium.pool.config.advice import advice
 from reptarium.pool.config.loading import (
     ConfigError,
     Row,
@@ -10,9 +11,7 @@ from reptarium.pool.config.loading import (
     oddities,
     require_credentials,
     secret_values,
-    short_grace,
     task_environment,
-    weak_secrets,
 )
 from reptarium.pool.config.secrets import names_secret, shows_secret, without_secret
 
@@ -20,6 +19,7 @@ __all__ = [
     "ConfigError",
     "Row",
     "Settings",
+    "advice",
     "contradictions",
     "describe",
     "load_settings",
@@ -27,9 +27,7 @@ __all__ = [
     "oddities",
     "require_credentials",
     "secret_values",
-    "short_grace",
     "shows_secret",
     "task_environment",
-    "weak_secrets",
     "without_secret",
 ]

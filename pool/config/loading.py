@@ -13,18 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from reptarium.pool.config.secrets import SHORTEST_SECRET, holds_secret, names_secret, shows_secret
+from reptarium.pool.config.secrets import holds_secret, names_secret, shows_secret
 from reptarium.pool.config.table import BY_FIELD, VARIABLES, Variable
-from reptarium.pool.config.values import KIB, show_size
+from reptarium.pool.config.values import BROKER_PORT, KIB, show_size
 from reptarium.pool.refusal import StartRefused
 
 Source = Literal["default", "environment", "file"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 _FILE_SUFFIX = "_FILE"
+_PREFIXES = ("N8N_RUNNERS", "REPTARIUM")
 _LONGEST_FILE = 64 * KIB  # a mistaken path (a log, a device) must not be slurped into memory
 
 
@@ -182,6 +184,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
                 continue
             text, source = found
             value = _parse(variable, text)
+            if variable.field == "broker_uris":
+                warnings += _without_port(text)
         except ConfigError as error:
             problems.extend(error.problems)
             continue
@@ -242,28 +246,6 @@ def secret_values(settings: Settings) -> frozenset[str]:
     """The secrets themselves, for those who must keep them out of what they write."""
     found = (getattr(settings, variable.field) for variable in VARIABLES if variable.secret)
     return frozenset(value for value in found if value)
-
-
-def weak_secrets(settings: Settings) -> tuple[str, ...]:
-    """A line for each secret that is too short to be one. n8n starts with such a token, and so do we."""
-    return tuple(
-        f"{variable.name} has fewer than {SHORTEST_SECRET} characters: that is no secret, and it is not taken out of "
-        "log lines that happen to have it in them"
-        for variable in VARIABLES
-        if variable.secret and 0 < len(getattr(settings, variable.field) or "") < SHORTEST_SECRET
-    )
-
-
-def short_grace(settings: Settings) -> tuple[str, ...]:
-    """A line where an end of the runner in order can cut tasks off that had time left. For who serves n8n."""
-    grace, limit = settings.graceful_shutdown_timeout, settings.task_timeout
-    if grace >= limit:
-        return ()
-    return (
-        f"N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT is {grace:g} s, shorter than the {limit:g} s that a task may take "
-        "(N8N_RUNNERS_TASK_TIMEOUT): when the runner is stopped, tasks that take longer are lost. Raise it, and what "
-        "stops the runner must wait 10 to 15 s more",
-    )
 
 
 def task_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
@@ -327,12 +309,34 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     ours = {name for name in known if name.startswith(("N8N_RUNNERS_", "REPTARIUM_"))}
     warnings = []
     for name in sorted(environ):
-        if not name.startswith(("N8N_RUNNERS_", "REPTARIUM_")) or name in ours or name in _OTHERS:
+        if name in ours or name in _OTHERS or not _nearly_ours(name):
             continue
         near = difflib.get_close_matches(name, ours, n=1, cutoff=0.7)
         hint = f"; did you mean {near[0]}?" if near else ""
         warnings.append(f"{name} is not a setting of this runner and is ignored{hint}")
     return warnings
+
+
+def _without_port(text: str) -> list[str]:
+    return [
+        f"N8N_RUNNERS_TASK_BROKER_URI: {uri} has no port: n8n's own, {BROKER_PORT}, is taken"
+        for uri in map(str.strip, text.split(","))
+        if uri and urlsplit(uri).port is None
+    ]
+
+
+def _nearly_ours(name: str) -> bool:
+    """Whether it begins as settings of ours do, or with one letter less, more or other than that."""
+    heads = [name[:at] for at, letter in enumerate(name) if letter == "_"]
+    return any(head == prefix or _one_letter_apart(head, prefix) for head in heads for prefix in _PREFIXES)
+
+
+def _one_letter_apart(one: str, other: str) -> bool:
+    shorter, longer = sorted((one, other), key=len)
+    at = next((i for i, letter in enumerate(shorter) if letter != longer[i]), len(shorter))
+    if len(shorter) == len(longer):
+        return shorter[at + 1 :] == longer[at + 1 :]
+    return len(longer) == len(shorter) + 1 and shorter[at:] == longer[at + 1 :]
 
 
 def contradictions(settings: Settings) -> tuple[str, ...]:

@@ -66,9 +66,9 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "N8N_RUNNERS_TASK_BROKER_URI", "broker_uris",
         kinds.broker_uris(), ("http://127.0.0.1:5679",), _BROKER,
-        "Address of n8n's task broker (`ws` and `wss` mean `http` and `https`). A list serves several brokers from one "
-        "pool; `dns+http://name:5679` serves every address that the name has (a headless Kubernetes service; of "
-        "one family, where it has IPv6 and IPv4) and follows changes.",
+        "Address of n8n's task broker (`ws` and `wss` mean `http` and `https`; without a port 5679, n8n's own). A list "
+        "serves several brokers from one pool; `dns+http://name:5679` serves every address that the name has (a "
+        "headless Kubernetes service; of one family, where it has IPv6 and IPv4) and follows changes.",
     ),
     _row(
         "N8N_RUNNERS_GRANT_TOKEN", "grant_token", kinds.token(), None, _BROKER,

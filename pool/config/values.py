@@ -19,6 +19,8 @@ KIB = 2**10
 MIB = 2**20
 GIB = 2**30
 TIB = 2**40
+#: Where n8n's broker listens unless it is told otherwise.
+BROKER_PORT = 5679
 
 # Both spellings that people use: binary ones (also Kubernetes' short "Mi") count in 1024, "MB" in 1000. The
 # bare letters mean binary units, as in Docker's and systemd's own settings.
@@ -381,9 +383,8 @@ def broker_uris() -> ValueKind:
             raise ValueError("no host in it")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("give a path prefix in N8N_RUNNERS_PATH instead")
-        if parts.port is None and scheme.startswith("dns+"):
-            raise ValueError("a name that is looked up needs a port")
-        return f"{scheme}://{parts.netloc.lower()}"
+        port = f":{BROKER_PORT}" if parts.port is None else ""  # n8n's own, whatever the scheme's would be
+        return f"{scheme}://{parts.netloc.lower().rstrip(':')}{port}"
 
     def parse(value: str) -> tuple[str, ...]:
         found = _split(value)
@@ -394,6 +395,6 @@ def broker_uris() -> ValueKind:
     return ValueKind(
         parse,
         "http://HOST:PORT or https://HOST:PORT (or ws://, wss://), several separated by commas, or "
-        "dns+http://NAME:PORT for all addresses of a name",
+        f"dns+http://NAME:PORT for all addresses of a name; without a port n8n's, {BROKER_PORT}",
         lambda value: ", ".join(value),
     )

@@ -25,6 +25,7 @@ import select
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
 import structlog
 import trio
 
@@ -34,6 +35,7 @@ from reptarium.pool.workers.watchdog import footprint_of
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
 from reptarium.sandbox import wire
+from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.workers.brood")
@@ -210,6 +212,7 @@ class Brood:
             )
         if isinstance(hello, wire.Refusal):
             raise ZygoteEnded(hello.message)
+        hello = msgspec.structs.replace(hello, layers=tuple(map(named, hello.layers)))
         _log_hello(hello)
         return hello
 
@@ -348,10 +351,16 @@ _TRICKS = {
 }
 
 
+def named(layer: LayerStatus) -> LayerStatus:
+    """What nobody needs isn't missing where it can't be had (a container has no cgroup to delegate): it is off."""
+    optional = layer.state == "missing" and layer.name in OPTIONAL_LAYERS
+    return msgspec.structs.replace(layer, state="off") if optional else layer
+
+
 def _log_hello(hello: wire.Hello) -> None:
     """What a new zygote has and hasn't got."""
     for layer in hello.layers:
-        if layer.state in ("missing", "partial"):
+        if layer.state in ("missing", "partial") or (layer.state == "off" and layer.name in OPTIONAL_LAYERS):
             say = log.info if layer.name in OPTIONAL_LAYERS else log.warning
             say(f"isolation layer {layer.name} is {layer.state}", detail=layer.detail, remedy=layer.remedy)
     for name, reason in hello.failed.items():

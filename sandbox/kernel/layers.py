@@ -10,6 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -165,6 +166,8 @@ class Layers:
 
 #: Layers that something has to hold, and the states in which they do. Landlock is partial on kernels before 6.12, where
 #: seccomp refuses what it doesn't handle; the user is off where nobody is root.
+#: There where the kernel has filters, whoever may use them (seccomp(2), "/proc interfaces").
+_KERNELS_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
 _HOLDING: dict[str, frozenset[LayerState]] = {
     "no_new_privs": frozenset({"active"}),
     "seccomp": frozenset({"active"}),
@@ -287,9 +290,11 @@ def seccomp_problem(error: int, arch: str | None) -> tuple[str, str]:
             "there is no filter for this processor architecture",
             "Use x86-64 or aarch64 with a 64-bit interpreter.",
         )
-    if error in (errno.EPERM, errno.EACCES):
+    # a profile may answer ENOSYS, too
+    refused = error in (errno.EPERM, errno.EACCES) or _KERNELS_ACTIONS.exists()
+    if refused and error != errno.EINVAL:
         return (
-            "the container's own profile refuses the call seccomp (EPERM)",
+            f"the container's own profile refuses the call seccomp ({errno.errorcode.get(error, error)})",
             "Use a profile that lets seccomp(2) through, like Docker's default one.",
         )
     if error in (errno.ENOSYS, errno.EINVAL):

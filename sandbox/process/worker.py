@@ -35,7 +35,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared, TaskLimits, limit_descriptors, scratch
 from reptarium.sandbox.language import LanguagePolicy, mode_of, show_environment
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
-from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail
+from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail, format_value
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
@@ -101,7 +101,7 @@ class WorkerLife:
         self._channel = Channel(-1)
         self._end: socket.socket | None = None
         self._terms = terms(config, self._channel)
-        self._console = Console(self._channel.print, config.max_console)
+        self._console = Console(self._channel.print, config.max_console, str if config.plain_prints else format_value)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
 

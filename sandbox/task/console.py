@@ -37,11 +37,12 @@ class Console:
 
     Each takes the bytes of its frame and :data:`PRINT_PRICE`.
 
-    ``send`` takes the payload of a CONSOLE frame: a JSON list of strings.
+    ``send`` takes the payload of a CONSOLE frame: a JSON list of strings. ``form`` is what becomes of a printed value.
     """
 
-    def __init__(self, send: Callable[[Raw], None], limit: int) -> None:
+    def __init__(self, send: Callable[[Raw], None], limit: int, form: Callable[[object], str] = format_value) -> None:
         self._send = send
+        self._form = form
         self._limit = limit
         self._used = 0
         self._closed = False
@@ -67,12 +68,12 @@ class Console:
             if option is not None and not isinstance(option, str):
                 raise TypeError(f"{name} must be None or a string, not {type(option).__name__}")
         if sep in (None, " ") and end in (None, "\n") and not self._pending:
-            self._emit([format_value(arg) for arg in args])
+            self._emit([self._form(arg) for arg in args])
             return
         text = self._pending + (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
         *lines, self._pending = text.split("\n")
         if lines:
-            self._emit([format_value("\n".join(lines))])
+            self._emit([self._form("\n".join(lines))])
 
     def bound(self, limit: int) -> None:
         """From now on, this many bytes in all."""
@@ -82,7 +83,7 @@ class Console:
         """Send what a last ``print(..., end="")`` left unfinished."""
         if self._pending:
             pending, self._pending = self._pending, ""
-            self._emit([format_value(pending)])
+            self._emit([self._form(pending)])
 
     def _emit(self, parts: list[str]) -> None:
         if self._closed:

@@ -20,6 +20,16 @@ def test_a_free_threaded_build(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "Install Reptarium with an ordinary CPython" in said
 
 
+@pytest.mark.parametrize(("platform", "name"), [("darwin", "macOS"), ("win32", "Windows"), ("freebsd14", "freebsd14")])
+def test_another_system(
+    platform: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Has no kernel that holds tasks: the start says so, and where it can be run."""
+    monkeypatch.setattr(sys, "platform", platform)
+    assert main(["exec", "x.py"]) == BAD_CONFIG
+    assert f"this is {name}: what holds tasks is the Linux kernel" in capsys.readouterr().err
+
+
 def test_another_python(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Is refused as well, by its name."""
     monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="pypy"))

@@ -40,7 +40,7 @@ def test_result_on_stdout_prints_on_stderr(script: Path) -> None:
     done = reptarium("exec", str(script), "--items", "-", stdin=ITEMS)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{"json": {"sum": 3}}]
-    assert done.stderr == "'sum'\n"
+    assert done.stderr == "sum\n"
 
 
 def test_each_item(script: Path) -> None:
@@ -55,6 +55,23 @@ def test_query(script: Path) -> None:
     script.write_text("return _query")
     assert json.loads(reptarium("exec", str(script), "--query", '{"a": 1}').stdout) == {"a": 1}
     assert json.loads(reptarium("exec", str(script), "--query", "plain words").stdout) == "plain words"
+
+
+def test_what_n8n_would_say(script: Path) -> None:
+    """What are no items fails as in n8n, and --raw prints it; prints look as one asks; there is no n8n to call."""
+    script.write_text("\ufeffprint('a', {'b': (1,)})\nreturn 5", "utf-8")
+    done = reptarium("exec", str(script), "--console", "n8n", N8N_RUNNER_PATH="/x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'a' {\"b\": [1]}\n" in done.stderr
+    assert "warning: N8N_RUNNER_PATH is not a setting" in done.stderr
+    assert "the code returns a number (5)" in done.stderr
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "reptarium", "exec", str(script), "--raw"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "a {'b': (1,)}\nreptarium: No space left on device (standard output)\n"
+    done = reptarium("exec", "-", stdin="\ufeffreturn _helpers.http_request('http://x.test')")
+    assert "there is no n8n here" in done.stderr
 
 
 def test_failed_task(script: Path) -> None:
@@ -91,6 +108,8 @@ def test_refused_import(script: Path) -> None:
         (["-", "--items", "-"], "", "both"),
         (["-", "--items", "/no/such/items"], "return 1", "--items"),
         (["-", "--query", "[1]"], "return 1", "--query"),
+        (["-", "--timeout", "soon"], "return 1", "--timeout='soon': not a number of seconds"),
+        (["-", "--timeout", "1e9"], "return 1", "--timeout="),
     ],
 )
 def test_bad_input(arguments: list[str], stdin: str, said: str) -> None:
@@ -121,7 +140,7 @@ def test_what_the_terminal_cannot_write(script: Path) -> None:
     script.write_text("return [{'a': '\\u00e9\\ud800'}]", "utf-8")
     for encoding in ("ascii", "utf-8"):
         done = reptarium("exec", str(script), PYTHONIOENCODING=encoding)
-        assert (done.returncode, json.loads(done.stdout)) == (0, [{"a": "\u00e9\ud800"}]), done.stderr
+        assert (done.returncode, json.loads(done.stdout)) == (0, [{"json": {"a": "\u00e9\ud800"}}]), done.stderr
 
 
 @pytest.mark.parametrize("items", ["[" * 100_000, '[{"a": "\\ud800"}]'])
@@ -137,4 +156,4 @@ def test_odd_items(script: Path, items: str) -> None:
 def test_byte_order_mark(script: Path) -> None:
     """A file of an editor that begins with a byte order mark is read like any other."""
     script.write_text("return [{'a': 1}]", "utf-8-sig")
-    assert json.loads(reptarium("exec", str(script)).stdout) == [{"a": 1}]
+    assert json.loads(reptarium("exec", str(script)).stdout) == [{"json": {"a": 1}}]

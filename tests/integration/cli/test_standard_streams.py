@@ -241,7 +241,7 @@ async def test_a_runner_with_closed_streams(closed: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["exec", "CODE"], "42"),
+        (["exec", "CODE", "--raw"], "42"),
         (["doctor", "--json"], '"healthy"'),
         (["bench", "--case", "trivial", "--tasks", "3", "--rounds", "1"], "trivial"),
     ],

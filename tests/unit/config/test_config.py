@@ -15,10 +15,9 @@ from reptarium.pool.config import (
     load_settings,
     require_credentials,
     secret_values,
-    short_grace,
     task_environment,
-    weak_secrets,
 )
+from reptarium.pool.config.advice import advice, memory_here, short_grace, weak_secrets
 from reptarium.pool.config.table import VARIABLES
 
 GIB = 2**30
@@ -166,7 +165,6 @@ def test_broker_addresses(text: str, expected: tuple[str, ...]) -> None:
         ("http://", "no host"),
         ("http://user:pw@n8n:5679", "user names and passwords"),
         ("http://n8n:5679/runners", "N8N_RUNNERS_PATH"),
-        ("dns+http://n8n", "needs a port"),
         ("dns+https://n8n:443", "a certificate can't be checked"),
         ("http://n8n:99999", "Port out of range"),
         (",", "empty"),
@@ -416,6 +414,74 @@ def test_a_grace_shorter_than_a_task_may_take_is_told() -> None:
     assert short_grace(load_settings({"N8N_RUNNERS_TASK_TIMEOUT": "10"})) == ()
 
 
+def test_two_tokens_are_told_of() -> None:
+    """Which of them is used when: n8n's launcher hands one over, and somebody has set the other."""
+    both = {"N8N_RUNNERS_AUTH_TOKEN": "long-enough", "N8N_RUNNERS_GRANT_TOKEN": "long-enough-too"}
+    (warning, _) = advice(load_settings(both), 2**40)
+    assert warning.startswith("N8N_RUNNERS_GRANT_TOKEN and N8N_RUNNERS_AUTH_TOKEN are both set")
+    for name in both:
+        assert len(advice(load_settings({name: both[name]}), 2**40)) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "memory", "begins"),
+    [
+        ({"N8N_RUNNERS_MAX_CONCURRENCY": "4", "REPTARIUM_WARM_WORKERS": "9"}, 2**40, "REPTARIUM_WARM_WORKERS=9"),
+        ({"N8N_RUNNERS_MAX_CONCURRENCY": "4"}, 2 * GIB - 1, "N8N_RUNNERS_MAX_CONCURRENCY=4 tasks may use 2048 MiB"),
+        ({"N8N_RUNNERS_MAX_CONCURRENCY": "4", "REPTARIUM_WARM_WORKERS": "8"}, 2 * GIB, None),
+        ({"N8N_RUNNERS_MAX_CONCURRENCY": "1000"}, 0, None),  # nobody says how much there is
+    ],
+)
+def test_what_the_machine_has_not(environ: dict[str, str], memory: int, begins: str | None) -> None:
+    """More warm workers than are ever of use, and more memory than there is, are told of."""
+    grace = {"N8N_RUNNERS_GRACEFUL_SHUTDOWN_TIMEOUT": "60"}
+    found = advice(load_settings({**grace, **environ}), memory)
+    assert [line[: len(begins or "")] for line in found] == ([] if begins is None else [begins])
+
+
+def test_memory_is_the_least_that_anybody_says(tmp_path: Path) -> None:
+    """The machine's, a container's as it sees it, or that of the control group that a service is in."""
+    files = {
+        "proc/meminfo": "MemTotal:       4096 kB\nMemFree: 1 kB\n",
+        "proc/self/cgroup": "0::/system.slice/reptarium.service\n",
+        "sys/fs/cgroup/memory.max": "max\n",
+        "sys/fs/cgroup/system.slice/reptarium.service/memory.max": "1048576\n",
+    }
+    assert memory_here(tmp_path) == 0
+    for (name, text), expected in zip(files.items(), (4 * MIB, 4 * MIB, 4 * MIB, MIB), strict=True):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        assert memory_here(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["N8N_RUNNER_TASK_TIMEOUT", "N8N_RUNERS_TASK_TIMEOUT", "N8N_RUNNERSS_TASK_TIMEOUT", "N9N_RUNNERS_TASK_TIMEOUT"],
+)
+def test_a_letter_astray_before_the_name(name: str) -> None:
+    """Is found as well as one in the name: such a variable looks as if it were set."""
+    (warning,) = load_settings({name: "10"}).warnings
+    assert warning == f"{name} is not a setting of this runner and is ignored; did you mean N8N_RUNNERS_TASK_TIMEOUT?"
+
+
+@pytest.mark.parametrize("name", ["N8N_RUN_TASK_TIMEOUT", "RUNNERS_TASK_TIMEOUT", "N8N_PORT", "REPTILE_HOUSE"])
+def test_names_of_others_are_theirs(name: str) -> None:
+    """More than a letter apart, a variable is none of ours."""
+    assert load_settings({name: "10"}).warnings == ()
+
+
+def test_an_address_without_a_port_is_n8ns() -> None:
+    """Of whatever scheme; and it is told, since 80 and 443 are what such an address means elsewhere."""
+    uris = "http://n8n, wss://n8n.test:, dns+http://workers,http://other:80,http://[::1]"
+    settings = load_settings({"N8N_RUNNERS_TASK_BROKER_URI": uris})
+    assert settings.broker_uris == (
+        "http://n8n:5679", "https://n8n.test:5679", "dns+http://workers:5679", "http://other:80", "http://[::1]:5679"
+    )  # fmt: skip
+    without = ["http://n8n", "wss://n8n.test:", "dns+http://workers", "http://[::1]"]
+    assert [line.split()[1] for line in settings.warnings] == without
+    assert all("5679" in line for line in settings.warnings)
+
+
 def test_short_secrets_hide_nothing_from_tasks() -> None:
     """A token of one letter takes away from tasks the variables that hold it alone, not those that have the letter."""
     environ = {"N8N_BLOCK_RUNNER_ENV_ACCESS": "false", "N8N_RUNNERS_AUTH_TOKEN": "a"}
@@ -430,7 +496,7 @@ def test_short_secrets_hide_nothing_from_tasks() -> None:
     ("text", "expected"),
     [
         ("ws://n8n:5679", ("http://n8n:5679",)),
-        ("wss://N8N.example", ("https://n8n.example",)),
+        ("wss://N8N.example", ("https://n8n.example:5679",)),
         ("WS://n8n:5679/, http://n8n:5679", ("http://n8n:5679",)),
         ("dns+ws://n8n:5679", ("dns+http://n8n:5679",)),
     ],

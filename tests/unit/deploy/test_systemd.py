@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from reptarium.pool.cli.status import BAD_CONFIG
-from reptarium.pool.config import load_settings, short_grace
+from reptarium.pool.config import load_settings
+from reptarium.pool.config.advice import short_grace
 from reptarium.sandbox.kernel import cgroups
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
