@@ -40,7 +40,7 @@ async def _found(_: object) -> Examination:
 
 @pytest.mark.parametrize("columns", [40, 79, 120, 200])
 def test_every_width(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """No line is wider than the terminal, no word is cut, and everything is there: a table where there is room for one."""
+    """No line is wider than the terminal, no word is cut, and everything is there: in a table where one fits."""
     monkeypatch.setattr(doctor, "examine", _found)
     monkeypatch.setenv("COLUMNS", str(columns))
     assert main(["doctor"]) == 0
