@@ -128,6 +128,11 @@ def _show(found: Examination) -> None:
     console.print(escape(found.verdict), style=colour)
 
 
+def _literal(text: str | Text) -> Text:
+    """What has brackets in it is no markup."""
+    return Text(text) if isinstance(text, str) else text
+
+
 def _coloured(text: str, colour: str) -> Text:
     return Text(text, style=colour)
 
@@ -139,7 +144,7 @@ def _rows(console: Console, title: str, head: tuple[str, ...], rows: Sequence[tu
     if console.width >= _NARROW:
         table = Table(*head, title=title, title_justify="left", pad_edge=False)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(_literal, row))
         console.print(table)
         return
     console.print(Text(f"\n{title}", style="bold"))

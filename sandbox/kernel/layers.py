@@ -164,10 +164,10 @@ class Layers:
             )
 
 
-#: Layers that something has to hold, and the states in which they do. Landlock is partial on kernels before 6.12, where
-#: seccomp refuses what it doesn't handle; the user is off where nobody is root.
 #: There where the kernel has filters, whoever may use them (seccomp(2), "/proc interfaces").
 _KERNELS_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+#: Layers that something has to hold, and the states in which they do. Landlock is partial on kernels before 6.12, where
+#: seccomp refuses what it doesn't handle; the user is off where nobody is root.
 _HOLDING: dict[str, frozenset[LayerState]] = {
     "no_new_privs": frozenset({"active"}),
     "seccomp": frozenset({"active"}),
