@@ -102,16 +102,38 @@ def test_compose_runs_it_locked_up(path: Path) -> None:
     assert all(networks[name] == {"internal": True} for name in service["networks"])
 
 
+def interpolated(values: dict[str, str], environ: dict[str, str]) -> dict[str, str]:
+    """The values as Compose makes them: `${A:-b}` is b where A is empty, `${A-b}` only where it isn't set."""
+
+    def value(found: re.Match[str]) -> str:
+        name, colon, sign, rest = found.groups()
+        if name in environ and (environ[name] or not colon):
+            return environ[name]
+        assert sign == "-", rest
+        return rest
+
+    return {name: re.sub(r"\$\{([A-Z0-9_]+)(:?)([-?])([^}]*)\}", value, text) for name, text in values.items()}
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_compose_lets_every_setting_through(path: Path) -> None:
+    """An empty allowlist is none; without one all of the standard library is open; anything may stand in `.env`."""
+    service = reptarium(path)
+    token = {"N8N_RUNNERS_AUTH_TOKEN": "long-enough"}
+    assert load_settings(interpolated(service["environment"], token)).stdlib_allow == ("*",)
+    none = {"N8N_RUNNERS_STDLIB_ALLOW": "", "N8N_RUNNERS_EXTERNAL_ALLOW": ""}
+    settings = load_settings(interpolated(service["environment"], {**token, **none}))
+    assert (settings.stdlib_allow, settings.external_allow) == ((), ())
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    fixed = {name for name, text in service["environment"].items() if "${" not in text}
+    assert not {name for name in fixed if name.startswith("REPTARIUM_")} - {"REPTARIUM_LOG_FORMAT"}
+
+
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
 def test_compose_settings_are_valid(path: Path) -> None:
     """The settings load without a warning, and Docker waits longer than the graceful shutdown."""
     service = reptarium(path)
-    environ = {
-        name: re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}|\$\{[A-Z0-9_]+:\?[^}]*\}", lambda m: m[1] or "x", value)
-        for name, value in service["environment"].items()
-    }
-    environ["N8N_RUNNERS_EXTERNAL_ALLOW"] = ""
-    settings = load_settings(environ)
+    settings = load_settings(interpolated(service["environment"], {"N8N_RUNNERS_AUTH_TOKEN": "long-enough"}))
     assert settings.warnings == short_grace(settings) == ()
     assert settings.auth_token
     grace = float(service["stop_grace_period"].removesuffix("s"))

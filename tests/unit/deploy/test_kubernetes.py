@@ -11,7 +11,7 @@ import yaml
 from reptarium.pool.config import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "kubernetes"
-OVERLAYS = sorted(path.parent.name for path in DEPLOY.glob("overlays/*/kustomization.yaml"))
+OVERLAYS = ("deployment", "deployment-keda", "sidecar")
 GIB = 2**30
 
 
@@ -44,8 +44,40 @@ def container(objects: dict[tuple[str, str], dict[str, Any]], overlay: str) -> t
 
 
 def test_overlays() -> None:
-    """A Deployment with either autoscaler, and the sidecar."""
-    assert OVERLAYS == ["deployment", "deployment-keda", "sidecar"]
+    """A Deployment with either autoscaler, and the sidecar; beside them a namespace for who wants one."""
+    assert sorted({*OVERLAYS, "namespace"}) == sorted(path.name for path in (DEPLOY / "overlays").iterdir())
+
+
+def test_a_namespace_is_brought_by_nothing_else(build: Any) -> None:
+    """What is applied to somebody's n8n neither changes its namespace nor removes it with all that is in it."""
+    for overlay in OVERLAYS:
+        objects = build(overlay)
+        assert not [name for kind, name in objects if kind == "Namespace"]
+        assert {item["metadata"]["namespace"] for item in objects.values()} == {"n8n"}
+    ((_, namespace),) = build("namespace").items()
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_both_ways_of_being_scraped_find_the_pods(build: Any) -> None:
+    """The annotations name the container's port, the PodMonitor its name, and its selector the pods' labels."""
+    monitor = build("deployment-keda")["PodMonitor", "reptarium"]["spec"]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    (selected,) = monitor["selector"]["matchExpressions"]
+    assert (selected["key"], selected["operator"]) == ("app.kubernetes.io/name", "In")
+    assert endpoint["path"] == "/metrics"
+    for overlay in OVERLAYS:
+        objects = build(overlay)
+        _, ours = container(objects, overlay)
+        (port,) = ours["ports"]
+        name = "n8n-worker" if overlay == "sidecar" else "reptarium"
+        metadata = objects["Deployment", name]["spec"]["template"]["metadata"]
+        assert port["name"] == endpoint["port"]
+        assert metadata["labels"]["app.kubernetes.io/name"] in selected["values"]
+        assert metadata["annotations"] == {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(port["containerPort"]),
+            "prometheus.io/path": endpoint["path"],
+        }
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: str(path.relative_to(DEPLOY)))
@@ -60,8 +92,8 @@ def test_every_file_is_used(path: Path) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_objects_follow_kubernetes_schemas(overlay: str, build: Any, tool: Any, tmp_path: Path) -> None:
-    """Kubernetes' own schemas accept every object, without unknown fields; KEDA's kind is checked below."""
-    objects = [item for (kind, _), item in build(overlay).items() if kind != "ScaledObject"]
+    """Kubernetes' own schemas accept every object, without unknown fields; others' kinds are checked below."""
+    objects = [item for (kind, _), item in build(overlay).items() if kind not in ("ScaledObject", "PodMonitor")]
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(objects))
     for version in ("1.29", "1.34"):
         done = tool("kubernetes-validate")("--strict", "-k", version, tmp_path / "all.yaml")
@@ -70,10 +102,8 @@ def test_objects_follow_kubernetes_schemas(overlay: str, build: Any, tool: Any, 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_meet_the_restricted_standard(overlay: str, build: Any) -> None:
-    """What Pod Security "restricted" demands holds for every container, and the namespace enforces it."""
+    """What Pod Security "restricted" demands holds for every container, whatever the namespace enforces."""
     objects = build(overlay)
-    labels = objects["Namespace", "n8n"]["metadata"]["labels"]
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     pod, ours = container(objects, overlay)
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -151,7 +181,8 @@ def test_broker_service_is_what_the_runner_looks_up(build: Any) -> None:
     service = objects["Service", "n8n-brokers"]
     assert service["spec"]["clusterIP"] == "None"
     uri = environ(objects)["N8N_RUNNERS_TASK_BROKER_URI"]
-    assert uri == f"dns+http://n8n-brokers.n8n.svc.cluster.local:{service['spec']['ports'][0]['port']}"
+    # a name of the pod's own namespace, whichever that is
+    assert uri == f"dns+http://n8n-brokers:{service['spec']['ports'][0]['port']}"
 
 
 def test_upgrades_and_drains_keep_capacity(build: Any) -> None:
