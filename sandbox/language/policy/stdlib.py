@@ -152,7 +152,6 @@ ONLY: dict[str, str] = {
     "urllib": "parse",
     "http": "HTTPStatus HTTPMethod",
     "http.cookies": "BaseCookie SimpleCookie Morsel CookieError",
-    "urllib.error": "URLError HTTPError ContentTooShortError",
 }
 for _name, _listed in ONLY.items():
     OPEN.setdefault(_name, ())
@@ -168,7 +167,7 @@ SUBMODULES = frozenset(
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
         email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
         compression.zlib compression.gzip compression.bz2 compression.lzma compression.zstd
-        http.cookies urllib.error string.templatelib
+        http.cookies string.templatelib
     """.split()
 )
 
@@ -221,8 +220,8 @@ REFUSED: dict[str, str] = {
 }
 #: Refused as well, but open where tasks may connect (``REPTARIUM_CONNECT_ALLOW``).
 NETWORK = frozenset(
-    "socket ssl select selectors http.client http.cookiejar urllib.request urllib.response urllib.robotparser "
-    "ftplib imaplib poplib smtplib nntplib telnetlib xmlrpc xmlrpc.client".split()
+    "socket ssl select selectors http.client http.cookiejar urllib.request urllib.response urllib.error "
+    "urllib.robotparser ftplib imaplib poplib smtplib nntplib telnetlib xmlrpc xmlrpc.client".split()
 )
 #: Short façades: what they carry besides where tasks may connect.
 NETWORK_NAMES: dict[str, str] = {

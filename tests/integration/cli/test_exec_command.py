@@ -67,7 +67,7 @@ def test_what_n8n_would_say(script: Path) -> None:
     assert "the code returns a number (5)" in done.stderr
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "reptarium", "exec", str(script), "--raw"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=within(60))
     assert done.returncode == 1
     assert done.stderr == "a {'b': (1,)}\nreptarium: No space left on device (standard output)\n"
     done = reptarium("exec", "-", stdin="\ufeffreturn _helpers.http_request('http://x.test')")

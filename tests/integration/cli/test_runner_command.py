@@ -270,5 +270,7 @@ def test_a_start_imports_what_the_runner_needs() -> None:
         "import gc, sys; from reptarium.pool.cli.main import main; main(['run', '--print-config']); "
         "print(gc.isenabled(), sorted({'rich', 'pygments', 'starlette', 'hypercorn'} & sys.modules.keys()))"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=within(60)
+    )
     assert told.stdout.splitlines()[-1] == "True []"

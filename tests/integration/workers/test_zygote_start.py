@@ -71,7 +71,9 @@ sys.exit(zygote.main())
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        pytest.param({}, "the mount namespace holds what may be read alone", marks=with_namespaces),
+        pytest.param(
+            {}, "a root directory with nothing but what tasks may read holds what it would", marks=with_namespaces
+        ),
         (
             {"REPTARIUM_NAMESPACES": "off"},
             "landlock is not available: this kernel is older than Linux 5.13, and there is no mount namespace",

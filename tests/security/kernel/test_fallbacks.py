@@ -211,26 +211,27 @@ def test_without_namespaces(number: int) -> None:
     """
     found, status = doctor(dict.fromkeys(("unshare", "mount", "pivot_root"), number))
     assert (found["refusal"], wrong(found), status) == ("", [], 0)
-    assert states(found)["namespaces"] == "missing"
+    assert states(found)["namespaces"] == "off"
 
 
 @pytest.mark.parametrize("call", [one_more("mount"), "pivot_root"])
 def test_with_half_of_the_namespaces(call: str) -> None:
-    """Where a new root is refused half-way the rest is kept, the layer is partial (or missing), and all
+    """Where a new root is refused half-way the rest is kept, the layer is partial (or off), and all
     else holds.
     """
     found, status = doctor({call: 1})
     assert (found["refusal"], wrong(found), status) == ("", [], 0)
-    assert states(found)["namespaces"] in ("partial", "missing")
+    assert states(found)["namespaces"] in ("partial", "off")
 
 
 def test_without_any() -> None:
-    """With neither seccomp nor Landlock enforce refuses; best-effort starts and tells both."""
+    """With neither seccomp nor Landlock enforce refuses; best-effort starts and tells both; what is optional is off."""
     answers = dict.fromkeys((*LANDLOCK, "seccomp", "unshare"), 1)
     assert doctor(answers)[0]["refusal"]
     found, status = doctor(answers, "best-effort")
     assert status == 1
-    assert {states(found)[name] for name in ("seccomp", "landlock", "namespaces")} == {"missing"}
+    assert {states(found)[name] for name in ("seccomp", "landlock")} == {"missing"}
+    assert states(found)["namespaces"] == "off"
 
 
 def test_docker() -> None:
@@ -245,7 +246,7 @@ def test_docker() -> None:
     for layer in ("seccomp", "no_new_privs", "rlimits"):
         assert states(found)[layer] == "active"
     assert states(found)["landlock"] in ("active", "partial")
-    assert states(found)["namespaces"] == "missing"
+    assert states(found)["namespaces"] == "off"
     if AS_ROOT:
         assert states(found)["uid"] in ("active", "partial")
 
@@ -319,7 +320,7 @@ def test_root_that_can_not_map_the_workers_users() -> None:
     capabilities = [*(number for number in DOCKER_CAPABILITIES if number != setfcap), privileges.CAP_DAC_READ_SEARCH]
     found, status = doctor(capabilities=capabilities)
     assert (found["refusal"], wrong(found), status) == ("", [], 0)
-    assert states(found)["namespaces"] == "missing"
+    assert states(found)["namespaces"] == "off"
     assert is_nobody(found)
 
 

@@ -11,7 +11,7 @@ from reptarium.sandbox.language import RefusedImport
 
 pytest.importorskip("pydantic")
 
-WITHHELD = f"is not allowed: it is withheld. {NO_SETTING}"
+WITHHELD = f"is not allowed: it is withheld; 'pydantic' has what tasks need. {NO_SETTING}"
 VALIDATOR = f"the attribute 'validator' is not allowed: it leads to what reads attributes by name. {NO_SETTING}"
 ADAPTER = f"from_attributes of a TypeAdapter is not allowed: use a model's model_validate(). {NO_SETTING}"
 

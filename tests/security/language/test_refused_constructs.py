@@ -50,6 +50,7 @@ def test_all_findings_come_together() -> None:
     assert caught.value.description.splitlines() == [
         "Line 1: import of 'json' is not allowed: it is not on the list of allowed standard modules. "
         "N8N_RUNNERS_STDLIB_ALLOW decides this.",
-        "Line 2: import of 'subprocess' is not allowed: tasks start no processes. No setting allows it.",
+        "Line 2: import of 'subprocess' is not allowed: tasks start no processes; use threads (concurrent.futures), or let n8n "
+        "do it in another node. No setting allows it.",
         "Line 3: the attribute '__globals__' is not allowed: it leads to the interpreter's own names. No setting allows it.",
     ]

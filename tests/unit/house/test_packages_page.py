@@ -35,6 +35,7 @@ def pins(file: str) -> set[str]:
 
 
 def test_packages_are_run_with_what_is_tested() -> None:
-    """What constraints.txt pins, make packages pins alike, but for what its packages forbid."""
-    others = {pin.partition("=")[0] for pin in pins("constraints.txt") - pins("tests/packages/constraints.txt")}
+    """What the constraints pin, make packages pins alike, but for what its packages forbid."""
+    pinned = pins("constraints.txt") | pins("constraints-test.txt")
+    others = {pin.partition("=")[0] for pin in pinned - pins("tests/packages/constraints.txt")}
     assert others == OTHERWISE

@@ -11,6 +11,7 @@ from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
+from tests.limits import within
 
 # Data may grow from where it is by ROOM, in steps: of each size some values fit with their JSON, and some don't.
 _SWEEP = """
@@ -50,7 +51,7 @@ print(ended["done"], ended["memory"])
 
 def test_every_size_at_every_limit_ends_in_a_memory_error() -> None:
     """msgspec's encode() ends in a segmentation fault where a text's JSON can't grow: nothing is written by it."""
-    done = subprocess.run([sys.executable, "-c", _SWEEP], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _SWEEP], capture_output=True, text=True, timeout=within(60))
     assert done.returncode == 0, done
     fitted, failed = map(int, done.stdout.split())
     assert fitted >= 50
