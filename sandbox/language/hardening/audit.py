@@ -202,8 +202,12 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event == "sys._getframe" or not watching() or (state.files and event in files.EVENTS):
-        return  # the first is what watching() itself does
+    if event == "sys._getframe":  # also of watching()
+        if state.armed and args and _is_below(args[0]):
+            raise ValueError("call stack is not deep enough")  # as CPython says where there is none
+        return
+    if not watching() or (state.files and event in files.EVENTS):
+        return
     if event == "object.__getattr__" or event == "object.__setattr__":
         if args[1] in _REPORTED_ATTRIBUTES and frame_is_users(sys._getframe(1)):
             raise RefusedAttribute(f"the attribute '{args[1]}' is not allowed: it belongs to the interpreter.")
@@ -323,6 +327,15 @@ def watching() -> bool:
     return entered is None or _users_since(entered[-1], sys._getframe(1))
 
 
+#: What runs tasks: its frames are no library's business. (Parser generators hand out the names of a frame so many
+#: callers up as one says.)
+_BELOW = ("reptarium.sandbox.task.", "reptarium.sandbox.process.", "reptarium.sandbox.language.runtime.run")
+
+
+def _is_below(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(_BELOW)
+
+
 def _users_since(entered: FrameType, frame: FrameType | None) -> bool:
     """Whether trusted code has called the user's after all: a module that is imported warns, or logs."""
     while frame is not None and frame is not entered:
@@ -373,7 +386,8 @@ class trusted:  # used like a function; a generator-made one costs each task fiv
     def __enter__(self) -> None:
         self._collecting = gc.isenabled()
         gc.disable()
-        frame = sys._getframe(1)
+        frame = sys._getframe().f_back  # asked for itself it might be one that _hook gives nobody
+        assert frame is not None
         state.trusted.setdefault(get_ident(), []).append(frame)
 
     def __exit__(self, *_: object) -> None:

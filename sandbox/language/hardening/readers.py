@@ -46,10 +46,7 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
     plain: Any = str.__str__(name) if isinstance(name, str) else name  # type: ignore[redundant-expr]
     if type(plain) is not str or plain not in _LOOKED_AT:
         return getattr(obj, plain, *default)
-    caller = sys._getframe(1)
-    if frame_is_users(caller):  # a library gave this away (enum.pickle_by_enum_name)
-        return guarded_getattr(obj, plain, *default)
-    if plain not in _FORMATS and _means(caller, plain):
+    if plain not in _FORMATS and _means(sys._getframe(1), plain):
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
@@ -140,7 +137,7 @@ def _means(frame: FrameType, name: str) -> bool:
     """Whether who calls from this frame may mean the name itself: it stands in a table of its module's, or in the text
     of the function or of what has called it within the module. That another function of the module spells it is no
     reason: it came as data all the same. A module that is being imported goes through all that others have, and no
-    task's names are in it. A task means none.
+    task's names are in it. A task, to which a library gave the function away (enum.pickle_by_enum_name), means none.
     """
     if frame_is_users(frame):
         return False

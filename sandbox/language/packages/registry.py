@@ -7,6 +7,7 @@ from typing import Any
 from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.packages import (
     attrs,
+    formulas,
     httpx,
     jinja2,
     lxml,
@@ -27,6 +28,8 @@ PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
         attrs.PACKAGE,
+        formulas.FORMULAIC,
+        formulas.PATSY,
         httpx.PACKAGE,
         jinja2.PACKAGE,
         lxml.PACKAGE,

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
+from reptarium.sandbox.language.packages import formulas
 from reptarium.sandbox.language.policy.names import INTERPRETER_ATTRIBUTES
 
 
@@ -164,3 +165,66 @@ def test_nothing_is_listed() -> None:
             targets=list(objects.values()),
             names=sorted(INTERPRETER_ATTRIBUTES),
         )
+
+
+# ---- libraries that look up the stack -----------------------------------------------------
+
+
+def library(source: str) -> dict[str, object]:
+    """The names of a package's module."""
+    names: dict[str, object] = {"__name__": "somebodys"}
+    exec(source, names)  # noqa: S102
+    return names
+
+
+def test_a_library_gets_no_frame_of_what_runs_the_task() -> None:
+    """So many callers up as a task says: parser generators hand out the names of that one. Above it there is nothing."""
+    names = library("import sys\ndef caller(levels): return sys._getframe(levels).f_globals")
+    below = Attack("reached.append('sys' in caller(2))", "call stack is not deep enough", ValueError)
+    check(below, caller=names["caller"])
+    check_nothing_reached("assert caller(1)['reached'] is reached", caller=names["caller"])
+    check_nothing_reached("def f(): return caller(2)['reached']\nassert f() is reached", caller=names["caller"])
+
+
+#: A module of each, as far as it captures frames.
+CAPTURING = {
+    "patsy": """
+import sys, inspect
+class EvalEnvironment:
+    def __init__(self, names): self.names = names
+    @classmethod
+    def capture(cls, eval_env=0, reference=0):
+        if isinstance(eval_env, cls): return eval_env
+        frame = inspect.currentframe()
+        for _ in range(eval_env + reference + 1): frame = frame.f_back
+        return cls(frame.f_globals)
+def captured(*depth): return EvalEnvironment.capture(*depth)
+""",
+    "formulaic": """
+import sys
+def capture_context(context=0):
+    if isinstance(context, int): context = sys._getframe(context + 1).f_globals
+    return context
+def captured(depth=0): return capture_context(depth)
+""",
+}
+
+
+@pytest.mark.parametrize("package", CAPTURING)
+def test_formulas_have_names_of_the_task(package: str) -> None:
+    """A formula is evaluated with the task's names, never with those of a library that has called, or of what runs it."""
+    module = SimpleNamespace()
+    names = library(CAPTURING[package])
+    vars(module).update(names)
+    patches = {**formulas.PATSY.patches, **formulas.FORMULAIC.patches}
+    next(patch for name, patch in patches.items() if name.startswith(package))(module)
+    names.update(vars(module))
+    refusal = (
+        "a formula with the names of a frame that isn't the task's is not allowed: it belongs to the interpreter. "
+        "No setting allows it."
+    )
+    check(Attack("reached.append(captured(0))", refusal), captured=names["captured"])
+    check(Attack("reached.append(captured(2))", refusal), captured=names["captured"])
+    check_nothing_reached(
+        "names = captured(1)\nassert getattr(names, 'names', names)['reached'] is reached", captured=names["captured"]
+    )
