@@ -492,14 +492,14 @@ CONFIGURED = [
 #: Statements that call a library's method with ``x`` for its object, of which it shows all, the attribute ``p``, or the
 #: class; or have the library read ``p`` of it in an annotation.
 FOREIGN = [
-    "import argparse\nfor v0 in ({x}, type({x})):\n    keep(dict(argparse.Namespace._get_kwargs(v0))[{n}])",
+    "import argparse\nfor v0 in (object, type({x}), {x}):\n    keep(dict(argparse.Namespace._get_kwargs(v0))[{n}])",
     "class Q:\n    def __mod__(self, other): keep(other[{n}])\nv0 = logging.Formatter()._style\nv0._fmt = Q()\nv0._format({x})",
     "class Q:\n    def clone(self, **other): keep(other[{n}])\nemail.policy.EmailPolicy.__add__(Q(), {x})",
     "class Q:\n    def __eq__(self, other): keep(other)\nimport optparse\nv0 = {x}\noptparse.Values.__eq__(v0, dict.fromkeys(dir(v0), Q()))",
     "@dataclasses.dataclass(init=False)\nclass Q:\n    {p}: object\nclass R(type({x})):\n    def __eq__(self, other): keep(other)\n"
     "Q.__eq__({x}, {x}); Q.__eq__(R(), R())",
-    "import inspect\ndef h(v1: 'v0.{p}'): pass\nkeep(inspect.Signature.from_callable(h, eval_str=True, globals={{'v0': {x}}}))",
-    "keep(collections.UserList.copy(type({x})))",
+    "import inspect\ndef h(v1: 'v0.{p}'): pass\nkeep(inspect.Signature.from_callable(h, eval_str=True, globals={{'v0': {x}}}).parameters['v1'].annotation)",
+    "v0 = {x}\nkeep(collections.UserList.copy(v0 if isinstance(v0, type) else type(v0)))",
     "class Q:\n    func, args, kwds = 'Q', (), {{'__module__': 'posix', {n}: {x}}}\nkeep(type(managed())._recreate_cm(Q))",
 ]
 #: Where a statement may stand.
@@ -547,11 +547,12 @@ def configured(rng: random.Random) -> str:
     return rng.choice(CONFIGURED).format(x=reached, n=rng.choice(_spellings(name)))
 
 
-def foreign(rng: random.Random) -> str:
-    """Statements that have a library's method show what something forbidden's owner has."""
+def foreign(rng: random.Random, method: str = "") -> str:
+    """Statements that have a library's method (whose template has this in it) show what something forbidden's owner has."""
     reached, names = _treasure(rng)
     reached, name = _read(rng, reached, names[:-1]), names[-1]
-    return rng.choice(FOREIGN).format(x=reached, p=name, n=rng.choice(_spellings(name)))
+    template = rng.choice([each for each in FOREIGN if method in each])
+    return template.format(x=reached, p=name, n=rng.choice(_spellings(name)))
 
 
 def _attack(rng: random.Random) -> str:

@@ -255,8 +255,8 @@ def test_the_judge_sees_a_leak(source: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert problem(source.replace("leak", "len").replace("signal(0, 0)", "pass")) is None
 
 
-def _many(kind: Callable[[random.Random], str]) -> str:
-    return program([kind(random.Random(seed)) for seed in range(60)])
+def _many(kind: Callable[..., str], *about: str) -> str:
+    return program([kind(random.Random(seed), *about) for seed in range(60)])
 
 
 def test_the_fuzzer_knows_augmented_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,13 +273,12 @@ def test_the_fuzzer_knows_objects_that_are_configured(monkeypatch: pytest.Monkey
     assert "got hold of" in (problem(_many(configured)) or "")
 
 
-_FOREIGN = _many(foreign)
-#: Where, which name, and what once stood there.
+#: What the programs call → where what once stood there stands now, its name, and it.
 HOLES: dict[str, tuple[Any, str, Any]] = {
-    "text in annotations": (inspect, "get_annotations", inspect.get_annotations.__closure__[0].cell_contents),
-    "all that a class has": (argparse.Namespace, "_get_kwargs", lambda self: list(self.__dict__.items())),
-    "the class of a class": (collections.UserList, "copy", lambda self: self.__class__(self)),
-    "a class of any names": (
+    "eval_str": (inspect, "get_annotations", inspect.get_annotations.__closure__[0].cell_contents),  # type: ignore[attr-defined]
+    "_get_kwargs": (argparse.Namespace, "_get_kwargs", lambda self: list(self.__dict__.items())),
+    "UserList.copy": (collections.UserList, "copy", lambda self: self.__class__(self)),
+    "_recreate_cm": (
         contextlib._GeneratorContextManager,
         "_recreate_cm",
         lambda self: self.__class__(self.func, self.args, self.kwds),
@@ -287,16 +286,13 @@ HOLES: dict[str, tuple[Any, str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("hole", HOLES)
-def test_the_fuzzer_knows_methods_of_other_objects(hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", HOLES)
+def test_the_fuzzer_knows_methods_of_other_objects(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library's method that takes anything for its object, as each of these once did, is found out."""
-    monkeypatch.setattr(*HOLES[hole])
-    assert "got hold of" in (problem(_FOREIGN) or "")
-
-
-def test_methods_of_other_objects_show_nothing() -> None:
-    """The programs that find those holes find none."""
-    assert problem(_FOREIGN) is None
+    programs = _many(foreign, method)
+    assert problem(programs) is None
+    monkeypatch.setattr(*HOLES[method])
+    assert "got hold of" in (problem(programs) or "")
 
 
 def test_there_is_something_to_find() -> None:
