@@ -2,13 +2,13 @@
 
 Theory of operation. Each runner has a directory of its own in the system's place for temporary files, locked as long as
 it lives. A worker makes one below that for itself (``sandbox/kernel/scratch.py``), named by its process id: there is
-nothing to do here before it. When it is gone its directory is moved aside at once, since the id may come again, and
+nothing to do here before it. When it is gone its directory is moved aside first, since the id may come again, and
 removed. Meanwhile what running tasks have written is measured; who has more than its share is killed. What a runner
 left that was killed is removed by the next one that starts: whatever nobody has locked.
 
 A task's directory is hostile ground. Everything here goes by open directories and never follows a link; trees of any
-depth are removed with two descriptors; no pass over one looks at more than the limit of entries. All of it is done in a
-thread, away from the event loop.
+depth are removed with two descriptors; no pass over one looks at more than the limit of entries. All of it is done in
+threads, away from the event loop, and no end waits for them for long: a file system may hang.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import itertools
 import os
 import stat
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -38,12 +39,23 @@ log = structlog.get_logger("reptarium.pool.workers.scratch")
 
 #: Seconds between two measurements, and how much longer than one of them the pause is at least.
 INTERVAL, SHARE = 0.05, 4
+#: How long the end of a runner waits for a file system that stands still, in seconds.
+LAST = 5.0
 #: What an entry counts at least: that a directory is full of empty files is seen in its number.
 _BLOCK = 512
 #: Directories within one another beyond which a task has too many.
 _DEEPEST = 200
 _ATTEMPTS = 5
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Progress:
+    """How many entries threads have looked at: a number that stands still once they hang."""
+
+    entries = 0
+
+
+_progress = _Progress()
 
 
 class ScratchRefused(StartRefused):
@@ -57,39 +69,64 @@ class ScratchArea:
         self.path = path
         self._fd = fd
         self._limit = limit
-        self._moved = 0
-        self._gone: set[str] = set()
+        self._numbers = itertools.count(1)
+        self._threads = trio.CapacityLimiter(3)  # one for each of what `run` does
+        self._ended: deque[int] = deque()
+        self._moved: deque[str] = deque()
         self._work = trio.Event()
 
     def gone(self, pid: int) -> None:
-        """The worker of this id has ended: its directory goes, at once if nothing is in it."""
-        with contextlib.suppress(OSError):
-            os.rmdir(str(pid), dir_fd=self._fd)
-            return
-        self._moved += 1
-        name = f"gone-{self._moved}"
-        try:
-            os.rename(str(pid), name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        except FileNotFoundError:
-            return
-        except OSError as error:  # it stays until the runner ends; a worker of the same id will not start
-            log.error("a scratch directory can't be moved", name=str(pid), error=str(error))
-            return
-        self._gone.add(name)
+        """The worker of this id has ended: its directory goes."""
+        self._ended.append(pid)
+        self._wake()
+
+    def _wake(self) -> None:
         self._work.set()
+        self._work = trio.Event()
 
     async def run(self, workers: Callable[[], Mapping[int, Worker]]) -> None:
         """Remove what is gone and measure what those of ``workers`` have that run a task, until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._move_all)
             nursery.start_soon(self._remove_all)
             nursery.start_soon(self._measure_all, workers)
 
+    async def idle(self) -> None:
+        """Wait until nothing is done in a thread any more: what was cancelled goes on there."""
+        while self._threads.borrowed_tokens:
+            await trio.sleep(0.005)
+
+    async def _move_all(self) -> None:
+        while True:
+            while self._ended:
+                pid = self._ended.popleft()
+                try:
+                    name = await trio.to_thread.run_sync(self._move, pid, limiter=self._threads, abandon_on_cancel=True)
+                except OSError as error:  # it stays until the runner ends; a worker of the same id will not start
+                    log.error("a scratch directory can't be moved", name=str(pid), error=str(error))
+                    continue
+                if name is not None:
+                    self._moved.append(name)
+                    self._wake()
+            await self._work.wait()
+
+    def _move(self, pid: int) -> str | None:
+        """Remove an ended worker's directory if it is empty, else move it aside: its new name. Raises OSError."""
+        with contextlib.suppress(OSError):
+            os.rmdir(str(pid), dir_fd=self._fd)
+            return None
+        name = f"gone-{next(self._numbers)}"
+        try:
+            os.rename(str(pid), name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        return name
+
     async def _remove_all(self) -> None:
         while True:
+            while self._moved:
+                await _try_to_remove(self._fd, self._moved.popleft(), self._threads)
             await self._work.wait()
-            self._work = trio.Event()
-            while self._gone:
-                await _try_to_remove(self._fd, self._gone.pop())
 
     async def _measure_all(self, workers: Callable[[], Mapping[int, Worker]]) -> None:
         pause = INTERVAL
@@ -98,7 +135,9 @@ class ScratchArea:
             began = trio.current_time()
             for worker in [worker for worker in workers().values() if worker.state == "leased"]:
                 limit = self._limit if worker.limits is None else worker.limits.scratch_bytes
-                over = await trio.to_thread.run_sync(self._is_over, worker.pid, limit)
+                over = await trio.to_thread.run_sync(
+                    self._is_over, worker.pid, limit, limiter=self._threads, abandon_on_cancel=True
+                )
                 if over and worker.state == "leased":
                     worker.kill(Ending.SCRATCH)
             pause = max(INTERVAL, SHARE * (trio.current_time() - began))
@@ -139,25 +178,50 @@ async def scratch_area(limit: int) -> AsyncIterator[ScratchArea]:
     Raises :class:`ScratchRefused`.
     """
     try:
-        top, place = _top()
-        try:
-            await trio.to_thread.run_sync(_remove_leftovers, top)
-            name, fd = _own(top)
-        except BaseException:
-            os.close(top)
-            raise
+        place, top, name, fd = await trio.to_thread.run_sync(_begin, abandon_on_cancel=True)
     except OSError as error:
         raise ScratchRefused(
             f"REPTARIUM_SCRATCH: no directory can be had for it ({error}): set TMPDIR to one where the runner may "
             "write, such as a tmpfs, or leave REPTARIUM_SCRATCH out"
         ) from None
+    area = ScratchArea(f"{place}/{name}", fd, limit)
     try:
-        yield ScratchArea(f"{place}/{name}", fd, limit)
+        yield area
     finally:
         with trio.CancelScope(shield=True):
-            await _try_to_remove(top, name)
-        os.close(fd)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_if_hung, nursery.cancel_scope, area.path)
+                await area.idle()
+                await _try_to_remove(top, name, trio.CapacityLimiter(1))
+                os.close(fd)  # else a thread may still be at work with them: they stay open
+                os.close(top)
+                nursery.cancel_scope.cancel()
+
+
+async def _cancel_if_hung(removal: trio.CancelScope, path: str) -> None:
+    """End a removal that stands still."""
+    seen = -1
+    while seen != _progress.entries:
+        seen = _progress.entries
+        await trio.sleep(LAST)
+    event = "the file system of the scratch directories hangs: they are left to the next runner"
+    log.error(event, path=path, waited_s=LAST)
+    removal.cancel()
+
+
+def _begin() -> tuple[str, int, str, int]:
+    """The directory of all runners (its path, itself) and in it one of this runner's own (its name, itself), locked.
+
+    Raises OSError.
+    """
+    top, place = _top()
+    try:
+        _remove_leftovers(top)
+        name, fd = _own(top)
+    except BaseException:
         os.close(top)
+        raise
+    return place, top, name, fd
 
 
 def _top() -> tuple[int, str]:
@@ -200,11 +264,11 @@ def _remove_leftovers(top: int) -> None:
                 os.close(fd)
 
 
-async def _try_to_remove(parent: int, name: str) -> None:
+async def _try_to_remove(parent: int, name: str, threads: trio.CapacityLimiter) -> None:
     """Remove a directory, in a thread; its worker may still be about to die when its zygote has died before."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            await trio.to_thread.run_sync(remove, parent, name)
+            await trio.to_thread.run_sync(remove, parent, name, limiter=threads, abandon_on_cancel=True)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -228,6 +292,7 @@ def sizes(parent: int, name: str) -> Iterator[int]:
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         status = entry.stat(follow_symlinks=False)
+                        _progress.entries += 1
                         yield max(status.st_blocks * 512, _BLOCK)
                         if stat.S_ISDIR(status.st_mode):
                             waiting.append((*path, entry.name))
@@ -276,6 +341,7 @@ def remove(parent: int, name: str) -> None:
         pending = [name for name in os.listdir(top) if not _unlinked(top, name)]
         while pending:
             current = pending.pop()
+            _progress.entries += 1
             fd = os.open(current, _DIRECTORY, dir_fd=top)
             try:
                 os.fchmod(fd, 0o700)
@@ -295,6 +361,7 @@ def remove(parent: int, name: str) -> None:
 
 def _unlinked(fd: int, name: str) -> bool:
     """Whether the entry is gone: False for a directory."""
+    _progress.entries += 1
     try:
         os.unlink(name, dir_fd=fd)
     except IsADirectoryError:

@@ -9,15 +9,21 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from arena import AS_ROOT, BELOW_TMP, MARK, PYTHON, Arena, arena, bystanders
+from structlog.testing import capture_logs
 
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.ops.faults import OwnFaults
+from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.ops.sentry import Reporter
 from reptarium.pool.workers import scratch
+from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.kernel import landlock, seccomp
 from reptarium.sandbox.texts import SCRATCH_ENTRIES, SCRATCH_REMEDY, scratch_message
 from tests.conftest import make_settings
@@ -330,6 +336,31 @@ async def test_what_a_killed_runner_left_is_removed_by_the_next() -> None:
             assert os.path.basename(living.path) in os.listdir(top)
         assert (outside / "keep").read_text() == "kept"
         (top / "2-link").unlink()
+
+
+async def test_a_file_system_that_hangs_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Neither when a worker ends, nor, for long, when the runner does: the log says so, and what is left, where."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(os, "rmdir", lambda *_, **__: goes_on.wait())
+    faults = OwnFaults(Metrics(), Reporter())
+    config = zygote_config(make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"}))
+    try:
+        with capture_logs() as lines:
+            async with scratch.scratch_of(config, dict, faults) as (configured, gone):
+                for pid in range(1, 100):
+                    gone(pid)
+                await trio.sleep(10)
+                begun = trio.current_time()
+        assert scratch.LAST <= trio.current_time() - begun <= scratch.LAST + 0.1
+        (line,) = lines
+        assert (line["log_level"], line["path"]) == ("error", configured.isolation.scratch)
+        assert "hangs" in line["event"]
+    finally:
+        goes_on.set()
+        monkeypatch.undo()
+        os.rmdir(configured.isolation.scratch)
 
 
 async def test_somebody_elses_directory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
