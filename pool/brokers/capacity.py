@@ -190,7 +190,7 @@ class Capacity:
         place = self._places.get(holder)
         if place is not None and place.conduct.limited:
             freed = place.conduct.used(now)
-            if freed and place.eager and place in self._here:
+            if freed and place.eager and place in self._here and holder.open_offers <= len(place.kept):
                 self._line.setdefault(place)
 
     def wasted(self, holder: Holder, now: float) -> float | None:

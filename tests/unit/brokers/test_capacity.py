@@ -268,6 +268,7 @@ class Brokers(RuleBasedStateMachine):
     def what_is_counted_is_what_there_is(self) -> None:
         taken = sum(link.accepted for link in self.joined)
         assert taken == self.owner.accepted <= self.owner._most
+        assert all(link.open_offers <= self.owner._most for link in self.joined)
         assert self.owner._keeps == sum(len(self.owner._places[link].kept) for link in self.joined)
         if self.owner.shared:
             for link in self.joined:

@@ -21,6 +21,15 @@ def test_of_whom_nothing_is_known_has_one_slot_that_it_does_not_use() -> None:
     assert new.open_offers
 
 
+def test_who_holds_offers_from_before_gets_no_more_with_its_first_settings() -> None:
+    """It had all slots while it was alone, and is known only now."""
+    alone, second = Link(prompt=False), Link()
+    owner = here(3, alone, second)
+    assert alone.take(owner, 0.01)
+    alone.use(owner, 0.02)
+    assert alone.open_offers == 2
+
+
 def test_who_has_wasted_a_slot_is_served_again_after_a_moment() -> None:
     """It may have been broken down. One that it uses, and all is as before, but for one at a time."""
     links = _, broken = Link(), Link()
