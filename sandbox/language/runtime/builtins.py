@@ -18,6 +18,7 @@ _NATIVE = """
     min next object oct ord pow print property range repr reversed round set slice sorted staticmethod
     str sum super tuple zip None True False Ellipsis NotImplemented __debug__
 """.split()
+_NATIVE += [name for name in ("frozendict", "sentinel") if hasattr(builtins, name)]  # from 3.15 on
 
 _GUARDED: dict[str, Any] = {
     "getattr": guards.guarded_getattr,

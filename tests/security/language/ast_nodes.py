@@ -1,7 +1,7 @@
 """Every node class that the parsers of the supported Python versions know.
 
 From ``Parser/Python.asdl`` of each version; 3.11 to 3.13 compared with the interpreters' own ``_ast``, 3.14 with the
-"Abstract grammar" of its documentation (https://docs.python.org/3.14/library/ast.html#abstract-grammar).
+"Abstract grammar" of its documentation (https://docs.python.org/3.14/library/ast.html#abstract-grammar), 3.15.2 with its ``_ast``.
 Before a new version is supported, its changes come here and are decided on in ``DECISIONS`` (sandbox/language/policy/nodes.py).
 """
 
@@ -35,6 +35,7 @@ NODES: dict[tuple[int, int], frozenset[str]] = {
     (3, 12): _NODES_3_12,
     (3, 13): _NODES_3_12,
     (3, 14): _NODES_3_14,
+    (3, 15): _NODES_3_14,
 }
 
 #: (major, minor) → the bases of those classes.
@@ -43,4 +44,5 @@ BASES: dict[tuple[int, int], frozenset[str]] = {
     (3, 12): _BASES_3_11 | {"type_param"},
     (3, 13): _BASES_3_11 | {"type_param"},
     (3, 14): _BASES_3_11 | {"type_param"},
+    (3, 15): _BASES_3_11 | {"type_param"},
 }

@@ -1,4 +1,4 @@
-"""Syntax that came after 3.11: type parameters, type aliases, free f-strings, and what 3.13 and 3.14 added."""
+"""Syntax that came after 3.11: type parameters, type aliases, free f-strings, and what 3.13, 3.14 and 3.15 added."""
 
 from __future__ import annotations
 
@@ -142,6 +142,20 @@ SINCE = {
                 next: Node | None = None
             def f(x: Later) -> Never: return x
             return Node(1, Node(2)), f(3)
+        """,
+    },
+    15: {
+        "frozen_dictionaries": """
+            one = frozendict(a=1)
+            return one["a"], dict(one), {one: 2}[frozendict(a=1)], isinstance(one, frozendict)
+        """,
+        "sentinels": """
+            MISSING = sentinel("MISSING")
+            return repr(MISSING), MISSING is not None
+        """,
+        "unpacking_in_comprehensions": """
+            lists, maps = [[1], [2, 3]], [{"a": 1}, {"b": 2}]
+            return [*each for each in lists], {*each for each in lists}, {**each for each in maps}
         """,
     },
 }
