@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 job=$1 root=$PLATFORMS/roots/amd64 log=$PLATFORMS/log/native-$1.log
 [ "$(id -u)" = 0 ] || stop "root is needed"
-bash "$HERE/roots.sh" amd64
+case $job in containers) bash "$HERE/roots.sh" base ;; *) bash "$HERE/roots.sh" amd64 ;; esac
 groups=$(findmnt -n -o TARGET -t cgroup2 | head -1)
 [ "$groups" ] || stop "no control groups v2 are mounted here"
 dir=$(mktemp -d "$PLATFORMS/native.XXXXXX") group=$groups/reptarium-$$
