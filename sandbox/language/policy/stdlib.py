@@ -210,8 +210,8 @@ REFUSED: dict[str, str] = {
         "it reads translations from files; keep them in a dict": "gettext",
         _TERMINAL: "cmd curses getpass readline rlcompleter termios tty tkinter turtle turtledemo idlelib webbrowser",
         _SYSTEM: "fcntl grp msvcrt nt posix pwd resource syslog winreg winsound",
-        _TOOLS: "antigravity compileall cProfile ensurepip modulefinder profile profiling pstats py_compile pyclbr pydoc "
-        "pydoc_data tabnanny this token tokenize unittest venv",
+        _TOOLS: "antigravity compileall cProfile ensurepip modulefinder profile profiling pstats py_compile pyclbr "
+        "pydoc pydoc_data tabnanny this token tokenize unittest venv",
         _OLD: "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis ossaudiodev pipes sndhdr spwd "
         "sunau uu xdrlib",
         _OLDER: "asynchat asyncore distutils imp smtpd",
