@@ -202,8 +202,8 @@ def _refuse(event: str, what: str = "") -> typing.NoReturn:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event == "sys._getframe":  # also of watching()
-        if state.armed and args and _is_below(args[0]):
+    if event == "sys._getframe":  # our own ask, too: this hook first of all
+        if state.armed and args and _is_below(args[0]) and not _is_ours(sys._getframe().f_back):
             raise ValueError("call stack is not deep enough")  # as CPython says where there is none
         return
     if not watching() or (state.files and event in files.EVENTS):
@@ -336,6 +336,10 @@ def _is_below(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__")).startswith(_BELOW)
 
 
+def _is_ours(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith("reptarium.sandbox.")
+
+
 def _users_since(entered: FrameType, frame: FrameType | None) -> bool:
     """Whether trusted code has called the user's after all: a module that is imported warns, or logs."""
     while frame is not None and frame is not entered:
@@ -386,8 +390,7 @@ class trusted:  # used like a function; a generator-made one costs each task fiv
     def __enter__(self) -> None:
         self._collecting = gc.isenabled()
         gc.disable()
-        frame = sys._getframe().f_back  # asked for itself it might be one that _hook gives nobody
-        assert frame is not None
+        frame = sys._getframe(1)
         state.trusted.setdefault(get_ident(), []).append(frame)
 
     def __exit__(self, *_: object) -> None:
