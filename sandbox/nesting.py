@@ -8,7 +8,7 @@ written would reach n8n, whose programs walk trees by recursion. Imports nothing
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Final
@@ -24,13 +24,28 @@ _SMALL: Final = 1 << 14
 _OTHERS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = tuple(1 if byte in b"[{" else -1 for byte in range(256))
 _ROUNDS: Final = 8
+# Brackets that are counted one by one between two steps
+_PIECE: Final = 1 << 15
+# So far beyond the limit nobody needs to know how far
+_FAR: Final = MAX_NESTING + 100
 
 
 def nesting(raw: bytes | bytearray | memoryview) -> int:
     """How many levels deep a JSON text is nested; or what is no less, and at most a few hundred, where that is cheaper.
 
-    1.5 ms a megabyte.
+    More than a hundred levels beyond :data:`MAX_NESTING` aren't counted any further. 1.5 ms a megabyte; 130 ms where
+    that is all brackets, and deep.
     """
+    steps = nesting_in_steps(raw)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return int(end.value)
+
+
+def nesting_in_steps(raw: bytes | bytearray | memoryview) -> Generator[None, None, int]:
+    """The same, in steps of a few milliseconds."""
     text = bytes(raw)
     if len(text) < _SMALL and (opened := text.count(b"[") + text.count(b"{")) <= _FEW:
         return opened
@@ -45,7 +60,17 @@ def nesting(raw: bytes | bytearray | memoryview) -> int:
         inner = inner.replace(b"[]", b"").replace(b"{}", b"")  # one or two levels
         if len(inner) <= _FEW:
             return len(inner) + 2 * done
-    return max(accumulate(map(_STEPS.__getitem__, marks)))
+        yield
+    depth = most = 0
+    for start in range(0, len(marks), _PIECE):
+        piece = marks[start : start + _PIECE]
+        most = max(most, depth + max(accumulate(map(_STEPS.__getitem__, piece))))
+        if most > _FAR:
+            break
+        opened = piece.count(b"[") + piece.count(b"{")
+        depth += 2 * opened - len(piece)
+        yield
+    return most
 
 
 @contextmanager

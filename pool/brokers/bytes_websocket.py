@@ -32,7 +32,7 @@ from wsproto.utilities import LocalProtocolError
 RECEIVE_BUFFER = 256 * 1024
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 256 * 1024
-#: Fragments and pongs that are taken between two looks at the event loop.
+#: Fragments, pings and pongs that are taken between two looks at the event loop.
 EVENTS = 64
 
 
@@ -72,7 +72,8 @@ class BytesWebSocket(WebSocketConnection):
 
     async def _handle_ping_event(self, event: Ping) -> None:
         # A ping that crosses our close frame needs no answer (RFC 6455, 5.5.1 and 5.5.2), and wsproto refuses to make
-        # one: out of the reader, which nobody looks after while the connection is being closed.
+        # one: out of the reader, which nobody looks after while the connection is being closed. Nor does it wait then.
+        await self._take_turns()
         with suppress(LocalProtocolError):
             await super()._handle_ping_event(event)
 

@@ -24,6 +24,9 @@ from reptarium.pool.brokers.outbox import Outbox
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage
 
+#: How much of the answer to the handshake is looked at before everything else has its turn, in bytes.
+HANDSHAKE_PIECE = 4096
+
 
 class _Heard(trio.abc.Stream):
     """A stream that counts what has been received: proof that the other side lives.
@@ -38,6 +41,8 @@ class _Heard(trio.abc.Stream):
         self._stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self.opening:  # what comes is taken apart in one go: headers, or interim answers without end
+            max_bytes = min(max_bytes or HANDSHAKE_PIECE, HANDSHAKE_PIECE)
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError:

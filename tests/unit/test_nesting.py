@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reptarium.pool.protocol.messages import Malformed, decode_broker_message, decode_runner_message, is_json_value
+from reptarium.pool.protocol.messages import (
+    BrokerTaskSettings,
+    Malformed,
+    decode_broker_message,
+    decode_runner_message,
+    decoding_broker_message,
+    is_json_value,
+)
 from reptarium.sandbox.nesting import MAX_NESTING, nesting
 from reptarium.sandbox.userspace.json_form import ResultError, to_json
 
@@ -48,6 +55,23 @@ def test_never_less_than_it_is(value: object, around: int) -> None:
     found = nesting(text)
     assert found >= real
     assert found == real or found <= 400
+
+
+def steps(frame: bytes) -> int:
+    """In how many a broker's message is decoded."""
+    return sum(1 for _ in decoding_broker_message(frame))
+
+
+def test_deep_messages_are_counted_in_steps() -> None:
+    """Everything else has its turn; and of what is far too deep no more is looked at than shows it."""
+    settings = b'{"type":"broker:tasksettings","taskId":"t","settings":{"code":"x","items":[%s]}}'
+    just = b",".join([b"[" * 990 + b"]" * 990] * 500)
+    assert steps(settings % just) >= len(just) // 40_000
+    message = decode_broker_message(settings % just)
+    assert isinstance(message, BrokerTaskSettings)
+    endless = b"[" * 1_000_000
+    assert steps(settings % (endless + b"]" * 1_000_000)) <= 12
+    assert MAX_NESTING < nesting(endless) < 40_000
 
 
 @pytest.mark.parametrize("filler", [b"", b'"]",' * 3000, b'"}]",' * 40_000], ids=["small", "large", "in many pieces"])

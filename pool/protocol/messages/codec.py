@@ -28,7 +28,7 @@ from reptarium.pool.protocol.messages.wellformed import (
     whole,
     without_escaped_quotes,
 )
-from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
+from reptarium.sandbox.nesting import MAX_NESTING, nesting_in_steps, room
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -143,8 +143,10 @@ def _decoding(
     except UnicodeError as error:  # bytes that aren't UTF-8
         return Malformed(f"not UTF-8: {error}")
     except RecursionError:
-        return _deep(frame, side)
+        fault, envelope = "", False  # nested deeply
     yield
+    if not fault:
+        return (yield from _deep(frame, side))
     try:
         if envelope:
             return _second_look(frame, side.kinds, fault)
@@ -159,10 +161,11 @@ def _decoding(
         return _by_its_head(frame, "nested too deeply")
 
 
-def _deep(frame: str | Buffer, side: _Side[_M]) -> _M | Malformed:
+def _deep(frame: str | Buffer, side: _Side[_M]) -> Steps[_M | Malformed]:
     """One that is nested more deeply than this Python bears by itself."""
-    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError), room():
-        if nesting(frame.encode() if isinstance(frame, str) else frame) <= MAX_NESTING + _AROUND:
+    depth = yield from nesting_in_steps(frame.encode() if isinstance(frame, str) else frame)
+    if depth <= MAX_NESTING + _AROUND:
+        with suppress(msgspec.MsgspecError, UnicodeError, RecursionError), room():
             return side.decoder.decode(frame)
     return _by_its_head(frame, "nested too deeply")
 

@@ -192,6 +192,24 @@ async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes) -> None:
     assert turns() > count / EVENTS / 2
 
 
+async def test_a_flood_of_pings_while_we_close_takes_turns() -> None:
+    """They are answered no more, so nothing is waited for with any of them."""
+    count = 50_000
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        closed = False
+        while not closed:
+            server.receive_data(await stream.receive_some(65536))
+            closed = any(isinstance(event, CloseConnection) for event in server.events())
+        await stream.send_all(b"\x89\x00" * count + b"\x88\x02\x03\xe8")
+        await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with connected(send) as connection, others_turns() as turns:
+            await connection.aclose()
+            assert turns() > count / EVENTS / 2
+
+
 async def test_a_message_that_is_too_long_in_pieces_ends_the_connection() -> None:
     """However small the fragments, together they have the limit that one has."""
     closed: list[int] = []
