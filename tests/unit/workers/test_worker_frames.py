@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import socket
+import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -101,3 +104,54 @@ async def test_a_large_frame_comes_whole_and_alone(ends: tuple[Worker, socket.so
             assert await worker.receive(LIMITS) == (Kind.RESULT, payload)
             assert await worker.receive(LIMITS) == (Kind.CONSOLE, b'["x"]')
         worker.close_socket()
+
+
+def _saying(rng: random.Random) -> bytes:
+    """A piece of what a worker that has broken out may write to its socket."""
+    honest = frame(rng.choice(list(Kind)), b"x" * rng.choice([0, 1, 300]))
+    return rng.choice(
+        [
+            honest,
+            honest[: rng.randrange(len(honest))],
+            honest[1:],
+            rng.randbytes(rng.choice([1, 8, 300])),
+            bytes([rng.randrange(256), 0, 0, 0])
+            + rng.choice([0, 1, 2**20 + 1, 2**31, 2**32 - 1]).to_bytes(4, "little"),
+            wire.HEADER.pack(Kind.RESULT, 2**30),
+        ]
+    )
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("first", range(0, 300, 100))
+async def test_whatever_a_worker_says_ends_that_worker_only(first: int) -> None:
+    """Frames of any kind, in any order, in pieces, with descriptors, or half a socket: a refusal, or that it is gone."""
+    before = _descriptors()
+    with trio.fail_after(60), tempfile.TemporaryFile() as file:
+        for seed in range(first, first + 100):
+            rng = random.Random(seed)
+            ours, theirs = socket.socketpair()
+            pidfd = os.open("/dev/null", os.O_RDONLY)  # nobody's: nothing is killed
+            worker = Worker(1, 0, ours.detach(), pidfd)
+            if rng.random() < 0.5:
+                worker.happened("ready")
+            theirs.setblocking(False)
+            with theirs, suppress(WorkerGone, wire.ProtocolViolation, BlockingIOError, BrokenPipeError):
+                for _ in range(20):
+                    said = _saying(rng)
+                    for piece in [said[at : at + 1] for at in range(len(said))] if rng.random() < 0.2 else [said]:
+                        handed = [file.fileno()] * rng.choice([0, 0, 1, 2, 3, 200])
+                        socket.send_fds(theirs, [piece or b"x"], handed)
+                    if rng.random() < 0.1:
+                        theirs.shutdown(rng.choice([socket.SHUT_WR, socket.SHUT_RD, socket.SHUT_RDWR]))
+                        await worker.send(Kind.TASK, b"x" * 1000)
+                    with trio.move_on_after(0.001 if rng.random() < 0.5 else 0):
+                        await worker.receive(LIMITS)
+            worker.close_socket()
+            for descriptor in worker.take_handed():
+                os.close(descriptor)
+            os.close(pidfd)
+    assert _descriptors() == before
