@@ -56,6 +56,7 @@ class _State:
         self.armed = False
         self.for_life = False
         self.trusted: dict[int, list[FrameType]] = {}  # thread → where it entered trusted code, the innermost last
+        self.builtins: object = None  # the running task's
         self.connections = False
         self.files = False
         self.namespace: dict[str, Any] | None = None
@@ -240,8 +241,9 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 def frame_is_users(frame: FrameType) -> bool:
     """Whether it is one of a task's own code."""
-    # a task that runs for each item has new globals for each, but these builtins nobody else has
-    return GETATTR in frame.f_builtins
+    # a task that runs for each item has new globals for each, but these builtins nobody else has. (A package may hand
+    # them out, and they may be emptied.)
+    return GETATTR in frame.f_builtins or frame.f_builtins is state.builtins
 
 
 def _library_acts() -> bool:
@@ -358,6 +360,7 @@ def arm(namespace: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
         state.hooked = True
     previous = (state.armed, state.namespace)
     state.armed, state.namespace = True, namespace
+    state.builtins = namespace.get("__builtins__")
     return previous
 
 

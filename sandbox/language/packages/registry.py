@@ -7,7 +7,7 @@ from typing import Any
 from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.packages import (
     attrs,
-    formulas,
+    callers,
     httpx,
     jinja2,
     lxml,
@@ -28,8 +28,10 @@ PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
         attrs.PACKAGE,
-        formulas.FORMULAIC,
-        formulas.PATSY,
+        callers.FORMULAIC,
+        callers.PATSY,
+        callers.PUBLIC,
+        callers.SYMPY,
         httpx.PACKAGE,
         jinja2.PACKAGE,
         lxml.PACKAGE,

@@ -22,6 +22,7 @@ import resource
 import select
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +60,10 @@ PROFILE = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-#: Seconds of processor time that a program may run before it is interrupted (ten times as many may pass), and before the
-#: kernel ends the child; that a child may take.
+#: Seconds of processor time that a program may run before it is interrupted, and before the kernel ends the child; that a
+#: child may take. A program that is asleep is interrupted between one and two looks.
 PROGRAM_TIME, CHILD_CPU, CHILD_TIME = 1, 20, 90
+LOOK = 0.5
 
 # ---- the child that runs them -----------------------------------------------------------------
 
@@ -87,6 +89,18 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
+class _Asleep:
+    """Interrupts what has used no processor time since the last look; on a busy machine all take longer."""
+
+    def __init__(self) -> None:
+        self.used = time.process_time()
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        used, self.used = self.used, time.process_time()
+        if self.used - used < 0.001:
+            raise Interrupted
+
+
 @functools.cache
 def _harmless() -> dict[int, object]:
     """What leads nowhere, so that it isn't looked at for each program anew: classes of Python's and of the library's."""
@@ -101,7 +115,7 @@ def _harmless() -> dict[int, object]:
 def _interrupt_after(seconds: float) -> None:
     """Again and again from then on; 0 for never."""
     signal.setitimer(signal.ITIMER_PROF, seconds, 0.05)
-    signal.setitimer(signal.ITIMER_REAL, 10 * seconds, 0.5)
+    signal.setitimer(signal.ITIMER_REAL, LOOK if seconds else 0, LOOK)
 
 
 def _attributes(value: object) -> dict[str, object]:
@@ -162,8 +176,8 @@ def _child(source: str, out: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), size + (1 << 30)))
-    for each in (signal.SIGALRM, signal.SIGPROF):
-        signal.signal(each, _interrupt)
+    signal.signal(signal.SIGPROF, _interrupt)
+    signal.signal(signal.SIGALRM, _Asleep())
     refuse = audit._refuse
 
     def refusing(event: str, what: str = "") -> NoReturn:

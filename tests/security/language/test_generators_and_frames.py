@@ -13,7 +13,8 @@ from types import SimpleNamespace, TracebackType
 import pytest
 from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.packages import formulas
+from reptarium.sandbox.language import LanguagePolicy
+from reptarium.sandbox.language.packages import callers
 from reptarium.sandbox.language.policy.names import INTERPRETER_ATTRIBUTES
 
 
@@ -191,13 +192,13 @@ CAPTURING = {
     "patsy": """
 import sys, inspect
 class EvalEnvironment:
-    def __init__(self, names): self.names = names
+    def __init__(self, namespaces, flags): self.names = {k: v for each in namespaces for k, v in each.items()}
     @classmethod
     def capture(cls, eval_env=0, reference=0):
         if isinstance(eval_env, cls): return eval_env
         frame = inspect.currentframe()
         for _ in range(eval_env + reference + 1): frame = frame.f_back
-        return cls(frame.f_globals)
+        return cls([frame.f_globals], 0)
 def captured(*depth): return EvalEnvironment.capture(*depth)
 """,
     "formulaic": """
@@ -216,7 +217,7 @@ def test_formulas_have_names_of_the_task(package: str) -> None:
     module = SimpleNamespace()
     names = library(CAPTURING[package])
     vars(module).update(names)
-    patches = {**formulas.PATSY.patches, **formulas.FORMULAIC.patches}
+    patches = {**callers.PATSY.patches, **callers.FORMULAIC.patches}
     next(patch for name, patch in patches.items() if name.startswith(package))(module)
     names.update(vars(module))
     refusal = (
@@ -228,3 +229,38 @@ def test_formulas_have_names_of_the_task(package: str) -> None:
     check_nothing_reached(
         "names = captured(1)\nassert getattr(names, 'names', names)['reached'] is reached", captured=names["captured"]
     )
+
+
+def test_names_are_set_of_the_task_alone() -> None:
+    """SymPy's ``var()`` makes names of the caller's: of the task's, never of a library that calls what it was given."""
+    module = SimpleNamespace()
+    symbols = library(
+        "class Symbol:\n    def __init__(self, name): self.name = name\ndef symbols(name): return Symbol(name)"
+    )
+    module.symbols = symbols["symbols"]
+    callers.SYMPY.patches["sympy.core.symbol"](module)
+    calling = library("called = 0\ndef call(function): return function()")
+    names = {"var": module.var, "call": calling["call"]}
+    attack = "import functools\nreached.append(call(functools.partial(var, 'called')))"
+    refusal = "setting names of a module that isn't the task's is not allowed: others use it. No setting allows it."
+    check(Attack(attack, refusal), **names)
+    assert calling["called"] == 0
+    check(
+        Attack(
+            "reached.append(var('__builtins__'))",
+            "setting the name '__builtins__' is not allowed: it belongs to the interpreter. No setting allows it.",
+        ),
+        **names,
+    )
+    check_nothing_reached("var('x')\nassert x.name == 'x'", **names)
+
+
+def test_a_task_without_its_builtins_is_no_library() -> None:
+    """A package hands out the names of who calls (parser generators do): the task's builtins can be emptied."""
+    given = library("import sys\ndef globals_(): return sys._getframe(1).f_globals")
+    program = (
+        "import enum, json\nclass Named:\n    _name_ = 'x'\n"
+        "read = enum.pickle_by_enum_name(Named(), 4)[0]\nglobals_()['__builtins__'].clear()\nreached.append(read(json.dumps, '__globals__'))"
+    )
+    own = LanguagePolicy(stdlib_allow=("enum", "json"))  # its table of builtins is nobody else's
+    check(Attack(program, attribute("__globals__")), own, globals_=given["globals_"])
