@@ -209,7 +209,8 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
     limits are in bytes. ``probe`` is for probing the kernel layer (its tests, ``doctor``): the workers
     run their task's code below the language layer. ``plain_prints``: what tasks print looks as Python prints it, not
-    as n8n's browser console shows it. The last two are said in Python only; no setting reaches them.
+    as n8n's browser console shows it. ``patience`` is how many times as long as usual the zygote and its workers may
+    take to start. The last three are said in Python only; no setting reaches them.
     """
 
     language: LanguagePolicy
@@ -223,6 +224,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     rpc_max_bytes: int = 256 * 2**20
     probe: bool = False
     plain_prints: bool = False
+    patience: float = 1.0
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):

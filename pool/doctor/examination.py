@@ -30,16 +30,18 @@ from reptarium.pool.powers.answers import NoNames
 from reptarium.pool.powers.connections import ConnectLimits
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
-from reptarium.pool.workers.pool import PoolRefused, WorkerPool
+from reptarium.pool.workers.pool import NoWorker, PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
+from reptarium.pool.workers.zygote import ZygoteSlow
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind, ZygoteConfig
 
 log = structlog.get_logger("reptarium.pool.doctor")
 
-#: Seconds until a pool must have its first worker, and for one attempt. Emulated processors need a twentieth.
-START, STEP = 400.0, 120.0
+#: How many times as long as usual a start may take, in seconds until a pool must have its first worker; seconds for one
+#: attempt. Emulated processors of a busy machine need a good part of that.
+PATIENCE, START, STEP = 5.0, 720.0, 120.0
 
 
 class _Unfinished(Exception):
@@ -61,6 +63,7 @@ async def examine(config: ZygoteConfig) -> Examination:
 
     A refused start is part of the finding, not an exception.
     """
+    config = msgspec.structs.replace(config, patience=PATIENCE)
     found = await _examine(config)
     if not found.refusal or config.isolation.policy == "best-effort":
         return found
@@ -84,12 +87,12 @@ async def _examine(config: ZygoteConfig) -> Examination:
     found, refusal, unfinished = _Found(), "", ""
     try:
         await _examine_pool(config, found)
-    except (PoolRefused, _Unfinished, BaseExceptionGroup) as error:
+    except (PoolRefused, NoWorker, _Unfinished, BaseExceptionGroup) as error:
         leaf = _leaf(error)
-        if isinstance(leaf, PoolRefused):
-            refusal = str(leaf)
-        elif isinstance(leaf, _Unfinished):
+        if isinstance(leaf, _Unfinished | NoWorker) or isinstance(leaf.__cause__, ZygoteSlow):
             unfinished = str(leaf)
+        elif isinstance(leaf, PoolRefused):
+            refusal = str(leaf)
         else:
             raise
     return Examination(

@@ -33,7 +33,7 @@ from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.workers.watchdog import footprint_of
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
-from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess
+from reptarium.pool.workers.zygote import START_TIMEOUT, Newborn, ZygoteFault, ZygoteProcess, ZygoteSlow
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import Kind
@@ -105,6 +105,7 @@ class Brood:
         self._faults = faults
         self._numbers = numbers
         self._scope = trio.CancelScope()
+        self._ready = READY_TIMEOUT
         self._baseline = -1  # what a worker of it holds before its task, in bytes; all are forked alike
 
     # ---- what the pool asks -----------------------------------------------------------
@@ -130,8 +131,8 @@ class Brood:
         """
         with self._bounds():
             for worker in list(self.starting.values()):
-                if worker.forked + READY_TIMEOUT < trio.current_time():
-                    log.error("a worker was not ready in time", worker=worker.number, seconds=READY_TIMEOUT)
+                if worker.forked + self._ready < trio.current_time():
+                    log.error("a worker was not ready in time", worker=worker.number, seconds=self._ready)
                     self._owner.not_started("a new worker was not ready in time")
                     self._give_up(worker, Ending.START)
             if self.requested:
@@ -188,6 +189,7 @@ class Brood:
             log.warning("a zygote that hung ended", reason=str(error))
 
     async def _serve(self, config: wire.ZygoteConfig) -> None:
+        self._ready = READY_TIMEOUT * config.patience
         with select.epoll() as first_words:  # of workers that are starting
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.zygote.log_stderr)
@@ -203,8 +205,9 @@ class Brood:
         try:
             hello = await self.zygote.greet(config)
         except trio.TooSlowError:
-            raise ZygoteFault(
-                f"the zygote was not ready after {START_TIMEOUT:.0f} s (REPTARIUM_PRELOAD may be too much)"
+            seconds = START_TIMEOUT * config.patience
+            raise ZygoteSlow(
+                f"the zygote was not ready after {seconds:.0f} s (REPTARIUM_PRELOAD may be too much)"
             ) from None
         if hello is None:
             raise _ended(

@@ -55,10 +55,9 @@ HEALTHY = 3.0
 #: Seconds: how often it is looked whether all goes on; how long a zygote may owe a worker, and how long ago the last
 #: fork must be that came to nothing, for the pool to be one that can start workers.
 LOOK, SLOW, CALM = 0.25, 1.0, 5.0
-#: Who waits for a lease is told after so many seconds without any new worker that there is none.
-NO_WORKER = 15.0
-#: How long the zygote may take to say how a discarded worker ended, in seconds.
-END_KNOWN = 1.0
+#: Seconds: after how many without any new worker a lease is told that there is none; in which the zygote says how a
+#: discarded worker ended.
+NO_WORKER, END_KNOWN = 15.0, 1.0
 
 
 class PoolRefused(StartRefused):
@@ -213,7 +212,7 @@ class WorkerPool:
                     backoff = BACKOFF_FIRST
                 killed = isinstance(problem, ZygoteEnded) and problem.killed
                 if not (self._started or (killed and attempt < FIRST_STARTS)):
-                    raise PoolRefused(str(problem))
+                    raise PoolRefused(str(problem)) from problem
                 self._report(problem, lived, backoff)
                 await trio.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_LAST)
@@ -263,7 +262,8 @@ class WorkerPool:
             for brood in self._broods:
                 if brood.retired and not brood.lent:
                     brood.end()
-            while self._waiting and self._looked - max(self._waiting[0].since, self._ready_at) >= NO_WORKER:
+            long = NO_WORKER * self.config.patience
+            while self._waiting and self._looked - max(self._waiting[0].since, self._ready_at) >= long:
                 trio.lowlevel.reschedule(self._waiting.popleft().task)
             if self._failure and self._looked - self._failed_at >= CALM:
                 self._failure = ""

@@ -58,6 +58,10 @@ class ZygoteFault(Exception):
     """A zygote hangs, or did what no honest one does. The text says what."""
 
 
+class ZygoteSlow(ZygoteFault):
+    """It wasn't ready in time."""
+
+
 class Newborn(msgspec.Struct, frozen=True):
     """A worker was forked. Its socket and its pidfd are the receiver's to close."""
 
@@ -94,11 +98,11 @@ class ZygoteProcess:
     async def greet(self, config: wire.ZygoteConfig) -> wire.Hello | wire.Refusal | None:
         """Tell it ``config`` and wait for its first word; None when it ended before that.
 
-        Raises trio.TooSlowError after :data:`START_TIMEOUT` seconds, and :class:`ZygoteFault`.
+        Raises trio.TooSlowError after :data:`START_TIMEOUT` times its patience, in seconds, and :class:`ZygoteFault`.
         """
         with contextlib.suppress(BrokenPipeError):  # it may be dead already: the end of the socket tells
             self._control.send(msgspec.json.encode(config))
-        with trio.fail_after(START_TIMEOUT):
+        with trio.fail_after(START_TIMEOUT * config.patience):
             packet, fds, _ = await self._receive_packet()
         word = _decoded(packet, fds)
         _close(fds)

@@ -31,6 +31,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import Kind
+from tests.limits import SLOWNESS
 
 LIMITS = ConnectLimits(most=1000, rate=1000, timeout=5.0, sockets=64)
 #: Names of these tests, none of which anybody else resolves.
@@ -175,6 +176,7 @@ async def rig(
             connections=True, read_paths=(*certificates(), *resolver_files(), *read_paths), **isolation
         ),
         probe=language is None,
+        patience=SLOWNESS,
     )
     names = FixedNames(HOSTS if hosts is None else hosts)
     names.nameservers = SystemResolver().nameservers

@@ -65,3 +65,12 @@ async def test_slow_is_not_open(monkeypatch: pytest.MonkeyPatch, nothing_left: N
     assert not one.healthy
     assert not one.problems
     assert one.verdict.startswith("It is NOT KNOWN whether tasks are isolated: “read /etc/passwd” took more than 0 s")
+
+
+async def test_slow_start_is_not_open(monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> None:
+    """A zygote that isn't ready in time, which ends a runner's start, is no refusal of the sandbox here."""
+    monkeypatch.setattr("reptarium.pool.workers.zygote.START_TIMEOUT", 0.0)
+    with fail_after(60):
+        one = await examine(zygote_config(make_settings()))
+    assert (one.refusal, one.attempts) == ("", ())
+    assert one.verdict.startswith("It is NOT KNOWN whether tasks are isolated: the zygote was not ready after")

@@ -31,6 +31,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
 from reptarium.sandbox.wire import Kind
+from tests.limits import SLOWNESS
 
 ROOT = Path(__file__).resolve().parents[3]
 AS_ROOT = os.geteuid() == 0
@@ -204,6 +205,7 @@ async def arena(
         language=language or LanguagePolicy(),
         isolation=IsolationConfig(**isolation),
         probe=probe and language is None,
+        patience=SLOWNESS,
     )
     pool = WorkerPool(config, size=size)
     async with trio.open_nursery() as nursery:
