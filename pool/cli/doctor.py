@@ -1,4 +1,4 @@
-"""``reptarium doctor``: what ``doctor.py`` found, as tables or as JSON."""
+"""``reptarium doctor``: what ``reptarium.pool.doctor`` found, as tables or as JSON."""
 
 from __future__ import annotations
 
