@@ -21,7 +21,7 @@ need() {
 mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sed 's,/*$,,' | sort -u | head -1; }
 
 # fetch PATH-BELOW-THE-MIRROR FILE: by apt's own helper, with apt's own proxies and certificates
-fetch() { /usr/lib/apt/apt-helper -o Dir::Log="$PLATFORMS/log" download-file "$(mirror)/$1" "$2" >/dev/null; }
+fetch() { /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$(mirror)/$1" "$2" >/dev/null; }
 
 # index SUITE ARCHITECTURE: the path of the suite's list of packages
 index() {
