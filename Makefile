@@ -67,7 +67,7 @@ mutants: $(VENV)/.tested
 	$(BIN)/python tests/mutants/run.py $(MUTANTS_ARGS)
 
 bench: $(VENV)/.installed
-	$(BIN)/reptarium bench
+	$(BIN)/reptarium bench --targets
 
 # A real n8n (see tests/e2e/README.md): make e2e N8N_DIR=/where/it/is, or N8N_VERSION="2.40.5 2.41.1" to install some;
 # e2e-queue: queue mode, with PostgreSQL and Redis; e2e-newest: both, on the newest that the registry has

@@ -38,6 +38,15 @@ DEFAULTS = {
 }
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def kill_all() -> None:
+    """SIGKILL to all that were started here and live: there is no time for more."""
+    for process in _started:
+        process.kill()
+
+
 class RunnerProcess:
     """One runner process. ``registered_after`` is seconds from its start to its registration.
 
@@ -76,8 +85,11 @@ class RunnerProcess:
 
     def start(self, preexec: Sequence[str] = ()) -> None:
         """Start it, behind the command ``preexec`` (such as ``prlimit``) when there is one. Raises OSError."""
-        # trio's own process would need a nursery for its life; this one outlives cancelled scopes and is reaped in stop
-        self._process = subprocess.Popen([*preexec, *shlex.split(self.command)], env=self._environ, stderr=self.stderr)
+        # trio's own process would need a nursery for its life; this one outlives cancelled scopes and stop reaps it.
+        # A group of its own: a terminal's Ctrl-C is for us, who end it in order
+        command = [*preexec, *shlex.split(self.command)]
+        self._process = subprocess.Popen(command, env=self._environ, stderr=self.stderr, process_group=0)
+        _started.append(self._process)
 
     async def stop(self, *, kill: bool = False) -> int:
         """SIGTERM (or SIGKILL), wait, and SIGKILL when that takes too long. Returns the exit status."""

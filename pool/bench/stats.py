@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +35,24 @@ def histogram(values: Sequence[float], per_decade: int = 20) -> list[tuple[float
     """(upper bound, count) of logarithmic bins, without the empty ones. Values are positive seconds."""
     bins = Counter(math.ceil(math.log10(max(value, 1e-6)) * per_decade) for value in values)
     return [(10 ** (number / per_decade), count) for number, count in sorted(bins.items())]
+
+
+def interval(pairs: Sequence[tuple[float, float]], *, draws: int = 2000, seed: int = 1) -> tuple[float, float] | None:
+    """Where the ratio of the first values' mean to the second ones' lies with 95 %, by bootstrap over the pairs.
+
+    None of fewer than two pairs, and where a mean of the second ones is 0.
+    """
+    if len(pairs) < 2:
+        return None
+    rng, ratios = random.Random(seed), []
+    for _ in range(draws):
+        drawn = rng.choices(pairs, k=len(pairs))
+        below = sum(second for _, second in drawn)
+        if not below:
+            return None
+        ratios.append(sum(first for first, _ in drawn) / below)
+    ratios.sort()
+    return percentile(ratios, 2.5), percentile(ratios, 97.5)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,31 +5,38 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import structlog
 import trio
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from reptarium.pool.bench import brokers, chaos, report
+from reptarium.pool.bench import brokers, chaos, page, report
 from reptarium.pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
 from reptarium.pool.bench.load import Plan, Round, run_round
-from reptarium.pool.bench.runners import KNOWN, Site, open_site
+from reptarium.pool.bench.progress import LoadProgress
+from reptarium.pool.bench.runners import KNOWN, Site, kill_all, open_site
 from reptarium.pool.bench.stats import Usage, usage
 from reptarium.pool.bench.targets import SETTLED, SOAK, judge
-from reptarium.pool.cli.status import BAD_INPUT
+from reptarium.pool.cli.say import say
+from reptarium.pool.cli.status import BAD_INPUT, INTERRUPTED
+from reptarium.pool.embedded_broker import BrokerConfig
 
 #: Tasks in the mix, and tasks of each case that are run before anything is measured.
 _MIX_TASKS, _WARM_UP = 2000, 20
 _NAMES = (*DEFAULT_CASES, brokers.NAME)
 #: Seconds of a round when two runners take turns.
 _TURN = 5.0
+#: Columns that the table needs.
+_WIDE = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,19 +61,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_positive, metavar="R", help="open loop: tasks that arrive per second")
     parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each case (default: 3)")
     parser.add_argument("--runners", type=_count, default=1, metavar="N", help="runners on the broker (default: 1)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write FILE.html or FILE.json")
+    parser.add_argument("--report", type=_report_file, metavar="FILE", help="write FILE, .html or .json, at the end")
     parser.add_argument("--seed", type=int, default=1, help="of the mix, of arrivals, of faults (default: 1)")
+    parser.add_argument(
+        "--queue-timeout",
+        type=_positive,
+        default=60.0,
+        metavar="S",
+        help="how long a task may wait for a runner before it has failed (default: 60, n8n's)",
+    )
+    parser.add_argument("--targets", action="store_true", help="hold the figures against the project's own targets")
     parser.add_argument("--chaos", action="store_true", help="inject faults and check that nothing is lost")
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Run the load. Returns 0; 1 when a task ended as it must not, 2 for a runner that couldn't be started."""
+    """Run the load. Returns 0; 1 when a task ended as it must not, 2 for what can't be started or written.
+
+    On SIGINT, SIGTERM or SIGHUP it ends, reports what it has measured by then, and returns 130.
+    """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
     try:
         if arguments.chaos:
             return trio.run(_chaos, arguments, console)
         return trio.run(_bench, arguments, console)
+    except BrokenPipeError:
+        raise
     except (RuntimeError, OSError) as error:
         print(f"reptarium bench: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -76,6 +96,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _report_file(text: str) -> Path:
+    if (path := Path(text)).suffix not in (".html", ".json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither .html nor .json")
+    return path
 
 
 def _positive(text: str) -> float:
@@ -88,26 +114,72 @@ def _positive(text: str) -> float:
     return value
 
 
+class _Found:
+    """What has been measured by now."""
+
+    def __init__(self) -> None:
+        self.results: list[report.CaseResult] = []
+        self.ratios: list[report.Ratio] = []
+        self.targets: list[report.Target] = []
+
+
 async def _bench(arguments: argparse.Namespace, console: Console) -> int:
-    results: list[report.CaseResult] = []
-    ratios: list[report.Ratio] = []
-    targets: list[report.Target] = []
+    if arguments.report is not None:
+        try:  # before an hour's load, not after it
+            arguments.report.open("ab").close()
+        except OSError as error:
+            say(f"reptarium bench: --report {arguments.report}: {error.strerror}")
+            return BAD_INPUT
+    found, conditions = _Found(), report.Conditions()
+    interrupted = True
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_end_on_signal, nursery.cancel_scope)
+        await _measure_all(arguments, console, found)
+        interrupted = False
+        nursery.cancel_scope.cancel()
+    targets = [*judge(found.results, found.ratios), *found.targets] if arguments.targets else []
+    whole = report.build(
+        arguments.argv, found.results, found.ratios, targets, conditions=conditions, interrupted=interrupted
+    )
+    if arguments.report is not None:
+        data = report.to_json(whole) if arguments.report.suffix == ".json" else page.to_html(whole).encode()
+        arguments.report.write_bytes(data)
+    _show(whole, Console())
+    if interrupted:
+        return INTERRUPTED
+    return 1 if any(result.failures for result in found.results) else 0
+
+
+async def _end_on_signal(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The first signal ends the load in order, the second everything."""
+    with trio.open_signal_receiver(*_ENDING) as signals:
+        task_status.started()
+        async for _ in signals:
+            break
+    for number in _ENDING:
+        signal.signal(number, _end_at_once)
+    say("reptarium bench: ending; once more ends it at once")
+    scope.cancel()
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    kill_all()
+    os._exit(INTERRUPTED)
+
+
+async def _measure_all(arguments: argparse.Namespace, console: Console, found: _Found) -> None:
     for name in dict.fromkeys(arguments.case or _NAMES):
         if name == brokers.NAME:
             tasks, rounds = arguments.tasks or _MIX_TASKS, arguments.rounds
             command = arguments.runner_cmd
-            targets += await brokers.measure(command, tasks=tasks, rounds=rounds, say=partial(print, flush=True))
+            found.targets += await brokers.measure(command, tasks=tasks, rounds=rounds, say=partial(print, flush=True))
             continue
-        found = await _measure(name, arguments, console)
-        results += found
-        if len(found) == 2:
-            ratios.append(report.ratio(*found))
-    whole = report.build(arguments.argv, results, ratios, [*judge(results, ratios), *targets])
-    if arguments.report is not None:
-        data = report.to_json(whole) if arguments.report.suffix == ".json" else report.to_html(whole).encode()
-        arguments.report.write_bytes(data)
-    _show(whole, Console())
-    return 1 if any(result.failures for result in results) else 0
+        before = len(found.results)
+        await _measure(name, arguments, console, found.results)
+        if len(found.results) - before == 2:
+            found.ratios.append(report.ratio(*found.results[before:]))
 
 
 def _plan(name: str, arguments: argparse.Namespace) -> Plan:
@@ -134,8 +206,10 @@ def _load_text(plan: Plan) -> str:
     return f"closed loop, {plan.concurrency} in flight{pause}"
 
 
-async def _measure(name: str, arguments: argparse.Namespace, console: Console) -> list[report.CaseResult]:
-    """One case, on fresh runners; two of them take turns."""
+async def _measure(
+    name: str, arguments: argparse.Namespace, console: Console, results: list[report.CaseResult]
+) -> None:
+    """One case, on fresh runners; two of them take turns. Cancelled, it adds to ``results`` what it has by then."""
     case, plan = CASES.get(name), _plan(name, arguments)
     commands = [arguments.runner_cmd] + ([arguments.against] if arguments.against is not None else [])
     labels = [_label(command) for command in commands]
@@ -145,7 +219,8 @@ async def _measure(name: str, arguments: argparse.Namespace, console: Console) -
     async with AsyncExitStack() as stack:
         sites: list[Site] = []
         for label, command in zip(labels, commands, strict=True):
-            opened = open_site(label, command, runners=arguments.runners, environ=environ)
+            config = BrokerConfig(request_timeout=arguments.queue_timeout)
+            opened = open_site(label, command, runners=arguments.runners, environ=environ, config=config)
             sites.append(await stack.enter_async_context(opened))
         for site in sites:
             warm = Plan(tasks=min(_WARM_UP, plan.tasks or _WARM_UP), concurrency=min(plan.concurrency, 4))
@@ -157,37 +232,29 @@ async def _measure(name: str, arguments: argparse.Namespace, console: Console) -
                 await run_round(site, _chooser(case, arguments.seed), msgspec.structs.replace(plan, tasks=SETTLED))
                 rest[site.label].append(await _at_rest(site))
         rounds: dict[str, list[Round]] = {label: [] for label in labels}
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f} tasks"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        ) as progress:
+        told = LoadProgress(console)
+        try:
             for number in range(arguments.rounds):
                 for site in sites:
-                    bar = progress.add_task(f"{name} {site.label} {number + 1}/{arguments.rounds}", total=plan.tasks)
-                    tell = partial(_advance, progress, bar)
                     # the same seed for both runners of a round: the same tasks, the same arrivals
                     choose = _chooser(case, arguments.seed + number)
-                    rounds[site.label].append(await run_round(site, choose, plan, progress=tell))
-                    progress.remove_task(bar)
-        if soak:
+                    rounds[site.label].append(into := Round())
+                    with told.round(f"{name} {site.label} {number + 1}/{arguments.rounds}", plan.tasks) as tell:
+                        await run_round(site, choose, plan, progress=tell, into=into)
+            if soak:
+                for site in sites:
+                    rest[site.label].append(await _at_rest(site))
+        finally:
             for site in sites:
-                rest[site.label].append(await _at_rest(site))
-        return [
-            report.case_result(name, _load_text(plan), site, rounds[site.label], rest[site.label]) for site in sites
-        ]
+                measured = [one for one in rounds[site.label] if one.tasks]
+                if measured:
+                    load = _load_text(plan)
+                    results.append(report.case_result(name, load, site, measured, rest[site.label]))
 
 
 async def _at_rest(site: Site) -> Usage:
     await trio.sleep(2.0)  # the last workers are replaced
     return usage(site.processes())
-
-
-def _advance(progress: Progress, bar: object, done: int) -> None:
-    progress.update(bar, completed=done)  # type: ignore[arg-type]
 
 
 def _chooser(case: Case | None, seed: int) -> Mix | partial[Case]:
@@ -213,7 +280,7 @@ def _show(whole: report.BenchReport, console: Console) -> None:
         "p99",
         "p99.9",
         "max",
-        "wrong",
+        "failed",
         "rejects",
         "CPU ms",
         "peak MB",
@@ -223,18 +290,31 @@ def _show(whole: report.BenchReport, console: Console) -> None:
     for one in whole.results:
         table.add_row(
             one.case, one.runner, f"{one.throughput:.1f}", *(report.ms(value) for value in one.latency.values()),
-            str(one.failures), str(one.rejects), f"{one.cpu_per_task * 1000:.2f}", f"{report.peak(one) / 1e6:.0f}",
-            f"{one.generator_share:.0%}",
+            report.failed_text(one), str(one.rejects), f"{one.cpu_per_task * 1000:.2f}",
+            f"{report.peak(one) / 1e6:.0f}", f"{one.generator_share:.0%}",
         )  # fmt: skip
-    if whole.results:
+    if whole.results and console.width >= _WIDE:
         console.print(table)
+    for one in whole.results if console.width < _WIDE else []:
+        times = ", ".join(f"{name} {report.ms(value)}" for name, value in one.latency.items())
+        console.print(
+            f"{one.case}, {one.runner}: {one.throughput:.1f} tasks/s; ms: {times}; failed: {report.failed_text(one)}; "
+            f"rejects: {one.rejects}; CPU {one.cpu_per_task * 1000:.2f} ms a task; "
+            f"peak {report.peak(one) / 1e6:.0f} MB; generator {one.generator_share:.0%}",
+            markup=False,
+            highlight=False,
+        )
+    if whole.interrupted:
+        measured = "what had been measured by then" if whole.results else "nothing had been measured"
+        console.print(f"Interrupted: {measured}.", style="red")
     for one in whole.results:
         for text in one.wrong[:3]:
             console.print(f"wrong: {text}", style="red", markup=False)
     for pair in whole.ratios:
         rounds = ", ".join(f"{value:.1f}" for value in pair.rounds)
         console.print(
-            f"{pair.case}: {pair.throughput:.2f} times the tasks/s (rounds: {rounds}), p50 {pair.p50:.2f} times"
+            f"{pair.case}: {pair.first} has {pair.throughput:.2f} times the tasks/s of {pair.second} "
+            f"({report.verdict(pair)}; rounds: {rounds}), p50 {pair.p50:.2f} times"
         )
     for target in whole.targets:
         verdict = "met   " if target.met else "missed"

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import math
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
 from functools import partial
+from pathlib import Path
 
 import pytest
+import trio
 
 from reptarium.pool.bench import brokers, chaos
 from reptarium.pool.bench.cases import CASES, Mix
@@ -108,3 +118,47 @@ async def test_what_many_brokers_cost_is_measured(monkeypatch: pytest.MonkeyPatc
         "loop time of a task, 3 brokers (all with tasks that wait) over one",
         "loop time of a task, 3 brokers (all but one idle) over one",
     ]
+
+
+def on_terminal(terminal: int, *command: str) -> subprocess.Popen[str]:
+    """A command that leads the session of a terminal (a pty's descriptor), which its standard error is."""
+    return subprocess.Popen(
+        command,
+        start_new_session=True,
+        preexec_fn=partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0),
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_ctrl_c_reports_what_has_been_measured(signals: int, tmp_path: Path) -> None:
+    """On a terminal, where the runners would get it, too. A second one ends everything at once."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "reptarium", "bench", "--case", "trivial", "--duration", "300"]
+    report = tmp_path / "report.json"
+    process = on_terminal(theirs, *command, "--report", str(report))
+    os.close(theirs)
+    shown = b""
+    try:
+        with fail_after(90):
+            while not re.search(rb"[1-9]\d* tasks", shown):  # the round's bar
+                shown += await trio.to_thread.run_sync(os.read, ours, 4096, abandon_on_cancel=True)
+            os.write(ours, b"\x03")
+            if signals == 2:
+                while b"once more" not in shown:
+                    shown += await trio.to_thread.run_sync(os.read, ours, 4096, abandon_on_cancel=True)
+                os.write(ours, b"\x03")
+            out, _ = await trio.to_thread.run_sync(process.communicate, abandon_on_cancel=True)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert process.returncode == 130
+    assert b"Traceback" not in shown
+    if signals == 1:
+        assert "Interrupted: what had been measured by then." in out
+        found = json.loads(report.read_bytes())
+        assert found["interrupted"]
+        assert found["results"][0]["good"] == found["results"][0]["tasks"]

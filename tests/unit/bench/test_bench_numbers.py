@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
-from reptarium.pool.bench import report, targets
+from reptarium.pool.bench import page, report, targets
 from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.chaos import wrong
 from reptarium.pool.bench.load import Round
+from reptarium.pool.bench.progress import LoadProgress
 from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
+from reptarium.pool.cli.main import main
+from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.embedded_broker import Outcome, Timings
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 
@@ -123,6 +129,68 @@ def test_mix_repeats() -> None:
     assert names != [other().name for _ in range(200)]
 
 
+def test_rates_are_of_tasks_that_ended_well() -> None:
+    """What waited a minute in vain is no measurement of speed: it counts among the failed, by how it ended."""
+    one = a_round(100)
+    for status in ("no-runner", "no-runner", "timeout"):
+        one.add(CASES["trivial"], 1, 0.0, outcome(status, error="gave up"), 0, 60.0)
+    one.add(CASES["trivial"], 1, 0.0, outcome("done", b"[]"), 0, 1.0)
+    found = result("a", one)
+    assert (found.tasks, found.good, found.failures) == (104, 100, 4)
+    assert found.failed == {"no-runner": 2, "timeout": 1, "another result": 1}
+    assert report.failed_text(found) == "1 another result, 2 no-runner, 1 timeout"
+    assert found.throughput == pytest.approx(100.0)
+    assert found.rates == pytest.approx([100.0])
+    assert found.latency["max"] == pytest.approx(0.01)
+    assert "2 no-runner" in page.to_html(report.build([], [found], [], []))
+
+
+def test_the_same_against_itself_is_within_the_noise() -> None:
+    """The interval of a ratio comes of how the rounds differ: equal runners whose rounds vary aren't told apart."""
+    rng = random.Random(3)
+    noisy = [[a_round(latency=0.01 * rng.uniform(0.8, 1.25)) for _ in range(8)] for _ in range(2)]
+    same = report.ratio(result("a", *noisy[0]), result("b", *noisy[1]))
+    assert same.interval is not None
+    assert same.interval[0] <= 1 <= same.interval[1]
+    assert report.verdict(same).endswith("within the noise")
+    slow = [a_round(latency=0.02 * rng.uniform(0.8, 1.25)) for _ in range(8)]
+    faster = report.ratio(result("a", *noisy[0]), result("b", *slow))
+    assert faster.interval is not None
+    assert 1.5 < faster.interval[0] <= faster.throughput <= faster.interval[1] < 2.7
+    assert "noise" not in report.verdict(faster)
+    assert report.ratio(result("a", a_round()), result("b", a_round())).interval is None
+
+
+def test_lines_for_who_has_no_terminal() -> None:
+    """One every five seconds, however often it is told, and none for what is over before."""
+    now, said = [0.0], io.StringIO()
+    told = LoadProgress(Console(file=said, width=80), clock=lambda: now[0])
+    for name, total in (("trivial ours 1/2", 4000), ("trivial ours 2/2", None)):
+        with told.round(name, total) as tell:
+            for second in range(1, 8):
+                now[0] += 1.0
+                tell(second * 100)
+    assert said.getvalue().splitlines() == [
+        "trivial ours 1/2: 500 of 4000 tasks",
+        "trivial ours 2/2: 300 tasks",
+    ]
+
+
+@pytest.mark.parametrize(("file", "said"), [("x.pdf", "neither .html nor .json"), ("none/x.html", "No such file")])
+def test_a_report_that_cannot_be_written(
+    file: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Is told before the load, not after it, and names the flag."""
+    try:
+        status = main(["bench", "--case", "trivial", "--report", str(tmp_path / file)])
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    told = capsys.readouterr().err
+    assert status == BAD_INPUT
+    assert "--report" in told
+    assert said in told
+
+
 def test_ratio_is_of_the_first_over_the_second() -> None:
     """A runner that takes half the time has twice the throughput and a p50 ratio of two, in each round."""
     fast, slow = result("a", a_round(), a_round()), result("b", a_round(latency=0.02), a_round(latency=0.02))
@@ -175,12 +243,13 @@ def test_a_long_run_is_judged_by_what_it_leaves_behind(late: Usage, missed: list
 def test_page_loads_nothing_and_escapes() -> None:
     """The HTML has no address of anything outside it, and text from outside is escaped."""
     whole = report.build(["--case", "<script>"], [result("<b>", a_round())], [], [])
-    page = report.to_html(whole)
-    assert not re.search(r"(?:src|href|url)\s*[=(]|https?://|@import", page)
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert "&lt;b&gt;" in page
-    assert page.count("<svg") >= 3
+    shown = page.to_html(whole)
+    assert not re.search(r"(?:src|href|url)\s*[=(]|https?://|@import", shown)
+    assert '<meta name="viewport" content="width=device-width' in shown
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "&lt;b&gt;" in shown
+    assert shown.count("<svg") >= 3
 
 
 def test_json_report_reads_back() -> None:
