@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from reptarium.pool.bench.progress import LoadProgress
 from reptarium.pool.bench.runners import KNOWN, Site, kill_all, open_site
 from reptarium.pool.bench.stats import Usage, usage
 from reptarium.pool.bench.targets import SETTLED, SOAK, judge
+from reptarium.pool.bench.thresholds import Threshold, compared, threshold
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_INPUT, INTERRUPTED
 from reptarium.pool.embedded_broker import BrokerConfig
@@ -70,6 +72,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="how long a task may wait for a runner before it has failed (default: 60, n8n's)",
     )
+    parser.add_argument(
+        "--fail-if",
+        type=_threshold,
+        action="append",
+        default=[],
+        metavar="COND",
+        help="exit status 1 when it holds for the first runner: 'p99>50ms', 'rate<400', 'failed>0'; may be repeated",
+    )
+    parser.add_argument(
+        "what", nargs="*", metavar="diff A.json B.json", help="compare two reports instead, the second over the first"
+    )
     parser.add_argument("--targets", action="store_true", help="hold the figures against the project's own targets")
     parser.add_argument("--chaos", action="store_true", help="inject faults and check that nothing is lost")
 
@@ -81,6 +94,8 @@ def call(arguments: argparse.Namespace) -> int:
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
+    if arguments.what:
+        return _diff(arguments.what)
     try:
         if arguments.chaos:
             return trio.run(_chaos, arguments, console)
@@ -96,6 +111,36 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _diff(what: Sequence[str]) -> int:
+    """Compare two reports. Returns 0, or 2 for what are none, or have nothing in common."""
+    if what[0] != "diff" or len(what) != 3:
+        say("reptarium bench: after the options, only: diff A.json B.json")
+        return BAD_INPUT
+    found = []
+    for name in what[1:]:
+        try:
+            found.append(msgspec.json.decode(Path(name).read_bytes(), type=report.BenchReport))
+        except OSError as error:
+            say(f"reptarium bench: {name}: {error.strerror}")
+            return BAD_INPUT
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            say(f"reptarium bench: {name} is no report of this version (--report FILE.json): {error}")
+            return BAD_INPUT
+    lines = list(compared(*found))
+    if not lines:
+        say("reptarium bench: the two have no case of the same runner in common")
+        return BAD_INPUT
+    print("\n".join(lines))
+    return 0
+
+
+def _threshold(text: str) -> Threshold:
+    try:
+        return threshold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _report_file(text: str) -> Path:
@@ -147,7 +192,11 @@ async def _bench(arguments: argparse.Namespace, console: Console) -> int:
     _show(whole, Console())
     if interrupted:
         return INTERRUPTED
-    return 1 if any(result.failures for result in found.results) else 0
+    ours = [one for one in found.results if one.runner == found.results[0].runner]
+    broken = [text for one in ours for limit in arguments.fail_if if (text := limit.broken(one)) is not None]
+    for text in broken:
+        say(f"failed if {text}")
+    return 1 if broken or any(result.failures for result in found.results) else 0
 
 
 async def _end_on_signal(
