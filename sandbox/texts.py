@@ -10,6 +10,7 @@ from __future__ import annotations
 PRINT_PRICE = 128
 
 THREADS_REMEDY = "Use fewer threads (a library may have started them), or raise REPTARIUM_MAX_THREADS."
+PROCESSES = "A task starts no processes, whatever is set: use threads (concurrent.futures), or another node of n8n's."
 MEMORY_REMEDY = "Process the data in smaller batches, or raise REPTARIUM_TASK_MEMORY."
 
 

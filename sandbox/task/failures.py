@@ -10,7 +10,14 @@ import msgspec
 
 from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
-from reptarium.sandbox.texts import MEMORY_REMEDY, SCRATCH_ONLY, SCRATCH_REMEDY, THREADS_REMEDY, memory_message
+from reptarium.sandbox.texts import (
+    MEMORY_REMEDY,
+    PROCESSES,
+    SCRATCH_ONLY,
+    SCRATCH_REMEDY,
+    THREADS_REMEDY,
+    memory_message,
+)
 from reptarium.sandbox.wire import Failure, FailureKind
 
 #: The name that user code has in tracebacks.
@@ -148,9 +155,24 @@ def _hint(error: BaseException) -> str:
         return ""
     if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):
         return f"\n{SCRATCH_REMEDY}"
+    if error.errno == errno.EPERM and _starts_a_process(error.__traceback__):
+        return f"\n{PROCESSES}"
     if error.filename is not None and error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
         return f"\n{SCRATCH_ONLY}"
     return ""
+
+
+def _starts_a_process(trace: TracebackType | None) -> bool:
+    """Whether what failed was about to."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    if code.co_filename == FILENAME:
+        return "fork" in linecache.getline(FILENAME, trace.tb_lineno)
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("subprocess", "multiprocessing", "pty")
 
 
 def _description(line: int | None, frames: list[tuple[int, str]], name: str, message: str) -> str:

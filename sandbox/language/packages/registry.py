@@ -21,7 +21,7 @@ from reptarium.sandbox.language.packages import (
     yaml,
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
-from reptarium.sandbox.language.packages.standard import files, holders, paths, process, reflection
+from reptarium.sandbox.language.packages.standard import files, holders, paths, process, reflection, threads
 from reptarium.sandbox.language.policy.files import is_of_files
 
 PACKAGES: dict[str, Package] = {
@@ -49,6 +49,7 @@ PACKAGES: dict[str, Package] = {
         *paths.PACKAGES,
         *process.PACKAGES,
         *reflection.PACKAGES,
+        threads.PACKAGE,
     )
 }
 

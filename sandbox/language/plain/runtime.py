@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import importlib._bootstrap_external
 import sys
 from collections.abc import Callable, Collection
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from reptarium.sandbox.language.packages.standard import threads
 from reptarium.sandbox.language.plain.program import IMPORT_STAR
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import unlisted
@@ -71,8 +73,23 @@ def run(code: CodeType, namespace: dict[str, object]) -> object:
         return outcome(code, FunctionType(code, namespace)())
 
 
+def _patch_arrivals() -> None:
+    """What can't work in a task's process is changed as it is loaded, and nothing else."""
+    loader: Any = importlib._bootstrap_external.SourceFileLoader
+    execute, patches = loader.exec_module, dict(threads.PATCHES)
+
+    def exec_module(self: Any, module: ModuleType) -> None:
+        execute(self, module)
+        patch = patches.pop(module.__name__, None)
+        if patch is not None:
+            patch(module)
+
+    loader.exec_module = exec_module
+
+
 def preload(policy: LanguagePolicy, imported: Callable[[str], None], late: Collection[str]) -> list[str]:
     """Import what the policy names, and the common modules when all are allowed, but for ``late``; ``imported`` is told
     after each. Returns a line for each that failed.
     """
+    _patch_arrivals()
     return load_each(policy, importlib.import_module, imported, late)

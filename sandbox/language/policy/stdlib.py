@@ -85,6 +85,12 @@ ONLY: dict[str, str] = {
         "DEBUG INFO WARNING WARN ERROR CRITICAL FATAL NOTSET"
     ),
     "mimetypes": "guess_type guess_extension guess_all_extensions types_map common_types",
+    "multiprocessing": "cpu_count TimeoutError dummy pool",
+    "multiprocessing.dummy": (
+        "Pool Process Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Queue JoinableQueue "
+        "current_process active_children freeze_support Value Array"
+    ),
+    "multiprocessing.pool": "ThreadPool AsyncResult MapResult IMapIterator IMapUnorderedIterator",
     "os": (
         "path sep linesep altsep extsep pathsep curdir pardir devnull name urandom environ getenv fspath fsencode "
         "fsdecode PathLike strerror error cpu_count getpid getppid process_cpu_count"
@@ -167,7 +173,7 @@ SUBMODULES = frozenset(
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
         email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
         compression.zlib compression.gzip compression.bz2 compression.lzma compression.zstd
-        http.cookies string.templatelib
+        multiprocessing.dummy multiprocessing.pool http.cookies string.templatelib
     """.split()
 )
 
@@ -193,7 +199,9 @@ REFUSED: dict[str, str] = {
         f"{NO_FILES}; use the node's binary data, io.StringIO and io.BytesIO": "filecmp glob shutil tempfile",
         _BY_PATH: "dbm fileinput linecache mailbox netrc shelve zipapp",
         _PATHS: "ntpath posixpath genericpath nturl2path",
-        NO_PROCESSES: "multiprocessing pty subprocess concurrent.futures.process",
+        NO_PROCESSES: "pty subprocess concurrent.futures.process "
+        "multiprocessing.connection multiprocessing.context multiprocessing.managers multiprocessing.process "
+        "multiprocessing.queues multiprocessing.shared_memory multiprocessing.sharedctypes multiprocessing.synchronize",
         NO_NETWORK: "ftplib http.client urllib.request urllib.robotparser imaplib nntplib poplib select selectors "
         "smtplib socket ssl telnetlib xmlrpc",
         _SERVES: "socketserver wsgiref http.server xmlrpc.server",
@@ -247,6 +255,8 @@ WITHHELD: dict[str, dict[str, str]] = {
     },
     "os.path": {"": _NOT_FOR_TASKS},
     "io": {"": _NOT_FOR_TASKS},
+    "multiprocessing": {"": NO_PROCESSES},
+    "multiprocessing.pool": {"": NO_PROCESSES},
     "mimetypes": {"init knownfiles read_mime_types": "it reads files of the machine", "": NOT_DATA},
     "sys": {"stdin": "what comes in is _items, _item or _query", "": NOT_DATA},
     "asyncio": {

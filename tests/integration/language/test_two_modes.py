@@ -126,6 +126,20 @@ async def test_plain_python_is_all_of_python() -> None:
     assert {name: ends[name][1] for name in wanted} == wanted
 
 
+async def test_who_starts_a_process_is_told_that_nothing_allows_it() -> None:
+    """Plain Python says it where the kernel refused, whichever way it was tried."""
+    programs = {
+        "fork": "import os\nos.fork()",
+        "subprocess": "import subprocess\nsubprocess.run(['true'])",
+        "pool": "import multiprocessing\nmultiprocessing.Pool(1)",
+        "process": "import multiprocessing\nmultiprocessing.Process(target=print).start()",
+    }
+    with trio.fail_after(60):
+        ends = await _ends("python", programs)
+    words = "A task starts no processes, whatever is set: use threads"
+    assert [name for name, end in ends.items() if words not in str(end)] == []
+
+
 async def test_refusals_of_the_restricted_mode_name_the_other() -> None:
     """What plain Python allows says so, before the code runs and while it does; what the kernel refuses doesn't."""
     programs = {
