@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, by_id, check
+from programs import NO_SETTING, Attack, at_compile, by_id, check, outcome
 
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.hardening import RefusedOperation
@@ -83,6 +83,23 @@ WRITERS = {
 def test_refused(attack: Attack, tmp_path: Path) -> None:
     """Pickles, HDF, databases and the modules behind them."""
     check(attack._replace(program=PRELUDE + attack.program), path=str(tmp_path / "file"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_databases_stay_in_memory(tmp_path: Path) -> None:
+    """What reads from databases is real: a connection that the task has is in memory, and none of a file can be made."""
+    program = f"{PRELUDE}import sqlite3\ncon = sqlite3.connect(':memory:')\ndf.to_sql('t', con)\nif pd.read_sql('select * from t', con).empty: reached.append(1)"
+    assert outcome(program) is None
+    for statement in (
+        "sqlite3.connect(path)",
+        "con.execute('attach ? as other', (path,))",
+        "pd.read_sql('select 1', 'sqlite:///' + path)",
+    ):
+        ended = outcome(
+            f"{PRELUDE}import sqlite3\ncon = sqlite3.connect(':memory:')\nreached.append({statement})",
+            path=str(tmp_path / "db"),
+        )
+        assert ended is not None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,7 +21,7 @@ MODULES = [
     "importlib.util", "importlib.machinery", "importlib.abc", "importlib.resources", "importlib._bootstrap",
     "os.nothing", "logging.handlers", "logging.config", "json.tool", "json.scanner", "collections._x", "email._policybase",
     "unittest.mock", "concurrent.futures.process", "multiprocessing.connection", "ctypes.util", "xml.dom.pulldom", "xml.sax.expatreader",
-    "html._x", "urllib.request", "http.client", "http.server", "zoneinfo._common", "encodings.idna",
+    "html._x", "urllib.request", "urllib.error", "http.client", "http.server", "zoneinfo._common", "encodings.idna",
     "numpy._core", "numpy._core.multiarray", "pandas._libs", "pydantic._internal", "__main__", "__future__.x", "__mp_main__",
 ]  # fmt: skip
 #: Where the name is known when the program is compiled.
