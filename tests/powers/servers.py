@@ -89,6 +89,32 @@ async def postgres(folder: Path) -> AsyncIterator[int]:
         yield port
 
 
+@asynccontextmanager
+async def mariadb(folder: Path) -> AsyncIterator[int]:
+    """A private MariaDB with a database ``test``, and a user ``test`` whose password is ``secret``; its port."""
+    server, installer = shutil.which("mariadbd") or "/usr/sbin/mariadbd", shutil.which("mariadb-install-db")
+    if installer is None or not Path(server).exists():
+        pytest.skip("mariadb-server is not installed")
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    data, first = folder / "data", folder / "first.sql"
+    data.mkdir()
+    first.write_text(
+        "create database if not exists test;\ncreate user test identified by 'secret';\ngrant all on test.* to test;\n"
+    )
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        for path in (folder, data):
+            shutil.chown(path, user)
+    port, options = await free_port(), ("--no-defaults", f"--datadir={data}", f"--user={user}")
+    subprocess.run(
+        [installer, *options, "--skip-test-db", "--auth-root-authentication-method=normal"],
+        check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    where = (f"--port={port}", f"--bind-address={HOST}", f"--socket={folder}/socket", f"--pid-file={folder}/pid")
+    async with program(port, server, *options, *where, f"--init-file={first}", "--skip-name-resolve", cwd=folder):
+        yield port
+
+
 def _exists(name: str) -> bool:
     try:
         pwd.getpwnam(name)

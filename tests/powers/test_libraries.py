@@ -208,6 +208,36 @@ POSTGRES = {
     ),
 }  # fmt: skip
 
+_MARIADB = "host='server.test', port=port, user='test', password='secret', database='test', connect_timeout=10"
+
+MARIADB = {
+    "PyMySQL": (
+        "pymysql",
+        f"connection = pymysql.connect({_MARIADB})\n"
+        "with connection, connection.cursor() as c:\n"
+        "    c.execute('create temporary table t (n int, word varchar(20)) character set utf8mb4')\n"
+        "    c.executemany('insert into t values (%s, %s)', [(1, 'a'), (2, 'größer')]); connection.commit()\n"
+        "    c.execute('select sum(n), max(word) from t'); result = [int(c.fetchone()[0]), c.rowcount]",
+        [3, 1],
+    ),
+    "PyMySQL in threads": (
+        "pymysql",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def one(n):\n"
+        f"    with pymysql.connect({_MARIADB}) as connection, connection.cursor(pymysql.cursors.DictCursor) as c:\n"
+        "        c.execute('select %s as n, sleep(0.01)', (n,)); return c.fetchone()['n']\n"
+        "with ThreadPoolExecutor(10) as pool: result = list(pool.map(one, range(10)))",
+        list(range(10)),
+    ),
+    "PyMySQL with a wrong password": (
+        "pymysql",
+        "import pymysql\n"
+        f"try: pymysql.connect({_MARIADB.replace('secret', 'wrong')})\n"
+        "except pymysql.err.OperationalError as error: result = error.args[0]",
+        1045,
+    ),
+}  # fmt: skip
+
 MAIL = {
     "smtplib": (
         "smtplib",
@@ -293,7 +323,9 @@ async def test_http() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "table"), [(servers.redis, REDIS), (servers.postgres, POSTGRES)], ids=["redis", "postgres"]
+    ("server", "table"),
+    [(servers.redis, REDIS), (servers.postgres, POSTGRES), (servers.mariadb, MARIADB)],
+    ids=["redis", "postgres", "mariadb"],
 )
 async def test_databases(
     server: Callable[[Path], AbstractAsyncContextManager[int]], table: dict[str, tuple[str, str, Any]], folder: Path
