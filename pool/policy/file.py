@@ -45,6 +45,8 @@ class PolicyError(ConfigError):
 def read_policy(path: str, settings: Settings) -> Policy:
     """The rules in a file, over the environment's settings. Raises :class:`PolicyError`."""
     try:
+        if Path(path).is_fifo():  # nobody may ever write to it
+            raise PolicyError((f"{path}: a pipe; expected a file",))
         with Path(path).open("rb") as file:
             raw = file.read(_LONGEST_FILE + 1)
     except OSError as error:
@@ -52,7 +54,7 @@ def read_policy(path: str, settings: Settings) -> Policy:
     if len(raw) > _LONGEST_FILE:
         raise PolicyError((f"{path}: longer than {_LONGEST_FILE >> 20} MiB, no file of rules",))
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError((f"{path}: not UTF-8 (byte {error.start})",)) from None
     return parse_policy(text, settings, path)
@@ -119,7 +121,7 @@ class _Reader:
 
     def _name(self, index: int, table: Mapping[str, Any]) -> str:
         name = table.get("name")
-        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        if not isinstance(name, str) or not 1 <= len(name.strip()) <= len(name) <= LONGEST_NAME or not name.isprintable():
             given = "it has none" if name is None else f"{name!r} is none"
             self._say(index, "", "name", f"{given}; expected a printable text of 1 to {LONGEST_NAME} characters")
             return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,6 +142,12 @@ def test_a_mistake_is_told_with_its_place(line: str, told: str | None) -> None:
     assert problem.startswith(f'policy.toml:7: rule "second": {told}')
 
 
+def test_a_name_can_be_seen() -> None:
+    """A rule's name stands in log lines: it isn't blank."""
+    (problem,) = problems('[[rule]]\nname = "  "\n')
+    assert problem.startswith("policy.toml:2: rule 1: name: '  ' is none; expected a printable text")
+
+
 def test_every_mistake_is_told() -> None:
     """At once, those of several rules and of the whole file."""
     text = "colour = 1\n[[rule]]\nmax_threads = 0\n[[rule]]\nname = 'a'\n[[rule]]\nname = 'a'\nscratch = 'x'\n"
@@ -186,14 +193,17 @@ def test_what_is_odd_is_a_warning() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
-    """It isn't there, or is no text, or has no end."""
+    """It isn't there, or is no text, or has no end, or may never come; a byte order mark is skipped."""
     for name, content in (("gone", None), ("bytes", b"\xff"), ("long", b"#" * (MIB + 1))):
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ConfigError, match=re.escape(str(path))):
             read_policy(str(path), SETTINGS)
-    (tmp_path / "dos").write_bytes(b"[[rule]]\r\nname = 'a'\r\nmax_threads = 3\r\n")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: a pipe; expected a file"):
+        read_policy(str(tmp_path / "pipe"), SETTINGS)
+    (tmp_path / "dos").write_bytes(b"\xef\xbb\xbf[[rule]]\r\nname = 'a'\r\nmax_threads = 3\r\n")
     assert read_policy(str(tmp_path / "dos"), SETTINGS).rules[0].settings.max_threads == 3
 
 
