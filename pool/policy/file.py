@@ -121,7 +121,7 @@ class _Reader:
 
     def _name(self, index: int, table: Mapping[str, Any]) -> str:
         name = table.get("name")
-        if not isinstance(name, str) or not 1 <= len(name.strip()) <= len(name) <= LONGEST_NAME or not name.isprintable():
+        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
             given = "it has none" if name is None else f"{name!r} is none"
             self._say(index, "", "name", f"{given}; expected a printable text of 1 to {LONGEST_NAME} characters")
             return ""
