@@ -134,7 +134,7 @@ async def test_who_starts_a_process_is_told_that_nothing_allows_it() -> None:
         "pool": "import multiprocessing\nmultiprocessing.Pool(1)",
         "process": "import multiprocessing\nmultiprocessing.Process(target=print).start()",
     }
-    with trio.fail_after(60):
+    with fail_after(60):
         ends = await _ends("python", programs)
     words = "A task starts no processes, whatever is set: use threads"
     assert [name for name, end in ends.items() if words not in str(end)] == []

@@ -16,6 +16,7 @@ import trio
 from reptarium.pool.powers.answers import Answers
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.powers.resolver import SystemResolver
+from tests.limits import fail_after
 
 PUBLIC = "93.184.216.34"
 #: Name → what it stands for: another name, or addresses.
@@ -86,7 +87,7 @@ async def answers(tmp_path: Path, *entries: str) -> AsyncIterator[Answers]:
 
 async def ask(resolver: Answers, name: str) -> tuple[str, list[str]]:
     """How a question is answered: its code, and addresses."""
-    with trio.fail_after(10):
+    with fail_after(10):
         reply = await resolver.reply(dns.message.make_query(name, "A").to_wire())
     assert reply is not None
     message = dns.message.from_wire(reply)
