@@ -53,6 +53,8 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     why: str
     surface: tuple[str, ...] = ()
     """Items of the surface that show it, by id or by a pattern with ``*``."""
+    signs: tuple[str, ...] = ()
+    """What a program has that it is about, likewise (``sandbox/judge/features.py``)."""
     program: tuple[NodeProgram, ...] = ()
     test: str = ""
     """For what neither shows: the test of ours that does, as ``path::name``."""

@@ -17,6 +17,19 @@ from reptarium.sandbox.wire import MAX_CONTROL, ZygoteConfig
 MAX_ENVIRONMENT = MAX_CONTROL // 2
 
 
+def language_policy(settings: Settings) -> LanguagePolicy:
+    """What the settings allow user code, as far as the language layer decides it."""
+    return LanguagePolicy(
+        stdlib_allow=settings.stdlib_allow,
+        external_allow=settings.external_allow,
+        builtins_deny=settings.builtins_deny,
+        preload=settings.preload,
+        connections=bool(settings.connect_allow),
+        mode=settings.language,
+        files=settings.scratch is not None,
+    )
+
+
 def zygote_config(settings: Settings) -> ZygoteConfig:
     """The zygote's configuration, with what tasks may see of this process's environment.
 
@@ -31,15 +44,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
             )
         )
     return ZygoteConfig(
-        language=LanguagePolicy(
-            stdlib_allow=settings.stdlib_allow,
-            external_allow=settings.external_allow,
-            builtins_deny=settings.builtins_deny,
-            preload=settings.preload,
-            connections=bool(settings.connect_allow),
-            mode=settings.language,
-            files=settings.scratch is not None,
-        ),
+        language=language_policy(settings),
         isolation=IsolationConfig(
             policy=settings.isolation,
             memory=settings.task_memory,

@@ -134,6 +134,9 @@ POLICY_PAGE = (ROOT / "docs/policy.md").read_text()
 #: tests/unit/policy/test_policy_command.py has what they say.
 POLICY = sections(POLICY_PAGE, "sh")[0].splitlines()
 
+#: tests/integration/check has what they say, with exports of its own.
+CHECK = "".join(sections((ROOT / "docs/check.md").read_text(), "sh")).splitlines()
+
 #: They need an n8n: tests/e2e.
 E2E = ("make e2e N8N_DIR=/path/to/n8n", 'make e2e-queue N8N_VERSION="2.40.5 2.41.1"', "make e2e-newest")
 
@@ -157,7 +160,9 @@ def test_every_command_is_run_below() -> None:
         "reptarium doctor",
         "reptarium doctor --json",
         *POLICY,
-        "reptarium exec",  # the command itself, as in the next ones
+        *CHECK,
+        "reptarium check",  # the command itself, as in the next ones
+        "reptarium exec",
         "reptarium run",
         "reptarium run --print-config",
         BESIDE_N8N,

@@ -17,16 +17,16 @@ MODULES = diagrams.modules()
 ROOT = diagrams.ROOT
 #: From the top down: a room imports only from rooms further down.
 ORDER = [
-    "pool/cli", "pool/bench", "pool/demo", "pool/embedded", "pool/doctor", "pool/runner", "pool/brokers", "pool/tasks",
-    "pool/workers", "pool/embedded_broker", "pool/ops", "pool/policy", "pool/config", "pool/powers", "pool/differences",
-    "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
-    "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/userspace", "sandbox/wire", "sandbox/language",
-    "sandbox/kernel", "sandbox/nesting", "sandbox/texts",
+    "pool/cli", "pool/check", "pool/bench", "pool/demo", "pool/embedded", "pool/doctor", "pool/runner",
+    "pool/brokers", "pool/tasks", "pool/workers", "pool/embedded_broker", "pool/ops", "pool/policy", "pool/config",
+    "pool/powers", "pool/differences", "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
+    "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/judge", "sandbox/userspace", "sandbox/wire",
+    "sandbox/language", "sandbox/kernel", "sandbox/nesting", "sandbox/texts",
 ]  # fmt: skip
 #: What the trusted side may import of the untrusted one: how to talk to it, its configuration, words that both use.
 SHARED = {
     "reptarium.sandbox.wire", "reptarium.sandbox.texts", "reptarium.sandbox.nesting", "reptarium.sandbox.kernel",
-    "reptarium.sandbox.language.policy",
+    "reptarium.sandbox.language.policy", "reptarium.sandbox.judge.messages",
 }  # fmt: skip
 #: Packages of others that the untrusted side may import. No trio, and nothing that opens a network connection.
 SANDBOX_PACKAGES = {"msgspec", "RestrictedPython"}

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow  # builds and installs
 
 #: What the two folders hold beside modules, by its place in the wheel.
 DATA = {
+    "reptarium/pool/differences/signs.json",
     "reptarium/pool/policy/reptarium-policy.schema.json",
     "reptarium/pool/py.typed",
     "reptarium/sandbox/py.typed",

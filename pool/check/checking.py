@@ -1,0 +1,57 @@
+"""The whole check: from what was found to a report of each node, and whether the proposal holds what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from reptarium.pool.check.judging import judge_all
+from reptarium.pool.check.proposal import Proposal, propose, under
+from reptarium.pool.check.reports import Checked, NodeReport, report
+from reptarium.pool.check.workflows import CodeNode, Found
+from reptarium.pool.config import Settings
+from reptarium.pool.policy.rules import Policy, Subject
+from reptarium.pool.workers.configuration import language_policy
+from reptarium.sandbox.judge.messages import JudgeRequest
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What was checked, what is proposed, and which nodes are refused something under the proposal still."""
+
+    checked: Checked
+    proposal: Proposal
+    unproven: list[NodeReport]
+    """Nodes that should run under the proposal: reports under it, of those that don't."""
+
+
+async def check(found: Found, policy: Policy, progress: Callable[[int], object] = id) -> Result:
+    """Judge every node under the policy, make a proposal, and judge them under that.
+
+    ``progress``: told how many programs are judged.
+    """
+    reports = await _reports(found.nodes, policy, progress)
+    checked = Checked(found=found, reports=reports)
+    proposal = propose(checked)
+    proposed = under(proposal)
+    promised = [one for one in reports if one.counts and one.status != "never"]
+    again = await _reports([one.node for one in promised], proposed, lambda _: None)
+    unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]
+    return Result(checked=checked, proposal=proposal, unproven=unproven)
+
+
+async def _reports(nodes: list[CodeNode], policy: Policy, progress: Callable[[int], object]) -> list[NodeReport]:
+    under_which = [_settings(policy, node) for node in nodes]
+    judgements = await judge_all(
+        [JudgeRequest(node.code, language_policy(settings)) for node, settings in zip(nodes, under_which, strict=True)],
+        progress,
+    )
+    return [
+        report(node, judgement, settings)
+        for node, judgement, settings in zip(nodes, judgements, under_which, strict=True)
+    ]
+
+
+def _settings(policy: Policy, node: CodeNode) -> Settings:
+    rule = policy.rule_for(Subject(node.workflow_id or None, node.workflow_name, node.name))
+    return policy.settings if rule is None else rule.settings

@@ -1,0 +1,107 @@
+"""Reads n8n's exports: files, folders, standard input. What comes out is JSON that may hold workflows, or a problem.
+
+Exports are other people's. A file that is none, is too long or is nested too deeply becomes a :class:`Problem`, and the
+next one is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
+
+#: Bytes of one file, and files of one folder.
+LONGEST, MOST_FILES = 256 << 20, 100_000
+#: Standard input.
+STDIN = "-"
+
+
+class Document(NamedTuple):
+    """One JSON value, and where it was read. ``named``: whether the file itself was asked for, not its folder."""
+
+    source: str
+    value: Any
+    named: bool = True
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What can't be read, or not wholly. ``text`` says what was expected."""
+
+    source: str
+    text: str
+
+
+def read_all(places: Iterable[str]) -> Iterator[Document | Problem]:
+    """Everything in these files and folders; ``-`` is standard input."""
+    for place in places:
+        if place == STDIN:
+            yield _decoded("standard input", sys.stdin.buffer.read(LONGEST + 1), True)
+        elif Path(place).is_dir():
+            yield from _folder(Path(place))
+        else:
+            yield read_file(Path(place))
+
+
+def read_file(path: Path, named: bool = True) -> Document | Problem:
+    """One file."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device read without end
+            return Problem(str(path), "it is neither a file nor a folder")
+        with path.open("rb") as file:
+            raw = file.read(LONGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        return Problem(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}")
+    return _decoded(str(path), raw, named)
+
+
+def _folder(folder: Path) -> Iterator[Document | Problem]:
+    found = 0
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.endswith(".json"):
+                continue
+            found += 1
+            if found > MOST_FILES:
+                yield Problem(str(folder), f"it has more than {MOST_FILES:,} files; name a part of them")
+                return
+            yield read_file(Path(where) / name, named=False)
+    if not found:
+        yield Problem(str(folder), "there is no .json file in it; `n8n export:workflow --all --separate` writes such")
+
+
+def _decoded(source: str, raw: bytes, named: bool) -> Document | Problem:
+    if len(raw) > LONGEST:
+        return Problem(source, f"it is longer than {LONGEST >> 20} MiB; export with --separate, a file a workflow")
+    try:
+        return Document(source, decode(raw.removeprefix(b"\xef\xbb\xbf")), named)
+    except ValueError as error:
+        return Problem(source, str(error))
+
+
+def decode(raw: bytes) -> Any:
+    """A JSON text. Raises ValueError with what is wrong with it."""
+    if not raw.strip():
+        raise ValueError("it is empty; an export of n8n's is JSON")
+    depth = nesting(raw)
+    if depth > MAX_NESTING:
+        raise ValueError(f"it is nested {depth:,} levels deep; at most {MAX_NESTING:,} are read")
+    try:
+        with room():
+            return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        first = error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    try:  # what JavaScript writes and msgspec doesn't take: halves of surrogate pairs
+        with room():
+            return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ValueError(f"it is not JSON: {first}") from None

@@ -1,0 +1,250 @@
+"""The smallest settings under which everything runs that any settings let run, as lines to paste.
+
+What all tasks have is lists of imports, told in variables. Powers (plain Python, files, connections) go to the nodes
+that need them, by rules of a policy: `workflow_id` is what nobody else can take on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from reptarium.pool.check.distributions import KNOWN
+from reptarium.pool.check.reports import Checked, NodeReport, entry_for, is_elsewhere
+from reptarium.pool.config import load_settings
+from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
+from reptarium.pool.policy.rules import DEFAULT, Policy
+from reptarium.pool.tasks.rulings import wanted_pools
+
+#: Where the page of rules is meant to be, and how much of files a rule gives.
+POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
+_MAX_POOLS = "REPTARIUM_MAX_POOLS"
+
+
+class Proposal(msgspec.Struct, kw_only=True):
+    """Settings to paste, and what they leave open."""
+
+    environ: dict[str, str]
+    """Variable → value, those only that are needed."""
+    everywhere: dict[str, str]
+    """What the rules' powers would be as variables, for those who give them to every task."""
+    requirements: list[str]
+    policy: str
+    """The file of rules; empty where none is needed."""
+    open: list[str]
+    """What somebody has to look up."""
+
+    def lines(self) -> list[str]:
+        """The variables, as a shell or a file of an environment reads them."""
+        return [f"{name}={_quoted(value)}" for name, value in self.environ.items()]
+
+
+def propose(checked: Checked) -> Proposal:
+    """The least for all nodes that any settings let run."""
+    wanting = [one for one in checked.reports if one.counts and one.status != "never"]
+    stdlib = {module for one in wanting for module in one.needs.stdlib if _is_needed(one, module)}
+    external = {module for one in wanting for module in one.needs.external if _is_needed(one, module)}
+    environ = {
+        "N8N_RUNNERS_STDLIB_ALLOW": ",".join(_without_inner(stdlib)),
+        "N8N_RUNNERS_EXTERNAL_ALLOW": ",".join(sorted(external)),
+        "REPTARIUM_PRELOAD": ",".join(_preload(wanting)),
+    }
+    environ = {name: value for name, value in environ.items() if value}
+    rules = _rules(wanting)
+    proposal = Proposal(
+        environ=environ, everywhere=_everywhere(wanting), requirements=_requirements(wanting),
+        policy=_policy(rules), open=list(_open(wanting)),
+    )  # fmt: skip
+    if rules:
+        environ["REPTARIUM_POLICY"] = POLICY_PATH
+        pools = len(wanted_pools(under(proposal)))
+        if pools > load_settings({}).max_pools:
+            environ[_MAX_POOLS] = str(min(pools, 64))
+    return proposal
+
+
+def under(proposal: Proposal) -> Policy:
+    """The policy that the lines make."""
+    settings = load_settings({name: value for name, value in proposal.environ.items() if name != "REPTARIUM_POLICY"})
+    if not proposal.policy:
+        return Policy(settings=settings)
+    return parse_policy(proposal.policy, settings, POLICY_PATH)
+
+
+def _is_needed(report: NodeReport, module: str) -> bool:
+    """Not what the program does without, where it isn't installed."""
+    top = module.partition(".")[0]
+    if top not in report.needs.optional:
+        return True
+    return all(one.installed for one in report.imports if one.module.partition(".")[0] == top)
+
+
+def _without_inner(modules: set[str]) -> list[str]:
+    """Without those that another one opens."""
+    return sorted(one for one in modules if not any(one.startswith(f"{other}.") for other in modules))
+
+
+def _preload(reports: Iterable[NodeReport]) -> list[str]:
+    """Submodules of packages: the lists have the packages themselves imported ahead, and not what is below them."""
+    names = {
+        one.module
+        for report in reports
+        for one in report.imports
+        if not one.standard and not one.optional and "." in one.module
+    }
+    return sorted(names)
+
+
+def _requirements(reports: Iterable[NodeReport]) -> list[str]:
+    found = {
+        KNOWN.get(one.module.partition(".")[0], one.distribution)
+        for report in reports
+        for one in report.imports
+        if not one.standard and one.distribution and _is_needed(report, one.module)
+    }
+    return sorted(found, key=str.lower)
+
+
+# ---- powers -----------------------------------------------------------------------------
+
+
+class _Powers(msgspec.Struct, frozen=True):
+    """What a rule gives."""
+
+    language: str = ""
+    scratch: str = ""
+    connect_allow: tuple[str, ...] = ()
+    read_paths: tuple[str, ...] = ()
+
+
+def _powers(report: NodeReport) -> _Powers:
+    needs = report.needs
+    entries = {entry for host in report.hosts if (entry := entry_for(host))} if needs.connections else set()
+    reads = {file.path for file in report.files if is_elsewhere(file) and not file.writes} if needs.files else set()
+    return _Powers(
+        "python" if needs.language == "python" else "",
+        SCRATCH if needs.files else "",
+        tuple(sorted(entries)),
+        tuple(sorted(path for path in reads if ":" not in path)),
+    )
+
+
+class _Rule(NamedTuple):
+    """What some nodes of one workflow get."""
+
+    workflow_id: str
+    workflow: str
+    nodes: list[str]
+    powers: _Powers
+
+
+def _rules(reports: Iterable[NodeReport]) -> list[_Rule]:
+    """A rule for the nodes of one workflow that need the same. Inline workflows run under the id of the one around."""
+    wanted: dict[tuple[str, str, str], _Powers] = {}
+    names: dict[tuple[str, str], str] = {}
+    for report in reports:
+        node = report.node
+        key = (node.workflow_id, "" if node.workflow_id else node.workflow_name)
+        names.setdefault(key, node.workflow_name)
+        # nodes of one name can't be told apart: each gets what both need
+        wanted[*key, node.name] = _both(wanted.get((*key, node.name), _Powers()), _powers(report))
+    groups: dict[tuple[str, str, _Powers], list[str]] = {}
+    for (workflow_id, workflow, node_name), powers in wanted.items():
+        if powers != _Powers():
+            groups.setdefault((workflow_id, workflow, powers), []).append(node_name)
+    return [_Rule(id, names[id, name], nodes, powers) for (id, name, powers), nodes in groups.items()]
+
+
+def _both(one: _Powers, other: _Powers) -> _Powers:
+    return _Powers(
+        one.language or other.language,
+        one.scratch or other.scratch,
+        tuple(sorted({*one.connect_allow, *other.connect_allow})),
+        tuple(sorted({*one.read_paths, *other.read_paths})),
+    )
+
+
+def _policy(rules: list[_Rule]) -> str:
+    parts = []
+    taken = {DEFAULT}
+    for rule in rules:
+        powers = rule.powers
+        lines = ["[[rule]]", f"name = {_toml(_rule_name(rule.workflow, taken))}"]
+        if rule.workflow_id:
+            lines.append(f"workflow_id = {_toml(rule.workflow_id)}")
+        else:
+            lines.append(f"workflow = {_pattern(rule.workflow)} # its id wasn't exported: better give powers by that")
+        lines.append(f"node = {_pattern(*rule.nodes)}")
+        if powers.language:
+            lines.append(f"language = {_toml(powers.language)}")
+        if powers.scratch:
+            lines.append(f"scratch = {_toml(powers.scratch)}")
+        if powers.connect_allow:
+            lines.append(f"connect_allow = {_toml_list(powers.connect_allow)}")
+        if powers.read_paths:
+            lines.append(f"read_paths = {_toml_list(powers.read_paths)}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _pattern(*names: str) -> str:
+    """Names as patterns that match as little else as can be."""
+    texts = [name.replace("*", "?") for name in names]
+    return _toml(texts[0]) if len(texts) == 1 else _toml_list(texts)
+
+
+def _rule_name(workflow: str, taken: set[str]) -> str:
+    base = "".join(one if one.isprintable() else " " for one in workflow).strip()[: LONGEST_NAME - 5] or "workflow"
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base} {number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _toml(text: str) -> str:
+    # half a surrogate pair is nobody's
+    whole = text.encode("utf-8", "replace").decode()
+    return '"' + "".join(map(_escaped, whole)) + '"'
+
+
+def _escaped(one: str) -> str:
+    if one in '"\\':
+        return f"\\{one}"
+    return one if one.isprintable() else f"\\U{ord(one):08x}"
+
+
+def _toml_list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_toml, texts))}]"
+
+
+def _everywhere(reports: Iterable[NodeReport]) -> dict[str, str]:
+    each = [_powers(report) for report in reports]
+    found = {
+        "REPTARIUM_LANGUAGE": next((one.language for one in each if one.language), ""),
+        "REPTARIUM_SCRATCH": next((one.scratch for one in each if one.scratch), ""),
+        "REPTARIUM_CONNECT_ALLOW": ",".join(sorted({entry for one in each for entry in one.connect_allow})),
+        "REPTARIUM_READ_PATHS": ":".join(sorted({path for one in each for path in one.read_paths})),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
+    """What no text of a program tells."""
+    for report in reports:
+        if not report.needs.connections:
+            continue
+        unlisted = [host.host for host in report.hosts if entry_for(host) is None]
+        if report.unknown_hosts:
+            yield (
+                f"{report.node.place}: where {', '.join(report.libraries)} connects to doesn't stand in the code; "
+                "list it in REPTARIUM_CONNECT_ALLOW, or in connect_allow of a rule"
+            )
+        for host in unlisted:
+            yield f"{report.node.place}: {host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"
+
+
+def _quoted(value: str) -> str:
+    return value if all(one.isalnum() or one in ",._-/:" for one in value) else "'" + value.replace("'", "'\\''") + "'"

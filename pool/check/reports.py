@@ -1,0 +1,254 @@
+"""What is said of each node: whether it runs, what it needs, what will be different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from typing import Literal
+
+import msgspec
+
+from reptarium.pool.check.distributions import PYODIDE, Provided, is_standard, provided
+from reptarium.pool.check.old_names import OldName, used
+from reptarium.pool.check.workflows import CodeNode, Found
+from reptarium.pool.config import Settings
+from reptarium.pool.differences.signs import about
+from reptarium.pool.powers.destinations import Destinations, Entry, normal_name, parse_entry
+from reptarium.sandbox.judge.messages import File, Host, Judgement, Needs, Objection
+
+#: ``runs``: under the settings that were checked; ``settings``: under others; ``never``: the code must change.
+Status = Literal["runs", "settings", "never"]
+
+#: Attributes of ``_helpers`` → the call that it is, as REPTARIUM_RPC_ALLOW names it. Names of n8n's are the same.
+CALLS = {
+    "http_request": "httpRequest",
+    "get_binary": "getBinaryDataBuffer",
+    "binary_info": "assertBinaryData",
+    "prepare_binary": "prepareBinaryData",
+    "set_binary": "setBinaryDataBuffer",
+    "binary_to_string": "binaryToString",
+}
+_HTTP = frozenset({"httpRequest", "request"})
+#: Names that are answered from the data of the execution.
+_TASK_DATA = frozenset(
+    "_node _ _input _prev_node _prevNode _workflow _execution _vars _env _now _today _run_index _runIndex "
+    "_getWorkflowStaticData".split()
+)
+TASK_DATA = "taskData"
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """A difference from n8n's own runner that the program may notice. ``gain``: it works here and there it doesn't."""
+
+    id: str
+    line: int
+    what: str
+    original: str
+    ours: str
+    why: str
+    gain: bool
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """One imported module. ``refused``: why it may not be imported under the settings; empty where it may."""
+
+    module: str
+    line: int
+    standard: bool
+    optional: bool
+    distribution: str
+    installed: bool
+    refused: str
+
+
+class NodeReport(msgspec.Struct, kw_only=True):
+    """All that is said of one node."""
+
+    node: CodeNode
+    status: Status
+    refusals: list[Objection]
+    """What keeps it from running under the settings that were checked."""
+    needs: Needs
+    imports: list[ImportReport]
+    calls: dict[str, int]
+    """Calls to n8n, by their names → the first line."""
+    old_names: list[OldName]
+    libraries: list[str]
+    hosts: list[Host]
+    http_hosts: list[Host]
+    unknown_hosts: bool
+    files: list[File]
+    asynchronous: int
+    prints: int
+    warnings: list[Warned]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it runs at all in n8n."""
+        return not self.node.disabled
+
+
+class Checked(msgspec.Struct, kw_only=True):
+    """Everything: what was read, and a report of each Python node."""
+
+    found: Found
+    reports: list[NodeReport]
+
+    def count(self, status: Status) -> int:
+        """How many nodes, of those that aren't disabled, are of this status."""
+        return sum(report.status == status for report in self.reports if report.counts)
+
+
+def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeReport:
+    """Of one node: ``judgement`` was made under ``settings``."""
+    features, needs = judgement.features, judgement.needs
+    pyodide = {f"import of '{one.module}' is not allowed" for one in features.imports if _is_pyodides(one.module)}
+    refusals = [one for one in judgement.refusals if one.message not in pyodide]
+    imports = _imports(judgement)
+    by_helpers = not features.libraries
+    http_hosts = list(features.http_hosts)
+    if by_helpers and _HTTP & {CALLS.get(name, name) for name in features.helpers}:
+        http_hosts += [host for host in features.hosts if host not in http_hosts]
+    calls = _calls(judgement)
+    old_names = used(features.names, judgement.names)
+    refusals += _more(judgement, settings, calls, http_hosts)
+    missing = _missing(imports)
+    changes = [*_rewritten(old_names, judgement), *_expression(node)]
+    never = [*needs.unsolved, *changes]
+    status: Status = "never" if never else "settings" if refusals or missing else "runs"
+    return NodeReport(
+        node=node, status=status, refusals=sorted([*refusals, *changes, *missing], key=lambda one: one.line),
+        needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, calls=calls, old_names=old_names,
+        libraries=features.libraries, hosts=[] if by_helpers else features.hosts, http_hosts=http_hosts,
+        unknown_hosts=features.unknown_hosts, files=features.files, asynchronous=features.asynchronous,
+        prints=features.prints, warnings=_warnings(features.signs),
+    )  # fmt: skip
+
+
+def _imports(judgement: Judgement) -> list[ImportReport]:
+    refused = {one.message: one.why for one in judgement.refusals}
+    found = []
+    for one in judgement.features.imports:
+        standard = is_standard(one.module)
+        source = Provided(one.module, "", True) if standard else provided(one.module)
+        why = refused.get(f"import of '{one.module}' is not allowed", "")
+        found.append(
+            ImportReport(one.module, one.line, standard, one.optional, source.distribution, source.installed, why)
+        )
+    return found
+
+
+def _missing(imports: Iterable[ImportReport]) -> list[Objection]:
+    """Imports that fail because nothing provides them here."""
+    found: dict[str, Objection] = {}
+    for one in imports:
+        if not one.installed and not one.optional and one.distribution:
+            what = f"'{one.module.partition('.')[0]}' is not installed"
+            refusal = Objection(one.line, what, f"{one.distribution} provides it", None, "install")
+            found.setdefault(one.distribution, refusal)
+    return list(found.values())
+
+
+def _calls(judgement: Judgement) -> dict[str, int]:
+    features = judgement.features
+    calls = {CALLS.get(name, name): line for name, line in features.helpers.items()}
+    if used_names := _TASK_DATA & set(judgement.names):
+        calls[TASK_DATA] = min(features.names.get(name, 1) for name in used_names)
+    return calls
+
+
+def _rewritten(old_names: Iterable[OldName], judgement: Judgement) -> list[Objection]:
+    """What of the old node isn't there, so that the code must change."""
+    found = [
+        Objection(one.line, f"the name '{one.name}' isn't there", f"instead: {one.instead}", None, "never")
+        for one in old_names
+        if one.instead
+    ]
+    for one in judgement.features.imports:
+        if _is_pyodides(one.module) and not one.optional:
+            why = "it is Pyodide's, where n8n's old Python node ran; packages are installed beside the runner now"
+            found.append(Objection(one.line, f"'{one.module}' isn't there", why, None, "never"))
+    return found
+
+
+def _is_pyodides(module: str) -> bool:
+    return module.partition(".")[0] in PYODIDE
+
+
+def _expression(node: CodeNode) -> list[Objection]:
+    if not node.code.startswith("="):
+        return []
+    why = "what n8n makes of it is known only when it runs; write the code itself"
+    return [Objection(1, "the code is an expression of n8n's", why, None, "never")]
+
+
+def _more(
+    judgement: Judgement, settings: Settings, calls: dict[str, int], http_hosts: Iterable[Host]
+) -> Iterable[Objection]:
+    """What the supervisor would refuse."""
+    features = judgement.features
+    if features.libraries and settings.connect_allow:
+        allowed = destinations(settings)
+        for host in features.hosts:
+            if not opens(allowed, host):
+                what = f"a connection to {host.host}:{host.port} is not allowed"
+                yield Objection(host.line, what, "it isn't listed", "REPTARIUM_CONNECT_ALLOW", "connections")
+    for name, line in calls.items():
+        if not ({name, "*"} & set(settings.rpc_allow)):
+            yield Objection(line, f"the call {name} is not allowed", "it isn't listed", "REPTARIUM_RPC_ALLOW", "calls")
+    if _HTTP & calls.keys() and "*" not in settings.http_allow:
+        for host in http_hosts:
+            if not any(fnmatchcase(host.host.lower(), pattern.lower()) for pattern in settings.http_allow):
+                what = f"a request to {host.host} is not allowed"
+                yield Objection(host.line, what, "it isn't listed", "REPTARIUM_HTTP_ALLOW", "calls")
+    if settings.scratch is not None:
+        for file in features.files:
+            if is_elsewhere(file) and not file.writes and not _readable(file.path, settings):
+                what = f"the file {file.path!r} can't be read"
+                yield Objection(file.line, what, "it isn't listed", "REPTARIUM_READ_PATHS", "files")
+
+
+def is_elsewhere(file: File) -> bool:
+    """Whether it is a file outside of the task's own directory."""
+    return file.path.startswith("/") and not file.path.startswith("/tmp/")
+
+
+def _readable(path: str, settings: Settings) -> bool:
+    return any(path == listed or path.startswith(f"{listed.rstrip('/')}/") for listed in settings.read_paths)
+
+
+def destinations(settings: Settings) -> Destinations:
+    """What tasks may connect to under the settings."""
+    return Destinations([parse_entry(entry) for entry in settings.connect_allow])
+
+
+def opens(allowed: Destinations, host: Host) -> bool:
+    """Whether a connection to the host, by its name or its address, is listed."""
+    try:
+        return allowed.judge(ip_address(host.host), host.port).allowed
+    except ValueError:
+        name = normal_name(host.host)
+        return name is not None and any(entry.names(name) and entry.opens(host.port) for entry in allowed.entries)
+
+
+def entry_for(host: Host) -> str | None:
+    """The narrowest entry of ``REPTARIUM_CONNECT_ALLOW`` for a host; None where it can't be listed."""
+    name = "127.0.0.1" if host.host == "localhost" else host.host
+    text = f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
+    try:
+        entry: Entry = parse_entry(text.lower())
+    except ValueError:
+        return None
+    return str(entry)
+
+
+def _warnings(signs: dict[str, int]) -> list[Warned]:
+    found = []
+    for row, shown in about(signs):
+        names = ", ".join(f"`{sign.partition('/')[2]}`" for sign in shown)
+        what, original, ours, why = (
+            one.replace("{names}", names) for one in (row.what, row.original, row.ours, row.why)
+        )
+        found.append(Warned(row.id, min(signs[sign] for sign in shown), what, original, ours, why, row.gain))
+    return found

@@ -1,0 +1,110 @@
+"""``reptarium check``: which Python nodes of workflows will run, what they need, and the settings for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from reptarium.pool.check.checking import Result, check
+from reptarium.pool.check.exports import read_all
+from reptarium.pool.check.proposal import POLICY_PATH
+from reptarium.pool.check.report import as_json, page, sarif, table
+from reptarium.pool.check.workflows import Found, find
+from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
+from reptarium.pool.config import load_settings
+from reptarium.pool.policy.file import PolicyError, read_policy
+from reptarium.pool.policy.rules import Policy
+
+#: Seconds between lines about progress, and before the first one.
+_PACE = 5.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Read workflow exports of n8n's, say of each Python node whether it runs under the settings of this "
+        "environment and what stands in its way, and give the smallest settings under which everything runs. No code "
+        "is run. Exit status: 0 every node runs, 1 some don't, 2 something couldn't be read, 78 the environment is "
+        "wrong. See docs/check.md."
+    )
+    parser.add_argument("places", metavar="FILE|DIR|-", nargs="*", help="exports: files, folders of them, '-'")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="machine-readable output")
+    form.add_argument("--sarif", action="store_true", help="output for code review (SARIF 2.1.0)")
+    parser.add_argument("--html", metavar="FILE", help="also write the report as one page of HTML")
+    parser.add_argument(
+        "--settings", metavar="DIR", help="also write the settings: runner.env, requirements.txt, policy.toml"
+    )
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Check. Returns the exit status."""
+    if not arguments.places:
+        print("reptarium check: name a FILE or DIR, or - for standard input", file=sys.stderr)
+        return BAD_INPUT
+    settings = load_settings(os.environ)
+    try:
+        policy = Policy(settings=settings) if settings.policy is None else read_policy(settings.policy, settings)
+    except PolicyError as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    found = find(read_all(arguments.places))
+    result = trio.run(check, found, policy, _progress(len(found.nodes)))
+    try:
+        _write(arguments, result)
+    except OSError as error:
+        print(f"reptarium check: {error.filename}: {error.strerror}", file=sys.stderr)
+        return BAD_INPUT
+    return status(found, result)
+
+
+def status(found: Found, result: Result) -> int:
+    """The exit status of a check."""
+    if found.problems:
+        return BAD_INPUT
+    return FAILED if any(one.counts and one.status != "runs" for one in result.checked.reports) else 0
+
+
+def _write(arguments: argparse.Namespace, result: Result) -> None:
+    if arguments.html is not None:
+        Path(arguments.html).write_text(page.render(result), "utf-8")
+    if arguments.settings is not None:
+        _write_settings(Path(arguments.settings), result)
+    if arguments.json:
+        sys.stdout.write(as_json.render(result))
+    elif arguments.sarif:
+        sys.stdout.write(sarif.render(result))
+    else:
+        table.show(result)
+
+
+def _write_settings(folder: Path, result: Result) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    proposal = result.proposal
+    texts = {
+        "runner.env": "\n".join(proposal.lines()),
+        "requirements.txt": "\n".join(proposal.requirements),
+        Path(POLICY_PATH).name: proposal.policy.rstrip(),
+    }
+    for name, text in texts.items():
+        if text:
+            (folder / name).write_text(text + "\n", "utf-8")
+
+
+def _progress(total: int) -> Callable[[int], None]:
+    """A line on standard error every few seconds, once the work has taken as long."""
+    last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PACE and done < total:
+            last = time.monotonic()
+            print(f"reptarium check: {done:,} of {total:,} programs", file=sys.stderr, flush=True)
+
+    return tell

@@ -1,0 +1,8 @@
+"""Says what a program would need and do, from its text alone: nothing of it is run, nothing that it names is imported.
+
+`__main__.py`   the process: a program a line in, what is said of it a line out
+`messages.py`   the two
+`verdict.py`    what is refused under a policy, and the least under which nothing is
+`features.py`   what a program names: imports, calls, hosts, files
+`network.py`    clients: which libraries connect, to which port
+"""

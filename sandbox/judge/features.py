@@ -1,0 +1,338 @@
+"""What a program names: imports, free names, calls, addresses and files that stand in it as texts.
+
+Read off the syntax tree. What is put together at run time can't be seen: where a program connects and no address
+stands in it, that is said (``unknown_hosts``).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
+from reptarium.sandbox.judge.network import HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
+from reptarium.sandbox.language.compile.transformer import expects_import_error
+
+_ADDRESS = re.compile(
+    r"\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#@'\"<>]*@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(\d{1,5}))?(.?)", re.ASCII
+)
+#: Hosts that stand in names of XML's and JSON's vocabularies.
+_VOCABULARIES = frozenset(
+    "www.w3.org schemas.openxmlformats.org schemas.xmlsoap.org schemas.microsoft.com purl.org json-schema.org "
+    "schema.org www.sitemaps.org xml.org ns.adobe.com".split()
+)
+_NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+", re.ASCII)
+_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather load loadtxt".split())
+_WRITERS = frozenset(
+    "to_csv to_excel to_json to_parquet to_html to_feather to_pickle savefig save savetxt savez write_image".split()
+)
+_PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
+_PATH_READERS = frozenset("read_text read_bytes iterdir".split())
+
+
+def features(tree: ast.Module) -> ProgramFeatures:
+    """What a program names. Takes time that grows with its length and no faster."""
+    reader = _Reader()
+    reader.read(tree)
+    return reader.found
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.found = ProgramFeatures()
+        self._modules: dict[str, str] = {}  # name → what it stands for: a module, or a name in one
+        self._bound: set[str] = set()
+        self._seen: set[tuple[str, Any]] = set()
+        self._inner: set[int] = set()  # attributes that are part of a longer chain
+        self._asked: set[int] = set()  # texts that are looked at where they stand
+        self._clients: dict[str, int] = {}  # libraries that are used: 1 with a host that is known
+
+    def read(self, tree: ast.Module) -> None:
+        nodes = list(_with_context(tree))
+        for node, optional, _ in nodes:
+            self._bind(node, optional)
+        for node, _, function in nodes:
+            self._look(node, function)
+        found = self.found
+        found.libraries = list(self._clients)
+        if found.libraries:
+            found.signs["uses/network"] = 1
+        found.unknown_hosts = bool(self._clients) and not found.hosts
+        for name in self._bound:
+            found.names.pop(name, None)
+            for kind in ("builtin", "given-all"):
+                found.signs.pop(f"{kind}/{name}", None)
+        found.files = sorted(found.files, key=lambda one: one.line)
+
+    # ---- names ------------------------------------------------------------------------------
+
+    def _bind(self, node: ast.AST, optional: bool) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                self._module(alias.name, node.lineno, optional)
+                name = alias.asname or alias.name.partition(".")[0]
+                self._bound.add(name)
+                self._modules[name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                self._sign("syntax/relative-import", node)
+                return
+            if node.module == "__future__":
+                self._sign("syntax/future", node)
+                return
+            self._module(node.module or "", node.lineno, optional)
+            for alias in node.names:
+                if alias.name == "*":
+                    self._sign("syntax/star-import", node)
+                    continue
+                name = alias.asname or alias.name
+                self._bound.add(name)
+                self._modules[name] = f"{node.module}.{alias.name}"
+                self._use(f"{node.module}.{alias.name}", node, False)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            self._bound.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_NAMING)):
+            self._bound.add(node.name or "")
+        elif isinstance(node, ast.MatchMapping):
+            self._bound.add(node.rest or "")
+        elif isinstance(node, ast.arg):
+            self._bound.add(node.arg)
+
+    def _module(self, module: str, line: int, optional: bool) -> None:
+        if optional:
+            self.found.signs.setdefault("syntax/optional-import", line)
+        if module and self._once("import", (module, optional)):
+            self.found.imports.append(ImportedModule(module, line, optional))
+            self.found.signs.setdefault(f"import/{module}", line)
+
+    def _once(self, kind: str, what: Any) -> bool:
+        if (kind, what) in self._seen:
+            return False
+        self._seen.add((kind, what))
+        return True
+
+    def _use(self, name: str, node: ast.AST, call: bool) -> None:
+        if self._once("use", name):
+            self.found.uses.append(Use(name, _line(node)))
+            self.found.signs.setdefault(f"names/{name}", _line(node))
+        library = library_of(name)
+        if library is not None and (call or library not in ("socket", "ssl")):
+            self._clients.setdefault(library, 0)
+
+    def _sign(self, sign: str, node: ast.AST) -> None:
+        self.found.signs.setdefault(sign, _line(node))
+
+    def _dotted(self, node: ast.expr) -> str | None:
+        """What an expression names of a module: ``os.path.join``; None where it doesn't."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+            self._inner.add(id(node))
+        if not isinstance(node, ast.Name) or node.id not in self._modules:
+            return None
+        return ".".join((self._modules[node.id], *reversed(parts)))
+
+    # ---- what it does -----------------------------------------------------------------------
+
+    def _look(self, node: ast.AST, function: bool) -> None:
+        kind = type(node).__name__
+        if isinstance(node, ast.Call):
+            self._call(node)
+        elif isinstance(node, ast.Attribute):
+            self._attribute(node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            self.found.names.setdefault(node.id, node.lineno)
+            self.found.signs.setdefault(f"builtin/{node.id}", node.lineno)
+            if node.id.startswith("_"):
+                self.found.signs.setdefault(f"given-all/{node.id}", node.lineno)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in self._asked:
+            if node.end_lineno != node.lineno and "\n" in node.value:
+                self._sign("syntax/multi-line-string", node)
+            self._addresses(node.value, node, whole=True)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            self._asked.add(id(node.value))  # a text that says something to readers
+        elif isinstance(node, ast.JoinedStr):
+            for place, part in enumerate(node.values):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and id(part) not in self._asked:
+                    self._asked.add(id(part))
+                    self._addresses(part.value, node, whole=place == len(node.values) - 1)
+        elif isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
+            self.found.asynchronous = self.found.asynchronous or _line(node)
+            if isinstance(node, ast.Await) and not function:
+                self._sign("syntax/await", node)
+        elif isinstance(node, ast.Yield | ast.YieldFrom):
+            self._sign("syntax/generator" if function else "syntax/yield", node)
+        elif isinstance(node, ast.FunctionDef) and node.name in ("__del__", "__getattr__"):
+            self._sign(f"define/{node.name}", node)
+        elif isinstance(node, ast.ClassDef):
+            self._sign("syntax/class", node)
+            if any(keyword.arg == "metaclass" for keyword in node.keywords):
+                self._sign("syntax/metaclass", node)
+        elif kind in ("TryStar", "Set", "SetComp", "Global", "Assert"):
+            self._sign(f"syntax/{kind}", node)
+        elif isinstance(node, ast.Assign | ast.AugAssign):
+            self._assignment(node)
+
+    def _assignment(self, node: ast.Assign | ast.AugAssign) -> None:
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Attribute) and self._dotted(target.value) is not None:
+                self._sign("syntax/module-changed", node)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        if node.attr.startswith("__"):
+            self._sign(f"attribute/{node.attr}", node)
+        if id(node) not in self._inner and (name := self._dotted(node)) is not None:
+            self._use(name, node, False)
+
+    def _call(self, node: ast.Call) -> None:
+        name = self._dotted(node.func)
+        self._inner.add(id(node.func))
+        if name is not None:
+            self._use(name, node, True)
+            self._connection(name, node)
+            if name == "importlib.import_module":
+                self._import_by_text(node)
+            if name in ("tempfile.mkstemp", "tempfile.mkdtemp", "os.makedirs", "os.mkdir") or name.startswith(
+                ("tempfile.Named", "tempfile.Temporary", "shutil.copy", "shutil.move", "zipfile.ZipFile.extract")
+            ):
+                self._file(node, _text(node, 0), True)
+            if name == "sqlite3.connect" and _text(node, 0) not in (":memory:", ""):
+                self._file(node, _text(node, 0), True)
+        if isinstance(node.func, ast.Name):
+            self._call_of_name(node.func.id, node)
+        elif isinstance(node.func, ast.Attribute):
+            self._method(node.func, node)
+
+    def _call_of_name(self, name: str, node: ast.Call) -> None:
+        if name == "print" and name not in self._bound:
+            self.found.prints += 1
+            if node.keywords:
+                self._sign("print/keywords", node)
+        elif name == "__import__":
+            self._import_by_text(node)
+        elif name == "open" and name not in self._bound:
+            mode = _text(node, 1) or next((_plain(k.value) for k in node.keywords if k.arg == "mode"), "")
+            self._file(node, _text(node, 0), bool(set(mode) & set("wax+")))
+        elif name in ("set", "frozenset") and name not in self._bound:
+            self._sign("syntax/Set", node)
+
+    def _method(self, function: ast.Attribute, node: ast.Call) -> None:
+        if isinstance(function.value, ast.Name) and function.value.id == "_helpers":
+            self.found.helpers.setdefault(function.attr, node.lineno)
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                for inner in ast.walk(argument):
+                    if isinstance(inner, ast.JoinedStr | ast.Constant) and id(inner) not in self._asked:
+                        self._http(inner)
+            return
+        self.found.methods.setdefault(function.attr, node.lineno)
+        if function.attr == "connect" and self._clients and self._dotted(function) is None:
+            library = next(iter(self._clients))
+            self._connects(node, library, LIBRARIES[library])
+        text = _text(node, 0)
+        if function.attr in _WRITERS and text and "://" not in text:
+            self._file(node, text, True)
+        elif function.attr in _READERS and text and "://" not in text and "\n" not in text:
+            self._file(node, text, False)
+        elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in {one.module for one in self.found.imports}:
+            path = _text(function.value, 0) if isinstance(function.value, ast.Call) else ""
+            self._file(node, path, function.attr in _PATH_WRITERS)
+
+    def _import_by_text(self, node: ast.Call) -> None:
+        module = _text(node, 0)
+        if module and all(part.isidentifier() for part in module.split(".")):
+            self._module(module, node.lineno, False)
+
+    # ---- addresses and files ----------------------------------------------------------------
+
+    def _file(self, node: ast.AST, path: str, writes: bool) -> None:
+        if self._once("file", (path, writes)):
+            self.found.files.append(File(path[:200], _line(node), writes))
+
+    def _http(self, node: ast.Constant | ast.JoinedStr) -> None:
+        parts = [node] if isinstance(node, ast.Constant) else node.values
+        for place, part in enumerate(parts):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                self._asked.add(id(part))
+                for host in _hosts(part.value, _line(node), place == len(parts) - 1):
+                    if self._once("http", (host.host, host.port)):
+                        self.found.http_hosts.append(host)
+
+    def _addresses(self, text: str, node: ast.AST, *, whole: bool) -> None:
+        for host in _hosts(text, _line(node), whole):
+            if self._once("host", (host.host, host.port)):
+                self.found.hosts.append(host)
+
+    def _connection(self, name: str, node: ast.Call) -> None:
+        """A host that is given to a client as such, not within an address."""
+        library = library_of(name)
+        if library is not None:
+            self._connects(node, library, PORTS.get(name, LIBRARIES[library]))
+
+    def _connects(self, node: ast.Call, library: str, port: int) -> None:
+        """A call that takes a host, by a keyword or first of all."""
+        given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        named = [value for key, value in given.items() if key in HOSTS]
+        host = named[0] if named else node.args[0] if node.args else None
+        number = given.get(PORT, node.args[1] if len(node.args) > 1 and not named else None)
+        if isinstance(host, ast.Tuple) and len(host.elts) == 2:  # socket.create_connection((host, port))
+            host, number = host.elts
+            named = [host]
+        text = _plain(host)
+        if not _HOST.fullmatch(text) or not (named or _like_host(text)):
+            return
+        if isinstance(number, ast.Constant) and type(number.value) is int and 0 < number.value < 65_536:
+            port = number.value
+        if self._once("host", (text, port)):
+            self.found.hosts.append(Host(text, port, node.lineno))
+
+
+def _like_host(text: str) -> bool:
+    return "." in text or ":" in text or text == "localhost"
+
+
+def _hosts(text: str, line: int, whole: bool) -> list[Host]:
+    """The hosts of the addresses in a text. ``whole``: nothing that was put in at run time follows it."""
+    found = []
+    for match in _ADDRESS.finditer(text[:100_000]):
+        scheme, host, port, after = match.groups()
+        if not after and not whole:
+            continue  # the name may go on
+        scheme = scheme.partition("+")[0]  # postgresql+psycopg
+        if scheme not in SCHEMES or host in _VOCABULARIES or (port and not 0 < int(port) < 65_536):
+            continue
+        found.append(Host(host.strip("[]").rstrip("."), int(port or SCHEMES[scheme]), line))
+    return found
+
+
+def _text(node: ast.Call, place: int) -> str:
+    return _plain(node.args[place]) if place < len(node.args) else ""
+
+
+def _plain(node: ast.AST | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _line(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 1))
+
+
+def _with_context(tree: ast.Module) -> list[tuple[ast.AST, bool, bool]]:
+    """Every node in the program's order, whether it stands in a try that expects an import to fail, and whether in a
+    function. Without recursion: a program may be as deep as it is long.
+    """
+    found: list[tuple[ast.AST, bool, bool]] = []
+    waiting: list[tuple[ast.AST, bool, bool]] = [(tree, False, False)]
+    while waiting:
+        node, optional, function = waiting.pop()
+        found.append((node, optional, function))
+        inner = function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        body: list[ast.stmt] = []
+        if isinstance(node, ast.Try) and any(map(expects_import_error, node.handlers)):
+            body = node.body
+        expected = set(map(id, body))
+        children = list(ast.iter_child_nodes(node))
+        waiting += [(child, optional or id(child) in expected, inner) for child in reversed(children)]
+    return found

@@ -1,0 +1,60 @@
+"""Libraries that connect to something: what a program uses of them needs ``REPTARIUM_CONNECT_ALLOW``."""
+
+from __future__ import annotations
+
+#: Scheme of an address in a text → its port.
+SCHEMES: dict[str, int] = {
+    "http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21, "ftps": 990, "sftp": 22, "ssh": 22, "smtp": 25,
+    "smtps": 465, "imap": 143, "imaps": 993, "pop3": 110, "ldap": 389, "ldaps": 636, "redis": 6379, "rediss": 6379,
+    "postgres": 5432, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521,
+    "mongodb": 27017, "amqp": 5672, "amqps": 5671, "mqtt": 1883, "mqtts": 8883, "kafka": 9092, "nats": 4222,
+    "clickhouse": 8123, "bolt": 7687, "neo4j": 7687,
+}  # fmt: skip
+
+#: Module, as it is imported → the port that it connects to unless it is told another; 0: none by itself. A module
+#: stands for what is below it.
+LIBRARIES: dict[str, int] = {
+    **dict.fromkeys(
+        """
+            requests httpx httpx2 urllib3 aiohttp httplib2 pycurl urllib.request http.client grpc websockets websocket
+            boto3 botocore aiobotocore s3fs gcsfs google.cloud googleapiclient azure openai anthropic cohere mistralai
+            groq stripe twilio slack_sdk slack telegram discord github notion_client supabase pinecone qdrant_client
+            weaviate chromadb elasticsearch opensearchpy yfinance gspread hubspot simple_salesforce tweepy praw
+            snowflake databricks wikipedia duckduckgo_search playwright selenium requests_html cloudscraper
+        """.split(),
+        443,
+    ),
+    **dict.fromkeys("psycopg psycopg2 pg8000 asyncpg".split(), 5432),
+    **dict.fromkeys("pymysql MySQLdb mysql.connector aiomysql mariadb".split(), 3306),
+    **dict.fromkeys("pymssql pyodbc pytds".split(), 1433),
+    **dict.fromkeys("redis aioredis valkey".split(), 6379),
+    **dict.fromkeys("paramiko asyncssh fabric pysftp".split(), 22),
+    **dict.fromkeys("pymongo motor".split(), 27017),
+    **dict.fromkeys("pika aio_pika kombu".split(), 5672),
+    **dict.fromkeys("ldap3 ldap".split(), 389),
+    "oracledb": 1521, "cx_Oracle": 1521, "paho": 1883, "kafka": 9092, "confluent_kafka": 9092, "nats": 4222,
+    "clickhouse_connect": 8123, "clickhouse_driver": 9000, "neo4j": 7687, "cassandra": 9042, "pymemcache": 11211,
+    "dns": 53, "smtplib": 25, "imaplib": 143, "poplib": 110, "ftplib": 21, "telnetlib": 23, "nntplib": 119,
+    "xmlrpc": 80, "socket": 0, "ssl": 0,
+}  # fmt: skip
+
+#: Functions whose port isn't that of their module.
+PORTS: dict[str, int] = {
+    "smtplib.SMTP_SSL": 465,
+    "imaplib.IMAP4_SSL": 993,
+    "poplib.POP3_SSL": 995,
+    "http.client.HTTPConnection": 80,
+    "httplib2.HTTPConnectionWithTimeout": 80,
+}
+#: Keywords that carry a host, and those that carry its port.
+HOSTS = frozenset("host hostname server servername address endpoint".split())
+PORT = "port"
+
+
+def library_of(module: str) -> str | None:
+    """The entry of :data:`LIBRARIES` that a module, or a name in one, comes under; None: it connects to nothing."""
+    while module:
+        if module in LIBRARIES:
+            return module
+        module = module.rpartition(".")[0]
+    return None

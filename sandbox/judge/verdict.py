@@ -1,0 +1,219 @@
+"""What is refused of a program under a policy, and the least of powers under which nothing is.
+
+A program is compiled as a worker compiles it; what only running would tell, and stands in the text nevertheless, is
+added: names that a short façade lacks, functions that refuse, files, connections.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from reptarium.sandbox.judge.features import features
+from reptarium.sandbox.judge.messages import Judgement, Kind, Needs, Objection, ProgramFeatures
+from reptarium.sandbox.judge.network import library_of
+from reptarium.sandbox.language import Finding, LanguagePolicy, PolicyViolation, mode_of, with_other_mode
+from reptarium.sandbox.language.compile.program import parse
+from reptarium.sandbox.language.packages import pandas, registry
+from reptarium.sandbox.language.policy import files, stdlib
+from reptarium.sandbox.language.policy.allowlist import (
+    BUILTINS_SETTING,
+    CONNECT_SETTING,
+    EXTERNAL_SETTING,
+    STDLIB_SETTING,
+)
+from reptarium.sandbox.language.policy.refusals import IN_PYTHON, WITH_FILES
+from reptarium.sandbox.userspace.names import NAMES, mentioned
+
+SCRATCH_SETTING = "REPTARIUM_SCRATCH"
+_NEVER = "No setting allows it."
+
+_BY_SETTING: dict[str | None, Kind] = {
+    STDLIB_SETTING: "imports",
+    EXTERNAL_SETTING: "imports",
+    BUILTINS_SETTING: "builtins",
+    CONNECT_SETTING: "connections",
+    SCRATCH_SETTING: "files",
+}
+
+
+def judge(source: str, policy: LanguagePolicy) -> Judgement:
+    """What a program would need, and what of it the policy refuses."""
+    try:
+        found = features(parse(source.removeprefix("\ufeff"), "<task>"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        refusals = [_unreadable(error)]
+        return Judgement(refusals, Needs(unsolved=refusals), ProgramFeatures())
+    needs = _needs(source, found, policy)
+    return Judgement(_refusals(source, found, policy), needs, found, _names(source, found))
+
+
+def _unreadable(error: BaseException) -> Objection:
+    if isinstance(error, SyntaxError):
+        return Objection(error.lineno or 1, f"{error.msg}", "it isn't Python", None, "syntax")
+    if isinstance(error, ValueError):  # a null character
+        return Objection(1, str(error), "it isn't Python", None, "syntax")
+    return Objection(1, "the program is nested too deeply", "Python can't compile it", None, "never")
+
+
+def _names(source: str, found: ProgramFeatures) -> list[str]:
+    try:
+        plain = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", *_external(found)), mode="python")
+        return sorted(mentioned(mode_of(plain).compile_task(source, plain)))
+    except Exception:  # it can't be compiled: what it refuses is told elsewhere
+        return sorted(NAMES & found.names.keys())
+
+
+# ---- refusals ---------------------------------------------------------------------------
+
+
+def _refusals(source: str, found: ProgramFeatures, policy: LanguagePolicy) -> list[Objection]:
+    findings: list[Finding] = []
+    try:
+        mode_of(policy).compile_task(source, policy)
+    except PolicyViolation as error:
+        findings += error.findings
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return [_unreadable(error)]
+    if policy.mode == "python":
+        # what isn't the language's business: the kernel layer holds it in either mode
+        open_lists = msgspec.structs.replace(
+            policy, mode="restricted", stdlib_allow=("*",), external_allow=("*", *_external(found))
+        )
+        held = [one for one in _refusals(source, found, open_lists) if one.kind in ("connections", "files", "never")]
+        if "syntax/relative-import" in found.signs:
+            line, why = found.signs["syntax/relative-import"], "a task is not part of a package"
+            held.append(Objection(line, "a relative import finds nothing", why, None, "never"))
+        return sorted({*(_refusal(one, policy.files) for one in findings), *held}, key=lambda one: one.line)
+    findings += _at_run_time(found, policy)
+    refusals = list(dict.fromkeys(_refusal(finding, policy.files) for finding in findings))
+    refusals += _of_files(found, policy, {one.line for one in refusals if one.kind == "files"})
+    refusals += _of_connections(found, policy, {one.line for one in refusals if one.kind == "connections"})
+    return sorted(refusals, key=lambda one: one.line)
+
+
+def _refusal(finding: Finding, with_files: bool) -> Objection:
+    setting, kind = finding.setting, _BY_SETTING.get(finding.setting, "never")
+    if setting is None:
+        told = with_other_mode(finding.text())
+        if IN_PYTHON.removesuffix(".") in told:
+            setting, kind = "REPTARIUM_LANGUAGE", "language"
+        elif WITH_FILES.removesuffix(".") in told:
+            # what is refused to tasks with files too is refused by the restricted mode
+            setting, kind = ("REPTARIUM_LANGUAGE", "language") if with_files else (SCRATCH_SETTING, "files")
+    return Objection(finding.line, finding.message, finding.why, setting, kind)
+
+
+def _at_run_time(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Finding]:
+    """Names that the façades of modules lack, and functions that refuse."""
+    imported = {one.module for one in found.imports}  # of modules the compiler tells
+    for use in found.uses:
+        module, name = _split(use.name)
+        own = f"{module}.{name}"
+        why = _withheld(module, name, policy.files) if name and own not in imported else None
+        if why:
+            yield Finding(use.line, f"'{module}.{name}' isn't there", None, why.removesuffix(f". {_NEVER}"))
+    tops = {one.module.partition(".")[0] for one in found.imports}
+    for name, why in pandas.METHODS.items():
+        if name in found.methods and "pandas" in tops:
+            yield Finding(found.methods[name], f"'DataFrame.{name}' is not allowed", None, why)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The innermost module of a dotted name that the tables know, and its attribute; nothing where they know none."""
+    module = name
+    while "." in module:
+        module, _, attribute = module.rpartition(".")
+        known = module in stdlib.ONLY or module in stdlib.OPEN or module in files.MODULES
+        if known or module.partition(".")[0] in registry.PACKAGES:
+            return module, attribute
+    return "", ""
+
+
+def _withheld(module: str, name: str, with_files: bool) -> str | None:
+    if f"{module}.{name}" in stdlib.SUBMODULES or name.startswith("_"):  # of these the compiler tells
+        return None
+    short = files.names(module, stdlib.ONLY) if with_files else stdlib.ONLY.get(module, "").split()
+    if short and name not in short:
+        return stdlib.withheld_reason(module, name, with_files)
+    if name in stdlib.OPEN.get(module, ()):
+        return "it isn't for tasks"
+    package = registry.PACKAGES.get(module.partition(".")[0])
+    if package is None or (with_files and files.is_of_files(module, name)):
+        return None
+    for why, names in package.refused.get(module, {}).items():
+        if name in names.split():
+            return why
+    return "it isn't for tasks" if name in package.withheld.get(module, "").split() else None
+
+
+def _of_files(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) -> Iterator[Objection]:
+    """Files that libraries would open; ``told``: the lines of which something is said already."""
+    for file in found.files:
+        what = f"it {'writes' if file.writes else 'reads'} the file {file.path!r}" if file.path else "it opens a file"
+        if not policy.files:
+            if file.line not in told:
+                yield Objection(file.line, what, "tasks have no files", SCRATCH_SETTING, "files")
+        elif file.writes and file.path.startswith("/") and not file.path.startswith("/tmp/"):
+            why = "a task writes in its own directory only; return it as binary data, and let a node of n8n write it"
+            yield Objection(file.line, what, why, None, "never")
+
+
+def _of_connections(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) -> Iterator[Objection]:
+    if policy.connections or told:
+        return
+    for library in found.libraries:
+        line = min((use.line for use in found.uses if library_of(use.name) == library), default=1)
+        yield Objection(line, f"{library} can't connect to anything", stdlib.NO_NETWORK, CONNECT_SETTING, "connections")
+
+
+# ---- the least that does ----------------------------------------------------------------
+
+
+def _needs(source: str, found: ProgramFeatures, policy: LanguagePolicy) -> Needs:
+    required, external = _stdlib(found), _external(found)
+    base = msgspec.structs.replace(policy, stdlib_allow=tuple(required), external_allow=tuple(external))
+    base = msgspec.structs.replace(base, builtins_deny=())
+    best: Needs | None = None
+    for language in ("restricted", "python"):
+        for with_files, connections in ((False, False), (True, False), (False, True), (True, True)):
+            tried = msgspec.structs.replace(base, mode=language, files=with_files, connections=connections)
+            refusals = _refusals(source, found, tried)
+            if best is None or len(refusals) < len(best.unsolved):
+                best = Needs(language, with_files, connections, required, external, _optional(found), refusals)
+            if not refusals:
+                return best
+    assert best is not None
+    return best
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _stdlib(found: ProgramFeatures) -> list[str]:
+    """The standard modules to list: as imported, and their parents where the program uses more of them than that."""
+    wanted = {one.module for one in found.imports if _is_standard(one.module) and one.module != "__future__"}
+    for use in found.uses:
+        if _is_standard(use.name) and not any(
+            use.name == entry or use.name.startswith(f"{entry}.") or entry.startswith(f"{use.name}.")
+            for entry in wanted
+        ):
+            wanted.add(use.name.partition(".")[0])
+    return sorted(entry for entry in wanted if not _below(entry, wanted))
+
+
+def _below(entry: str, others: set[str]) -> bool:
+    parts = entry.split(".")
+    return any(".".join(parts[:end]) in others for end in range(1, len(parts)))
+
+
+def _external(found: ProgramFeatures) -> list[str]:
+    return sorted({one.module.partition(".")[0] for one in found.imports if not _is_standard(one.module)})
+
+
+def _optional(found: ProgramFeatures) -> list[str]:
+    required = {one.module.partition(".")[0] for one in found.imports if not one.optional}
+    return sorted({one.module.partition(".")[0] for one in found.imports} - required)

@@ -1,0 +1,128 @@
+"""The forms of a report: for programs, for code review, to send on, and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reptarium.pool.check.checking import Result
+from reptarium.pool.check.report import as_json, page, sarif, table
+from reptarium.pool.check.report.words import headline
+from tests.unit.check.exported import code, result, workflow
+
+#: Whoever writes workflows chooses names and code.
+HOSTILE = "<script>alert(1)</script> [red]\x1b[2J\u202e"
+SECRET = "sk-live-0123456789"
+
+
+def checked() -> Result:
+    """A report with something of each kind in it."""
+    nodes = [
+        code("Runs", "return []"),
+        code("Lists", f"import json\nkey = {SECRET!r}"),
+        code(HOSTILE, "import requests\nrequests.get('https://a.example')\nimport datetime\ndatetime.datetime.now()"),
+        code("Never", "import subprocess"),
+        code("Off", "def f(:", disabled=True),
+    ]
+    pins = {"Lists": [{"json": {"password": SECRET}}]}
+    return result(workflow(*nodes, name=HOSTILE, pinData=pins), {"nodes": 3})
+
+
+def test_headline() -> None:
+    """What it comes down to is said in one line; disabled nodes don't count."""
+    assert headline(checked()) == (
+        "4 Python nodes in 2 workflows, 1 more disabled: 1 run, 2 need settings, 1 must change"
+    )
+
+
+def test_json() -> None:
+    """The report for programs has each node, what to change, the settings, and what couldn't be read."""
+    data = json.loads(as_json.render(checked()))
+    assert data["counts"] == {"workflows": 2, "nodes": 5, "python": 5, "runs": 1, "settings": 2, "never": 1}
+    assert [node["status"] for node in data["nodes"]] == ["runs", "settings", "settings", "never", "never"]
+    (refusal,) = data["nodes"][1]["refusals"]
+    assert (refusal["line"], refusal["setting"]) == (1, "N8N_RUNNERS_STDLIB_ALLOW")
+    assert refusal["change"] == "N8N_RUNNERS_STDLIB_ALLOW decides this"
+    assert data["settings"]["environ"]["N8N_RUNNERS_STDLIB_ALLOW"] == "datetime,json"
+    assert data["problems"][0]["source"] == "2.json"
+
+
+@pytest.mark.parametrize("render", [as_json.render, sarif.render, page.render])
+def test_nothing_secret(render: object) -> None:
+    """Neither code nor pinned data is in a report."""
+    assert callable(render)
+    assert SECRET not in render(checked())
+
+
+def test_sarif() -> None:
+    """Each refusal is a result at the line of the export that the code stands in, with a rule that is declared."""
+    (run,) = json.loads(sarif.render(checked()))["runs"]
+    rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert {one["ruleId"] for one in run["results"]} <= rules
+    levels = {one["ruleId"]: one["level"] for one in run["results"]}
+    assert levels["never"] == "error"
+    assert levels["imports"] == "warning"
+    assert levels["differs"] == "note"
+    assert levels["syntax"] == "note"  # that node is disabled
+
+
+def test_sarif_lines(tmp_path: Path) -> None:
+    """The line is the export's, wherever in it the node stands and however its text is escaped."""
+    path = tmp_path / "an export.json"
+    path.write_text(json.dumps(workflow(code("A", "x = 'é'"), code("B", "import subprocess  # é")), indent=1))
+    number = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if "subprocess" in line)
+    everything = result(json.loads(path.read_text()))
+    for report in everything.checked.reports:
+        report.node = msgspec.structs.replace(report.node, source=str(path))
+    (run,) = json.loads(sarif.render(everything))["runs"]
+    (where,) = {json.dumps(one["locations"][0]["physicalLocation"]) for one in run["results"]}
+    assert json.loads(where) == {
+        "artifactLocation": {"uri": path.as_uri()}, "region": {"startLine": number}
+    }  # fmt: skip
+
+
+def test_page() -> None:
+    """The page is whole by itself, and what people wrote is text in it."""
+    text = page.render(checked())
+    parser = _Tags()
+    parser.feed(text)
+    assert {"table", "pre", "h1", "style"} <= parser.tags
+    assert not parser.tags & {"script", "link", "img", "iframe", "object", "base"}
+    assert not re.search(r"\b(src|href|on\w+)=", text)
+    assert "&lt;script&gt;" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+
+def test_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal all is there, and nothing that people wrote moves its cursor or is taken for markup."""
+    table.show(checked())
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "[red]" in text
+    assert "N8N_RUNNERS_STDLIB_ALLOW=datetime,json" in text
+    assert "No setting lets these run" in text
+    assert "4 Python nodes in 2 workflows" in text
+
+
+def test_without_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a Python node that is what is said."""
+    everything = result(workflow())
+    table.show(everything)
+    assert capsys.readouterr().out.strip() == "0 Python nodes in 1 workflow: nothing to run"
+    assert "There is no Python node" in page.render(everything)

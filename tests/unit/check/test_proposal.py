@@ -1,0 +1,172 @@
+"""The smallest settings: that they are the least, that they let run what they promise, and that they can be pasted."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from reptarium.pool.check.proposal import under
+from reptarium.pool.check.report.words import settings_text
+from tests.unit.check.exported import code, found, result, workflow
+
+
+def proposed(*nodes: dict[str, object]) -> dict[str, str]:
+    """The variables for these nodes."""
+    return result(workflow(*nodes)).proposal.environ
+
+
+def rules(*values: object) -> list[dict[str, object]]:
+    """The rules for these exports."""
+    return tomllib.loads(result(*values).proposal.policy).get("rule", [])
+
+
+def test_nothing_is_needed() -> None:
+    """Code that needs nothing gets nothing."""
+    everything = result(workflow(code("A", "return []")))
+    assert (everything.proposal.environ, everything.proposal.policy, settings_text(everything)) == ({}, "", [])
+
+
+def test_lists_of_imports() -> None:
+    """The lists have what is imported, once, and no more."""
+    first = code("A", "import json, urllib.parse\nfrom xml.etree import ElementTree\nimport os.path\nos.path.join('a')")
+    second = code("B", "import json\nimport pandas.api.types as t, numpy\nimport email.message, email.utils, email")
+    assert proposed(first, second) == {
+        "N8N_RUNNERS_STDLIB_ALLOW": "email,json,os.path,urllib.parse,xml.etree",
+        "N8N_RUNNERS_EXTERNAL_ALLOW": "numpy,pandas",
+        "REPTARIUM_PRELOAD": "pandas.api.types",
+    }
+
+
+def test_more_of_a_parent_than_is_imported() -> None:
+    """Where the code uses more of a package than the submodule that it imports, the package is listed."""
+    assert proposed(code("A", "import os.path\nos.getenv('A')")) == {"N8N_RUNNERS_STDLIB_ALLOW": "os"}
+
+
+def test_optional_imports() -> None:
+    """What code does without is listed where it is installed, and installed for nobody."""
+    source = "try:\n    import {}\nexcept ImportError:\n    x = None"
+    everything = result(workflow(code("A", source.format("ujson5x")), code("B", source.format("numpy"))))
+    assert everything.proposal.environ == {"N8N_RUNNERS_EXTERNAL_ALLOW": "numpy"}
+    assert everything.proposal.requirements == ["numpy"]
+
+
+def test_requirements() -> None:
+    """Distributions are named as they are installed."""
+    everything = result(workflow(code("A", "import yaml, PIL.Image, google.cloud.storage, sklearn, some_thing")))
+    assert everything.proposal.requirements == [
+        "google-cloud-storage", "Pillow", "PyYAML", "scikit-learn", "some-thing"
+    ]  # fmt: skip
+    assert (
+        "Or, when the image is built",
+        'EXTRA_PACKAGES="google-cloud-storage Pillow PyYAML scikit-learn some-thing"',
+    ) in (settings_text(everything))
+
+
+def test_nodes_that_never_run_ask_for_nothing() -> None:
+    """Neither what no setting lets run nor what is disabled widens the settings."""
+    nodes = code("A", "import subprocess, json"), code("B", "import csv", disabled=True), code("C", "import re")
+    assert proposed(*nodes) == {"N8N_RUNNERS_STDLIB_ALLOW": "re"}
+
+
+def test_powers_by_rules() -> None:
+    """Powers go to the nodes that need them, by the workflow's id, those that need the same in one rule."""
+    wanted = [
+        code("Plain", "eval('1')"),
+        code("Files", "open('a', 'w')"),
+        code("More files", "import tempfile\ntempfile.mkdtemp()"),
+        code("Net", "import requests\nrequests.get('https://a.example/x')\nrequests.get('http://b.example:81')"),
+        code("All", "import requests\nexec('1')\nopen('/data/x')\nrequests.get('https://a.example')"),
+    ]
+    assert rules(workflow(*wanted)) == [
+        {"name": "Orders", "workflow_id": "W1", "node": "Plain", "language": "python"},
+        {"name": "Orders 2", "workflow_id": "W1", "node": ["Files", "More files"], "scratch": "64MiB"},
+        {"name": "Orders 3", "workflow_id": "W1", "node": "Net", "connect_allow": ["a.example:443", "b.example:81"]},
+        {
+            "name": "Orders 4", "workflow_id": "W1", "node": "All", "language": "python", "scratch": "64MiB",
+            "connect_allow": ["a.example:443"], "read_paths": ["/data/x"],
+        },
+    ]  # fmt: skip
+
+
+def test_the_same_as_variables() -> None:
+    """What the rules give is told as variables, too."""
+    nodes = code("A", "open('a', 'w')"), code("B", "import requests\nrequests.get('https://a.example')")
+    assert result(workflow(*nodes)).proposal.everywhere == {
+        "REPTARIUM_SCRATCH": "64MiB",
+        "REPTARIUM_CONNECT_ALLOW": "a.example:443",
+    }
+
+
+def test_nodes_of_one_name() -> None:
+    """Nodes that no rule can tell apart get what both need."""
+    inner = {"nodes": [code("A", "open('a', 'w')")]}
+    parameters = {"source": "parameter", "workflowJson": inner}
+    sub = {"name": "Sub", "type": "n8n-nodes-base.executeWorkflow", "parameters": parameters}
+    (rule,) = rules(workflow(code("A", "eval('1')"), sub))
+    assert (rule["node"], rule["language"], rule["scratch"]) == ("A", "python", "64MiB")
+
+
+def test_workflows_without_an_id() -> None:
+    """A workflow whose id wasn't exported is matched by its name, with a word about it."""
+    everything = result(workflow(code("A*", "eval('1')"), name="Copy *", id=""))
+    assert tomllib.loads(everything.proposal.policy)["rule"] == [
+        {"name": "Copy *", "workflow": "Copy ?", "node": "A?", "language": "python"}
+    ]
+    assert "id wasn't exported" in everything.proposal.policy
+    assert everything.unproven == []
+
+
+def test_more_pools_than_usual() -> None:
+    """Rules that take more pools than there may be raise their number."""
+    powers = [
+        "eval('1')", "open('a', 'w')", "import requests\nrequests.get('https://a.example')", "eval('1')\nopen('a', 'w')"
+    ]  # fmt: skip
+    assert proposed(*(code(f"{n}", source) for n, source in enumerate(powers)))["REPTARIUM_MAX_POOLS"] == "5"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.getenv('A')\nfrom collections.abc import Mapping\nimport xml.etree.ElementTree as E\nE.XML('x')",
+        "import pandas as pd\npd.DataFrame().to_csv('x.csv')\neval('1')",
+        "import os, sqlite3, shutil\nsqlite3.connect('a.db')\nshutil.rmtree('x')\nos.listdir()",
+        "import urllib.request\nurllib.request.urlopen('https://a.example/')",
+        "import socket, ssl\nsocket.create_connection(('10.1.2.3', 443))",
+        "import http.client\nhttp.client.HTTPSConnection('a.example', 443)",
+        "import rich\nfrom rich.table import Table\nTable()",
+        "import ctypes, pickle, inspect\ninspect.currentframe()",
+        "from __future__ import annotations\nimport logging.handlers, importlib.metadata",
+        "import asyncio\nasync def f(): pass\nawait f()",
+    ],
+)
+def test_what_is_promised_holds(source: str) -> None:
+    """Judged again under the proposal, nothing is refused any more."""
+    everything = result(workflow(code("A", source)))
+    assert [one.status for one in everything.checked.reports] == ["settings"]
+    assert [[refusal.message for refusal in one.refusals] for one in everything.unproven] == []
+
+
+def test_hosts_that_no_text_tells() -> None:
+    """Where a client connects to what isn't in the code, that is left to people, and said to be."""
+    everything = result(workflow(code("A", "import requests\nrequests.get(url)")))
+    assert "where requests connects to doesn't stand in the code" in everything.proposal.open[0]
+    assert [one.node.name for one in everything.unproven] == ["A"]
+
+
+def test_odd_names_can_be_pasted() -> None:
+    """Names with quotes, line ends and control characters make a file of rules that reads as they are."""
+    odd = 'a"b\\c\n\x1b[31m\x7f\u202e é'
+    everything = result(workflow(code(odd, "eval('1')"), name=odd))
+    (rule,) = under(everything.proposal).rules
+    assert rule.node == (odd,)
+    assert everything.unproven == []
+    assert everything.proposal.policy.count("\n") == len(everything.proposal.policy.splitlines())
+    assert all(line.isprintable() for line in everything.proposal.policy.splitlines())
+
+
+def test_found_and_proposed_are_of_one_export() -> None:
+    """The same workflow exported twice gets its rules once."""
+    export = workflow(code("A", "eval('1')"))
+    assert len(found(export, export).nodes) == 2
+    assert len(rules(export, export)) == 1

@@ -1,0 +1,264 @@
+"""What is said of a node: whether it runs, what stands in its way, what it does, what will be different."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.check.exported import only
+
+ALL = {"N8N_RUNNERS_STDLIB_ALLOW": "*", "N8N_RUNNERS_EXTERNAL_ALLOW": "*"}
+
+
+def said(source: str, **environ: str) -> list[tuple[int, str, str | None]]:
+    """Line, construct and setting of each refusal under open lists and an environment."""
+    refusals = only(source, {**ALL, **environ}).refusals
+    return [(one.line, one.message, one.setting) for one in refusals if one.kind != "install"]
+
+
+def test_runs() -> None:
+    """A node that nothing is refused of runs."""
+    one = only("import json\nreturn [{'json': {'n': len(_items)}}]", ALL)
+    assert (one.status, one.refusals) == ("runs", [])
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "kind"),
+    [
+        ("import json", "N8N_RUNNERS_STDLIB_ALLOW", "imports"),
+        ("import numpy", "N8N_RUNNERS_EXTERNAL_ALLOW", "imports"),
+        ("x = 1\nopen('a.txt', 'w')", "REPTARIUM_SCRATCH", "files"),
+        ("import os\nos.listdir('.')", "REPTARIUM_SCRATCH", "files"),
+        ("from os import makedirs", "REPTARIUM_SCRATCH", "files"),
+        ("import pandas as pd\npd.DataFrame().to_csv('x.csv')", "REPTARIUM_SCRATCH", "files"),
+        ("import smtplib", "REPTARIUM_CONNECT_ALLOW", "connections"),
+        ("import requests\nrequests.get(u)", "REPTARIUM_CONNECT_ALLOW", "connections"),
+        (
+            "from httpx import AsyncClient\nasync with AsyncClient() as c: pass",
+            "REPTARIUM_CONNECT_ALLOW",
+            "connections",
+        ),
+        ("eval('1')", "REPTARIUM_LANGUAGE", "language"),
+        ("().__class__.__mro__", "REPTARIUM_LANGUAGE", "language"),
+        ("import ctypes", "REPTARIUM_LANGUAGE", "language"),
+        ("import sys\nsys.modules", "REPTARIUM_LANGUAGE", "language"),
+        ("import yaml\nyaml.unsafe_load('x')", "REPTARIUM_LANGUAGE", "language"),
+        ("import subprocess", None, "never"),
+        ("import os\nos.system('ls')", None, "never"),
+        ("def f(:", None, "syntax"),
+        ("return '\0'", None, "syntax"),
+    ],
+)
+def test_what_decides(source: str, setting: str | None, kind: str) -> None:
+    """Each refusal names the setting that decides it, where there is one."""
+    one = only(source)
+    assert (setting, kind) in [(refusal.setting, refusal.kind) for refusal in one.refusals]
+    assert one.status == ("never" if setting is None else "settings")
+
+
+def test_every_line() -> None:
+    """All that is refused is listed, in the order of its lines."""
+    assert said("import socket\neval('1')\nimport os\nos.fork()") == [
+        (1, "import of 'socket' is not allowed", "REPTARIUM_CONNECT_ALLOW"),
+        (2, "'eval' is not allowed", "REPTARIUM_LANGUAGE"),
+        (4, "'os.fork' isn't there", None),
+    ]
+
+
+def test_removed_builtins() -> None:
+    """What N8N_RUNNERS_BUILTINS_DENY removes is that variable's."""
+    assert said("return [hash(1)]", N8N_RUNNERS_BUILTINS_DENY="hash") == [
+        (1, "'hash' is not allowed", "N8N_RUNNERS_BUILTINS_DENY")
+    ]
+
+
+def test_under_powers() -> None:
+    """What a power opens is refused no longer; what the kernel layer holds in plain Python is."""
+    files = "import os, tempfile\nopen('a', 'w')\nos.listdir()\ntempfile.mkdtemp()"
+    assert said(files, REPTARIUM_SCRATCH="16MiB") == []
+    assert said("import socket\nsocket.create_connection(('a.example', 443))", REPTARIUM_CONNECT_ALLOW="*:443") == []
+    plain = {"REPTARIUM_LANGUAGE": "python"}
+    assert said("eval('1')\nimport ctypes\n().__class__.__mro__", **plain) == []
+    assert said("open('a', 'w')", **plain)[0][2] == "REPTARIUM_SCRATCH"
+    assert said("import subprocess", **plain) == [(1, "import of 'subprocess' is not allowed", None)]
+    assert said("import requests\nrequests.get('x')", **plain)[0][2] == "REPTARIUM_CONNECT_ALLOW"
+
+
+def test_connections_to_what_is_not_listed() -> None:
+    """A host that stands in the code is judged against the list, by its name, its address and its port."""
+    source = "import requests\nrequests.get('https://{}/x')"
+    listed = {"REPTARIUM_CONNECT_ALLOW": "*.example.com:443,10.0.0.0/8:8443"}
+    assert said(source.format("api.example.com"), **listed) == []
+    assert said(source.format("10.1.2.3:8443"), **listed) == []
+    wanted = (2, "a connection to other.example:443 is not allowed", "REPTARIUM_CONNECT_ALLOW")
+    assert said(source.format("other.example"), **listed) == [wanted]
+    assert said(source.format("api.example.com:8080"), **listed)[0][1].endswith("api.example.com:8080 is not allowed")
+
+
+def test_calls_to_n8n() -> None:
+    """Calls that the supervisor would refuse are refused, and hosts that n8n may not be asked for."""
+    source = "x = _helpers.http_request('https://a.example/x')\ny = _helpers.get_binary(0)\nz = _node['A'].all()"
+    one = only(source, ALL)
+    assert one.calls == {"httpRequest": 1, "getBinaryDataBuffer": 2, "taskData": 3}
+    assert [(host.host, host.port) for host in one.http_hosts] == [("a.example", 443)]
+    assert said(source, REPTARIUM_RPC_ALLOW="httpRequest") == [
+        (2, "the call getBinaryDataBuffer is not allowed", "REPTARIUM_RPC_ALLOW"),
+        (3, "the call taskData is not allowed", "REPTARIUM_RPC_ALLOW"),
+    ]
+    assert said(source, REPTARIUM_HTTP_ALLOW="*.example") == []
+    assert said(source, REPTARIUM_HTTP_ALLOW="b.example") == [
+        (1, "a request to a.example is not allowed", "REPTARIUM_HTTP_ALLOW")
+    ]
+
+
+def test_imports() -> None:
+    """Imports are told with what provides them, whether that is installed, and whether the code does without."""
+    one = only("import json, bs4.element, cv2\ntry:\n    import ujson5x\nexcept ImportError:\n    pass", ALL)
+    told = {got.module: (got.standard, got.optional, got.distribution, got.installed) for got in one.imports}
+    assert told == {
+        "json": (True, False, "", True),
+        "bs4.element": (False, False, "beautifulsoup4", True),
+        "cv2": (False, False, "opencv-python-headless", False),
+        "ujson5x": (False, True, "ujson5x", False),
+    }
+    assert [(refusal.message, refusal.kind) for refusal in one.refusals] == [("'cv2' is not installed", "install")]
+    assert one.status == "settings"
+
+
+def test_old_names() -> None:
+    """Names of the old Pyodide node are told with whether they work, and what there is instead."""
+    one = only("for i in _input.all():\n    _getNodeParameter('x')\nfrom js import Object", ALL, language="python")
+    assert [(name.name, bool(name.instead)) for name in one.old_names] == [
+        ("_input", False),
+        ("_getNodeParameter", True),
+    ]
+    assert [refusal.message for refusal in one.refusals] == [
+        "the name '_getNodeParameter' isn't there",
+        "'js' isn't there",
+    ]
+    assert one.status == "never"
+
+
+def test_own_names_are_not_old_ones() -> None:
+    """A name that the code binds itself is its own."""
+    one = only("_mode = 1\ndef _max(x): return x\nreturn [_max(_mode)]", ALL)
+    assert (one.status, one.old_names) == ("runs", [])
+
+
+@pytest.mark.parametrize(
+    ("source", "hosts"),
+    [
+        ("import requests as r\nr.get('https://user:pw@api.example.com/x?y=1')", [("api.example.com", 443)]),
+        ("import requests\nu = f'http://a.example:8080/{_item}'\nrequests.get(u)", [("a.example", 8080)]),
+        ("import requests\nrequests.get(f'https://{h}.example.com/x')", []),
+        ("import requests\nrequests.get(f'https://api{n}.example.com/x')", []),
+        ("import psycopg2\npsycopg2.connect(host='db', dbname='x')", [("db", 5432)]),
+        ("import psycopg\npsycopg.connect('postgresql://u:p@db.internal/x')", [("db.internal", 5432)]),
+        ("import redis\nredis.Redis('cache.internal', 6380)", [("cache.internal", 6380)]),
+        ("import smtplib\nsmtplib.SMTP_SSL('mail.example.com')", [("mail.example.com", 465)]),
+        ("import paramiko\nc = paramiko.SSHClient()\nc.connect('10.0.0.7', username='x')", [("10.0.0.7", 22)]),
+        ("import socket\nsocket.create_connection(('a.example', 7))", [("a.example", 7)]),
+        ("import requests\n'''see https://docs.example.com/'''\nrequests.get(u)", []),
+        ("import requests\nns = 'http://www.w3.org/1999/xhtml'\nrequests.get(u)", []),
+        ("import requests\nrequests.get('http://[2001:db8::1]:8080/')", [("2001:db8::1", 8080)]),
+    ],
+)
+def test_hosts(source: str, hosts: list[tuple[str, int]]) -> None:
+    """Hosts that stand in the code are told with their ports; those that are put together aren't guessed."""
+    one = only(source)
+    assert [(host.host, host.port) for host in one.hosts] == hosts
+    assert one.unknown_hosts == (not hosts)
+
+
+def test_texts_of_code_without_clients_are_no_connections() -> None:
+    """An address in code that connects to nothing is a text."""
+    one = only("return [{'json': {'link': 'https://a.example/'}}]", ALL)
+    assert (one.hosts, one.http_hosts, one.status) == ([], [], "runs")
+
+
+def test_files() -> None:
+    """Files are told with their names and whether they are written."""
+    source = (
+        "import pandas as pd\nopen('/data/in.csv')\nopen('o', mode='a')\npd.read_excel('t.xlsx')\ndf.to_json('j.json')"
+    )
+    one = only(source)
+    assert [(file.path, file.writes) for file in one.files] == [
+        ("/data/in.csv", False),
+        ("o", True),
+        ("t.xlsx", False),
+        ("j.json", True),
+    ]
+    assert said("open('/data/in.csv')", REPTARIUM_SCRATCH="1MiB") == [
+        (1, "the file '/data/in.csv' can't be read", "REPTARIUM_READ_PATHS")
+    ]
+    assert said("open('/data/in.csv')", REPTARIUM_SCRATCH="1MiB", REPTARIUM_READ_PATHS="/data") == []
+    assert only("open('/data/o.csv', 'w')").status == "never"
+
+
+def test_async_and_prints() -> None:
+    """Asynchronous code and prints are told."""
+    one = only("import asyncio\nawait asyncio.sleep(0)\nprint(1)\nprint(2)", ALL)
+    assert (one.asynchronous, one.prints, one.status) == (2, 2, "runs")
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "gain"),
+    [
+        ("import datetime\nreturn [datetime.datetime.now()]", "dates", False),
+        ("return [{'json': {'x': {1, 2}}}]", "sets", False),
+        ("import subprocess", "modules-processes", False),
+        ("x = input()", "code-from-text", False),
+        ("class A:\n    def __del__(self): pass", "finalizers", False),
+        ("class A: pass", "classes", True),
+        ("return _helpers.http_request('x')", "names", True),
+        ("await x()", "await", True),
+        ("import requests\nrequests.get('x')", "network", False),
+    ],
+)
+def test_differences(source: str, row: str, gain: bool) -> None:
+    """What will be different from n8n's own runner is told by the rows of docs/differences.toml."""
+    warned = {one.id: one for one in only(source).warnings}
+    assert warned[row].gain is gain
+    assert "{names}" not in warned[row].what + warned[row].ours
+
+
+def test_ordinary_code_is_not_warned_of() -> None:
+    """Of code that behaves the same nothing is said."""
+    assert only("import json\nrows = [i['json'] for i in _items]\nreturn [{'json': {'n': len(rows)}}]").warnings == []
+
+
+def test_expressions_for_code() -> None:
+    """Code that is an expression of n8n's can't be judged, and that is what is said."""
+    assert only("={{ $json.code }}").refusals[-1].message == "the code is an expression of n8n's"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "(" * 150 + "1" + ")" * 150,
+        "x = " + "-" * 20_000 + "1",
+        "x" + ".y" * 20_000,
+        "x = " + " + ".join(["1"] * 20_000),
+        "\n".join("  " * n + "if 1:" for n in range(99)) + "\n" + "  " * 99 + "pass",
+        "f'" + "{x}" * 300 + "'",
+        "'" + "https://" * 20_000 + "'",
+        "x = 10 ** 10 ** 10",
+        "\ud800 = 1",
+    ],
+    ids=["brackets", "signs", "attributes", "sum", "blocks", "f-string", "addresses", "power", "surrogate"],
+)
+def test_hostile_programs(source: str) -> None:
+    """Deep, long and odd programs are judged, or refused in words; nothing of them is run."""
+    one = only(source.encode("utf-8", "replace").decode(), ALL)
+    assert one.status in ("runs", "never")
+    assert all(refusal.kind in ("syntax", "never") for refusal in one.refusals)
+
+
+def test_nothing_is_run(tmp_path: Path) -> None:
+    """Judging code neither runs it nor imports what it names."""
+    target = tmp_path / "made"
+    only(f"import antigravity, this\nopen({str(target)!r}, 'w')\nraise SystemExit(3)", ALL)
+    assert not target.exists()
+    assert "antigravity" not in sys.modules
