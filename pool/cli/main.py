@@ -29,6 +29,7 @@ COMMANDS = {
     "broker": "the embedded broker alone",
     "demo": "run a handful of example scripts and show what comes out",
     "bench": "load a runner of this protocol and measure it",
+    "stubs": "write types of the names that a task has, for editors",
     "check": "read n8n workflows: which Python nodes will run, and the settings for it",
     "policy": "check a file of rules for some workflows; print its schema",
     "doctor": "show each layer of isolation: active, partial, off or missing, and what to change",

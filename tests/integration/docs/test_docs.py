@@ -161,6 +161,8 @@ def test_every_command_is_run_below() -> None:
         "reptarium doctor --json",
         *POLICY,
         *CHECK,
+        'reptarium exec workflow.json --node "Sum it up"',  # tests/integration/cli/test_exec_workflow.py
+        "reptarium stubs types",  # tests/integration/cli/test_stubs_command.py
         "reptarium check",  # the command itself, as in the next ones
         "reptarium exec",
         "reptarium run",

@@ -1,0 +1,78 @@
+"""Items that are pinned in a workflow: what a node may be run on, and what it gave n8n's own runner.
+
+What is pinned to a node is its output: for the nodes behind it, it is what comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from reptarium.pool.check.workflows import CodeNode, Found, ReadWorkflow
+
+Items = list[dict[str, Any]]
+
+
+class Pinned(NamedTuple):
+    """Items, and the node that they are pinned to; where they were given for a node by hand, that one."""
+
+    node: str
+    items: Items
+
+
+class WrongItems(ValueError):
+    """What is given for items is none. The text says what is wanted."""
+
+
+def as_items(value: Any) -> Items:
+    """A list of items, or of bare objects, as n8n hands items to a task. Raises :class:`WrongItems`."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise WrongItems("a JSON list of objects is wanted")
+    items = [item if isinstance(item.get("json"), dict) else {"json": item} for item in value]
+    return [{**item, "pairedItem": item.get("pairedItem", {"item": index})} for index, item in enumerate(items)]
+
+
+def comes_in(found: Found, node: CodeNode, given: Mapping[str, Items] | None = None) -> Pinned | None:
+    """What the node runs on: what is ``given`` by its name, what is pinned before it, or else to itself."""
+    if given and node.name in given:
+        return Pinned(node.name, given[node.name])
+    workflow = found.workflows[node.workflow]
+    return next(_pinned(workflow, [*_before(workflow, node.name), node.name]), None)
+
+
+def comes_out(found: Found, node: CodeNode, ran_on: Pinned) -> Pinned | None:
+    """What it is to be compared with: what is pinned to itself, unless it ran on that, or to the next node."""
+    workflow = found.workflows[node.workflow]
+    names = [*_after(workflow, node.name)]
+    own_is_input = ran_on.items is workflow.pins.get(node.name) or ran_on == next(_pinned(workflow, [node.name]), None)
+    if not own_is_input:
+        names.insert(0, node.name)
+    return next(_pinned(workflow, names), None)
+
+
+def _pinned(workflow: ReadWorkflow, names: list[str]) -> Iterator[Pinned]:
+    for name in names:
+        if name in workflow.pins:
+            try:
+                yield Pinned(name, as_items(workflow.pins[name]))
+            except WrongItems:
+                continue
+
+
+def _before(workflow: ReadWorkflow, name: str) -> list[str]:
+    """The nodes whose output comes into this one, in the order of the export."""
+    return [source for source in workflow.connections if name in _targets(workflow, source)]
+
+
+def _after(workflow: ReadWorkflow, name: str) -> list[str]:
+    return list(_targets(workflow, name))
+
+
+def _targets(workflow: ReadWorkflow, source: str) -> Iterator[str]:
+    """Where a node's outputs lead, whatever the export has in their place."""
+    kinds = workflow.connections.get(source)
+    outputs = kinds.get("main") if isinstance(kinds, dict) else None
+    for output in outputs if isinstance(outputs, list) else ():
+        for link in output if isinstance(output, list) else ():
+            if isinstance(link, dict) and isinstance(link.get("node"), str):
+                yield link["node"]

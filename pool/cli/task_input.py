@@ -1,0 +1,120 @@
+"""What `reptarium exec` runs: a script, or one node of a workflow's export, and the items for it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from reptarium.pool.check.exports import read_all
+from reptarium.pool.check.pins import Items, WrongItems, as_items, comes_in
+from reptarium.pool.check.workflows import CodeNode, Found, find
+
+
+class BadInput(Exception):
+    """What was given can't be run. The text says what, and what is wanted."""
+
+
+def read_task(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The task's settings, in the protocol's form. Raises :class:`BadInput`."""
+    task = _of_workflow(arguments) if _is_workflow(arguments) else _of_script(arguments)
+    if arguments.items is not None:
+        task["items"] = read_items(arguments.items, "--items")
+    if arguments.each_item:
+        task["nodeMode"] = "runOnceForEachItem"
+    if arguments.query is not None:
+        task["query"] = _query(arguments.query)
+    return task
+
+
+def files(arguments: argparse.Namespace) -> list[Path]:
+    """The files that the task is read from."""
+    return [Path(name) for name in (arguments.code, arguments.items) if name not in (None, "-")]
+
+
+def read_items(path: str, option: str) -> Items:
+    """The items in a file, ``-`` is standard input. Raises :class:`BadInput`, which names the option."""
+    try:
+        value = json.loads(read_text(path))
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
+        return as_items(value)
+    except WrongItems as error:
+        raise BadInput(f"{option}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{option} {path}: {error}") from None
+    except RecursionError:
+        raise BadInput(f"{option} {path}: nested too deeply") from None
+
+
+def read_text(name: str) -> str:
+    """A file or standard input; editors and PowerShell begin either with a byte order mark."""
+    if name == "-":
+        return sys.stdin.read().removeprefix("\ufeff")
+    return Path(name).read_text("utf-8-sig")
+
+
+def _query(text: str) -> Any:
+    try:
+        query = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(query, str | dict):
+        raise BadInput("--query: a string or a JSON object is wanted")
+    return query
+
+
+def _of_script(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.code == "-" and arguments.items == "-":
+        raise BadInput("code and items can't both come from standard input")
+    try:
+        code = read_text(arguments.code)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{arguments.code} cannot be read: {error}") from None
+    return {"code": code, "items": [], "nodeName": arguments.code, "workflowName": "reptarium exec"}
+
+
+# ---- a node of a workflow -----------------------------------------------------------------
+
+
+def _is_workflow(arguments: argparse.Namespace) -> bool:
+    return arguments.node is not None or arguments.code.endswith(".json")
+
+
+def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.code == "-" and arguments.items == "-":
+        raise BadInput("workflow and items can't both come from standard input")
+    found = find(read_all([arguments.code]))
+    node = _chosen(found, arguments.node, arguments.code)
+    pinned = None if node.tool else comes_in(found, node)
+    return task_of(node, pinned.items if pinned else [])
+
+
+def task_of(node: CodeNode, items: Items) -> dict[str, Any]:
+    """A node of an export as a task of n8n's."""
+    return {
+        "code": node.code,
+        "nodeMode": "runOnceForEachItem" if node.each else "runOnceForAllItems",
+        "continueOnFail": node.continue_on_fail,
+        "items": items,
+        "nodeId": node.id or None,
+        "nodeName": node.name,
+        "workflowId": node.workflow_id or None,
+        "workflowName": node.workflow_name,
+    }
+
+
+def _chosen(found: Found, name: str | None, source: str) -> CodeNode:
+    if found.problems and not found.nodes:
+        raise BadInput(f"{found.problems[0].source}: {found.problems[0].text}")
+    if not found.nodes:
+        raise BadInput(f"{source}: there is no Python node in it")
+    nodes = [node for node in found.nodes if name in (None, node.name, node.place)]
+    if not nodes:
+        there = ", ".join(dict.fromkeys(repr(node.name) for node in found.nodes[:20]))
+        raise BadInput(f"{source}: there is no Python node {name!r} in it; there is {there}")
+    if len(nodes) > 1:
+        there = ", ".join(repr(node.place if name else node.name) for node in nodes[:20])
+        raise BadInput(f"{source}: there are {len(nodes)} Python nodes; name one with --node: {there}")
+    return nodes[0]
