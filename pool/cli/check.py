@@ -6,18 +6,21 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import trio
 
+from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.check.checking import Result, check
-from reptarium.pool.check.exports import read_all
+from reptarium.pool.check.exports import Document, Problem, read_all
+from reptarium.pool.check.n8n_api import PAGE, ApiError, base_of, in_the_clear, read_key, read_workflows
 from reptarium.pool.check.proposal import POLICY_PATH
 from reptarium.pool.check.report import as_json, page, sarif, table
 from reptarium.pool.check.workflows import Found, find
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
-from reptarium.pool.config import load_settings
+from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.policy.file import PolicyError, read_policy
 from reptarium.pool.policy.rules import Policy
 
@@ -34,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "wrong. See docs/check.md."
     )
     parser.add_argument("places", metavar="FILE|DIR|-", nargs="*", help="exports: files, folders of them, '-'")
+    parser.add_argument("--n8n-url", metavar="URL", help="also read the workflows of this n8n, over its public API")
+    parser.add_argument("--api-key-file", metavar="FILE", help="the file with the key for it (Settings, n8n API)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="machine-readable output")
     form.add_argument("--sarif", action="store_true", help="output for code review (SARIF 2.1.0)")
@@ -45,8 +50,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Check. Returns the exit status."""
-    if not arguments.places:
-        print("reptarium check: name a FILE or DIR, or - for standard input", file=sys.stderr)
+    if not arguments.places and not arguments.n8n_url:
+        print("reptarium check: name a FILE or DIR, - for standard input, or --n8n-url", file=sys.stderr)
+        return BAD_INPUT
+    if bool(arguments.n8n_url) != bool(arguments.api_key_file):
+        print("reptarium check: --n8n-url needs --api-key-file, and the other way round", file=sys.stderr)
         return BAD_INPUT
     settings = load_settings(os.environ)
     try:
@@ -54,7 +62,14 @@ def call(arguments: argparse.Namespace) -> int:
     except PolicyError as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG
-    found = find(read_all(arguments.places))
+    documents: Iterator[Document | Problem] = read_all(arguments.places)
+    if arguments.n8n_url:
+        try:
+            documents = chain(documents, _of_n8n(arguments, settings))
+        except ApiError as error:
+            print(f"reptarium check: {error}", file=sys.stderr)
+            return BAD_INPUT
+    found = find(documents)
     result = trio.run(check, found, policy, _progress(len(found.nodes)))
     try:
         _write(arguments, result)
@@ -62,6 +77,19 @@ def call(arguments: argparse.Namespace) -> int:
         print(f"reptarium check: {error.filename}: {error.strerror}", file=sys.stderr)
         return BAD_INPUT
     return status(found, result)
+
+
+def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document | Problem]:
+    """What n8n itself has. Raises :class:`ApiError`."""
+    base, key = base_of(arguments.n8n_url), read_key(arguments.api_key_file)
+    if in_the_clear(base):
+        print(f"reptarium check: {base} isn't encrypted: whoever is on the way can read the key", file=sys.stderr)
+
+    def tell(count: int) -> None:
+        if count >= PAGE:
+            print(f"reptarium check: {count:,} workflows read", file=sys.stderr, flush=True)
+
+    return trio.run(read_workflows, base, key, broker_tls(settings), tell)
 
 
 def status(found: Found, result: Result) -> int:

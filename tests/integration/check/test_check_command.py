@@ -71,6 +71,11 @@ def test_nowhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Without a place to read, or with one to write that isn't there, it says so."""
     assert main(["check"]) == 2
     assert "name a FILE" in capsys.readouterr().err
+    assert main(["check", "--n8n-url", "http://127.0.0.1:1"]) == 2
+    assert "--n8n-url needs --api-key-file" in capsys.readouterr().err
+    (tmp_path / "key").write_text("abc")
+    assert main(["check", "--n8n-url", "http://127.0.0.1:1", "--api-key-file", str(tmp_path / "key")]) == 2
+    assert "Connection refused" in capsys.readouterr().err
     good = export(tmp_path / "a.json", code("A", "return []"))
     assert main(["check", good, "--html", str(tmp_path / "no/where.html")]) == 2
     assert "No such file" in capsys.readouterr().err
