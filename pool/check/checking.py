@@ -9,6 +9,7 @@ import msgspec
 from reptarium.pool.check.judging import judge_all
 from reptarium.pool.check.proposal import Proposal, propose, under
 from reptarium.pool.check.reports import Checked, NodeReport, report
+from reptarium.pool.check.running import NodeRun
 from reptarium.pool.check.workflows import CodeNode, Found
 from reptarium.pool.config import Settings
 from reptarium.pool.policy.rules import Policy, Subject
@@ -23,6 +24,8 @@ class Result(msgspec.Struct, kw_only=True):
     proposal: Proposal
     unproven: list[NodeReport]
     """Nodes that should run under the proposal: reports under it, of those that don't."""
+    runs: list[NodeRun] = []
+    """What came of running them, where that was asked for."""
 
 
 async def check(found: Found, policy: Policy, progress: Callable[[int], object] = id) -> Result:
@@ -38,6 +41,16 @@ async def check(found: Found, policy: Policy, progress: Callable[[int], object] 
     again = await _reports([one.node for one in promised], proposed, lambda _: None)
     unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]
     return Result(checked=checked, proposal=proposal, unproven=unproven)
+
+
+def to_run(result: Result, policy: Policy) -> list[tuple[NodeReport, Settings]]:
+    """The nodes that aren't disabled, each with what it would run under: the policy, or what is proposed."""
+    proposed = under(result.proposal)
+    return [
+        (one, _settings(proposed if one.status == "settings" else policy, one.node))
+        for one in result.checked.reports
+        if one.counts
+    ]
 
 
 async def _reports(nodes: list[CodeNode], policy: Policy, progress: Callable[[int], object]) -> list[NodeReport]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
 
 #: Bytes of one file, and files of one folder.
 LONGEST, MOST_FILES = 256 << 20, 100_000
+_HALVES = re.compile("[\ud800-\udfff]")
 #: Standard input.
 STDIN = "-"
 
@@ -100,8 +102,9 @@ def decode(raw: bytes) -> Any:
         first = error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    try:  # what JavaScript writes and msgspec doesn't take: halves of surrogate pairs
+    try:  # what JavaScript writes and msgspec doesn't take: halves of surrogate pairs, which have no place in UTF-8
         with room():
-            return json.loads(raw)
+            text = json.dumps(json.loads(raw), ensure_ascii=False)
+            return json.loads(_HALVES.sub("\N{REPLACEMENT CHARACTER}", text))
     except (ValueError, RecursionError):
         raise ValueError(f"it is not JSON: {first}") from None

@@ -14,10 +14,11 @@ Items = list[dict[str, Any]]
 
 
 class Pinned(NamedTuple):
-    """Items, and the node that they are pinned to; where they were given for a node by hand, that one."""
+    """Items, and the node that they are pinned to, or were given for by hand. ``own``: a node's own output came in."""
 
     node: str
     items: Items
+    own: bool = False
 
 
 class WrongItems(ValueError):
@@ -37,17 +38,18 @@ def comes_in(found: Found, node: CodeNode, given: Mapping[str, Items] | None = N
     if given and node.name in given:
         return Pinned(node.name, given[node.name])
     workflow = found.workflows[node.workflow]
-    return next(_pinned(workflow, [*_before(workflow, node.name), node.name]), None)
+    before = next(_pinned(workflow, _before(workflow, node.name)), None)
+    if before is not None:
+        return before
+    own = next(_pinned(workflow, [node.name]), None)
+    return own and own._replace(own=True)
 
 
 def comes_out(found: Found, node: CodeNode, ran_on: Pinned) -> Pinned | None:
     """What it is to be compared with: what is pinned to itself, unless it ran on that, or to the next node."""
     workflow = found.workflows[node.workflow]
-    names = [*_after(workflow, node.name)]
-    own_is_input = ran_on.items is workflow.pins.get(node.name) or ran_on == next(_pinned(workflow, [node.name]), None)
-    if not own_is_input:
-        names.insert(0, node.name)
-    return next(_pinned(workflow, names), None)
+    names = _after(workflow, node.name)
+    return next(_pinned(workflow, names if ran_on.own else [node.name, *names]), None)
 
 
 def _pinned(workflow: ReadWorkflow, names: list[str]) -> Iterator[Pinned]:

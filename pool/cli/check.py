@@ -7,20 +7,25 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import msgspec
 import trio
 
 from reptarium.pool.brokers.stream import broker_tls
-from reptarium.pool.check.checking import Result, check
+from reptarium.pool.check.checking import Result, check, to_run
 from reptarium.pool.check.exports import Document, Problem, read_all
 from reptarium.pool.check.n8n_api import PAGE, ApiError, base_of, in_the_clear, read_key, read_workflows
 from reptarium.pool.check.proposal import POLICY_PATH
 from reptarium.pool.check.report import as_json, page, sarif, table
+from reptarium.pool.check.running import Answers, NodeRun, NoOtherRunner, read_answers, run_all
 from reptarium.pool.check.workflows import Found, find
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
+from reptarium.pool.cli.task_input import BadInput, read_items
 from reptarium.pool.config import Settings, load_settings
+from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.policy.file import PolicyError, read_policy
 from reptarium.pool.policy.rules import Policy
 
@@ -32,9 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
         "Read workflow exports of n8n's, say of each Python node whether it runs under the settings of this "
-        "environment and what stands in its way, and give the smallest settings under which everything runs. No code "
-        "is run. Exit status: 0 every node runs, 1 some don't, 2 something couldn't be read, 78 the environment is "
-        "wrong. See docs/check.md."
+        "environment and what stands in its way, and give the smallest settings under which everything runs. Without "
+        "--run no code is run. Exit status: 0 every node runs, 1 some don't, 2 something couldn't be read, 78 the "
+        "environment is wrong. See docs/check.md."
     )
     parser.add_argument("places", metavar="FILE|DIR|-", nargs="*", help="exports: files, folders of them, '-'")
     parser.add_argument("--n8n-url", metavar="URL", help="also read the workflows of this n8n, over its public API")
@@ -42,6 +47,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="machine-readable output")
     form.add_argument("--sarif", action="store_true", help="output for code review (SARIF 2.1.0)")
+    parser.add_argument(
+        "--run", action="store_true", help="run each node in the sandbox on pinned items, and compare what comes out"
+    )
+    parser.add_argument(
+        "--items", metavar="NODE=FILE", action="append", default=[], help="with --run: items for the nodes of this name"
+    )
+    parser.add_argument("--answers", metavar="FILE", help="with --run: recorded answers to calls to n8n")
+    parser.add_argument("--against", metavar="CMD", help="with --run: compare with this runner, n8n's own")
     parser.add_argument("--html", metavar="FILE", help="also write the report as one page of HTML")
     parser.add_argument(
         "--settings", metavar="DIR", help="also write the settings: runner.env, requirements.txt, policy.toml"
@@ -71,6 +84,12 @@ def call(arguments: argparse.Namespace) -> int:
             return BAD_INPUT
     found = find(documents)
     result = trio.run(check, found, policy, _progress(len(found.nodes)))
+    if arguments.run:
+        try:
+            result.runs = _run(arguments, result, policy)
+        except BadInput as error:
+            print(f"reptarium check: {error}", file=sys.stderr)
+            return BAD_INPUT
     try:
         _write(arguments, result)
     except OSError as error:
@@ -92,11 +111,43 @@ def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document 
     return trio.run(read_workflows, base, key, broker_tls(settings), tell)
 
 
+def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[NodeRun]:
+    """Raises :class:`BadInput`, and what :func:`run_all` raises."""
+    given = {}
+    for one in arguments.items:
+        name, equals, path = one.rpartition("=")
+        if not equals:
+            raise BadInput(f"--items {one}: NODE=FILE is wanted")
+        given[name] = read_items(path, "--items")
+    answers: Answers = {}
+    if arguments.answers:
+        try:
+            answers = read_answers(Path(arguments.answers).read_text("utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"--answers {arguments.answers}: {error}") from None
+    nodes = to_run(result, policy)
+    configure_logging(msgspec.structs.replace(policy.settings, log_level="critical"))
+    progress = _progress(len(nodes), "nodes run")
+    run = partial(
+        run_all, result.checked.found, nodes, given=given, answers=answers, against=arguments.against, progress=progress
+    )
+    try:
+        return trio.run(run)
+    except (NoOtherRunner, BaseExceptionGroup) as error:
+        inner: BaseException = error
+        while isinstance(inner, BaseExceptionGroup):
+            inner = inner.exceptions[0]
+        if not isinstance(inner, NoOtherRunner):
+            raise
+        raise BadInput(str(inner)) from None
+
+
 def status(found: Found, result: Result) -> int:
     """The exit status of a check."""
     if found.problems:
         return BAD_INPUT
-    return FAILED if any(one.counts and one.status != "runs" for one in result.checked.reports) else 0
+    failed = any(one.counts and one.status != "runs" for one in result.checked.reports)
+    return FAILED if failed or any(one.verdict in ("fails", "differs") for one in result.runs) else 0
 
 
 def _write(arguments: argparse.Namespace, result: Result) -> None:
@@ -125,7 +176,7 @@ def _write_settings(folder: Path, result: Result) -> None:
             (folder / name).write_text(text + "\n", "utf-8")
 
 
-def _progress(total: int) -> Callable[[int], None]:
+def _progress(total: int, what: str = "programs") -> Callable[[int], None]:
     """A line on standard error every few seconds, once the work has taken as long."""
     last = time.monotonic()
 
@@ -133,6 +184,6 @@ def _progress(total: int) -> Callable[[int], None]:
         nonlocal last
         if time.monotonic() - last >= _PACE and done < total:
             last = time.monotonic()
-            print(f"reptarium check: {done:,} of {total:,} programs", file=sys.stderr, flush=True)
+            print(f"reptarium check: {done:,} of {total:,} {what}", file=sys.stderr, flush=True)
 
     return tell

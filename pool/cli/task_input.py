@@ -10,6 +10,7 @@ from typing import Any
 
 from reptarium.pool.check.exports import read_all
 from reptarium.pool.check.pins import Items, WrongItems, as_items, comes_in
+from reptarium.pool.check.running import task_of
 from reptarium.pool.check.workflows import CodeNode, Found, find
 
 
@@ -89,20 +90,6 @@ def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
     node = _chosen(found, arguments.node, arguments.code)
     pinned = None if node.tool else comes_in(found, node)
     return task_of(node, pinned.items if pinned else [])
-
-
-def task_of(node: CodeNode, items: Items) -> dict[str, Any]:
-    """A node of an export as a task of n8n's."""
-    return {
-        "code": node.code,
-        "nodeMode": "runOnceForEachItem" if node.each else "runOnceForAllItems",
-        "continueOnFail": node.continue_on_fail,
-        "items": items,
-        "nodeId": node.id or None,
-        "nodeName": node.name,
-        "workflowId": node.workflow_id or None,
-        "workflowName": node.workflow_name,
-    }
 
 
 def _chosen(found: Found, name: str | None, source: str) -> CodeNode:

@@ -90,7 +90,7 @@ VARIABLES: tuple[Variable, ...] = (
     _row(
         "REPTARIUM_BROKER_CA", "broker_ca", kinds.absolute_path(), None, _BROKER,
         "File with the certificates (PEM) of the authorities that the certificates of `https` brokers are checked "
-        "against, instead of the system's authorities; those of `reptarium check --n8n-url`, too.",
+        "against, instead of the system's authorities; that of `--n8n-url`, too (check.md).",
     ),
     _row(
         "N8N_RUNNERS_ID", "runner_id", kinds.identifier(100), "", _BROKER,

@@ -38,6 +38,7 @@ def data(result: Result) -> dict[str, Any]:
             "open": proposal.open,
             "unproven": [node(report) for report in result.unproven],
         },
+        "runs": msgspec.to_builtins(result.runs),
         "problems": msgspec.to_builtins(checked.found.problems),
         "notes": msgspec.to_builtins(checked.found.notes),
     }

@@ -7,7 +7,17 @@ from html import escape
 
 from reptarium import __version__
 from reptarium.pool.check.checking import Result
-from reptarium.pool.check.report.words import STATUS, changes, facts, headline, sentence, settings_text, shown
+from reptarium.pool.check.report.words import (
+    STATUS,
+    VERDICTS,
+    changes,
+    facts,
+    headline,
+    ran,
+    sentence,
+    settings_text,
+    shown,
+)
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -34,6 +44,11 @@ def render(result: Result) -> str:
         )
         parts.append("<h2>What differs from n8n's own runner</h2>")
         parts.append(_table(["", "n8n's runner", "Reptarium", "why", "nodes"], body))
+    if result.runs:
+        lines_of = ([_text(one.place), VERDICTS[one.verdict], _text(ran(one))] for one in result.runs)
+        parts.append(
+            "<h2>What came of running them</h2>" + _table(["node", "", "on what, and what came of it"], lines_of)
+        )
     if texts := settings_text(result):
         parts.append("<h2>The settings that let it run</h2>")
         parts += [f"<h3>{_text(title)}</h3><pre>{escape(text)}</pre>" for title, text in texts]

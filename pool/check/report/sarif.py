@@ -12,8 +12,9 @@ import msgspec
 
 from reptarium import __version__
 from reptarium.pool.check.checking import Result
-from reptarium.pool.check.report.words import sentence, shown
+from reptarium.pool.check.report.words import ran, sentence, shown
 from reptarium.pool.check.reports import NodeReport
+from reptarium.pool.check.workflows import CodeNode
 
 _RULES = {
     "imports": "A module is imported that isn't on the lists",
@@ -25,6 +26,7 @@ _RULES = {
     "install": "An imported package isn't installed",
     "never": "No setting lets this run",
     "syntax": "The code isn't Python",
+    "run": "What came of running it is wrong",
     "unreadable": "An export can't be read",
     "differs": "The code may behave differently from n8n's own runner",
 }
@@ -37,6 +39,10 @@ def render(result: Result) -> str:
     results = [one for report in result.checked.reports for one in _of_node(report)]
     for problem in result.checked.found.problems:
         results.append(_result("unreadable", shown(problem.text), {"physicalLocation": _file(problem.source, 1)}))
+    nodes = {one.node.place: one.node for one in result.checked.reports}
+    for run in result.runs:
+        if run.verdict in ("fails", "differs"):
+            results.append(_result("run", f"{shown(run.place)} {run.verdict}: {ran(run)}", _where(nodes[run.place])))
     driver = {
         "name": "reptarium check",
         "version": __version__,
@@ -52,10 +58,7 @@ def render(result: Result) -> str:
 
 def _of_node(report: NodeReport) -> list[dict[str, Any]]:
     node = report.node
-    where = {
-        "physicalLocation": _file(node.source, _line_of(node.source, node.code)),
-        "logicalLocations": [{"name": shown(node.name), "fullyQualifiedName": shown(node.place), "kind": "function"}],
-    }
+    where = _where(node)
     level = "note" if node.disabled else None
     results = [
         _result(one.kind, f"{shown(node.place)}, {sentence(one)}", where, level=level) for one in report.refusals
@@ -65,6 +68,13 @@ def _of_node(report: NodeReport) -> list[dict[str, Any]]:
             text = f"{shown(node.place)}, line {one.line}: {one.what}: {one.ours} (n8n's runner: {one.original})"
             results.append(_result("differs", shown(text), where))
     return results
+
+
+def _where(node: CodeNode) -> dict[str, Any]:
+    return {
+        "physicalLocation": _file(node.source, _line_of(node.source, node.code)),
+        "logicalLocations": [{"name": shown(node.name), "fullyQualifiedName": shown(node.place), "kind": "function"}],
+    }
 
 
 def _result(rule: str, text: str, where: dict[str, Any], level: str | None = None) -> dict[str, Any]:

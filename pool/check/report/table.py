@@ -9,9 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from reptarium.pool.check.checking import Result
-from reptarium.pool.check.report.words import STATUS, changes, facts, headline, sentence, settings_text, shown
+from reptarium.pool.check.report.words import (
+    STATUS,
+    VERDICTS,
+    changes,
+    facts,
+    headline,
+    ran,
+    sentence,
+    settings_text,
+    shown,
+)
 
 _COLOURS = {"runs": "green", "settings": "yellow", "never": "red"}
+_VERDICTS = {"same": "green", "differs": "yellow", "fails": "red"}
 #: Nodes that are named for one difference.
 _NAMED = 4
 
@@ -21,6 +32,7 @@ def show(result: Result) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)
     _nodes(console, result)
     _changes(console, result)
+    _runs(console, result)
     _settings(console, result)
     found = result.checked.found
     for title, colour, lines in (("Not read", "red", found.problems), ("Not checked", "yellow", found.notes)):
@@ -63,6 +75,18 @@ def _changes(console: Console, result: Result) -> None:
             *(Text(shown(text)) for text in (warned.what, warned.original, warned.ours)),
             Text("\n".join([*named, *more])),
         )
+    console.print(table)
+
+
+def _runs(console: Console, result: Result) -> None:
+    if not result.runs:
+        return
+    table = Table(title="What came of running them", title_justify="left", pad_edge=False)
+    for column in ("node", "", "on what, compared with what, and what came of it"):
+        table.add_column(column, overflow="fold")
+    for one in result.runs:
+        verdict = Text(VERDICTS[one.verdict], style=_VERDICTS.get(one.verdict, "dim"))
+        table.add_row(Text(shown(one.place)), verdict, Text(ran(one)))
     console.print(table)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from reptarium.pool.check.checking import Result
 from reptarium.pool.check.reports import NodeReport, Status, Warned
+from reptarium.pool.check.running import NodeRun, Verdict
 from reptarium.sandbox.judge.messages import Objection
 
 STATUS: dict[Status, str] = {"runs": "runs", "settings": "needs settings", "never": "must change"}
@@ -93,6 +94,21 @@ def changes(result: Result) -> list[Change]:
         for one in report.warnings:
             found.setdefault((one.id, one.what), Change(one, [])).nodes.append(report)
     return sorted(found.values(), key=lambda change: change.warned.gain)
+
+
+VERDICTS: dict[Verdict, str] = {
+    "same": "same",
+    "differs": "differs",
+    "fails": "fails",
+    "ran": "ran, nothing to compare with",
+    "skipped": "not run",
+}
+
+
+def ran(run: NodeRun) -> str:
+    """Where the items came from, what was compared, and what came of it."""
+    parts = [run.items and f"items {run.items}", run.with_what and f"compared with {run.with_what}", run.detail]
+    return shown("; ".join(part for part in parts if part))
 
 
 def settings_text(result: Result) -> list[tuple[str, str]]:

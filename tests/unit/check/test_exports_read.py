@@ -248,5 +248,5 @@ def test_deep_files(raw: bytes) -> None:
 
 
 def test_half_an_emoji() -> None:
-    """Texts that JavaScript can write and UTF-8 can't hold are read."""
-    assert decode(b'{"a": "\\ud83d"}') == {"a": "\ud83d"}
+    """Texts that JavaScript can write and UTF-8 can't hold are read, without what can't be sent on."""
+    assert decode(b'{"a": "x\\ud83d", "b": "\\ud83d\\ude00"}') == {"a": "x\ufffd", "b": "\U0001f600"}

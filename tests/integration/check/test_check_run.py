@@ -1,0 +1,118 @@
+"""`reptarium check --run`: nodes in real workers, on pinned items, with nothing sent anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reptarium.pool.cli.main import main
+from tests.unit.check.exported import code, tool, workflow
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open lists, and nothing else of the environment that the tests run in."""
+    for name in os.environ:
+        if name.startswith(("N8N_", "REPTARIUM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("N8N_RUNNERS_STDLIB_ALLOW", "*")
+
+
+def runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], nodes: list[Any], pins: Any, *options: str
+) -> tuple[int, dict[str, tuple[str, str, str]]]:
+    """Exit status, and by node its verdict, what it was compared with, and the detail. `In` leads to every node."""
+    links = {"In": {"main": [[{"node": node["name"], "type": "main", "index": 0} for node in nodes]]}}
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(workflow(*nodes, pinData=pins, connections=links)))
+    status = main(["check", str(path), "--run", "--json", *options])
+    done = json.loads(capsys.readouterr().out)["runs"]
+    return status, {
+        run["place"].removeprefix("Orders › "): (run["verdict"], run["with_what"], run["detail"]) for run in done
+    }
+
+
+IN = [{"json": {"n": 1}}, {"json": {"n": 2}}]
+
+
+def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Same, differs, fails, ran and not run are told apart; calls to n8n and connections end in the sandbox."""
+    each = code("Each", "return {'n': _item['json']['n'] * 10}")
+    each["parameters"]["mode"] = "runOnceForEachItem"
+    nodes = [
+        each,
+        code("Other", "return [{'json': {'n': 5}}]"),
+        code("Fails", "print(1)\nreturn [1 / 0]"),
+        code("Alone", "return [{'json': {'at': _node['In'].first().json.n}}]"),
+        code("Asks", "return _helpers.http_request('http://127.0.0.1:1/')"),
+        code("Connects", "import socket\nsocket.create_connection(('127.0.0.1', 1))"),
+        code("Refused", "import subprocess"),
+        code("Off", "return []", disabled=True),
+        tool("Tool", "return _query"),
+    ]
+    pins = {"In": IN, "Each": [{"json": {"n": 10}}, {"n": 20}], "Other": [{"json": {"n": 6}}]}
+    status, found = runs(tmp_path, capsys, nodes, pins)
+    assert status == 1
+    assert found["Each"] == ("same", "pinned to Each", "")
+    assert found["Other"] == ("differs", "pinned to Other", "item 0.n: 5, and there 6")
+    assert found["Alone"][:2] == ("ran", "")
+    assert [found[name][0] for name in ("Fails", "Asks", "Connects", "Refused", "Tool")] == [*["fails"] * 4, "skipped"]
+    assert "division by zero" in found["Fails"][2]
+    assert "not in a check" in found["Asks"][2]
+    assert "REPTARIUM_CONNECT_ALLOW" in found["Connects"][2]
+    assert "subprocess" in found["Refused"][2]
+    assert "Off" not in found
+
+
+def test_items_and_answers_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Items can be given by a node's name, and recorded answers to its calls, in their order."""
+    (tmp_path / "items.json").write_text('[{"n": 7}]')
+    (tmp_path / "answers.json").write_text(
+        '{"Asks": {"httpRequest": [{"a": 1}, {"statusCode": 201, "headers": {}, "body": 2}]}}'
+    )
+    nodes = [
+        code("Given", "return _items"),
+        code("Asks", "get = _helpers.http_request\nreturn [{**get('http://a.example'), 'b': get('http://b.example')}]"),
+    ]
+    pins = {"Given": [{"json": {"n": 7}}], "In": IN, "Asks": [{"a": 1, "b": 2}]}
+    options = ["--items", f"Given={tmp_path}/items.json", "--answers", str(tmp_path / "answers.json")]
+    status, found = runs(tmp_path, capsys, nodes, pins, *options)
+    assert found == {"Given": ("same", "pinned to Given", ""), "Asks": ("same", "pinned to Asks", "")}
+    assert status == 0
+
+
+@pytest.mark.slow
+def test_against_another_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a runner to compare with, its results count; what it logs doesn't get into the report."""
+    command = shlex.join([sys.executable, "-m", "reptarium", "run"])
+    nodes = [
+        code("Same", "return _items"),
+        code("Here", "import os\nreturn [{'n': os.getppid() > 0, 'p': os.getpid()}]"),
+    ]
+    status, found = runs(tmp_path, capsys, nodes, {"In": IN}, "--against", command)
+    assert found["Same"] == ("same", "n8n's runner", "")
+    assert status == 0 or found["Here"][0] == "differs"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--against", "false"], "--against false: the runner ended with status 1"),
+        (["--items", "x.json"], "NODE=FILE is wanted"),
+        (["--items", "A=none.json"], "No such file"),
+        (["--answers", "none.json"], "No such file"),
+    ],
+)
+def test_what_can_not_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    """A runner that doesn't start, and files that aren't there, end in words and status 2."""
+    (tmp_path / "a.json").write_text(json.dumps(workflow(code("A", "return []"), pinData={"A": []})))
+    assert main(["check", str(tmp_path / "a.json"), "--run", *options]) == 2
+    assert said in capsys.readouterr().err

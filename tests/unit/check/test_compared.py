@@ -1,0 +1,50 @@
+"""When two results are the same, and where they differ first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reptarium.pool.check.compared import difference
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ([], []),
+        ([{"json": {"n": 1}, "pairedItem": {"item": 0}}], [{"json": {"n": 1.0}, "pairedItem": 3, "binary": {}}]),
+        ([{"json": {"n": 1}}], [{"n": 1}]),
+        ({"json": {"n": 1}}, [{"json": {"n": 1}}]),
+        ("text", "text"),
+        ([{"json": {"a": 1, "b": [None, True]}}], [{"json": {"b": [None, True], "a": 1}}]),
+    ],
+)
+def test_same(ours: Any, theirs: Any) -> None:
+    """Items are the same by their JSON, whatever they go back to and in whichever order their keys are."""
+    assert difference(ours, theirs) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ([{"n": 1}], [], "1 items, and there 0"),
+        ([{"n": 1}, {"n": 2}], [{"n": 1}, {"n": 3}], "item 1.n: 2, and there 3"),
+        ([{"a": {"b": [1, 2]}}], [{"a": {"b": [1, "2"]}}], "item 0.a.b[1]: 2, and there '2'"),
+        ([{"a": 1, "c": 1}], [{"b": 1, "c": 1}], "item 0: a only here; b only there"),
+        ([{"a": True}], [{"a": 1}], "item 0.a: True, and there 1"),
+        ([{"a": [1]}], [{"a": []}], "item 0.a: [1], and there []"),
+        ("x" * 100, "y", f"the result: '{'x' * 59}…, and there 'y'"),
+    ],
+)
+def test_differs(ours: Any, theirs: Any, words: str) -> None:
+    """The first difference is told with its place and both values, long ones shortened."""
+    assert difference(ours, theirs) == words
+
+
+def test_deep_results() -> None:
+    """Results may be as deep as they are."""
+    one: Any = 1
+    for _ in range(5_000):
+        one = [one]
+    assert difference([{"a": one}], [{"a": one}]) is None
