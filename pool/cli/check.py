@@ -22,6 +22,7 @@ from reptarium.pool.check.proposal import POLICY_PATH
 from reptarium.pool.check.report import as_json, page, sarif, table
 from reptarium.pool.check.running import Answers, NodeRun, NoOtherRunner, read_answers, run_all
 from reptarium.pool.check.workflows import Found, find
+from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
 from reptarium.pool.cli.task_input import BadInput, read_items
 from reptarium.pool.config import Settings, load_settings
@@ -64,23 +65,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Check. Returns the exit status."""
     if not arguments.places and not arguments.n8n_url:
-        print("reptarium check: name a FILE or DIR, - for standard input, or --n8n-url", file=sys.stderr)
+        say("reptarium check: name a FILE or DIR, - for standard input, or --n8n-url")
         return BAD_INPUT
     if bool(arguments.n8n_url) != bool(arguments.api_key_file):
-        print("reptarium check: --n8n-url needs --api-key-file, and the other way round", file=sys.stderr)
+        say("reptarium check: --n8n-url needs --api-key-file, and the other way round")
         return BAD_INPUT
     settings = load_settings(os.environ)
     try:
         policy = Policy(settings=settings) if settings.policy is None else read_policy(settings.policy, settings)
     except PolicyError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return BAD_CONFIG
     documents: Iterator[Document | Problem] = read_all(arguments.places)
     if arguments.n8n_url:
         try:
             documents = chain(documents, _of_n8n(arguments, settings))
         except ApiError as error:
-            print(f"reptarium check: {error}", file=sys.stderr)
+            say(f"reptarium check: {error}")
             return BAD_INPUT
     found = find(documents)
     result = trio.run(check, found, policy, _progress(len(found.nodes)))
@@ -88,12 +89,12 @@ def call(arguments: argparse.Namespace) -> int:
         try:
             result.runs = _run(arguments, result, policy)
         except BadInput as error:
-            print(f"reptarium check: {error}", file=sys.stderr)
+            say(f"reptarium check: {error}")
             return BAD_INPUT
     try:
         _write(arguments, result)
     except OSError as error:
-        print(f"reptarium check: {error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"reptarium check: {error.filename}: {error.strerror}")
         return BAD_INPUT
     return status(found, result)
 
@@ -102,11 +103,11 @@ def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document 
     """What n8n itself has. Raises :class:`ApiError`."""
     base, key = base_of(arguments.n8n_url), read_key(arguments.api_key_file)
     if in_the_clear(base):
-        print(f"reptarium check: {base} isn't encrypted: whoever is on the way can read the key", file=sys.stderr)
+        say(f"reptarium check: {base} isn't encrypted: whoever is on the way can read the key")
 
     def tell(count: int) -> None:
         if count >= PAGE:
-            print(f"reptarium check: {count:,} workflows read", file=sys.stderr, flush=True)
+            say(f"reptarium check: {count:,} workflows read")
 
     return trio.run(read_workflows, base, key, broker_tls(settings), tell)
 
@@ -184,6 +185,6 @@ def _progress(total: int, what: str = "programs") -> Callable[[int], None]:
         nonlocal last
         if time.monotonic() - last >= _PACE and done < total:
             last = time.monotonic()
-            print(f"reptarium check: {done:,} of {total:,} {what}", file=sys.stderr, flush=True)
+            say(f"reptarium check: {done:,} of {total:,} {what}")
 
     return tell

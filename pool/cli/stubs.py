@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_INPUT
 
 _SNIPPET = """\
@@ -46,13 +46,13 @@ def call(arguments: argparse.Namespace) -> int:
         text = _SNIPPET.format(folder=f'"{_escaped(folder.name or ".")}"', names=", ".join(f'"{one}"' for one in names))
         project = folder.absolute().parent / _FILE
         if project.exists():
-            print(f"reptarium stubs: {project} is there already; it needs this:", file=sys.stderr)
+            say(f"reptarium stubs: {project} is there already; it needs this:")
             print(text, end="")
         else:
             project.write_text(text, "utf-8")
-            print(f"wrote {folder} and {project}", file=sys.stderr)
+            say(f"wrote {folder} and {project}")
     except OSError as error:
-        print(f"reptarium stubs: {error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"reptarium stubs: {error.filename}: {error.strerror}")
         return BAD_INPUT
     return 0
 
