@@ -33,12 +33,12 @@ async def check(found: Found, policy: Policy, progress: Callable[[int], object] 
 
     ``progress``: told how many programs are judged.
     """
-    reports = await _reports(found.nodes, policy, progress)
+    reports = await _reports(found.nodes, policy, progress, needs=True)
     checked = Checked(found=found, reports=reports)
     proposal = propose(checked)
     proposed = under(proposal)
     promised = [one for one in reports if one.counts and one.status != "never"]
-    again = await _reports([one.node for one in promised], proposed, lambda _: None)
+    again = await _reports([one.node for one in promised], proposed, id, needs=False)
     unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]
     return Result(checked=checked, proposal=proposal, unproven=unproven)
 
@@ -53,12 +53,13 @@ def to_run(result: Result, policy: Policy) -> list[tuple[NodeReport, Settings]]:
     ]
 
 
-async def _reports(nodes: list[CodeNode], policy: Policy, progress: Callable[[int], object]) -> list[NodeReport]:
+async def _reports(
+    nodes: list[CodeNode], policy: Policy, progress: Callable[[int], object], *, needs: bool
+) -> list[NodeReport]:
     under_which = [_settings(policy, node) for node in nodes]
-    judgements = await judge_all(
-        [JudgeRequest(node.code, language_policy(settings)) for node, settings in zip(nodes, under_which, strict=True)],
-        progress,
-    )
+    pairs = zip(nodes, under_which, strict=True)
+    requests = [JudgeRequest(node.code, language_policy(settings), needs) for node, settings in pairs]
+    judgements = await judge_all(requests, progress)
     return [
         report(node, judgement, settings)
         for node, judgement, settings in zip(nodes, judgements, under_which, strict=True)

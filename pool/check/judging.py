@@ -71,7 +71,7 @@ async def judge_all(
 def _sendable(request: JudgeRequest) -> JudgeRequest:
     """Half a surrogate pair has no place in UTF-8, nor in a program."""
     code = request.code.encode("utf-8", "replace").decode()
-    return request if code == request.code else JudgeRequest(code, request.policy)
+    return request if code == request.code else JudgeRequest(code, request.policy, request.needs)
 
 
 class _Judge:

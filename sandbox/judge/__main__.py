@@ -35,7 +35,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = decoder.decode(line)
         with room():
-            answer = msgspec.json.encode(judge(request.code, request.policy))
+            answer = msgspec.json.encode(judge(request.code, request.policy, with_needs=request.needs))
         sys.stdout.buffer.write(answer + b"\n")
         sys.stdout.buffer.flush()
 

@@ -14,10 +14,11 @@ Kind = Literal["imports", "builtins", "connections", "files", "language", "never
 
 
 class JudgeRequest(msgspec.Struct):
-    """One program, and the policy that it is judged under."""
+    """One program, and the policy that it is judged under. ``needs``: whether it is asked what it would need."""
 
     code: str
     policy: LanguagePolicy
+    needs: bool = True
 
 
 class ImportedModule(msgspec.Struct, frozen=True):

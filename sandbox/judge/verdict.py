@@ -39,14 +39,14 @@ _BY_SETTING: dict[str | None, Kind] = {
 }
 
 
-def judge(source: str, policy: LanguagePolicy) -> Judgement:
-    """What a program would need, and what of it the policy refuses."""
+def judge(source: str, policy: LanguagePolicy, *, with_needs: bool = True) -> Judgement:
+    """What of a program the policy refuses, and (``with_needs``) what it would need."""
     try:
         found = features(parse(source.removeprefix("\ufeff"), "<task>"))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         refusals = [_unreadable(error)]
         return Judgement(refusals, Needs(unsolved=refusals), ProgramFeatures())
-    needs = _needs(source, found, policy)
+    needs = _needs(source, found, policy) if with_needs else Needs()
     return Judgement(_refusals(source, found, policy), needs, found, _names(source, found))
 
 
@@ -59,6 +59,8 @@ def _unreadable(error: BaseException) -> Objection:
 
 
 def _names(source: str, found: ProgramFeatures) -> list[str]:
+    if NAMES.isdisjoint(found.names):
+        return []
     try:
         plain = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", *_external(found)), mode="python")
         return sorted(mentioned(mode_of(plain).compile_task(source, plain)))

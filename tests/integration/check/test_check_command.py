@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from reptarium.pool.cli.main import main
 from tests.unit.check.exported import code, tool, workflow
+
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +92,17 @@ def test_many_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = json.loads(capsys.readouterr().out)
     assert data["counts"]["settings"] == 10_000
     assert data["settings"]["environ"] == {"N8N_RUNNERS_STDLIB_ALLOW": "json"}
+
+
+@pytest.mark.slow
+def test_a_thousand_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand nodes with a program of their own each are checked; how long that takes is printed."""
+    programs = [json.loads(line)["code"] for line in (DATA / "programs.jsonl").read_text().splitlines()]
+    nodes = [code(f"N{number}", f"{programs[number % len(programs)]}\n# {number}") for number in range(1_000)]
+    path = export(tmp_path / "a.json", *nodes)
+    began = time.perf_counter()
+    assert main(["check", path, "--json"]) == 1
+    seconds = time.perf_counter() - began
+    assert json.loads(capsys.readouterr().out)["counts"]["python"] == 1_000
+    with capsys.disabled():
+        print(f"\nreptarium check: 1,000 nodes in {seconds:.1f} s")
