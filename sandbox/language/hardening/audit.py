@@ -69,24 +69,21 @@ state = _State()
 _REFUSED_EVENTS = frozenset(
     """
         os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.kill os.killpg os.chmod os.chown os.link
-        os.symlink os.mkdir os.remove os.rename os.rmdir
-        os.truncate os.utime os.chdir os.chflags os.lchmod os.lockf os.setxattr os.removexattr
-        os.getxattr os.listxattr os.startfile os.add_dll_directory subprocess.Popen pty.spawn
+        os.symlink os.mkdir os.remove os.rename os.rmdir os.truncate os.utime os.chdir os.chflags os.lchmod os.lockf
+        os.setxattr os.removexattr os.getxattr os.listxattr os.startfile os.add_dll_directory subprocess.Popen pty.spawn
         socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo socket.gethostbyname
-        socket.gethostbyaddr socket.getservbyname socket.sethostname signal.pthread_kill
-        sys.setprofile sys.settrace sys.addaudithook marshal.loads marshal.load
-        cpython.run_command shutil.rmtree shutil.copyfile shutil.move tempfile.mkstemp tempfile.mkdtemp
-        urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open
-        nntplib.connect syslog.openlog webbrowser.open code.interact builtins.breakpoint
+        socket.gethostbyaddr socket.getservbyname socket.sethostname signal.pthread_kill sys.setprofile sys.settrace
+        sys.addaudithook marshal.loads marshal.load cpython.run_command shutil.rmtree shutil.copyfile shutil.move
+        tempfile.mkstemp tempfile.mkdtemp urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open
+        telnetlib.Telnet.open nntplib.connect syslog.openlog webbrowser.open code.interact builtins.breakpoint
     """.split()
 )
 
 #: What asks for connections, and for addresses. The kernel layer hands over what may be had.
 _CONNECTING = frozenset(
     """
-        socket.connect socket.getaddrinfo socket.gethostbyname socket.gethostbyaddr socket.getservbyname
-        socket.sendmsg urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open
-        telnetlib.Telnet.open nntplib.connect
+        socket.connect socket.getaddrinfo socket.gethostbyname socket.gethostbyaddr socket.getservbyname socket.sendmsg
+        urllib.Request ftplib.connect smtplib.connect poplib.connect imaplib.open telnetlib.Telnet.open nntplib.connect
     """.split()
 )
 
@@ -97,10 +94,9 @@ _STARTING = frozenset("os.system os.exec os.fork os.forkpty os.spawn os.posix_sp
 #: a task's own code has no name for.
 _LIBRARIES_EVENTS = frozenset(
     """
-        os.putenv os.unsetenv
-        ctypes.dlopen ctypes.dlsym ctypes.dlsym/handle ctypes.addressof ctypes.call_function ctypes.cdata
-        ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr ctypes.create_string_buffer
-        gc.get_objects gc.get_referents gc.get_referrers sys._current_frames
+        os.putenv os.unsetenv ctypes.dlopen ctypes.dlsym ctypes.dlsym/handle ctypes.addressof ctypes.call_function
+        ctypes.cdata ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr
+        ctypes.create_string_buffer gc.get_objects gc.get_referents gc.get_referrers sys._current_frames
         resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock mmap.__new__
         sqlite3.enable_load_extension glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob
     """.split()
@@ -329,8 +325,7 @@ def watching() -> bool:
     return entered is None or _users_since(entered[-1], sys._getframe(1))
 
 
-#: What runs tasks: its frames are no library's business. (Parser generators hand out the names of a frame so many
-#: callers up as one says.)
+#: What runs tasks: its frames are no library's business (parser generators hand out names of any number of callers up).
 _BELOW = ("reptarium.sandbox.task.", "reptarium.sandbox.process.", "reptarium.sandbox.language.runtime.run")
 
 

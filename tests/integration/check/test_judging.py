@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
-import trio
 
 from reptarium.pool.check import judging
 from reptarium.pool.check.judging import judge_all
 from reptarium.sandbox.judge.messages import JudgeRequest
 from reptarium.sandbox.language.policy import LanguagePolicy
+from tests.limits import fail_after
 
 #: A judge that answers everything but what it is told to die or to hang over.
 FAULTY = """
@@ -27,7 +27,7 @@ async def test_answers_in_order() -> None:
     """Each request has its own answer, equal ones the same, and progress counts them."""
     sources = ["import json", "eval('1')", "import json", "x = 1", "half \ud800"]
     done: list[int] = []
-    with trio.fail_after(60):
+    with fail_after(60):
         found = await judge_all([JudgeRequest(source, LanguagePolicy()) for source in sources], done.append)
     assert [[refusal.kind for refusal in one.refusals] for one in found] == [
         ["imports"], ["language"], ["imports"], [], ["syntax"]
@@ -46,7 +46,7 @@ async def test_a_judge_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "_COMMAND", (sys.executable, "-c", FAULTY))
     monkeypatch.setattr(judging, "TIME", 1.0)
     sources = ["die", "fine", "hang", "fine as well", "lie", "fine, too"]
-    with trio.fail_after(30):
+    with fail_after(30):
         found = await judge_all([JudgeRequest(source, LanguagePolicy()) for source in sources], at_once=1)
     said = [one.refusals[0].why if one.refusals else "" for one in found]
     assert said == ["its compiler gives up", "", "it takes more than 1 s", "", "its compiler gives up", ""]

@@ -18,6 +18,7 @@ import trustme
 from reptarium.pool.check import n8n_api
 from reptarium.pool.check.n8n_api import ApiError, base_of, in_the_clear, read_key, read_workflows
 from reptarium.pool.check.workflows import find
+from tests.limits import fail_after
 from tests.unit.check.exported import code, workflow
 
 KEY = "n8n-key"
@@ -53,7 +54,7 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
         finally:
             await trio.aclose_forcefully(stream)
 
-    with trio.fail_after(20):
+    with fail_after(20):
         async with trio.open_nursery() as nursery:
             if tls is None:
                 start = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
@@ -150,7 +151,7 @@ async def test_pages_without_end() -> None:
 
 async def test_nobody_there() -> None:
     """An address where nobody listens ends in words."""
-    with trio.fail_after(20), pytest.raises(ApiError, match="refused"):
+    with fail_after(20), pytest.raises(ApiError, match="refused"):
         await read("http://127.0.0.1:1")
 
 

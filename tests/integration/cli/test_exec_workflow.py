@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from reptarium.pool.cli.main import main
+from tests.limits import fail_after
 from tests.unit.check.exported import code, tool, workflow
 
 LINKS = {"In": {"main": [[{"node": "Sum", "type": "main", "index": 0}]]}}
@@ -80,7 +81,7 @@ async def test_watch(tmp_path: Path) -> None:
     """The script runs again when it changes, also when it was replaced or wasn't there; Ctrl-C ends."""
     script = tmp_path / "script.py"
     script.write_text("return [{'json': {'n': 1}}]")
-    with trio.fail_after(60):
+    with fail_after(60):
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "reptarium", "exec", str(script), "--watch"],
             stdout=-1, stderr=-2, env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},

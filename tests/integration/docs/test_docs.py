@@ -139,6 +139,10 @@ CHECK = "".join(sections((ROOT / "docs/check.md").read_text(), "sh")).splitlines
 
 #: They need an n8n: tests/e2e.
 E2E = ("make e2e N8N_DIR=/path/to/n8n", 'make e2e-queue N8N_VERSION="2.40.5 2.41.1"', "make e2e-newest")
+#: They make other platforms: tests/platforms.
+PLATFORMS = (
+    "make pythons", "make pythons VERSIONS=3.14", "make systemd", "make containers", "make vms KERNELS=trixie-arm64",
+)  # fmt: skip
 
 
 def test_every_command_is_run_below() -> None:
@@ -147,6 +151,9 @@ def test_every_command_is_run_below() -> None:
         ".ci/deploy-tools.sh",
         "make demo",
         *E2E,
+        *PLATFORMS,
+        "reptarium bench",  # its cases are below
+        "reptarium bench diff a.json b.json",  # tests/unit/bench
         "make e2e-original",
         "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
@@ -284,7 +291,7 @@ def test_doctor(arguments: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make demo", "make test", "make packages", "make suites", *E2E, "make e2e-original"]
+    "command", ["make demo", "make test", "make packages", "make suites", *E2E, *PLATFORMS, "make e2e-original"]
 )
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
@@ -317,7 +324,7 @@ def test_demo(tmp_path: Path) -> None:
 def test_names_in_docs_exist(page: Path) -> None:
     """Every variable of ours and every metric that a page names exists, and so does every file."""
     text = page.read_text()
-    known = {variable.name for variable in VARIABLES}
+    known = {variable.name for variable in VARIABLES} | {"REPTARIUM_TEST_SLOWNESS"}
     # followed by more than a star: `REPTARIUM_*` stands for all
     assert set(re.findall(r"\bREPTARIUM_[A-Z_]*[A-Z]\b", text)) <= known
     exported = Metrics().expose().decode()

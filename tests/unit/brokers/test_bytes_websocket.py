@@ -204,7 +204,7 @@ async def test_a_flood_of_pings_while_we_close_takes_turns() -> None:
         await stream.send_all(b"\x89\x00" * count + b"\x88\x02\x03\xe8")
         await trio.sleep_forever()
 
-    with trio.fail_after(60):
+    with fail_after(60):
         async with connected(send) as connection, others_turns() as turns:
             await connection.aclose()
             assert turns() > count / EVENTS / 2

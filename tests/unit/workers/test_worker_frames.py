@@ -128,9 +128,9 @@ def _descriptors() -> int:
 
 @pytest.mark.parametrize("first", range(0, 300, 100))
 async def test_whatever_a_worker_says_ends_that_worker_only(first: int) -> None:
-    """Frames of any kind, in any order, in pieces, with descriptors, or half a socket: a refusal, or that it is gone."""
+    """Frames of any kind, in any order, in pieces, with descriptors, half a socket: a refusal, or that it is gone."""
     before = _descriptors()
-    with trio.fail_after(60), tempfile.TemporaryFile() as file:
+    with fail_after(60), tempfile.TemporaryFile() as file:
         for seed in range(first, first + 100):
             rng = random.Random(seed)
             ours, theirs = socket.socketpair()
