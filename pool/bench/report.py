@@ -49,9 +49,9 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     ``throughput``, ``rates`` and latencies are of the ``good`` ones of all ``tasks`` that ended; ``failed`` counts the
     others by how they ended.
 
-    ``generator_share`` is the CPU time of broker and load generator over the wall time: near 1 they,
-    and not the runner, are what is measured. ``cpu_per_task`` is the runner's tree, in seconds. ``rest`` is what the
-    idle runner held before and after a long run, empty for others.
+    ``generator_share`` is the CPU time of broker and load generator over the wall time: near 1 they, and not the
+    runner, are what is measured. ``cpu_per_task`` is the runner's tree, in seconds for each good task. ``rest`` is what
+    the idle runner held before and after a long run, empty for others.
     """
 
     case: str
@@ -143,7 +143,7 @@ def case_result(case: str, load: str, site: Site, rounds: Sequence[Round], rest:
         latency=summary(latencies), endings=dict(endings), failures=failed.total(), failed=dict(failed),
         wrong=[text for one in rounds for text in one.wrong][:20], rejects=sum(one.rejects for one in rounds),
         offers_expired=sum(one.expired for one in rounds), shed=sum(one.shed for one in rounds),
-        cpu_per_task=sum(one.cpu for one in rounds) / max(tasks, 1), generator_cpu_per_task=own / max(tasks, 1),
+        cpu_per_task=sum(one.cpu for one in rounds) / max(good, 1), generator_cpu_per_task=own / max(tasks, 1),
         generator_share=own / wall if wall else 0.0,
         registered_after=max(runner.registered_after for runner in site.runners),
         histogram=histogram(latencies), timeline=timeline(rounds), memory=memory(rounds),
