@@ -28,6 +28,8 @@ _READERS = frozenset("read_csv read_excel read_json read_parquet read_table read
 _WRITERS = frozenset(
     "to_csv to_excel to_json to_parquet to_html to_feather to_pickle savefig save savetxt savez write_image".split()
 )
+#: In what a library may load that isn't a path: lines, a cookie.
+_NO_PATH = frozenset("\n=;")
 _PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
 _PATH_READERS = frozenset("read_text read_bytes iterdir".split())
 
@@ -234,7 +236,7 @@ class _Reader:
         text = _text(node, 0)
         if function.attr in _WRITERS and text and "://" not in text:
             self._file(node, text, True)
-        elif function.attr in _READERS and text and "://" not in text and "\n" not in text:
+        elif function.attr in _READERS and text and "://" not in text and not _NO_PATH.intersection(text):
             self._file(node, text, False)
         elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in {one.module for one in self.found.imports}:
             path = _text(function.value, 0) if isinstance(function.value, ast.Call) else ""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from reptarium.pool.cli.main import main
+from tests.limits import within
 from tests.unit.check.exported import code, tool, workflow
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -54,7 +55,7 @@ def test_standard_input() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reptarium", "check", "-", "--sarif"],
         input=json.dumps(workflow(code("A", "import subprocess"))),
-        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=within(60), check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["runs"][0]["results"][0]["ruleId"] == "never"

@@ -12,6 +12,7 @@ from mypy import api
 
 from reptarium.pool.cli.main import main
 from reptarium.sandbox.userspace.names import NAMES
+from tests.limits import within
 
 
 @pytest.mark.slow  # mypy
@@ -23,7 +24,7 @@ def test_new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / project["tool"]["pyright"]["stubPath"] / "__builtins__.pyi").is_file()
     (tmp_path / "node.py").write_text("rows = [item['json'] for item in _items]\nreturn rows\n")
     ruff = [Path(sys.executable).parent / "ruff", "check", "node.py"]
-    done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, timeout=within(60), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from reptarium import _items\n_items.nothing\n"
     (tmp_path / "typed.py").write_text(typed)

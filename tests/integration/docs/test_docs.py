@@ -152,8 +152,6 @@ def test_every_command_is_run_below() -> None:
         "make demo",
         *E2E,
         *PLATFORMS,
-        "reptarium bench",  # its cases are below
-        "reptarium bench diff a.json b.json",  # tests/unit/bench
         "make e2e-original",
         "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
