@@ -20,7 +20,7 @@ from reptarium.pool.config import ConfigError, Settings
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker import Broker, RpcError, TaskHandle
 from reptarium.pool.embedded_broker.items import NotItems, items_of
-from reptarium.pool.embedded_broker.outcome import failure_text
+from reptarium.pool.embedded_broker.outcome import Outcome, failure_text
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.nesting import room
@@ -131,7 +131,8 @@ async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIte
 
 async def _exec_one(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     async with _runner(settings, arguments) as broker:
-        return await _run(broker, settings, task, arguments.raw)
+        outcome = await _outcome(broker, settings, task)
+    return _show(outcome, arguments.raw or "query" in task)
 
 
 async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
@@ -140,7 +141,13 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
         while True:
             seen = _versions(arguments)
             if task:
-                await _run(broker, settings, task, arguments.raw)
+                outcome = await _outcome(broker, settings, task)
+                try:
+                    _show(outcome, arguments.raw or "query" in task)
+                    sys.stdout.flush()
+                except OSError as error:  # nobody reads it any more
+                    say(f"reptarium exec: {error.strerror} (standard output)")
+                    return FAILED
             say(f"--- waiting for {arguments.code} to change (Ctrl-C ends)")
             while _versions(arguments) == seen:
                 await trio.sleep(_LOOK)
@@ -164,14 +171,18 @@ def _versions(arguments: argparse.Namespace) -> list[tuple[int, int, int] | None
     return found
 
 
-async def _run(broker: Broker, settings: Settings, task: Mapping[str, Any], raw: bool) -> int:
-    """One run: its prints, and its result or what went wrong. Returns the exit status."""
+async def _outcome(broker: Broker, settings: Settings, task: Mapping[str, Any]) -> Outcome:
+    """What came of one run; its prints are shown as they come."""
     handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=_show_print)
-    outcome = await handle.outcome()
+    return await handle.outcome()
+
+
+def _show(outcome: Outcome, raw: bool) -> int:
+    """The result, or what went wrong. Returns the exit status."""
     if outcome.status == "done" and outcome.data is not None:
         result = json.loads(bytes(outcome.data.result))
         try:
-            result = result if raw or "query" in task else items_of(result)
+            result = result if raw else items_of(result)
         except NotItems as error:
             say(f"Error: n8n would refuse the result: {error}; --raw prints any value")
             return FAILED
@@ -179,7 +190,6 @@ async def _run(broker: Broker, settings: Settings, task: Mapping[str, Any], raw:
             sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         except UnicodeEncodeError:  # a lone surrogate, or a terminal of few characters
             sys.stdout.write(json.dumps(result, indent=2) + "\n")
-        sys.stdout.flush()
         return 0
     say(failure_text(outcome))
     return FAILED

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reptarium.pool.check.checking import Result
-from reptarium.pool.check.reports import NodeReport, Status, Warned
+from reptarium.pool.check.reports import TASK_DATA, NodeReport, Status, Warned
 from reptarium.pool.check.running import NodeRun, Verdict
 from reptarium.sandbox.judge.messages import Objection
 
@@ -56,7 +56,8 @@ def facts(report: NodeReport) -> list[str]:
     """What a node does, apart from what is refused of it."""
     parts = []
     if report.calls:
-        parts.append("asks n8n for " + ", ".join(report.calls))
+        names = ("data of other nodes or the execution" if one == TASK_DATA else one for one in report.calls)
+        parts.append("asks n8n for " + ", ".join(names))
     if report.http_hosts:
         parts.append("requests by n8n to " + hosts(report.http_hosts))
     if report.libraries:
