@@ -24,7 +24,7 @@ _VOCABULARIES = frozenset(
 )
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+", re.ASCII)
-_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather load loadtxt".split())
+_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather loadtxt".split())
 _WRITERS = frozenset(
     "to_csv to_excel to_json to_parquet to_html to_feather to_pickle savefig save savetxt savez write_image".split()
 )
