@@ -27,6 +27,10 @@ HARMLESS = {
     "enum.Enum.__dir__": "names",
     "enum._proto_member.__set_name__": "of the class in whose body it stands",
     "functools.cached_property.__get__": "of the object that has it",
+    **dict.fromkeys(
+        ("multiprocessing.dummy.Namespace.__init__", "multiprocessing.dummy.Namespace.__repr__"),
+        "the façade has neither it nor the Manager() that makes one",
+    ),
     "logging.Logger.makeRecord": "it looks for names only",
     "optparse.Values.read_module": "refused",
     "typing._BaseGenericAlias.__getattr__": "it looks for one name, and reads none of the interpreter's",

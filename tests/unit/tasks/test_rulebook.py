@@ -68,20 +68,22 @@ async def test_what_was_read_last_is_in_force(tmp_path: Path, monkeypatch: pytes
 async def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules before stay, which is said; who asks again takes no thread more; once it goes on, so does this."""
     monkeypatch.setattr(rulings, "READING", 0.05)  # of the real clock: a thread takes part
-    path, hanging = tmp_path / "policy.toml", tmp_path / "hangs"
+    path, goes_on, read = tmp_path / "policy.toml", threading.Event(), rulings.read_policy
     book = rulebook(path)
-    path.unlink()
-    os.mkfifo(path)
+
+    def hanging(path: str, settings: Settings) -> Policy:
+        goes_on.wait(60)
+        return read(path, settings)
+
+    monkeypatch.setattr(rulings, "read_policy", hanging)
     before = len(os.listdir("/proc/self/task"))
     with fail_after(60), capture_logs() as logs:
         for _ in range(3):
             await book.reload()
         assert [line["problem"] for line in logs] == [f"{path}: can't be read within 0.05 s"] * 3
         assert len(os.listdir("/proc/self/task")) <= before + 1
-        writing = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # there may be no reader yet
-        path.rename(hanging)
         path.write_text(RULE % "second")
-        os.close(writing)  # at last it says something: nothing
+        goes_on.set()
         while names(book) == ["first"]:
             await book.reload()
     assert names(book) == ["second"]
