@@ -63,7 +63,9 @@ def main() -> int:
     missing = sorted({program.package for program in programs if not program.installed})
     print(f"not installed: {', '.join(missing)}" if missing else "all packages are installed")
     print(f"{len(installed) - len(failures)} programs passed, {len(failures)} failed")
-    if not only:
+    if any(map(corpus.runner_failed, (*ahead.values(), *late.values()))):
+        print("nothing is written down: the runner itself failed, or the machine was too busy")
+    elif not only:
         record.save(record.with_run(record.load(), python, datetime.date.today().isoformat(), results))
     return bool(failures or missing)
 

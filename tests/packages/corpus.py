@@ -28,6 +28,7 @@ from tests.limits import fail_after, within
 EVERYTHING = "*"
 #: Programs whose packages one zygote imports: a start takes two minutes at most.
 _TOGETHER = 10
+RUNNER_FAILED = "the runner failed"
 
 
 class Program(NamedTuple):
@@ -107,7 +108,7 @@ def of_python(program: Program) -> Any:
 async def of_workers(chosen: Iterable[Program], external: str, said: Callable[[str], None]) -> dict[str, Any]:
     """What each gives in a worker under this list: ``{"result": …}`` or ``{"error": …}``. ``said`` is told of each."""
     settings = make_settings(
-        {"N8N_RUNNERS_EXTERNAL_ALLOW": external, "REPTARIUM_TASK_MEMORY": "1GiB", "N8N_RUNNERS_TASK_TIMEOUT": "120"}
+        {"N8N_RUNNERS_EXTERNAL_ALLOW": external, "REPTARIUM_TASK_MEMORY": "1GiB", "N8N_RUNNERS_TASK_TIMEOUT": "900"}
     )
     found: dict[str, Any] = {}
     with fail_after(3600):
@@ -126,20 +127,31 @@ async def of_workers(chosen: Iterable[Program], external: str, said: Callable[[s
     return found
 
 
+def runner_failed(answer: dict[str, Any]) -> bool:
+    """Whether it tells of the runner, or of a machine that was too busy, and not of the package."""
+    return str(answer.get("error")).startswith((RUNNER_FAILED, "Task execution timed out"))
+
+
 def _answers(chosen: list[Program], external: str, said: Callable[[str], None]) -> dict[str, Any]:
     """As of :func:`of_workers`; where the runner itself fails, that is what each of them gave."""
     try:
         return trio.run(of_workers, chosen, external, said)
     except Exception as error:
-        return {program.key: {"error": f"the runner failed: {error!r}"} for program in chosen}
+        return {program.key: {"error": f"{RUNNER_FAILED}: {error!r}"} for program in chosen}
 
 
 def ahead(chosen: list[Program], said: Callable[[str], None]) -> dict[str, Any]:
     """Their answers where what they import is named, and so imported by the zygote: a few packages each."""
     found: dict[str, Any] = {}
-    for few in (chosen[start : start + _TOGETHER] for start in range(0, len(chosen), _TOGETHER)):
+    waiting = [chosen[start : start + _TOGETHER] for start in range(0, len(chosen), _TOGETHER)]
+    while waiting:
+        few = waiting.pop(0)
         named = {name for program in few for name in program.imports}
-        found |= _answers(few, ",".join(sorted(named)), said)
+        gave = _answers(few, ",".join(sorted(named)), said)
+        if len(few) > 1 and any(map(runner_failed, gave.values())):  # too many for the time that a start may take
+            waiting[:0] = [few[: len(few) // 2], few[len(few) // 2 :]]
+        else:
+            found |= gave
     return found
 
 
