@@ -301,17 +301,21 @@ def sizes(parent: int, name: str) -> Iterator[int]:
 
 
 def deleted(pid: int) -> Iterator[int]:
-    """The bytes of each file that a process has open and that has no name any more.
+    """The bytes of each file that a process has open, or mapped into its memory, and that has no name any more.
 
-    Nothing where its descriptors are hidden from us, which takes CAP_SYS_PTRACE to see (proc_pid_fd(5)): there
-    the limit on descriptors bounds them.
+    Nothing where these are hidden from us: descriptors take CAP_SYS_PTRACE to see (proc_pid_fd(5)), mapped files
+    CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE as well (proc_pid_map_files(5)). There the file system bounds them.
     """
-    with contextlib.suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                status = os.stat(f"/proc/{pid}/fd/{fd}")
-                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
-                    yield status.st_blocks * 512
+    seen = set()
+    for folder in ("fd", "map_files"):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/{folder}"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/{folder}/{name}")
+                    file = status.st_dev, status.st_ino
+                    if stat.S_ISREG(status.st_mode) and not status.st_nlink and file not in seen:
+                        seen.add(file)
+                        yield status.st_blocks * 512
 
 
 def _descend(parent: int, path: tuple[str, ...]) -> int:

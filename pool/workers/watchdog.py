@@ -30,8 +30,8 @@ LONGEST, CPU_INTERVAL = 0.25, 1.0
 #: Workers that are looked at between two looks at the event loop.
 _SLICE = 25
 #: Lines of ``/proc/<pid>/status`` that count: resident pages, page tables, what was swapped out (proc_pid_status(5)).
-#: Not pages of files: a worker can only read those, and shares them with all. A name, which stands above them, can't
-#: hold a line's end.
+#: Not pages of files: those that a worker can only read it shares with all, its own count as its scratch. A name, which
+#: stands above them, can't hold a line's end.
 _COUNTED = (b"\nRssAnon:", b"\nRssShmem:", b"\nVmPTE:", b"\nVmSwap:")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 

@@ -9,8 +9,8 @@ Which process does what
 What holds what
     - ``RLIMIT_DATA`` counts private writable memory, however it was made: a task that goes over it gets a
       MemoryError. It doesn't count shared mappings and stack-like ones, which is why the seccomp filter
-      refuses both. The limit lies `memory` bytes above what the zygote had when it was ready, since a
-      worker starts with a copy of all that.
+      refuses both, but for mappings of files where tasks have some. The limit lies `memory` bytes above
+      what the zygote had when it was ready, since a worker starts with a copy of all that.
     - ``RLIMIT_AS`` bounds what ``RLIMIT_DATA`` doesn't see: read-only mappings hold next to nothing themselves, but
       the page tables under 96 GiB of them weigh 192 MiB. It lies `memory` and a reserve (`address_reserve`) above what
       the zygote had: room for libraries that are imported late and for what C libraries set aside and never use.

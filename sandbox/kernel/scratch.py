@@ -17,8 +17,8 @@ What writing means
     times to now is refused: who tries that first, and makes the file when it can't (pathlib's touch), would take the
     answer for a file. Extended attributes aren't supported, as on many file systems. Files are mapped into memory,
     shared with the file itself, as SQLite's write-ahead log (on Python 3.13 any shelf), `mmap` and `numpy.memmap` do:
-    what that takes, RLIMIT_AS, the watchdog and the bounds of the directory count. Shared memory without a file stays
-    refused.
+    RLIMIT_AS bounds the mappings, the supervisor what lies in the files, with a name or without. Shared memory without
+    a file stays refused.
 
 `RLIMIT_FSIZE` bounds one file, the supervisor the whole.
 """

@@ -270,7 +270,10 @@ FILLING = {
     **(
         {
             "deleted files": "import os, time\nkept = []\nfor _ in range(30):\n    kept.append(open('a', 'wb', 0))\n"
-            "    os.unlink('a')\n    kept[-1].write(bytes(2**20))\ntime.sleep(60)"
+            "    os.unlink('a')\n    kept[-1].write(bytes(2**20))\ntime.sleep(60)",
+            "deleted files that are mapped": "import ctypes, os, time\nmap = ctypes.CDLL(None).mmap\nfor _ in range(30):\n"
+            "    with open('a', 'w+b', 0) as file:\n        os.unlink('a')\n        file.write(bytes(2**20))\n"
+            "        assert map(None, 4096, 1, 2, file.fileno(), 0) != -1\ntime.sleep(60)",
         }
         if AS_ROOT  # others can't see their descriptors: see docs/powers.md
         else {}
