@@ -5,6 +5,7 @@ No program can write ``async``; the objects are given to it by the test, as a li
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -255,6 +256,7 @@ def test_names_are_set_of_the_task_alone() -> None:
     check_nothing_reached("var('x')\nassert x.name == 'x'", **names)
 
 
+@pytest.mark.skipif(not hasattr(enum, "pickle_by_enum_name"), reason="this Python doesn't give it away")
 def test_a_task_without_its_builtins_is_no_library() -> None:
     """A package hands out the names of who calls (parser generators do): the task's builtins can be emptied."""
     given = library("import sys\ndef globals_(): return sys._getframe(1).f_globals")

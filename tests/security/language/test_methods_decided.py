@@ -25,6 +25,7 @@ HARMLESS = {
     "collections.UserDict.__copy__": "a new object of the class is made first",
     "collections.UserList.__copy__": "a new object of the class is made first",
     "enum.Enum.__dir__": "names",
+    "enum.Flag.__reduce_ex__": "of Debian's 3.11.2: no task may read the name",
     "enum._proto_member.__set_name__": "of the class in whose body it stands",
     "functools.cached_property.__get__": "of the object that has it",
     **dict.fromkeys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -144,7 +145,12 @@ async def test_whatever_a_worker_says_ends_that_worker_only(first: int) -> None:
                     said = _saying(rng)
                     for piece in [said[at : at + 1] for at in range(len(said))] if rng.random() < 0.2 else [said]:
                         handed = [file.fileno()] * rng.choice([0, 0, 1, 2, 3, 200])
-                        socket.send_fds(theirs, [piece or b"x"], handed)
+                        try:
+                            socket.send_fds(theirs, [piece or b"x"], handed)
+                        except OSError as error:  # users who are not root have so many under way (unix(7))
+                            if error.errno != errno.ETOOMANYREFS:
+                                raise
+                            socket.send_fds(theirs, [piece or b"x"], [])
                     if rng.random() < 0.1:
                         theirs.shutdown(rng.choice([socket.SHUT_WR, socket.SHUT_RD, socket.SHUT_RDWR]))
                         await worker.send(Kind.TASK, b"x" * 1000)
