@@ -42,6 +42,11 @@ class BytesWebSocket(WebSocketConnection):
     _begun: bytearray | None = None
     _events = 0
 
+    @property
+    def receiving(self) -> bool:
+        """Whether a part of a message has come, and not all of it."""
+        return self._begun is not None
+
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
         await self._take_turns()
         data = event.data.encode() if isinstance(event, TextMessage) else event.data

@@ -99,6 +99,11 @@ class Connection:
         reason = self._ws.closed
         return "not closed" if reason is None else f"{reason.code} {reason.name} {reason.reason or ''}".strip()
 
+    @property
+    def receiving(self) -> bool:
+        """Whether a message is on its way to us."""
+        return self._ws.receiving
+
     async def write(self) -> None:
         """The writer task."""
         with suppress(ConnectionClosed, trio.ClosedResourceError):

@@ -127,8 +127,13 @@ class Serving:
         self._ask(lambda: self.session.withdraw(now))
 
     def give_up(self, seconds: float, now: float) -> None:
-        """End what has waited for settings for so many seconds: others wait for its slot."""
-        self._ask(lambda: self.session.tick(now + 1e-6, seconds))  # sums are rounded
+        """End what has waited for settings for so many seconds: others wait for its slot.
+
+        Not while a message comes, which may be just those: large items take their time, and the session's own limit
+        holds for them.
+        """
+        if not self.connection.receiving:
+            self._ask(lambda: self.session.tick(now + 1e-6, seconds))  # sums are rounded
 
     def drain(self, *, leave: bool) -> None:
         """No more offers. ``leave``: when the last task has ended, the connection ends too."""

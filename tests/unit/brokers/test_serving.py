@@ -45,6 +45,7 @@ class Wire:
     """A connection that is no network: what comes is put into it, what goes is kept."""
 
     close_reason = "closed in a test"
+    receiving = False
 
     def __init__(self, lasts: float = float("inf")) -> None:
         self.outbox = Outbox()
@@ -135,6 +136,22 @@ async def served(means: Shared, wire: Wire) -> AsyncIterator[Serving]:
         await settled()
         yield serving
         tasks.cancel_scope.cancel()
+
+
+async def test_settings_that_are_on_their_way_are_not_given_up() -> None:
+    """Others wait for the slot: a broker that sends nothing loses it, one whose message comes in pieces doesn't."""
+    means, wire = shared(), Wire()
+    with fail_after(20):
+        async with served(means, wire) as serving:
+            wire.come(BrokerTaskOfferAccept("t", next(iter(serving.session._offers))))
+            await settled()
+            later = trio.current_time() + 2.0
+            wire.receiving = True
+            serving.give_up(2.0, later)
+            assert serving.session.waiting == 1
+            wire.receiving = False
+            serving.give_up(2.0, later)
+            assert serving.session.waiting == 0
 
 
 async def test_settings_that_come_when_the_task_has_been_shut_down() -> None:
