@@ -6,7 +6,7 @@ that need them, by rules of a policy: `workflow_id` is what nobody else can take
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -38,7 +38,11 @@ class Proposal(msgspec.Struct, kw_only=True):
 
     def lines(self) -> list[str]:
         """The variables, as a shell or a file of an environment reads them."""
-        return [f"{name}={_quoted(value)}" for name, value in self.environ.items()]
+        return _lines(self.environ)
+
+    def lines_everywhere(self) -> list[str]:
+        """:attr:`everywhere`, in the same way."""
+        return _lines(self.everywhere)
 
 
 def propose(checked: Checked) -> Proposal:
@@ -122,13 +126,24 @@ class _Powers(msgspec.Struct, frozen=True):
 def _powers(report: NodeReport) -> _Powers:
     needs = report.needs
     entries = {entry for host in report.hosts if (entry := entry_for(host))} if needs.connections else set()
-    reads = {file.path for file in report.files if is_elsewhere(file) and not file.writes} if needs.files else set()
     return _Powers(
         "python" if needs.language == "python" else "",
         SCRATCH if needs.files else "",
         tuple(sorted(entries)),
-        tuple(sorted(path for path in reads if ":" not in path)),
+        tuple(sorted(path for path in _reads(report) if _is_listable(path))),
     )
+
+
+def _reads(report: NodeReport) -> set[str]:
+    """Paths outside a task's own files that it reads."""
+    if not report.needs.files:
+        return set()
+    return {file.path for file in report.files if is_elsewhere(file) and not file.writes}
+
+
+def _is_listable(path: str) -> bool:
+    """The code says the path: what would end a line to paste, or drive a terminal, is for people to look at."""
+    return ":" not in path and path.isprintable()
 
 
 class _Rule(NamedTuple):
@@ -234,6 +249,10 @@ def _everywhere(reports: Iterable[NodeReport]) -> dict[str, str]:
 def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
     """What no text of a program tells."""
     for report in reports:
+        for path in sorted(_reads(report)):
+            if not _is_listable(path):
+                # with its escapes: it may hold what nobody sees
+                yield f"{report.node.place}: the path {path!a} is none that REPTARIUM_READ_PATHS takes"
         if not report.needs.connections:
             continue
         unlisted = [host.host for host in report.hosts if entry_for(host) is None]
@@ -244,6 +263,10 @@ def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
             )
         for host in unlisted:
             yield f"{report.node.place}: {host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"
+
+
+def _lines(environ: Mapping[str, str]) -> list[str]:
+    return [f"{name}={_quoted(value)}" for name, value in environ.items()]
 
 
 def _quoted(value: str) -> str:

@@ -121,8 +121,7 @@ def settings_text(result: Result) -> list[tuple[str, str]]:
     if proposal.policy:
         parts.append((proposal.environ["REPTARIUM_POLICY"], proposal.policy.rstrip()))
     if proposal.everywhere:
-        lines = "\n".join(f"{name}={value}" for name, value in proposal.everywhere.items())
-        parts.append(("Or, instead of that file, for every workflow", lines))
+        parts.append(("Or, instead of that file, for every workflow", "\n".join(proposal.lines_everywhere())))
     if proposal.requirements:
         parts.append(("requirements.txt", "\n".join(proposal.requirements)))
         parts.append(("Or, when the image is built", f'EXTRA_PACKAGES="{" ".join(proposal.requirements)}"'))

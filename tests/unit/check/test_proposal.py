@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 
 import pytest
@@ -96,6 +97,21 @@ def test_the_same_as_variables() -> None:
         "REPTARIUM_SCRATCH": "64MiB",
         "REPTARIUM_CONNECT_ALLOW": "a.example:443",
     }
+
+
+def test_paths_in_lines_to_paste() -> None:
+    """A path that the code names is one word of a shell's line, and no line, setting or escape of its own."""
+    paths = "/x$(id > y|sh)", "/a b'`c`", "/x\nREPTARIUM_LANGUAGE=python", "/x\x1b[2J", "/x\u202ey", "/c:d"
+    everything = result(workflow(code("A", "\n".join(f"open({path!r})" for path in paths))))
+    (pasted,) = [text for title, text in settings_text(everything) if title.startswith("Or, instead")]
+    scratch, reads = pasted.splitlines()
+    assert shlex.split(scratch) == ["REPTARIUM_SCRATCH=64MiB"]
+    assert reads == """REPTARIUM_READ_PATHS='/a b'\\''`c`:/x$(id > y|sh)'"""
+    assert shlex.split(reads) == [f"REPTARIUM_READ_PATHS={paths[1]}:{paths[0]}"]
+    assert everything.proposal.open == [
+        f"Orders › A: the path {shown} is none that REPTARIUM_READ_PATHS takes"
+        for shown in ("'/c:d'", r"'/x\nREPTARIUM_LANGUAGE=python'", r"'/x\x1b[2J'", r"'/x\u202ey'")
+    ]
 
 
 def test_nodes_of_one_name() -> None:
