@@ -65,7 +65,8 @@ def read_file(path: Path, named: bool = True) -> Document | Problem:
 
 def _folder(folder: Path) -> Iterator[Document | Problem]:
     found = 0
-    for where, folders, names in os.walk(folder):
+    failed: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=failed.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.endswith(".json"):
@@ -75,7 +76,9 @@ def _folder(folder: Path) -> Iterator[Document | Problem]:
                 yield Problem(str(folder), f"it has more than {MOST_FILES:,} files; name a part of them")
                 return
             yield read_file(Path(where) / name, named=False)
-    if not found:
+    for error in failed:
+        yield Problem(str(error.filename or folder), f"the folder can't be read: {error.strerror or error}")
+    if not found and not failed:
         yield Problem(str(folder), "there is no .json file in it; `n8n export:workflow --all --separate` writes such")
 
 

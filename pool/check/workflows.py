@@ -8,6 +8,7 @@ in one is trusted to be of the type that n8n gives it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +17,8 @@ from reptarium.pool.check.exports import Document, Problem, decode
 
 #: Nodes in all, and workflows within workflows.
 MOST_NODES, DEEPEST = 200_000, 16
+#: Circles of calls that are told, and names of one.
+MOST_CIRCLES, _CIRCLE_SHOWN = 20, 10
 #: Characters of a name that are kept, bytes of one node's code.
 LONGEST_NAME, LONGEST_CODE = 200, 1 << 20
 
@@ -261,12 +264,17 @@ class _Finder:
                     self._say(workflow.source, f"{where}: it runs the workflow {target}, which wasn't read", True)
                 elif workflow.id:
                     graph.setdefault(workflow.id, []).append(target)
-        for circle in _circles(graph):
+        circles = _circles(graph)
+        for circle in islice(circles, MOST_CIRCLES):
             self._say("", f"workflows run each other in a circle: {' → '.join(circle)}", True)
+        if next(circles, None) is not None:
+            self._say("", f"there are more than {MOST_CIRCLES} such circles; the first are listed", True)
 
 
 def _circles(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Circles of a graph, one for each edge that closes one. Without recursion: a chain may be long."""
+    """Circles of a graph, one for each edge that closes one, long ones shortened. Without recursion: a chain may be
+    long.
+    """
     done: set[str] = set()
     for start in graph:
         path: list[str] = []
@@ -279,7 +287,10 @@ def _circles(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
                 del on_path[name]
                 done.add(name)
             elif name in on_path:
-                yield [*path[on_path[name] :], name]
+                first = on_path[name]
+                left_out = len(path) - first - (_CIRCLE_SHOWN - 1)
+                shown = path[first : first + _CIRCLE_SHOWN - 1]
+                yield [*shown, *([f"{left_out:,} more"] if left_out > 0 else []), name]
             elif name not in done:
                 on_path[name] = len(path)
                 path.append(name)

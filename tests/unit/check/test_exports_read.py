@@ -139,6 +139,22 @@ def test_long_chains_of_calls() -> None:
     assert "in a circle" in note.text
 
 
+def test_many_circles() -> None:
+    """However many circles there are and however long, some of them are told, with some of their names."""
+    last = 200
+    many = [
+        workflow(caller(None, workflowId=f"R{number + 1}"), caller(None, workflowId="R0"), id=f"R{number}")
+        for number in range(last)
+    ]
+    notes = [note.text for note in found(*many, workflow(id=f"R{last}")).notes]
+    assert len(notes) == workflows.MOST_CIRCLES + 1
+    names = " → ".join(f"R{number}" for number in range(9))
+    assert notes[0].startswith("workflows run each other in a circle: R0 → ")
+    assert any(f"{names} → " in note and " more → R0" in note for note in notes)
+    assert max(map(len, notes)) < 200
+    assert notes[-1] == "there are more than 20 such circles; the first are listed"
+
+
 def test_workflows_from_elsewhere() -> None:
     """Workflows of files, addresses and expressions can't be read here: that is said."""
     nodes = [
@@ -215,6 +231,23 @@ def test_folders(tmp_path: Path) -> None:
     assert [node.name for node in everything.nodes] == ["A", "B", "C"]
     assert everything.problems == []
     assert everything.notes[0].source.endswith("package.json")
+
+
+def test_unreadable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder within one that can't be read is a problem, beside what was read."""
+    (tmp_path / "a.json").write_text(json.dumps(workflow(code("A", ""))))
+    (tmp_path / "sub").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    everything = workflows.find(read_all([str(tmp_path)]))
+    assert [node.name for node in everything.nodes] == ["A"]
+    assert everything.problems == [Problem(str(tmp_path / "sub"), "the folder can't be read: Permission denied")]
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
