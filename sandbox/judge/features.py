@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
-from reptarium.sandbox.judge.network import HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
+from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
 _ADDRESS = re.compile(
@@ -23,11 +23,19 @@ _VOCABULARIES = frozenset(
     "schema.org www.sitemaps.org xml.org ns.adobe.com".split()
 )
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+", re.ASCII)
-_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather loadtxt".split())
-_WRITERS = frozenset(
-    "to_csv to_excel to_json to_parquet to_html to_feather to_pickle savefig save savetxt savez write_image".split()
+#: Names as they stand in zones and in Docker's networks, and addresses. A token is none: its parts are longer.
+_HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-fA-F:]{2,45}", re.ASCII)
+#: What is a host without being called so.
+_PLAIN_HOST = re.compile(
+    r"localhost|([\w-]+\.)+([a-zA-Z]{2,24}|xn--[\w-]+)\.?|\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*(:[0-9a-fA-F]*){2,7}",
+    re.ASCII,
 )
+_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather loadtxt".split())
+_WRITERS = frozenset("to_csv to_excel to_parquet to_feather to_pickle savefig savetxt savez".split())
+#: What anything may be called that takes a text, which may be a secret.
+_MAYBE_WRITERS = frozenset("save to_json to_html write_image".split())
+#: A text that is meant for a path, by a folder or a suffix.
+_PATH = re.compile(r"\S*/\S*|.*\.[a-zA-Z][a-zA-Z0-9]{0,7}")
 #: In what a library may load that isn't a path: lines, a cookie.
 _NO_PATH = frozenset("\n=;")
 _PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
@@ -231,11 +239,13 @@ class _Reader:
             return
         self.found.methods.setdefault(function.attr, node.lineno)
         if function.attr == "connect" and self._clients and self._dotted(function) is None:
-            library = next(iter(self._clients))
+            library = next((one for one in self._clients if one in BY_PLACE), next(iter(self._clients)))
             self._connects(node, library, LIBRARIES[library])
         text = _text(node, 0)
-        if function.attr in _WRITERS and text and "://" not in text:
-            self._file(node, text, True)
+        if function.attr in _WRITERS | _MAYBE_WRITERS and text and "://" not in text:
+            is_path = _PATH.fullmatch(text) is not None
+            if is_path or function.attr in _WRITERS:
+                self._file(node, text if is_path else "", True)
         elif function.attr in _READERS and text and "://" not in text and not _NO_PATH.intersection(text):
             self._file(node, text, False)
         elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in {one.module for one in self.found.imports}:
@@ -251,7 +261,8 @@ class _Reader:
 
     def _file(self, node: ast.AST, path: str, writes: bool) -> None:
         if self._once("file", (path, writes)):
-            self.found.files.append(File(path[:200], _line(node), writes))
+            shown = path[:200].encode("utf-8", "replace").decode()  # half a surrogate pair can't be told on
+            self.found.files.append(File(shown, _line(node), writes))
 
     def _http(self, node: ast.Constant | ast.JoinedStr) -> None:
         parts = [node] if isinstance(node, ast.Constant) else node.values
@@ -283,16 +294,12 @@ class _Reader:
             host, number = host.elts
             named = [host]
         text = _plain(host)
-        if not _HOST.fullmatch(text) or not (named or _like_host(text)):
+        if not (_HOST.fullmatch(text) and (named or (library in BY_PLACE and _PLAIN_HOST.fullmatch(text)))):
             return
         if isinstance(number, ast.Constant) and type(number.value) is int and 0 < number.value < 65_536:
             port = number.value
         if self._once("host", (text, port)):
             self.found.hosts.append(Host(text, port, node.lineno))
-
-
-def _like_host(text: str) -> bool:
-    return "." in text or ":" in text or text == "localhost"
 
 
 def _hosts(text: str, line: int, whole: bool) -> list[Host]:

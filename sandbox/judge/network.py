@@ -46,6 +46,11 @@ PORTS: dict[str, int] = {
     "http.client.HTTPConnection": 80,
     "httplib2.HTTPConnectionWithTimeout": 80,
 }
+#: Libraries whose functions take a host first of all; others take tokens, names and queries there.
+BY_PLACE = frozenset(
+    "socket ssl smtplib imaplib poplib ftplib telnetlib nntplib http.client httplib2 redis aioredis valkey paramiko "
+    "asyncssh fabric pysftp pymysql MySQLdb pymssql pytds pymongo motor ldap3 paho clickhouse_driver pymemcache".split()
+)
 #: Keywords that carry a host, and those that carry its port.
 HOSTS = frozenset("host hostname server servername address endpoint".split())
 PORT = "port"

@@ -163,6 +163,14 @@ def test_own_names_are_not_old_ones() -> None:
         ("import requests\n'''see https://docs.example.com/'''\nrequests.get(u)", []),
         ("import requests\nns = 'http://www.w3.org/1999/xhtml'\nrequests.get(u)", []),
         ("import requests\nrequests.get('http://[2001:db8::1]:8080/')", [("2001:db8::1", 8080)]),
+        (
+            "import requests, paramiko\nrequests.get(u)\nc = paramiko.SSHClient()\nc.connect('a.example')",
+            [("a.example", 22)],
+        ),
+        ("import stripe\nstripe.Client('live.secret')", []),
+        ("import slack_sdk\nslack_sdk.WebClient('xoxb.secret')", []),
+        ("import redis\nredis.Redis('eyJhbGciOi.eyJzdWIi.x9_y')", []),
+        (f"import redis\nredis.Redis(host='{'k' * 64}')", []),
     ],
 )
 def test_hosts(source: str, hosts: list[tuple[str, int]]) -> None:
@@ -195,6 +203,14 @@ def test_files() -> None:
     ]
     assert said("open('/data/in.csv')", REPTARIUM_SCRATCH="1MiB", REPTARIUM_READ_PATHS="/data") == []
     assert only("open('/data/o.csv', 'w')").status == "never"
+
+
+def test_texts_that_are_no_files() -> None:
+    """What a method of a writer's name is given is told where it is meant for a path; what writes for sure, writes."""
+    source = "store.save('Bearer abc')\nx.to_json('k3y')\nfig.write_image('s3cr')\ny.save('out/a')\nz.save('a b.png')"
+    assert [file.path for file in only(source).files] == ["out/a", "a b.png"]
+    assert [(file.path, file.writes) for file in only("df.to_csv('s3cr')").files] == [("", True)]
+    assert [file.path for file in only(r"open('/a\ud800b')").files] == ["/a?b"]
 
 
 def test_async_and_prints() -> None:
