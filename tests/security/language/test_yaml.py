@@ -64,7 +64,7 @@ def test_unsafe_names(attack: Attack) -> None:
 
 
 def test_tags_of_ones_own() -> None:
-    """No loader makes the object: each takes the tag for one that it doesn't know."""
+    """A constructor that the task adds is the task's own function."""
     program = (
         "import yaml\nclass L(yaml.SafeLoader): pass\nL.add_constructor('!double', lambda l, n: 2 * int(n.value))\n"
         "return yaml.load('a: !double 21', Loader=L)"
