@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
+
+from reptarium.sandbox.nesting import room
 
 #: Characters of a value that are shown.
 _SHOWN = 60
@@ -55,5 +58,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    if isinstance(value, str | list):
+        value = value[: _SHOWN + 1]
+    elif isinstance(value, dict):
+        value = dict(islice(value.items(), _SHOWN))
+    try:
+        with room():
+            text = repr(value)
+    except RecursionError:
+        return "a value nested too deeply to be shown"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

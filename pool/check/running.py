@@ -26,6 +26,7 @@ from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.embedded_broker.calls import own_task_data
 from reptarium.pool.embedded_broker.handle import RpcError, TaskHandle
 from reptarium.pool.embedded_broker.outcome import Outcome, failure_text
+from reptarium.sandbox.nesting import room
 
 #: ``same``, ``differs``: compared with ``with_what``; ``ran``: there is nothing to compare with; ``skipped``: there is
 #: nothing to run it on.
@@ -170,13 +171,13 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
     if outcome.status != "done":
         run.verdict, run.detail = "fails", failure_text(outcome)
         return
-    ours = outcome.result()
+    ours = _result(outcome)
     if other is not None:
         run.with_what = "n8n's runner"
         if other.status != "done":
             run.verdict, run.detail = "differs", f"n8n's runner fails: {failure_text(other)}"
             return
-        theirs = other.result()
+        theirs = _result(other)
     else:
         compared = comes_out(found, task.report.node, task.pinned)
         if compared is None:
@@ -185,6 +186,11 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
         run.with_what, theirs = f"pinned to {compared.node}", compared.items
     run.detail = difference(ours, theirs) or ""
     run.verdict = "differs" if run.detail else "same"
+
+
+def _result(outcome: Outcome) -> Any:
+    with room():
+        return outcome.result()
 
 
 # ---- n8n's own runner -------------------------------------------------------------------

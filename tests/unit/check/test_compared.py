@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reptarium.pool.check.compared import difference
+from reptarium.sandbox.nesting import MAX_NESTING
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,18 @@ def test_same(ours: Any, theirs: Any) -> None:
 def test_differs(ours: Any, theirs: Any, words: str) -> None:
     """The first difference is told with its place and both values, long ones shortened."""
     assert difference(ours, theirs) == words
+
+
+def test_deep_values() -> None:
+    """A difference in a value as deep as results may be is told, and only its beginning."""
+    for levels in (MAX_NESTING - 2, 100_000):
+        deep: Any = 1
+        for _ in range(levels):
+            deep = [deep]
+        text = difference([{"a": deep}], [{"a": 2}])
+        assert text is not None
+        assert text.startswith(f"item 0.a: {'[' * 60}…" if levels < MAX_NESTING else "item 0.a: a value nested too")
+        assert text.endswith(", and there 2")
 
 
 def test_deep_results() -> None:
