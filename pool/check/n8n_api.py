@@ -18,6 +18,7 @@ import trio
 from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.brokers.stream import open_stream
 from reptarium.pool.check.exports import LONGEST, Document, Problem, decode
+from reptarium.pool.check.report.words import shown
 
 #: Workflows of a page (n8n gives no more), pages in all, seconds for one of them.
 PAGE, MOST_PAGES, PAGE_TIME = 250, 4_000, 120.0
@@ -48,8 +49,10 @@ def base_of(url: str) -> str:
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.query
     except ValueError:
         good = False
-    if not good or parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
-        raise ApiError(f"--n8n-url {url!r}: an address such as https://n8n.example.com is expected")
+    # h11 sends no blank; a line end would be a header of somebody's
+    if not good or "@" in url or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        given = " (it has an @, and isn't shown)" if "@" in url else f" {url!r}"
+        raise ApiError(f"--n8n-url{given}: an address such as https://n8n.example.com is expected")
     return url.rstrip("/").removesuffix(_PATH)
 
 
@@ -131,9 +134,8 @@ def _refused(base: str, status: int, headers: dict[bytes, bytes]) -> str:
         return f"{where} isn't there (404): is --n8n-url n8n's own address, and N8N_PUBLIC_API_DISABLED not set?"
     if 300 <= status < 400:
         target = urlsplit(headers.get(b"location", b"").decode("latin-1"))
-        return (
-            f"{where} leads elsewhere ({status}): give --n8n-url the address itself, {target.scheme}://{target.netloc}"
-        )
+        address = shown(f"{target.scheme}://{target.netloc}")
+        return f"{where} leads elsewhere ({status}): give --n8n-url the address itself, {address}"
     return f"{where} answered {status}"
 
 

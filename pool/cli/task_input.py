@@ -10,6 +10,7 @@ from typing import Any
 
 from reptarium.pool.check.exports import read_all
 from reptarium.pool.check.pins import Items, WrongItems, as_items, comes_in
+from reptarium.pool.check.report.words import shown
 from reptarium.pool.check.running import task_of
 from reptarium.pool.check.workflows import CodeNode, Found, find
 
@@ -94,7 +95,7 @@ def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _chosen(found: Found, name: str | None, source: str) -> CodeNode:
     if found.problems and not found.nodes:
-        raise BadInput(f"{found.problems[0].source}: {found.problems[0].text}")
+        raise BadInput(shown(f"{found.problems[0].source}: {found.problems[0].text}"))
     if not found.nodes:
         raise BadInput(f"{source}: there is no Python node in it")
     nodes = [node for node in found.nodes if name in (None, node.name, node.place)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -39,8 +40,8 @@ def data(result: Result) -> dict[str, Any]:
             "unproven": [node(report) for report in result.unproven],
         },
         "runs": msgspec.to_builtins(result.runs),
-        "problems": msgspec.to_builtins(checked.found.problems),
-        "notes": msgspec.to_builtins(checked.found.notes),
+        "problems": [_sourced(msgspec.to_builtins(one)) for one in checked.found.problems],
+        "notes": [_sourced(msgspec.to_builtins(one)) for one in checked.found.notes],
     }
 
 
@@ -48,6 +49,13 @@ def node(report: NodeReport) -> dict[str, Any]:
     """One node of it."""
     found: dict[str, Any] = msgspec.to_builtins(report)
     del found["node"]["code"], found["node"]["workflow"]
+    _sourced(found["node"])
     for refusal, shown in zip(report.refusals, found["refusals"], strict=True):
         shown["change"] = way(refusal)
+    return found
+
+
+def _sourced(found: dict[str, Any]) -> dict[str, Any]:
+    """A file's name is bytes; JSON is UTF-8."""
+    found["source"] = os.fsencode(found["source"]).decode("utf-8", "replace")
     return found

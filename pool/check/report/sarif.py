@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _result(rule: str, text: str, where: dict[str, Any], level: str | None = Non
 
 def _file(source: str, line: int) -> dict[str, Any]:
     path = Path(source)
-    uri = path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
     return {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}
 
 

@@ -111,6 +111,7 @@ async def test_tls() -> None:
         (http({}, "403 Forbidden"), "workflow:list"),
         (http({}, "404 Not Found"), "N8N_PUBLIC_API_DISABLED"),
         (http({}, "302 Found", "Location: https://login.example/x"), r"leads elsewhere \(302\).*https://login.example"),
+        (http({}, "302 Found", "Location: https://a\x9b2Jb/x"), "https://a\xc2\ufffd2Jb"),
         (http({}, "500 Oh"), "answered 500"),
         (http(b"<html>"), "no page of workflows"),
         (http([]), "no page of workflows"),
@@ -176,12 +177,22 @@ async def test_slow_servers(monkeypatch: pytest.MonkeyPatch, autojump_clock: tri
         "http://[",
         "http://a\r\nX: y",
         "http://a/?b",
+        "http://a/b c",
+        "http://a/\x1f",
     ],
 )
 def test_addresses(url: str) -> None:
     """What is no address of n8n's is refused before anything is sent."""
     with pytest.raises(ApiError, match=r"https://n8n\.example\.com is expected"):
         base_of(url)
+
+
+def test_passwords_in_addresses() -> None:
+    """An address with a name or a password is refused and not shown."""
+    for url in ("https://u:secret@n8n.example", "u:secret@n8n.example", "http://[@secret"):
+        with pytest.raises(ApiError, match=r"https://n8n\.example\.com is expected") as caught:
+            base_of(url)
+        assert "secret" not in str(caught.value)
 
 
 def test_keys(tmp_path: Path) -> None:

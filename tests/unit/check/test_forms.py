@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,8 +13,10 @@ import msgspec
 import pytest
 
 from reptarium.pool.check.checking import Result
+from reptarium.pool.check.exports import Problem
 from reptarium.pool.check.report import as_json, page, sarif, table
 from reptarium.pool.check.report.words import headline
+from reptarium.pool.cli.task_input import BadInput, read_task
 from tests.unit.check.exported import code, result, workflow
 
 #: Whoever writes workflows chooses names and code.
@@ -84,6 +88,32 @@ def test_sarif_lines(tmp_path: Path) -> None:
     assert json.loads(where) == {
         "artifactLocation": {"uri": path.as_uri()}, "region": {"startLine": number}
     }  # fmt: skip
+
+
+def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    """A file's name is bytes: in JSON what is no text of them is replaced, in an address it is escaped."""
+    name = os.fsdecode(b"a\xff.json")
+    everything = result({"nodes": 3}, workflow(code("A", "import subprocess")))
+    everything.checked.found.problems = [Problem(name, "it is empty")]
+    everything.checked.found.notes = [Problem(name, "odd")]
+    for report in everything.checked.reports:
+        report.node = msgspec.structs.replace(report.node, source=name)
+    data = json.loads(as_json.render(everything))
+    sources = [data["problems"][0]["source"], data["notes"][0]["source"], data["nodes"][0]["node"]["source"]]
+    assert sources == ["a\ufffd.json"] * 3
+    (run,) = json.loads(sarif.render(everything))["runs"]
+    places = {one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in run["results"]}
+    assert places == {"a%FF.json"}
+    assert "a\ufffd.json" in page.render(everything)
+
+
+def test_why_an_export_is_not_run(tmp_path: Path) -> None:
+    """What `reptarium exec` says of an export has its names without what drives a terminal."""
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({"name": HOSTILE, "nodes": 3}))
+    with pytest.raises(BadInput, match="`nodes` is a number") as caught:
+        read_task(argparse.Namespace(code=str(path), node=None))
+    assert str(caught.value).isprintable()
 
 
 def test_page() -> None:
