@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 import msgspec
+import psutil
 import trio
 
 from reptarium.sandbox.judge.messages import Judgement, JudgeRequest, Needs, Objection, ProgramFeatures
 
 __all__ = ["judge_all"]
 
-#: Seconds that one program may take: the longest ordinary ones take a tenth of one.
-TIME = 20.0
+#: Seconds of processor time that one program may take (the longest ordinary ones take a tenth of one), and how many
+#: times as long it is waited for on a busy machine.
+TIME, PATIENCE = 20.0, 15
 #: Bytes of an answer: a program of a megabyte that is refused in every word has some ten.
 LONGEST_ANSWER = 64 << 20
 #: Programs that a process judges before the next one takes over: what a compiler leaks stays small.
@@ -97,10 +99,12 @@ class _Judge:
         self.used += 1
         line = msgspec.json.encode(msgspec.msgpack.decode(request, type=JudgeRequest)) + b"\n"
         try:
-            with trio.fail_after(TIME):
+            with trio.fail_after(TIME * PATIENCE):
                 return msgspec.json.decode(await self._answer(line), type=Judgement)
         except trio.TooSlowError:
             why = f"it takes more than {TIME:.0f} s"
+        except psutil.Error:
+            why = "its compiler gives up"
         except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError, msgspec.MsgspecError):
             why = "its compiler gives up"
         self.dead = True
@@ -111,9 +115,19 @@ class _Judge:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
+        child = psutil.Process(self._process.pid)
+        spent = sum(child.cpu_times()[:2])
+        most = spent + TIME
         await stdin.send_all(line)
         while b"\n" not in self._received:
-            data = await stdout.receive_some(1 << 20)
+            data = None
+            with trio.move_on_after(min(1.0, TIME)):
+                data = await stdout.receive_some(1 << 20)
+            if data is None:
+                before, spent = spent, sum(child.cpu_times()[:2])
+                if spent > most or (spent == before and child.status() == psutil.STATUS_SLEEPING):
+                    raise trio.TooSlowError
+                continue
             if not data or len(self._received) > LONGEST_ANSWER:
                 raise EOFError
             self._received += data
