@@ -63,7 +63,12 @@ def _pinned(workflow: ReadWorkflow, names: list[str]) -> Iterator[Pinned]:
 
 def _before(workflow: ReadWorkflow, name: str) -> list[str]:
     """The nodes whose output comes into this one, in the order of the export."""
-    return [source for source in workflow.connections if name in _targets(workflow, source)]
+    if workflow.sources is None:
+        workflow.sources = {}
+        for source in workflow.connections:
+            for target in dict.fromkeys(_targets(workflow, source)):
+                workflow.sources.setdefault(target, []).append(source)
+    return workflow.sources.get(name, [])
 
 
 def _after(workflow: ReadWorkflow, name: str) -> list[str]:

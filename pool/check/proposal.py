@@ -13,6 +13,7 @@ import msgspec
 
 from reptarium.pool.check.distributions import KNOWN
 from reptarium.pool.check.reports import Checked, NodeReport, entry_for, is_elsewhere
+from reptarium.pool.check.workflows import MOST_NODES
 from reptarium.pool.config import load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
@@ -20,6 +21,8 @@ from reptarium.pool.tasks.rulings import wanted_pools
 
 #: Where the page of rules is meant to be, and how much of files a rule gives.
 POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
+#: Characters that a number behind a rule's name may take, with the blank: there are MOST_NODES rules at most.
+_LONGEST_NUMBER = len(f" {MOST_NODES}")
 _MAX_POOLS = "REPTARIUM_MAX_POOLS"
 
 
@@ -183,10 +186,10 @@ def _both(one: _Powers, other: _Powers) -> _Powers:
 
 def _policy(rules: list[_Rule]) -> str:
     parts = []
-    taken = {DEFAULT}
+    names = _RuleNames()
     for rule in rules:
         powers = rule.powers
-        lines = ["[[rule]]", f"name = {_toml(_rule_name(rule.workflow, taken))}"]
+        lines = ["[[rule]]", f"name = {_toml(names.take(rule.workflow))}"]
         if rule.workflow_id:
             lines.append(f"workflow_id = {_toml(rule.workflow_id)}")
         else:
@@ -210,13 +213,24 @@ def _pattern(*names: str) -> str:
     return _toml(texts[0]) if len(texts) == 1 else _toml_list(texts)
 
 
-def _rule_name(workflow: str, taken: set[str]) -> str:
-    base = "".join(one if one.isprintable() else " " for one in workflow).strip()[: LONGEST_NAME - 5] or "workflow"
-    name, number = base, 2
-    while name in taken:
-        name, number = f"{base} {number}", number + 1
-    taken.add(name)
-    return name
+class _RuleNames:
+    """Names of rules, each once: those of workflows, with numbers."""
+
+    def __init__(self) -> None:
+        self._taken = {DEFAULT}
+        self._last: dict[str, int] = {}
+
+    def take(self, workflow: str) -> str:
+        """A name that no other rule has."""
+        printable = "".join(one if one.isprintable() else " " for one in workflow).strip()
+        base = printable[: LONGEST_NAME - _LONGEST_NUMBER] or "workflow"
+        name, number = base, self._last.get(base, 1)
+        while name in self._taken:
+            number += 1
+            name = f"{base} {number}"
+        self._last[base] = number
+        self._taken.add(name)
+        return name
 
 
 def _toml(text: str) -> str:

@@ -44,6 +44,7 @@ class NodeRun(msgspec.Struct, kw_only=True):
     """What came of one node. ``items`` says where they came from, ``detail`` what failed, or differs first."""
 
     place: str
+    source: str
     verdict: Verdict
     items: str = ""
     with_what: str = ""
@@ -81,8 +82,9 @@ async def run_all(
         node = report.node
         pinned = None if node.tool else comes_in(found, node, given)
         run = NodeRun(
-            place=node.place, verdict="skipped", detail=_TOOL if node.tool else "there are no items to run it on"
-        )
+            place=node.place, source=node.source, verdict="skipped",
+            detail=_TOOL if node.tool else "there are no items to run it on",
+        )  # fmt: skip
         runs.append(run)
         if pinned is not None:
             run.items = f"given for {pinned.node}" if node.name in given else f"pinned to {pinned.node}"

@@ -79,6 +79,8 @@ class ReadWorkflow(msgspec.Struct, kw_only=True):
     """Node and id of the workflow that it runs."""
     count: int = 0
     """Nodes of any kind."""
+    sources: dict[str, list[str]] | None = None
+    """Node → those whose output comes into it; None until somebody asks (`pins.py`)."""
 
 
 class Found(msgspec.Struct):

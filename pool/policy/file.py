@@ -82,6 +82,7 @@ class _Reader:
         self._lines = text.split("\n")
         self._settings = settings
         self._starts: list[int] = []
+        self._names: set[str] = set()
 
     def read(self, document: Mapping[str, Any]) -> None:
         for key in document:
@@ -117,6 +118,7 @@ class _Reader:
         self.warnings += [f"{self._where(index, name)}: {one}" for one in sorted(odd)]
         if not changes:
             self.warnings.append(f"{self._where(index, name)}: it sets nothing: the environment's values count")
+        self._names.add(name)
         self.rules.append(Rule(name=name, settings=settings, changes=changes, **conditions))
 
     def _name(self, index: int, table: Mapping[str, Any]) -> str:
@@ -127,7 +129,7 @@ class _Reader:
             return ""
         if name == DEFAULT:
             self._say(index, name, "name", "this stands for tasks that no rule matches; expected another")
-        elif name in {rule.name for rule in self.rules}:
+        elif name in self._names:
             self._say(index, name, "name", "another rule has it; expected one of its own")
         return name
 

@@ -39,7 +39,7 @@ def data(result: Result) -> dict[str, Any]:
             "open": proposal.open,
             "unproven": [node(report) for report in result.unproven],
         },
-        "runs": msgspec.to_builtins(result.runs),
+        "runs": [_sourced(msgspec.to_builtins(one)) for one in result.runs],
         "problems": [_sourced(msgspec.to_builtins(one)) for one in checked.found.problems],
         "notes": [_sourced(msgspec.to_builtins(one)) for one in checked.found.notes],
     }

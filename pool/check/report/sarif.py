@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,17 +33,23 @@ _RULES = {
 }
 #: Errors are what no setting solves.
 _LEVELS = {"never": "error", "syntax": "error", "unreadable": "error", "differs": "note"}
+#: Nodes of an export that are looked for in the whole of it: those whose workflow is JSON in text aren't found.
+_MOST_MISSED = 50
 
 
 def render(result: Result) -> str:
     """The whole report, ending in a line end."""
-    results = [one for report in result.checked.reports for one in _of_node(report)]
+    places = {id(one.node): place for one, place in _places(result.checked.reports)}
+    results = [one for report in result.checked.reports for one in _of_node(report, places[id(report.node)])]
     for problem in result.checked.found.problems:
         results.append(_result("unreadable", shown(problem.text), {"physicalLocation": _file(problem.source, 1)}))
-    nodes = {one.node.place: one.node for one in result.checked.reports}
+    # what is equal in both is told apart by nobody
+    nodes = {(one.node.source, one.node.place): places[id(one.node)] for one in result.checked.reports}
     for run in result.runs:
         if run.verdict in ("fails", "differs"):
-            results.append(_result("run", f"{shown(run.place)} {run.verdict}: {ran(run)}", _where(nodes[run.place])))
+            results.append(
+                _result("run", f"{shown(run.place)} {run.verdict}: {ran(run)}", nodes[run.source, run.place])
+            )
     driver = {
         "name": "reptarium check",
         "version": __version__,
@@ -57,9 +63,8 @@ def render(result: Result) -> str:
     return msgspec.json.format(msgspec.json.encode(log), indent=2).decode() + "\n"
 
 
-def _of_node(report: NodeReport) -> list[dict[str, Any]]:
+def _of_node(report: NodeReport, where: dict[str, Any]) -> list[dict[str, Any]]:
     node = report.node
-    where = _where(node)
     level = "note" if node.disabled else None
     results = [
         _result(one.kind, f"{shown(node.place)}, {sentence(one)}", where, level=level) for one in report.refusals
@@ -71,9 +76,17 @@ def _of_node(report: NodeReport) -> list[dict[str, Any]]:
     return results
 
 
-def _where(node: CodeNode) -> dict[str, Any]:
+def _places(reports: list[NodeReport]) -> Iterator[tuple[NodeReport, dict[str, Any]]]:
+    export = None
+    for one in reports:
+        if export is None or export.source != one.node.source:
+            export = _Export(one.node.source)
+        yield one, _where(one.node, export.line_of(one.node.code))
+
+
+def _where(node: CodeNode, line: int) -> dict[str, Any]:
     return {
-        "physicalLocation": _file(node.source, _line_of(node.source, node.code)),
+        "physicalLocation": _file(node.source, line),
         "logicalLocations": [{"name": shown(node.name), "fullyQualifiedName": shown(node.place), "kind": "function"}],
     }
 
@@ -93,16 +106,39 @@ def _file(source: str, line: int) -> dict[str, Any]:
     return {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}
 
 
-def _line_of(source: str, code: str) -> int:
-    """The line of the export that the code stands in: it is one text of JSON's there."""
-    for text in {json.dumps(code)[1:-1], json.dumps(code, ensure_ascii=False)[1:-1]}:
-        place = _text(source).find(text) if text else -1
-        if place >= 0:
-            return _text(source).count("\n", 0, place) + 1
-    return 1
+class _Export:
+    """An export's text, read from its beginning to its end as nodes are looked for in their order."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._text = _text(source)
+        self._place, self._line = 0, 1
+        self._ascii = True  # whether its texts are escaped so: one program wrote them all
+        self._missed = 0
+
+    def line_of(self, code: str) -> int:
+        """The line that the code stands in: it is one text of JSON's there. 1 where it isn't found."""
+        if not code or self._missed >= _MOST_MISSED:
+            return 1
+        for start in dict.fromkeys((self._place, 0)):
+            for is_ascii in (self._ascii, not self._ascii):
+                text = json.dumps(code, ensure_ascii=is_ascii)[1:-1]
+                place = self._text.find(text, start)
+                if place >= 0:
+                    return self._at(place, len(text), is_ascii)
+        self._missed += 1
+        return 1
+
+    def _at(self, place: int, length: int, is_ascii: bool) -> int:
+        if place < self._place:
+            self._missed += 1
+            return self._text.count("\n", 0, place) + 1
+        self._line += self._text.count("\n", self._place, place)
+        # the text has no line end in it
+        self._place, self._ascii = place + length, is_ascii
+        return self._line
 
 
-@lru_cache(maxsize=1)
 def _text(source: str) -> str:
     try:
         return Path(source).read_text("utf-8", errors="replace")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from reptarium.pool.check.compared import difference
+from reptarium.pool.check.running import _result
+from reptarium.pool.embedded_broker.outcome import Outcome, Timings
+from reptarium.pool.protocol.messages import TaskDoneData
 from reptarium.sandbox.nesting import MAX_NESTING
 
 
@@ -53,6 +57,14 @@ def test_deep_values() -> None:
         assert text is not None
         assert text.startswith(f"item 0.a: {'[' * 60}…" if levels < MAX_NESTING else "item 0.a: a value nested too")
         assert text.endswith(", and there 2")
+
+
+def test_deep_results_are_decoded() -> None:
+    """A result as deep as results may be is read from where many calls are under way already."""
+    text = '[{"json": {"a": ' + "[" * (MAX_NESTING - 3) + "]" * (MAX_NESTING - 3) + "}}]"
+    data = TaskDoneData(result=msgspec.Raw(text.encode()))
+    outcome = Outcome(task_id="T", status="done", timings=Timings(0.0), data=data)
+    assert (difference(_result(outcome), [{"a": 3}]) or "").startswith("item 0.a: [[[")
 
 
 def test_deep_results() -> None:

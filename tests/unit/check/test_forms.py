@@ -16,6 +16,7 @@ from reptarium.pool.check.checking import Result
 from reptarium.pool.check.exports import Problem
 from reptarium.pool.check.report import as_json, page, sarif, table
 from reptarium.pool.check.report.words import headline
+from reptarium.pool.check.running import NodeRun
 from reptarium.pool.cli.task_input import BadInput, read_task
 from tests.unit.check.exported import code, result, workflow
 
@@ -88,6 +89,27 @@ def test_sarif_lines(tmp_path: Path) -> None:
     assert json.loads(where) == {
         "artifactLocation": {"uri": path.as_uri()}, "region": {"startLine": number}
     }  # fmt: skip
+
+
+def test_sarif_of_equal_nodes(tmp_path: Path) -> None:
+    """Nodes of equal code, and workflows of one name in two files, have lines and files of their own."""
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    nodes = [code("A", "import subprocess  # é"), code("B", "x"), code("C", "import subprocess  # é")]
+    for path, escaped in zip(paths, (True, False), strict=True):
+        path.write_text(json.dumps(workflow(*nodes), indent=1, ensure_ascii=escaped))
+    everything = result(*(json.loads(path.read_text()) for path in paths))
+    for report in everything.checked.reports:
+        report.node = msgspec.structs.replace(report.node, source=str(paths[report.node.source == "2.json"]))
+    lines = [n for n, line in enumerate(paths[0].read_text().splitlines(), 1) if "subprocess" in line]
+    for path in paths:
+        everything.runs.append(NodeRun(place="Orders › C", source=str(path), verdict="fails"))
+    (run,) = json.loads(sarif.render(everything))["runs"]
+    at = [(one["ruleId"] == "run", one["locations"][0]["physicalLocation"]) for one in run["results"]]
+    places = [(ran, one["artifactLocation"]["uri"], one["region"]["startLine"]) for ran, one in at]
+    assert list(dict.fromkeys(places)) == [
+        *((False, path.as_uri(), line) for path in paths for line in lines),
+        *((True, path.as_uri(), lines[1]) for path in paths),
+    ]
 
 
 def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reptarium.pool.check import pins
 from reptarium.pool.check.pins import WrongItems, as_items, comes_in, comes_out
 from tests.unit.check.exported import code, found, workflow
 
@@ -15,13 +16,13 @@ def one(n: int) -> dict[str, Any]:
     return {"json": {"n": n}}
 
 
-def ran(pins: Any, connections: Any = None, given: Any = None) -> tuple[Any, Any]:
+def ran(pinned_to: Any, connections: Any = None, given: Any = None) -> tuple[Any, Any]:
     """Where the items of the node `B` come from and their numbers, and where those for comparing come from."""
     links = connections or {
         "A": {"main": [[{"node": "B", "type": "main", "index": 0}]]},
         "B": {"main": [[{"node": "C"}]]},
     }
-    everything = found(workflow(code("B", "return _items"), pinData=pins, connections=links))
+    everything = found(workflow(code("B", "return _items"), pinData=pinned_to, connections=links))
     pinned = comes_in(everything, everything.nodes[0], given)
     if pinned is None:
         return None, None
@@ -53,11 +54,23 @@ def test_nothing_pinned() -> None:
     assert ran({"Z": [one(1)]}) == (None, None)
 
 
-@pytest.mark.parametrize("pins", [3, {"A": 3}, {"A": [3]}, {"A": None}, []])
+def test_links_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many nodes a workflow has, its links are read once for what comes into them."""
+    links = {f"N{n}": {"main": [[{"node": f"N{n + 1}"}, {"node": f"N{n + 1}"}, {"node": "N9"}]]} for n in range(20)}
+    everything = found(workflow(*(code(f"N{n}", "") for n in range(20)), pinData={"N3": [one(3)]}, connections=links))
+    read: list[str] = []
+    targets = pins._targets
+    monkeypatch.setattr(pins, "_targets", lambda flow, source: read.append(source) or targets(flow, source))
+    came = [comes_in(everything, node) for node in everything.nodes]
+    assert {n: pinned.node for n, pinned in enumerate(came) if pinned} == {3: "N3", 4: "N3", 9: "N3"}
+    assert read == list(links)
+
+
+@pytest.mark.parametrize("pinned_to", [3, {"A": 3}, {"A": [3]}, {"A": None}, []])
 @pytest.mark.parametrize("links", ["x", {"A": 3}, {"A": {"main": 3}}, {"A": {"main": [3, [3, {"node": []}]]}}])
-def test_odd_exports(pins: Any, links: Any) -> None:
+def test_odd_exports(pinned_to: Any, links: Any) -> None:
     """Pins and connections of any type lead nowhere, and to no error."""
-    assert ran(pins, links) == (None, None)
+    assert ran(pinned_to, links) == (None, None)
 
 
 def test_items() -> None:

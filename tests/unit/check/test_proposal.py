@@ -7,8 +7,9 @@ import tomllib
 
 import pytest
 
-from reptarium.pool.check.proposal import under
+from reptarium.pool.check.proposal import _RuleNames, under
 from reptarium.pool.check.report.words import settings_text
+from reptarium.pool.policy.file import LONGEST_NAME
 from tests.unit.check.exported import code, found, result, workflow
 
 
@@ -88,6 +89,15 @@ def test_powers_by_rules() -> None:
             "connect_allow": ["a.example:443"], "read_paths": ["/data/x"],
         },
     ]  # fmt: skip
+
+
+def test_rules_of_one_name() -> None:
+    """However many workflows have one long name, each rule's name is its own, and none is too long."""
+    names = _RuleNames()
+    taken = {names.take("n" * 100) for _ in range(10_050)}
+    assert len(taken) == 10_050
+    assert max(map(len, taken)) <= LONGEST_NAME
+    assert [names.take("A"), names.take("A 2"), names.take("A"), names.take("A")] == ["A", "A 2", "A 3", "A 4"]
 
 
 def test_the_same_as_variables() -> None:
