@@ -13,9 +13,9 @@ from tests.simulation.misbehaviour import Misbehaviour
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: Seconds for which the healthy one is watched, and that its tasks take. Then how long after the last waste each must
-#: have a task done.
-WATCHED, TASK, RECOVERY = 20.0, 1.0, 25.0
+#: Seconds for which the healthy one is watched, and that its tasks take; and their messages, to a broker that is slow.
+#: Then how long after the last waste each must have a task done.
+WATCHED, TASK, ON_THEIR_WAY, RECOVERY = 20.0, 1.0, 1.0, 25.0
 
 
 class Waste:
@@ -49,7 +49,7 @@ class Waste:
             await trio.sleep(0.05)
         if runner.stopping:
             return
-        if done < 0.6 * slots * WATCHED / TASK:
+        if done < 0.6 * slots * WATCHED / (TASK + ON_THEIR_WAY):
             raise Broken(f"beside {len(others)} wasteful brokers a healthy one has {done} tasks done in {WATCHED:g} s")
         for broker, one in waiting:
             if one not in broker.outcomes:
