@@ -159,10 +159,36 @@ class _Rich:
             return _rich(value)
         if id(value) not in self._series:
             try:
-                self._series[id(value)] = value, list(value)  # type: ignore[call-overload]
+                self._series[id(value)] = value, [_settled(one) for one in value]  # type: ignore[attr-defined]
             except BaseException as error:
                 raise _TheirError(error) from None
         return self._series[id(value)][1]
+
+
+def _settled(value: object) -> object:
+    """A value that an iterator gave, with lists for the iterators in it: they may be over when it gives the next one
+    (the groups of ``itertools.groupby``).
+    """
+    try:
+        return _with_lists(value) if _has_series(value) else value
+    except RecursionError:  # it holds itself, or is too deep: that is said later
+        return value
+
+
+def _has_series(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_series, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_series, value))
+    return isinstance(value, _SERIES)
+
+
+def _with_lists(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _with_lists(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, *_SERIES)):
+        return [_with_lists(one) for one in value]  # type: ignore[attr-defined]
+    return value
 
 
 def _rich(value: object) -> object:

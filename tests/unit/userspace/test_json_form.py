@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import itertools
 import json
 import uuid
 from collections.abc import Iterator
@@ -86,6 +87,14 @@ def test_iterators_become_lists_whatever_else_is_in_the_result() -> None:
     """Each gives its values once, though what stands beside it makes another attempt necessary."""
     value = {"n": float("nan"), "all": [(x for x in "ab"), map(str, [1]), enumerate("b")]}
     assert decoded(value) == {"n": None, "all": [["a", "b"], ["1"], [[0, "b"]]]}
+
+
+def test_an_iterators_iterators_are_read_before_it_goes_on() -> None:
+    """A group of groupby is over once the next one begins."""
+    groups = itertools.groupby([1, 1, 2])
+    rows = ({"k": key, "g": group} for key, group in itertools.groupby("aab"))
+    assert decoded(groups) == [[1, [1, 1]], [2, [2]]]
+    assert decoded(rows) == [{"k": "a", "g": ["a", "a"]}, {"k": "b", "g": ["b"]}]
 
 
 def test_an_error_within_a_generator_is_told_as_it_is() -> None:
