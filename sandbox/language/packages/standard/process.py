@@ -6,11 +6,14 @@ The real ``sys.stdout`` and ``sys.stderr`` are objects of the worker's, and the 
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from reptarium.sandbox.language.hardening.audit import trusted
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
 from reptarium.sandbox.language.packages.standard.paths import OS_PATH
@@ -24,6 +27,19 @@ def show_environment(variables: Mapping[str, str]) -> None:
     """What ``os.environ`` and ``os.getenv`` show to tasks; nothing unless this was called."""
     _environment.clear()
     _environment.update(variables)
+
+
+def _tzset() -> None:
+    """The C library reads the time zone from the process's own environment: it is the one that the task shows."""
+    zone = _environment.get("TZ")
+    if zone is not None and (type(zone) is not str or "\0" in zone):
+        raise TypeError("os.environ['TZ'] must be a string without a NUL")
+    with trusted():
+        if zone is None:
+            os.environ.pop("TZ", None)
+        else:
+            os.environ["TZ"] = zone
+        time.tzset()
 
 
 def _stream(name: str) -> Any:
@@ -154,6 +170,7 @@ PACKAGES = (
             "os.path": OS_PATH,
         },
     ),
+    Package("time", replaced={"time": {"tzset": _tzset}}),
     Package(
         "sys",
         replaced={
