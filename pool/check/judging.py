@@ -76,6 +76,12 @@ def _sendable(request: JudgeRequest) -> JudgeRequest:
     return request if code == request.code else JudgeRequest(code, request.policy, request.needs)
 
 
+def _processor_time(process: psutil.Process) -> float:
+    """Seconds that a process has had, without its children's."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 class _Judge:
     """One process."""
 
@@ -103,9 +109,7 @@ class _Judge:
                 return msgspec.json.decode(await self._answer(line), type=Judgement)
         except trio.TooSlowError:
             why = f"it takes more than {TIME:.0f} s"
-        except psutil.Error:
-            why = "its compiler gives up"
-        except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError, msgspec.MsgspecError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError, msgspec.MsgspecError, psutil.Error):
             why = "its compiler gives up"
         self.dead = True
         refusals = [Objection(1, "the program can't be compiled here", why, None, "never")]
@@ -116,7 +120,7 @@ class _Judge:
         assert stdin is not None
         assert stdout is not None
         child = psutil.Process(self._process.pid)
-        spent = sum(child.cpu_times()[:2])
+        spent = _processor_time(child)
         most = spent + TIME
         await stdin.send_all(line)
         while b"\n" not in self._received:
@@ -124,7 +128,7 @@ class _Judge:
             with trio.move_on_after(min(1.0, TIME)):
                 data = await stdout.receive_some(1 << 20)
             if data is None:
-                before, spent = spent, sum(child.cpu_times()[:2])
+                before, spent = spent, _processor_time(child)
                 if spent > most or (spent == before and child.status() == psutil.STATUS_SLEEPING):
                     raise trio.TooSlowError
                 continue
