@@ -80,6 +80,9 @@ async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
                 assert (await broker.submit(WORDY).outcome()).status == "done"
             url = f"http://127.0.0.1:{port}"
             assert (await get(url, "/healthz"))[0] == 200
+            # a task's line comes when its worker is gone, a moment after its outcome
+            while f"\nreptarium_task_peak_memory_bytes_count {TASKS}" not in (await get(url, "/metrics"))[2].decode():
+                await trio.sleep(0.01)
             (dropped,) = re.findall(rb"^reptarium_log_lines_dropped_total (\d+)", (await get(url, "/metrics"))[2], re.M)
             assert 0 < int(dropped) < TASKS
             said = await stalled.read(" log lines were dropped\n")
