@@ -18,6 +18,7 @@ from reptarium.pool.config import load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
 from reptarium.pool.tasks.rulings import wanted_pools
+from reptarium.sandbox.judge.network import LIBRARIES
 
 #: Where the page of rules is meant to be, and how much of files a rule gives.
 POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
@@ -124,6 +125,8 @@ class _Powers(msgspec.Struct, frozen=True):
     scratch: str = ""
     connect_allow: tuple[str, ...] = ()
     read_paths: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Where it may connect to is for somebody to fill in: an example for each library."""
 
 
 def _powers(report: NodeReport) -> _Powers:
@@ -134,7 +137,13 @@ def _powers(report: NodeReport) -> _Powers:
         SCRATCH if needs.files else "",
         tuple(sorted(entries)),
         tuple(sorted(path for path in _reads(report) if _is_listable(path))),
+        tuple(_examples(report)) if needs.connections and report.unknown_hosts else (),
     )
+
+
+def _examples(report: NodeReport) -> Iterable[str]:
+    """Entries to fill in, with the ports that the libraries have by themselves."""
+    return sorted({f"HOST:{LIBRARIES.get(library) or 443}" for library in report.libraries})
 
 
 def _reads(report: NodeReport) -> set[str]:
@@ -181,6 +190,7 @@ def _both(one: _Powers, other: _Powers) -> _Powers:
         one.scratch or other.scratch,
         tuple(sorted({*one.connect_allow, *other.connect_allow})),
         tuple(sorted({*one.read_paths, *other.read_paths})),
+        tuple(sorted({*one.unknown, *other.unknown})),
     )
 
 
@@ -201,6 +211,8 @@ def _policy(rules: list[_Rule]) -> str:
             lines.append(f"scratch = {_toml(powers.scratch)}")
         if powers.connect_allow:
             lines.append(f"connect_allow = {_toml_list(powers.connect_allow)}")
+        if powers.unknown:
+            lines.append(f"# connect_allow = {_toml_list(powers.unknown)} # where to doesn't stand in the code")
         if powers.read_paths:
             lines.append(f"read_paths = {_toml_list(powers.read_paths)}")
         parts.append("\n".join(lines) + "\n")
@@ -273,7 +285,7 @@ def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
         if report.unknown_hosts:
             yield (
                 f"{report.node.place}: where {', '.join(report.libraries)} connects to doesn't stand in the code; "
-                "list it in REPTARIUM_CONNECT_ALLOW, or in connect_allow of a rule"
+                f"name it: REPTARIUM_CONNECT_ALLOW={','.join(_examples(report))}, or connect_allow of its rule"
             )
         for host in unlisted:
             yield f"{report.node.place}: {host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"

@@ -14,8 +14,9 @@ from reptarium.pool.check.old_names import OldName, used
 from reptarium.pool.check.workflows import CodeNode, Found
 from reptarium.pool.config import Settings
 from reptarium.pool.differences.signs import about
+from reptarium.pool.embedded_broker.items import NotItems, items_of
 from reptarium.pool.powers.destinations import Destinations, Entry, normal_name, parse_entry
-from reptarium.sandbox.judge.messages import File, Host, Judgement, Needs, Objection
+from reptarium.sandbox.judge.messages import File, Host, Judgement, Needs, Objection, Returned
 
 #: ``runs``: under the settings that were checked; ``settings``: under others; ``never``: the code must change.
 Status = Literal["runs", "settings", "never"]
@@ -114,11 +115,16 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
     old_names = used(features.names, judgement.names)
     refusals += _more(judgement, settings, calls, http_hosts)
     missing = _missing(imports)
-    changes = [*_rewritten(old_names, judgement), *_expression(node)]
-    never = [*needs.unsolved, *changes]
+    if _is_expression(node):
+        why = "what n8n makes of it is known only when it runs; write the code itself"
+        never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
+    else:
+        changes = [*_rewritten(old_names, judgement), *_no_items(node, features.returns)]
+        never = [*needs.unsolved, *changes]
+        refusals += changes
     status: Status = "never" if never else "settings" if refusals or missing else "runs"
     return NodeReport(
-        node=node, status=status, refusals=sorted([*refusals, *changes, *missing], key=lambda one: one.line),
+        node=node, status=status, refusals=sorted([*refusals, *missing], key=lambda one: one.line),
         needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, calls=calls, old_names=old_names,
         libraries=features.libraries, hosts=[] if by_helpers else features.hosts, http_hosts=http_hosts,
         unknown_hosts=features.unknown_hosts, files=features.files, asynchronous=features.asynchronous,
@@ -176,11 +182,26 @@ def _is_pyodides(module: str) -> bool:
     return module.partition(".")[0] in PYODIDE
 
 
-def _expression(node: CodeNode) -> list[Objection]:
-    if not node.code.startswith("="):
+def _is_expression(node: CodeNode) -> bool:
+    return node.code.startswith("=")
+
+
+def _no_items(node: CodeNode, returns: list[Returned]) -> list[Objection]:
+    """A result that n8n refuses however the program goes. A tool may return anything, and a node's failure may do."""
+    whys = [] if node.tool or node.continue_on_fail else [_why_no_items(node, one.value) for one in returns]
+    if not whys or None in whys:
         return []
-    why = "what n8n makes of it is known only when it runs; write the code itself"
-    return [Objection(1, "the code is an expression of n8n's", why, None, "never")]
+    return [Objection(returns[0].line, "n8n refuses what the code returns", whys[0] or "", None, "never")]
+
+
+def _why_no_items(node: CodeNode, value: object) -> str | None:
+    if node.each and value is None:  # the item is left out
+        return None
+    try:
+        items_of([value] if node.each else value)
+    except NotItems as error:
+        return str(error).removesuffix(".")
+    return None
 
 
 def _more(

@@ -70,6 +70,11 @@ def call(arguments: argparse.Namespace) -> int:
     if bool(arguments.n8n_url) != bool(arguments.api_key_file):
         say("reptarium check: --n8n-url needs --api-key-file, and the other way round")
         return BAD_INPUT
+    if not arguments.run:
+        idle = [f"--{flag}" for flag in ("items", "answers", "against") if getattr(arguments, flag)]
+        if idle:
+            say(f"reptarium check: {idle[0]} is for --run")
+            return BAD_INPUT
     settings = load_settings(os.environ)
     try:
         policy = Policy(settings=settings) if settings.policy is None else read_policy(settings.policy, settings)
@@ -119,6 +124,8 @@ def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[
         name, equals, path = one.rpartition("=")
         if not equals:
             raise BadInput(f"--items {one}: NODE=FILE is wanted")
+        if all(node.name != name for node in result.checked.found.nodes):
+            raise BadInput(f"--items {one}: there is no Python node {name!r}")
         given[name] = read_items(path, "--items")
     answers: Answers = {}
     if arguments.answers:

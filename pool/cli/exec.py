@@ -27,6 +27,7 @@ from reptarium.sandbox.nesting import room
 
 #: Seconds between looks at watched files.
 _LOOK = 0.2
+_Versions = list[tuple[int, int, int] | None]
 _TIMEOUT = "N8N_RUNNERS_TASK_TIMEOUT"
 
 
@@ -132,25 +133,24 @@ async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIte
 async def _exec_one(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     async with _runner(settings, arguments) as broker:
         outcome = await _outcome(broker, settings, task)
-    return _show(outcome, arguments.raw or "query" in task)
+    return _show(outcome, arguments, task)
 
 
 async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     """Run the task, and again whenever one of its files has changed, on one runner. Ends with Ctrl-C."""
     async with _runner(settings, arguments) as broker:
+        seen = _versions(arguments)
         while True:
-            seen = _versions(arguments)
             if task:
                 outcome = await _outcome(broker, settings, task)
                 try:
-                    _show(outcome, arguments.raw or "query" in task)
+                    _show(outcome, arguments, task)
                     sys.stdout.flush()
                 except OSError as error:  # nobody reads it any more
                     say(f"reptarium exec: {error.strerror} (standard output)")
                     return FAILED
             say(f"--- waiting for {arguments.code} to change (Ctrl-C ends)")
-            while _versions(arguments) == seen:
-                await trio.sleep(_LOOK)
+            seen = await _changed(arguments, seen)
             try:
                 task = read_task(arguments)
             except BadInput as error:
@@ -158,9 +158,19 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
                 task = {}
 
 
-def _versions(arguments: argparse.Namespace) -> list[tuple[int, int, int] | None]:
+async def _changed(arguments: argparse.Namespace, seen: _Versions) -> _Versions:
+    """Wait until the files are others, and none is being written."""
+    last = seen
+    while True:
+        await trio.sleep(_LOOK)
+        before, last = last, _versions(arguments)
+        if last != seen and last == before:
+            return last
+
+
+def _versions(arguments: argparse.Namespace) -> _Versions:
     """What tells one version of a file from the next; editors replace files, and for a moment there is none."""
-    found: list[tuple[int, int, int] | None] = []
+    found: _Versions = []
     for path in files(arguments):
         try:
             status = path.stat()
@@ -177,8 +187,9 @@ async def _outcome(broker: Broker, settings: Settings, task: Mapping[str, Any]) 
     return await handle.outcome()
 
 
-def _show(outcome: Outcome, raw: bool) -> int:
+def _show(outcome: Outcome, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     """The result, or what went wrong. Returns the exit status."""
+    raw = arguments.raw or "query" in task
     if outcome.status == "done" and outcome.data is not None:
         result = json.loads(bytes(outcome.data.result))
         try:
@@ -191,7 +202,8 @@ def _show(outcome: Outcome, raw: bool) -> int:
         except UnicodeEncodeError:  # a lone surrogate, or a terminal of few characters
             sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return 0
-    say(failure_text(outcome))
+    text = failure_text(outcome)
+    say(text if arguments.timeout is None else text.replace(_TIMEOUT, "--timeout"))
     return FAILED
 
 

@@ -13,6 +13,7 @@ from reptarium.pool.check.pins import Items, WrongItems, as_items, comes_in
 from reptarium.pool.check.report.words import shown
 from reptarium.pool.check.running import task_of
 from reptarium.pool.check.workflows import CodeNode, Found, find
+from reptarium.pool.cli.say import say
 
 
 class BadInput(Exception):
@@ -90,6 +91,9 @@ def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
     found = find(read_all([arguments.code]))
     node = _chosen(found, arguments.node, arguments.code)
     pinned = None if node.tool else comes_in(found, node)
+    if pinned is None and not node.tool and arguments.items is None:
+        name = shown(repr(node.name))
+        say(f"reptarium exec: no items are pinned before {name}: it runs on none (--items gives some)")
     return task_of(node, pinned.items if pinned else [])
 
 

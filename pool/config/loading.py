@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import builtins
 import difflib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -143,6 +144,7 @@ _OTHERS = frozenset(
     }
 )
 _BUILTINS = frozenset(dir(builtins))
+_STANDARD = sys.stdlib_module_names
 
 
 class ConfigError(StartRefused):
@@ -311,9 +313,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     for name in sorted(environ):
         if name in ours or name in _OTHERS or not _nearly_ours(name):
             continue
-        near = difflib.get_close_matches(name, ours, n=1, cutoff=0.7)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        warnings.append(f"{name} is not a setting of this runner and is ignored{hint}")
+        warnings.append(f"{name} is not a setting of this runner and is ignored{_meant(name, ours)}")
     return warnings
 
 
@@ -349,6 +349,20 @@ def contradictions(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _in_the_wrong_list(name: str, field: str) -> Iterator[str]:
+    variable, standard = BY_FIELD[field].name, name.partition(".")[0] in _STANDARD
+    if standard and field == "external_allow":
+        yield f"{variable}: {name!r} is of Python's standard library; N8N_RUNNERS_STDLIB_ALLOW is its list"
+    elif not standard and field == "stdlib_allow":
+        hint = _meant(name, _STANDARD) or "; other packages are listed in N8N_RUNNERS_EXTERNAL_ALLOW"
+        yield f"{variable}: {name!r} is no module of this Python's standard library{hint}"
+
+
 def oddities(settings: Settings) -> list[str]:
     """A line for each value that is allowed and hardly meant."""
     found = []
@@ -359,11 +373,13 @@ def oddities(settings: Settings) -> list[str]:
                     f"{BY_FIELD[field].name}: {name!r} can't be an import name "
                     "(a package's import name may differ from the name it is installed by)"
                 )
+            elif name != "*" and field != "preload":
+                found += _in_the_wrong_list(name, field)
     for name in settings.builtins_deny:
         if name not in _BUILTINS:
-            near = difflib.get_close_matches(name, _BUILTINS, n=1, cutoff=0.7)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(f"N8N_RUNNERS_BUILTINS_DENY: {name!r} is no built-in name and removes nothing{hint}")
+            found.append(
+                f"N8N_RUNNERS_BUILTINS_DENY: {name!r} is no built-in name and removes nothing{_meant(name, _BUILTINS)}"
+            )
     if not settings.allow_transitive_imports:
         found.append(
             "N8N_RUNNERS_ALLOW_TRANSITIVE_IMPORTS=false has no effect: what an allowed module imports itself needs no "

@@ -10,7 +10,7 @@ import ast
 import re
 from typing import Any
 
-from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
+from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Returned, Use
 from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
@@ -30,7 +30,9 @@ _PLAIN_HOST = re.compile(
     r"localhost|([\w-]+\.)+([a-zA-Z]{2,24}|xn--[\w-]+)\.?|\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*(:[0-9a-fA-F]*){2,7}",
     re.ASCII,
 )
-_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather loadtxt".split())
+#: pandas' own, which read what is at an address, too.
+ADDRESS_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather".split())
+_READERS = ADDRESS_READERS | {"loadtxt"}
 _WRITERS = frozenset("to_csv to_excel to_parquet to_feather to_pickle savefig savetxt savez".split())
 #: What anything may be called that takes a text, which may be a secret.
 _MAYBE_WRITERS = frozenset("save to_json to_html write_image".split())
@@ -75,6 +77,8 @@ class _Reader:
             for kind in ("builtin", "given-all"):
                 found.signs.pop(f"{kind}/{name}", None)
         found.files = sorted(found.files, key=lambda one: one.line)
+        if "syntax/yield" not in found.signs:
+            found.returns = _returned(tree, nodes)
 
     # ---- names ------------------------------------------------------------------------------
 
@@ -101,6 +105,14 @@ class _Reader:
                 self._bound.add(name)
                 self._modules[name] = f"{node.module}.{alias.name}"
                 self._use(f"{node.module}.{alias.name}", node, False)
+        elif isinstance(node, ast.Call):
+            if module := self._imported(node):
+                self._module(module, node.lineno, optional)
+        elif isinstance(node, ast.Assign | ast.NamedExpr | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            if module := self._given(node.value):
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        self._modules[target.id] = module
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             self._bound.add(node.id)
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_NAMING)):
@@ -116,6 +128,9 @@ class _Reader:
         if module and self._once("import", (module, optional)):
             self.found.imports.append(ImportedModule(module, line, optional))
             self.found.signs.setdefault(f"import/{module}", line)
+
+    def _tops(self) -> set[str]:
+        return {one.module.partition(".")[0] for one in self.found.imports}
 
     def _once(self, kind: str, what: Any) -> bool:
         if (kind, what) in self._seen:
@@ -141,9 +156,28 @@ class _Reader:
             parts.append(node.attr)
             node = node.value
             self._inner.add(id(node))
-        if not isinstance(node, ast.Name) or node.id not in self._modules:
+        if isinstance(node, ast.Call):
+            base = self._given(node)
+        else:
+            base = self._modules.get(node.id) if isinstance(node, ast.Name) else None
+        return base and ".".join((base, *reversed(parts)))
+
+    def _imported(self, node: ast.Call) -> str | None:
+        """The module that a call imports whose name stands in it: ``importlib.import_module("os.path")``."""
+        function = node.func
+        builtin = isinstance(function, ast.Name) and function.id == "__import__"
+        if not builtin and self._dotted(function) not in ("importlib.import_module", "importlib.__import__"):
             return None
-        return ".".join((self._modules[node.id], *reversed(parts)))
+        module = _text(node, 0)
+        return module if module and all(part.isidentifier() for part in module.split(".")) else None
+
+    def _given(self, node: ast.Call) -> str | None:
+        """The module that such a call gives: the outermost one, but where names in it are asked for."""
+        module = self._imported(node)
+        if module is None or self._dotted(node.func) == "importlib.import_module":
+            return module
+        asked = any(keyword.arg == "fromlist" for keyword in node.keywords) or len(node.args) > 3
+        return module if asked else module.partition(".")[0]
 
     # ---- what it does -----------------------------------------------------------------------
 
@@ -203,8 +237,6 @@ class _Reader:
         if name is not None:
             self._use(name, node, True)
             self._connection(name, node)
-            if name == "importlib.import_module":
-                self._import_by_text(node)
             if name in ("tempfile.mkstemp", "tempfile.mkdtemp", "os.makedirs", "os.mkdir") or name.startswith(
                 ("tempfile.Named", "tempfile.Temporary", "shutil.copy", "shutil.move", "zipfile.ZipFile.extract")
             ):
@@ -221,8 +253,6 @@ class _Reader:
             self.found.prints += 1
             if node.keywords:
                 self._sign("print/keywords", node)
-        elif name == "__import__":
-            self._import_by_text(node)
         elif name == "open" and name not in self._bound:
             mode = _text(node, 1) or next((_plain(k.value) for k in node.keywords if k.arg == "mode"), "")
             self._file(node, _text(node, 0), bool(set(mode) & set("wax+")))
@@ -246,16 +276,14 @@ class _Reader:
             is_path = _PATH.fullmatch(text) is not None
             if is_path or function.attr in _WRITERS:
                 self._file(node, text if is_path else "", True)
-        elif function.attr in _READERS and text and "://" not in text and not _NO_PATH.intersection(text):
+        elif function.attr in _READERS and "://" in text:
+            if text.partition("://")[0] in SCHEMES and "pandas" in self._tops():
+                self._clients.setdefault("pandas", 0)
+        elif function.attr in _READERS and text and not _NO_PATH.intersection(text):
             self._file(node, text, False)
-        elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in {one.module for one in self.found.imports}:
+        elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in self._tops():
             path = _text(function.value, 0) if isinstance(function.value, ast.Call) else ""
             self._file(node, path, function.attr in _PATH_WRITERS)
-
-    def _import_by_text(self, node: ast.Call) -> None:
-        module = _text(node, 0)
-        if module and all(part.isidentifier() for part in module.split(".")):
-            self._module(module, node.lineno, False)
 
     # ---- addresses and files ----------------------------------------------------------------
 
@@ -302,6 +330,30 @@ class _Reader:
             self.found.hosts.append(Host(text, port, node.lineno))
 
 
+def _returned(tree: ast.Module, nodes: list[tuple[ast.AST, bool, bool]]) -> list[Returned]:
+    """What a program returns, at its end too; nothing where that isn't known before it runs."""
+    found: list[Returned] = []
+    for node, _, function in nodes:
+        if isinstance(node, ast.Return) and not function:
+            try:
+                found.append(Returned(node.lineno, _json(node.value)))
+            except ValueError:
+                return []
+    last = tree.body[-1] if tree.body else None
+    return found if isinstance(last, ast.Return | ast.Raise) else [*found, Returned(_line(last), None)]
+
+
+def _json(node: ast.expr | None) -> Any:
+    """The value of a constant, or of a list of some. Raises ValueError for all else."""
+    if node is None:
+        return None
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | float | bool | int | None):
+        return node.value if not isinstance(node.value, int) or abs(node.value) < 1 << 53 else 0
+    if isinstance(node, ast.List | ast.Tuple) and all(isinstance(one, ast.Constant) for one in node.elts[:100]):
+        return [_json(one) for one in node.elts[:100]]
+    raise ValueError
+
+
 def _hosts(text: str, line: int, whole: bool) -> list[Host]:
     """The hosts of the addresses in a text. ``whole``: nothing that was put in at run time follows it."""
     found = []
@@ -324,7 +376,7 @@ def _plain(node: ast.AST | None) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _line(node: ast.AST) -> int:
+def _line(node: ast.AST | None) -> int:
     return int(getattr(node, "lineno", 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -52,6 +52,13 @@ class File(msgspec.Struct, frozen=True):
     writes: bool
 
 
+class Returned(msgspec.Struct, frozen=True):
+    """A value that the program returns, as JSON: a number, a text, nothing, or a list of those."""
+
+    line: int
+    value: Any
+
+
 class ProgramFeatures(msgspec.Struct):
     """All of it, each in the order of the program."""
 
@@ -76,6 +83,8 @@ class ProgramFeatures(msgspec.Struct):
     asynchronous: int = 0
     """The line of the first ``await`` or ``async``; 0: none."""
     prints: int = 0
+    returns: list[Returned] = []
+    """What it returns, where each of these values stands in it; nothing where one is made at run time."""
 
 
 class Objection(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reptarium.sandbox.judge.features import features
+from reptarium.sandbox.judge.features import ADDRESS_READERS, features
 from reptarium.sandbox.judge.messages import Judgement, Kind, Needs, Objection, ProgramFeatures
 from reptarium.sandbox.judge.network import library_of
 from reptarium.sandbox.language import Finding, LanguagePolicy, PolicyViolation, mode_of, with_other_mode
@@ -167,7 +167,8 @@ def _of_connections(found: ProgramFeatures, policy: LanguagePolicy, told: set[in
     if policy.connections or told:
         return
     for library in found.libraries:
-        line = min((use.line for use in found.uses if library_of(use.name) == library), default=1)
+        lines = [use.line for use in found.uses if library_of(use.name) == library]
+        line = min(lines or [found.methods[name] for name in ADDRESS_READERS & found.methods.keys()], default=1)
         yield Objection(line, f"{library} can't connect to anything", stdlib.NO_NETWORK, CONNECT_SETTING, "connections")
 
 

@@ -88,7 +88,7 @@ def test_nowhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ten thousand nodes in one export, most of them alike, are checked."""
-    nodes = [code(f"N{number}", f"import json\nreturn [{number % 50}]") for number in range(10_000)]
+    nodes = [code(f"N{number}", f"import json\nreturn [{{'n': {number % 50}}}]") for number in range(10_000)]
     assert main(["check", export(tmp_path / "a.json", *nodes), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
     assert data["counts"]["settings"] == 10_000

@@ -106,6 +106,7 @@ def test_against_another_runner(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--against", "false"], "--against false: the runner ended with status 1"),
         (["--items", "x.json"], "NODE=FILE is wanted"),
         (["--items", "A=none.json"], "No such file"),
+        (["--items", "B=items.json"], "there is no Python node 'B'"),
         (["--answers", "none.json"], "No such file"),
     ],
 )

@@ -90,6 +90,7 @@ def test_time_limit(script: Path) -> None:
     done = reptarium("exec", str(script), "--timeout", "0.5")
     assert done.returncode == 1
     assert "timed out after 0.5 seconds" in done.stderr
+    assert "raise --timeout" in done.stderr
 
 
 def test_refused_import(script: Path) -> None:

@@ -43,6 +43,13 @@ def test_mode_and_items_of_ones_own(export: str, tmp_path: Path, capsys: pytest.
     assert [item["json"] for item in json.loads(capsys.readouterr().out)] == [{"n": 2}, {"n": 3}]
 
 
+def test_nothing_is_pinned(export: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no items are pinned before a node, and none are given, that is said."""
+    assert main(["exec", export, "--node", "Each"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out), "no items are pinned before 'Each'" in err) == ([], True)
+
+
 def test_tools(export: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A Code Tool runs on a query."""
     assert main(["exec", export, "--node", "Tool", "--query", "hello"]) == 0
@@ -87,14 +94,15 @@ async def test_watch(tmp_path: Path) -> None:
             stdout=-1, stderr=-2, env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         assert process.stdout is not None
-        text = ""
+        text = seen = ""
 
         async def until(words: str) -> None:
-            nonlocal text
+            nonlocal text, seen
             while words not in text:
                 data = await process.stdout.receive_some()  # type: ignore[union-attr]
                 assert data, text
                 text += data.decode()
+                seen += data.decode()
             text = text.partition(words)[2]
 
         try:
@@ -102,6 +110,12 @@ async def test_watch(tmp_path: Path) -> None:
             await until("waiting for")
             script.write_text("return [{'json': {'n': 22}}]")
             await until('"n": 22')
+            await until("waiting for")
+            script.write_text("return [{'json': {'half'")
+            await trio.sleep(0.05)
+            script.write_text("return [{'json': {'n': 333}}]")
+            await until('"n": 333')
+            assert "SyntaxError" not in seen
             await until("waiting for")
             script.unlink()
             await until("cannot be read")

@@ -178,10 +178,10 @@ def test_workflows_from_elsewhere() -> None:
         ({"nodes": [3, None]}, "node 1 is a number; an object is expected"),
         ({"nodes": [{"type": ["x"]}]}, "node 1 has a list for its `type`"),
         ({"nodes": [{**code("A", ""), "parameters": []}]}, "A: `parameters` is a list; an object is expected"),
-        ({"nodes": [code("A", 3)]}, "`pythonCode` is a number"),  # type: ignore[arg-type]
+        ({"nodes": [code("A", 3)]}, "`pythonCode` is a number"),
         ({"nodes": [code("A", "x", language=3)]}, "`language` is a number"),  # type: ignore[arg-type]
         ({"nodes": [code("A", "x", typeVersion="2")]}, "`typeVersion` is a text"),
-        ({"nodes": [code("A", "x" * (workflows.LONGEST_CODE + 1))]}, "its code has 1,048,577 characters"),
+        ({"nodes": [code("A", "return " + "x" * (workflows.LONGEST_CODE - 6))]}, "its code has 1,048,577 characters"),
         ({"nodes": [caller("{")]}, "the workflow in it can't be read: it is not JSON"),
         ({"nodes": [caller("3")]}, "`workflowJson` is no workflow"),
         ({"nodes": [caller("[" * 5000 + "]" * 5000)]}, "nested 5,000 levels deep"),

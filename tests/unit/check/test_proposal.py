@@ -109,6 +109,15 @@ def test_the_same_as_variables() -> None:
     }
 
 
+def test_where_to_connect_is_unknown() -> None:
+    """For a host that doesn't stand in the code there is a line to fill in, with the library's own port."""
+    nodes = code("A", "import requests\nrequests.get(_items)"), code("B", "import redis\nredis.Redis(host=_items)")
+    proposal = result(workflow(*nodes)).proposal
+    for host in ("HOST:443", "HOST:6379"):
+        assert f'# connect_allow = ["{host}"] # where to' in proposal.policy
+        assert any(f"name it: REPTARIUM_CONNECT_ALLOW={host}, or" in line for line in proposal.open)
+
+
 def test_paths_in_lines_to_paste() -> None:
     """A path that the code names is one word of a shell's line, and no line, setting or escape of its own."""
     paths = "/x$(id > y|sh)", "/a b'`c`", "/x\nREPTARIUM_LANGUAGE=python", "/x\x1b[2J", "/x\u202ey", "/c:d"

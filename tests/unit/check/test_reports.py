@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.check.exported import only
+from tests.unit.check.exported import code, only, reports, tool, workflow
 
 ALL = {"N8N_RUNNERS_STDLIB_ALLOW": "*", "N8N_RUNNERS_EXTERNAL_ALLOW": "*"}
 
@@ -246,8 +246,72 @@ def test_ordinary_code_is_not_warned_of() -> None:
 
 
 def test_expressions_for_code() -> None:
-    """Code that is an expression of n8n's can't be judged, and that is what is said."""
-    assert only("={{ $json.code }}").refusals[-1].message == "the code is an expression of n8n's"
+    """Code that is an expression of n8n's can't be judged, and that alone is what is said."""
+    assert [one.message for one in only("={{ $json.code }}").refusals] == ["the code is an expression of n8n's"]
+
+
+@pytest.mark.parametrize(
+    ("source", "each", "why"),
+    [
+        ("return 3", False, "the code returns a number (3)"),
+        ("x = 1\nif x:\n    return 'a'\nreturn True", False, "the code returns a text"),
+        ("return [1, 2]", False, "the list that the code returns has a number (1) in it, at index 0"),
+        ("return", False, "the code returns nothing"),
+        ("def f():\n    return []\nx = f()", False, "the code returns nothing"),
+        ("return 3", True, "the list that the code returns has a number (3) in it, at index 0"),
+        ("if _items: return 3\nreturn []", False, None),
+        ("return f()", False, None),
+        ("return 3 if _items else []", False, None),
+        ("return {}", False, None),
+        ("raise ValueError('no return')", False, None),
+        ("return None", True, None),
+        ("_item['x'] = 'no return'", True, None),
+    ],
+)
+def test_results_that_n8n_refuses(source: str, each: bool, why: str | None) -> None:
+    """A program whose every result is one that n8n refuses must change; what isn't sure isn't told."""
+    mode = "runOnceForEachItem" if each else "runOnceForAllItems"
+    node = code("Code", source)
+    node["parameters"]["mode"] = mode
+    (one,) = reports(workflow(node), environ=ALL)
+    whys = [refusal.why.partition(". ")[0] for refusal in one.refusals]
+    assert (one.status, whys) == (("never", [why]) if why else ("runs", []))
+
+
+def test_results_of_tools() -> None:
+    """A tool may return anything."""
+    (one,) = reports(workflow(tool("Tool", "return 3")), environ=ALL)
+    assert (one.status, one.refusals) == ("runs", [])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.system('ls')",
+        "__import__('os').system('ls')",
+        "o = __import__('os', fromlist=['path'])\no.system('ls')",
+        "import importlib\no = importlib.import_module('os')\no.system('ls')",
+        "from importlib import import_module as load\nload('os').system('ls')",
+        "import importlib\nif (o := importlib.import_module('os')):\n    o.system('ls')",
+    ],
+)
+def test_imports_by_calls(source: str) -> None:
+    """A module that is imported by a call is judged as one that is imported by a statement."""
+    assert [what for _, what, _ in said(source)] == ["'os.system' isn't there"]
+
+
+def test_optional_imports_by_calls() -> None:
+    """A call whose failure the program expects is no need of its."""
+    one = only("try:\n    j = __import__('ujson')\nexcept ImportError:\n    j = None")
+    assert one.needs.optional == ["ujson"]
+
+
+def test_pandas_reads_addresses() -> None:
+    """What pandas reads at an address is a connection."""
+    source = "import pandas as pd\nf = pd.read_csv('https://data.example/a.csv')"
+    assert said(source) == [(2, "pandas can't connect to anything", "REPTARIUM_CONNECT_ALLOW")]
+    one = only(source, {**ALL, "REPTARIUM_CONNECT_ALLOW": "data.example:443"})
+    assert (one.status, [(host.host, host.port) for host in one.hosts]) == ("runs", [("data.example", 443)])
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,22 @@ def test_oddities_are_warned_of() -> None:
     assert "REPTARIUM_MAX_RESULT is above" in text
 
 
+def test_names_in_lists_of_imports() -> None:
+    """A name that a list can't mean is warned of, with what is near or the list that it belongs to."""
+    environ = {
+        "N8N_RUNNERS_STDLIB_ALLOW": "jsom,json,os.path,numpy",
+        "N8N_RUNNERS_EXTERNAL_ALLOW": "re,pandas,xml.dom",
+    }
+    assert load_settings(environ).warnings == (
+        "N8N_RUNNERS_STDLIB_ALLOW: 'jsom' is no module of this Python's standard library; did you mean json?",
+        "N8N_RUNNERS_STDLIB_ALLOW: 'numpy' is no module of this Python's standard library; "
+        "other packages are listed in N8N_RUNNERS_EXTERNAL_ALLOW",
+        "N8N_RUNNERS_EXTERNAL_ALLOW: 're' is of Python's standard library; N8N_RUNNERS_STDLIB_ALLOW is its list",
+        "N8N_RUNNERS_EXTERNAL_ALLOW: 'xml.dom' is of Python's standard library; N8N_RUNNERS_STDLIB_ALLOW is its list",
+    )
+    assert load_settings({"N8N_RUNNERS_STDLIB_ALLOW": "*", "N8N_RUNNERS_EXTERNAL_ALLOW": "*"}).warnings == ()
+
+
 def test_description_hides_secrets_and_names_sources() -> None:
     """--print-config shows each variable's effective value and source, secrets hidden."""
     settings = load_settings(
