@@ -199,7 +199,7 @@ class Nodes:
     __slots__ = ("_open",)
 
     def __init__(self, cursor: Cursor, data: TaskData) -> None:
-        pairs = Pairs(data)
+        pairs = Pairs(data, not cursor.items)
 
         def open_node(name: str) -> Node:
             if not isinstance(name, str):

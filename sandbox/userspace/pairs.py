@@ -9,7 +9,8 @@ item, whose own ``pairedItem`` leads on.
 Facts of n8n 2.40.5, against which ``tests/e2e/pairs.py`` holds this: an item made of several goes back to the one
 item that those of them lead to which lead anywhere, and is ambiguous where they lead to different ones; a pair may
 bring a source of its own (``sourceOverwrite``: the Loop node's items, from its second run on); in an execution
-started by hand a node without a run stands for its pinned data, and nothing comes before that.
+started by hand a node without a run stands for its pinned data, and nothing comes before that; a node that got no
+items at all takes what stands at the same place in the other node's pinned data, or else in what it put out.
 """
 
 from __future__ import annotations
@@ -50,10 +51,14 @@ _End = dict[str, Any] | _Nowhere | None
 
 
 class Pairs:
-    """The ways back through one execution. What has been found is kept: runs that have been don't change."""
+    """The ways back through one execution. What has been found is kept: runs that have been don't change.
 
-    def __init__(self, data: TaskData) -> None:
+    ``no_items``: whether the node got none (the code may have emptied its list since).
+    """
+
+    def __init__(self, data: TaskData, no_items: bool) -> None:
         self._data = data
+        self._no_items = no_items
         self._known: dict[str, dict[_Place, _End]] = {}
 
     def find(self, target: str, inputs: list[Any], index: int) -> dict[str, Any]:
@@ -68,12 +73,13 @@ class Pairs:
             raise HelperError(f"no item of '{target}' can be found: it is this node itself")
         if not has_run and data.pinned(target) is None:
             raise HelperError(f"the node '{target}' has not run in this execution (see .is_executed)")
+        if self._no_items:
+            return self._at_the_same_place(target, index)
         if not 0 <= index < len(inputs):
             raise HelperError(f"there is no input item {index}: this node got {len(inputs)}")
-        sources = data.sources()
-        if not any(sources):
+        sources, pairs = data.sources(), _pairs(inputs[index])
+        if not any(sources) and not any(pair.source for pair in pairs):
             raise HelperError(f"no item of '{target}' can be found: this node's input has no source")
-        pairs = _pairs(inputs[index])
         if not pairs:
             raise HelperError(
                 f"no item of '{target}' can be found: input item {index} has lost the pairedItem that n8n gave it"
@@ -81,7 +87,7 @@ class Pairs:
         ends: list[_End] = []
         for pair in pairs:
             entry = pair.entry if 0 <= pair.entry < len(sources) and sources[pair.entry] else 0
-            source = pair.source or sources[entry]
+            source = pair.source or (sources[entry] if sources else None)
             nowhere = _Nowhere(f"no item of '{target}' can be found: this node's input {entry} has no source")
             ends.append(nowhere if source is None else self._walk(target, _place(source, pair.number)))
         end = _settle(target, ends, f"input item {index}")
@@ -90,6 +96,17 @@ class Pairs:
         if isinstance(end, _Nowhere):
             raise HelperError(end.why)
         return end
+
+    def _at_the_same_place(self, target: str, index: int) -> dict[str, Any]:
+        data = self._data
+        if not data.leads_here(target):
+            raise HelperError(f"no item of '{target}' can be found: no way leads from there to this node")
+        items = data.pinned(target)
+        if items is None:
+            items = data.items(target, data.output(target), -1)
+        if not 0 <= index < len(items):
+            raise HelperError(f"this node got no items, and '{target}' put out {len(items)}: there is no item {index}")
+        return items[index]
 
     def _walk(self, target: str, start: _Place) -> _End:
         """Where ``start`` leads to. Without recursion: loops in workflows make long ways."""
@@ -135,9 +152,9 @@ class Pairs:
         if item is None:
             return _Nowhere(f"{broken}an item says that it was made from an item of '{name}', but not from which")
         pinned_here = " Its data is pinned: unpin it to get a new run." if self._data.pinned(name) is not None else ""
-        if not any(sources):
-            return _Nowhere(f"{broken}the items go back to '{name}', where they begin.{pinned_here}")
         pairs = _pairs(item)
+        if not any(sources) and not (sources and any(pair.source for pair in pairs)):
+            return _Nowhere(f"{broken}the items go back to '{name}', where they begin.{pinned_here}")
         if not pairs:
             return _Nowhere(
                 f"{broken}item {place.number} of the node '{name}' doesn't tell which of its input items it was made "

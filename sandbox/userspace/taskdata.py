@@ -219,6 +219,13 @@ class TaskData:
 
         n8n's own choice where code names no output: the nearest way, of equally long ones that by the first input.
         """
+        return self._outputs_before(name).get(name, 0)
+
+    def leads_here(self, name: str) -> bool:
+        """Whether a way leads from the node to the current one."""
+        return name in self._outputs_before(name)
+
+    def _outputs_before(self, name: str) -> dict[str, int]:
         self.runs(name)  # whose answer has the connections too: no request more
         if self._before is None:
             try:
@@ -226,7 +233,7 @@ class TaskData:
             except msgspec.ValidationError as error:
                 raise HelperError(f"taskData: n8n's answer has connections of an unexpected shape: {error}") from None
             self._before = outputs_before(self.general.active_node_name, connections)
-        return self._before.get(name, 0)
+        return self._before
 
     def items(self, name: str, output: int, run: int) -> list[dict[str, Any]]:
         """What a node put out. ``run`` -1 is the last. Raises :class:`HelperError`."""

@@ -365,6 +365,41 @@ def test_a_source_of_the_input_items_own(n8n: ScriptedN8n) -> None:
     assert found(n8n) == [0, 4]
 
 
+def test_a_source_of_its_own_where_there_is_no_other(n8n: ScriptedN8n) -> None:
+    """A pair's own source leads on from a node, and from this one, whose input has no source."""
+    overwritten = {"item": 4, "sourceOverwrite": source("Split")}
+    n8n.feed(n8n.ran("Code", [None], [item({}, 0), item({}, overwritten)]))
+    assert value(n8n, '_node("Split").item(1).json.n') == 4
+    fails(n8n, "the items go back to 'Code', where they begin")
+    for n8n.sources in ([None], []):
+        n8n.inputs = [item({}, overwritten)]
+        assert found(n8n) == [4]
+    n8n.feed(n8n.ran("Trigger", [], [item({}, overwritten)]))
+    fails(n8n, "the items go back to 'Trigger', where they begin")
+
+
+def test_no_input_items(n8n: ScriptedN8n) -> None:
+    """A node that got no items takes what another put out at the same place, or has pinned there."""
+    n8n.ran("If", source("Split"), kept(0, 1), kept(4, 5))
+    n8n.connections = {"If": {"main": [[], [{"node": "Python", "type": "main", "index": 0}]]}}
+    n8n.inputs, n8n.sources = [], []
+    assert value(n8n, '(_node("If").item.json.n, _node("If").item(1).json.n)') == (4, 5)
+    fails(n8n, "this node got no items, and 'If' put out 2: there is no item 2", '_node("If").item(2)')
+    fails(n8n, "no way leads from there to this node")
+    n8n.mode, n8n.pins["If"] = "manual", numbered([7], [0])
+    assert value(n8n, '_node("If").item.json.n') == 7
+
+
+def test_items_that_user_code_took_away(n8n: ScriptedN8n) -> None:
+    """A list of input items that the code has emptied isn't taken for a node that got none."""
+    n8n.feed(n8n.ran("Filter", source("Split"), kept(3)))
+    n8n.connections = {"Split": {"main": [[{"node": "Python", "type": "main", "index": 0}]]}}
+    names = supply(n8n, "_node")(None)
+    n8n.inputs.clear()
+    with pytest.raises(HelperError, match="there is no input item 0: this node got 0"):
+        names["_node"]("Split").item(0)  # type: ignore[operator]
+
+
 def test_no_source(n8n: ScriptedN8n) -> None:
     """A node whose input comes from nowhere has no way back."""
     n8n.inputs, n8n.sources = arrive(kept(1)), [None]
