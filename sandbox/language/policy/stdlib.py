@@ -301,6 +301,12 @@ SETTINGS: dict[str, str] = {
     "logging": "raiseExceptions logThreads logProcesses logMultiprocessing root",
 }
 
+#: Module → public names that its own functions bind anew (``time.tzset`` does).
+REBOUND: dict[str, str] = {
+    "mimetypes": "common_types types_map",
+    "time": "altzone daylight timezone tzname",
+}
+
 
 def setting_refusal(module: str, name: str) -> tuple[str, str] | None:
     """Why this name of a standard module may not be set (or deleted), as what and why; None when it may."""

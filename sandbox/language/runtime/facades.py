@@ -255,6 +255,7 @@ class Importer:
             found["__getattr__"] = self._lazy(name, real, replaced)
         if live:
             found["__dir__"] = lambda: sorted({*found, *live})
+        if live and name not in stdlib.HOT:  # of those, __getattr__ gives what is live
             reads = {each: self._read(name, real, each) for each in live}
             ModuleType.__setattr__(facade, "__class__", type("Facade", (settings.Facade,), reads))
         return facade

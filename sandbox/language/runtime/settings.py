@@ -56,7 +56,9 @@ _LIVE: dict[str, set[str]] = {}
 
 def live(module: str) -> set[str]:
     """The names of a module that its façades haven't themselves: the real module is asked each time."""
-    return _LIVE.setdefault(module, set(stdlib.SETTINGS.get(module, "").split()))
+    if module not in _LIVE:
+        _LIVE[module] = {*stdlib.SETTINGS.get(module, "").split(), *stdlib.REBOUND.get(module, "").split()}
+    return _LIVE[module]
 
 
 def stays(attribute: str, value: Any) -> bool:

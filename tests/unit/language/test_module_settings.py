@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
+import re
 import sys
 import textwrap
 import urllib.parse
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from reptarium.sandbox.language import PolicyViolation, compile_task
+from reptarium.sandbox.language.policy import stdlib
+from reptarium.sandbox.language.runtime.facades import importer
 from tests.unit.language.support import OPEN, execute
 
 LIBRARY = '''
@@ -130,6 +136,22 @@ def test_what_a_package_binds_anew_is_seen(library: ModuleType) -> None:
     """
     assert execute(source) == [0, 2, 2, "bump", True]
     assert execute("from settings_library import *\nreturn [counter, bump.__name__]") == [2, "bump"]
+
+
+def test_what_standard_modules_bind_anew_is_listed() -> None:
+    """Of the names that functions of a standard module bind in it, tasks have none as it once was."""
+    rebinds = re.compile(r"^[ \t]+global ([\w, \t]+)", re.MULTILINE)
+    lazy = re.compile(r"^def __getattr__.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)  # binds what it then finds
+    stale = []
+    for module in sorted({*stdlib.OPEN, *stdlib.SUBMODULES}):
+        with contextlib.suppress(ModuleNotFoundError):  # not in this Python
+            found = importlib.util.find_spec(module)
+            if found is not None and found.origin is not None and found.origin.endswith(".py"):
+                text = lazy.sub("", Path(found.origin).read_text("utf-8"))
+                names = re.split(r"[\s,]+", " ".join(rebinds.findall(text)))
+                there = vars(importer(OPEN).facade(module))
+                stale += [f"{module}.{each}" for each in names if each in there]
+    assert stale == []
 
 
 def test_the_filters_of_warnings_are_those_in_force() -> None:
