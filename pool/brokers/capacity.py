@@ -157,12 +157,6 @@ class Capacity:
                     self._line_up(place)
         self._settle(now)
 
-    @property
-    def waiting(self) -> list[Holder]:
-        """Who would be offered the next slot that is free."""
-        tried = self._bench if self._trial.open else ()
-        return [place.holder for place in (*tried, *self._line) if not place.full]
-
     # ---- what a broker's link tells -----------------------------------------------------------
 
     def room(self, holder: Holder) -> int | None:

@@ -18,6 +18,7 @@ from tests.simulation import seams
 from tests.simulation.broker import Broken
 from tests.simulation.machine import Machine
 from tests.simulation.rules import Rules
+from tests.unit.brokers.market import forgotten
 
 
 class Watcher(trio.abc.Instrument):
@@ -79,19 +80,13 @@ def check(runner: Runner, before: int) -> str | None:
         return f"{accepted} tasks are accepted, with {slots} slots"
     if accepted != capacity.accepted:
         return f"{accepted} tasks are accepted; capacity says {capacity.accepted}"
-    if capacity.shared and slots - accepted - capacity._keeps > 0:
-        waiting = [holder for holder in capacity.waiting if holder.reads]
-        if waiting:
-            return f"{len(waiting)} brokers wait for an offer while a slot is free and kept for nobody"
     return None
 
 
 def _offered(capacity: Capacity, link: BrokerLink, offers: int, tasks: int, told: int) -> str | None:
     """What is wrong with the offers of a registered broker that reads, or None."""
     if capacity.shared:
-        place = capacity._places[link]
-        waits = place.full or place in capacity._bench or link in capacity.waiting
-        return None if offers or waits or not link.reads else "holds no offer, and doesn't wait for one"
+        return forgotten(capacity, link) if link.reads else None
     should = max(capacity.slots - capacity.accepted + tasks, 0)
     if told != should:
         return f"was told {told} slots, and has {should}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from reptarium.pool.brokers.capacity import Capacity
+from reptarium.pool.brokers.capacity import Capacity, Holder
 
 
 @dataclass(eq=False)
@@ -90,6 +90,27 @@ def here(slots: int, *links: Link, now: float = 0.0) -> Capacity:
     for link in links:
         owner.changed(link, now)
     return owner
+
+
+def forgotten(owner: Capacity, holder: Holder) -> str | None:
+    """What is wrong with a broker that is registered, of several: it must hold an offer, or wait for a good reason."""
+    place, trial = owner._places[holder], owner._trial
+    free = owner.slots - owner.accepted - owner._keeps > 0
+    if place in owner._bench:
+        if place in owner._line or not place.conduct.on_trial:
+            return "waits on the bench, and isn't on trial"
+        if free and holder.reads and trial.open:
+            return "waits on the bench while the slot of those on trial is free"
+        if trial.rests_until is not None:
+            due = owner.next_deadline()
+            return None if due is not None and due <= trial.rests_until else "nobody ends the rest"
+        has = [place for place in owner._places.values() if trial.has(place.conduct)]
+        if not trial.open and not any(place.kept or place.holder.unused for place in has):
+            return "waits on the bench for a trial that nobody has"
+        return None
+    if place in owner._line:
+        return "waits in line while a slot is free" if free and holder.reads and not place.full else None
+    return None if holder.open_offers or place.full else "holds no offer, and doesn't wait for one"
 
 
 def offers(*links: Link) -> list[int]:

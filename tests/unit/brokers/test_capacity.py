@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from reptarium.pool.brokers.capacity import LONGEST_TURN, TURN, Capacity
-from tests.unit.brokers.market import Link, Market, here, offers
+from reptarium.pool.brokers.trial import FIRST_REST, LONGEST_REST
+from tests.unit.brokers.market import Link, Market, forgotten, here, offers
 
 
 def test_a_single_broker_has_all_slots() -> None:
@@ -176,15 +179,24 @@ class Brokers(RuleBasedStateMachine):
 
     links = Bundle("links")
 
-    @initialize(slots=st.integers(1, 4))
-    def start(self, slots: int) -> None:
+    @initialize(target=links, slots=st.integers(1, 4), tried=st.sampled_from([0, 2, 3]))
+    def start(self, slots: int, tried: int) -> Any:
+        """So many are on trial already, and none of them has it."""
         self.owner = Capacity(slots)
         self.now = 100.0
         self.joined: list[Link] = []
+        begin = [self._come(Link(prompt=False)) for _ in range(tried)]
+        for link in begin:
+            self.send_a_task(link)
+            self.waste_a_slot(link)
+        self.wait(LONGEST_REST)
+        return multiple(*begin)
 
     @rule(target=links)
     def come(self) -> Link:
-        link = Link()
+        return self._come(Link())
+
+    def _come(self, link: Link) -> Link:
         self.owner.join(link)
         self.joined.append(link)
         self.owner.changed(link, self.now)
@@ -259,7 +271,7 @@ class Brokers(RuleBasedStateMachine):
     def lack_slots(self, slots: int) -> None:
         self.owner.set_slots(slots, self.now)
 
-    @rule(seconds=st.sampled_from([0.001, TURN / 2, TURN, LONGEST_TURN, 5.0]))
+    @rule(seconds=st.sampled_from([0.001, TURN / 2, TURN, LONGEST_TURN, FIRST_REST, 5.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.owner.tick(self.now)
@@ -284,12 +296,8 @@ class Brokers(RuleBasedStateMachine):
             for link in ready:
                 assert link.told == max(self.owner.slots - self.owner.accepted + link.accepted, 0)
             return
-        owner = self.owner
         for link in ready:
-            place = owner._places[link]
-            assert link.open_offers or place.full or place in owner._bench or link in owner.waiting
-        if owner.slots - owner.accepted - owner._keeps > 0:
-            assert not any(link.reads for link in owner.waiting)
+            assert forgotten(self.owner, link) is None
 
     @invariant()
     def who_has_wasted_slots_has_one_at_a_time(self) -> None:
