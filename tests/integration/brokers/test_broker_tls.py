@@ -118,11 +118,19 @@ async def test_certificate_of_another_host(authority: trustme.CA, tmp_path: Path
 
 async def test_no_tls_where_some_is_expected() -> None:
     """A broker without TLS at an https address is no connection, and says why."""
+
+    async def answer(stream: trio.SocketStream) -> None:  # as Node's server does
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
     with fail_after(30):
-        async with open_broker() as broker:
-            uri = broker.uri.replace("http:", "https:")
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+            uri = f"https://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
             with pytest.raises(LinkError, match=f"^{uri}: no TLS with it"):
                 await fetch_grant(uri, "/runners", TOKEN)
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from itertools import chain, cycle
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+import trio.testing
 
 from tests.integration.differences import starts
 from tests.limits import fail_after
@@ -23,8 +23,7 @@ class Offers:
         return next(self._seen)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_renewed_offers_are_no_new_ones() -> None:
+async def test_renewed_offers_are_no_new_ones(autojump_clock: trio.testing.MockClock) -> None:
     """What stands most of the time is the number of slots, though each is renewed now and then."""
     broker: Any = SimpleNamespace(runners=[Offers()])
     with fail_after(60):

@@ -127,8 +127,10 @@ async def use(side: SidePool, seconds: float, order: list[str], name: str) -> No
     side.discard(worker)
 
 
-async def test_who_waits_longest_for_a_pool_is_next(living: Pools) -> None:
+async def test_who_waits_longest_for_a_pool_is_next(living: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many want one meanwhile, and whoever has had one already: it waits in line behind them."""
+    monkeypatch.setattr("reptarium.pool.workers.pools.TENURE", TENURE / 5)
+    monkeypatch.setattr("reptarium.pool.workers.pools.LOOK", LOOK / 5)
     wanted = lenders(living, PYTHON, FILES, {**PYTHON, **FILES})
     order: list[str] = []
     with fail_after(120):
@@ -136,8 +138,8 @@ async def test_who_waits_longest_for_a_pool_is_next(living: Pools) -> None:
             await nursery.start(living.run)
             async with trio.open_nursery() as tasks:
                 for name, side in zip("abcabcabc", wanted * 3, strict=True):
-                    tasks.start_soon(use, side, TENURE + 2 * LOOK, order, name)
-                    await trio.sleep(0.1)
+                    tasks.start_soon(use, side, (TENURE + 2 * LOOK) / 5, order, name)
+                    await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
     assert order == [*"aaabbbccc"]
 
