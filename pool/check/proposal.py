@@ -18,7 +18,6 @@ from reptarium.pool.config import load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
 from reptarium.pool.tasks.rulings import wanted_pools
-from reptarium.sandbox.judge.network import LIBRARIES
 
 #: Where the page of rules is meant to be, and how much of files a rule gives.
 POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
@@ -142,8 +141,8 @@ def _powers(report: NodeReport) -> _Powers:
 
 
 def _examples(report: NodeReport) -> Iterable[str]:
-    """Entries to fill in, with the ports that the libraries have by themselves."""
-    return sorted({f"HOST:{LIBRARIES.get(library) or 443}" for library in report.libraries})
+    """Entries to fill in."""
+    return [f"HOST:{port}" for port in report.ports]
 
 
 def _reads(report: NodeReport) -> set[str]:

@@ -76,6 +76,7 @@ class NodeReport(msgspec.Struct, kw_only=True):
     """Calls to n8n, by their names → the first line."""
     old_names: list[OldName]
     libraries: list[str]
+    ports: list[int]
     hosts: list[Host]
     http_hosts: list[Host]
     unknown_hosts: bool
@@ -126,7 +127,8 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
     return NodeReport(
         node=node, status=status, refusals=sorted([*refusals, *missing], key=lambda one: one.line),
         needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, calls=calls, old_names=old_names,
-        libraries=features.libraries, hosts=[] if by_helpers else features.hosts, http_hosts=http_hosts,
+        libraries=features.libraries, ports=features.ports, hosts=[] if by_helpers else features.hosts,
+        http_hosts=http_hosts,
         unknown_hosts=features.unknown_hosts, files=features.files, asynchronous=features.asynchronous,
         prints=features.prints, warnings=_warnings(features.signs),
     )  # fmt: skip

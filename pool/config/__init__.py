@@ -3,17 +3,13 @@
 from reptarium.pool.config.advice import advice
 from reptarium.pool.config.loading import (
     ConfigError,
-    Row,
-    Settings,
-    contradictions,
-    describe,
     load_settings,
-    oddities,
     require_credentials,
-    secret_values,
     task_environment,
 )
+from reptarium.pool.config.oddities import contradictions, oddities
 from reptarium.pool.config.secrets import names_secret, shows_secret, without_secret
+from reptarium.pool.config.settings import Row, Settings, describe, secret_values
 
 __all__ = [
     "ConfigError",

@@ -1,6 +1,6 @@
 """What is allowed and hardly meant by whoever serves n8n: lines for the log at the start, and for `--print-config`.
 
-Beside `loading.oddities`, which speak of one value each: these depend on several, on the machine, or on what the runner
+Beside `oddities.py`, which speak of one value each: these depend on several, on the machine, or on what the runner
 is for (`exec` needs no token and nobody stops it).
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reptarium.pool.config.loading import Settings
 from reptarium.pool.config.secrets import SHORTEST_SECRET
+from reptarium.pool.config.settings import Settings
 from reptarium.pool.config.table import VARIABLES
 from reptarium.pool.config.values import MIB
 

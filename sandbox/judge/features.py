@@ -69,6 +69,7 @@ class _Reader:
             self._look(node, function)
         found = self.found
         found.libraries = list(self._clients)
+        found.ports = sorted({LIBRARIES.get(library) or 443 for library in self._clients})
         if found.libraries:
             found.signs["uses/network"] = 1
         found.unknown_hosts = bool(self._clients) and not found.hosts

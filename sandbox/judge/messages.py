@@ -73,6 +73,8 @@ class ProgramFeatures(msgspec.Struct):
     """Whether it connects to what doesn't stand in it."""
     libraries: list[str] = []
     """Clients that it uses."""
+    ports: list[int] = []
+    """Where these connect to unless they're told otherwise."""
     files: list[File] = []
     methods: dict[str, int] = {}
     """Attributes that it calls, of whatever → the first line."""
