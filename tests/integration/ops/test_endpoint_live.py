@@ -186,8 +186,8 @@ async def test_a_pool_that_can_start_no_worker_says_so_and_takes_no_task(monkeyp
             assert here.broker.counters.accepts == 0
             monkeypatch.undo()
             assert (await task.outcome()).status == "done"
-            await until(lambda: link.open_offers == 2)
-            assert (await here.ready())[0] == 200
+            while (await here.ready())[0] != 200 or link.open_offers != 2:  # a slow zygote may owe workers for a while
+                await trio.sleep(0.05)
             assert here.sample("reptarium_capacity") == 2
             assert here.sample("reptarium_faults_total", part="zygote") == len(here.reports.kept) > 0
 
