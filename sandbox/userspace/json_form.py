@@ -4,8 +4,9 @@ Values that JSON can't hold become strings, as in n8n's own runner, but for thos
 obvious JSON form: datetimes become ISO 8601, sets, generators, dict views and ranges lists,
 dataclasses, pydantic's and attrs' objects JSON objects, Decimals numbers, numpy scalars and
 arrays numbers and lists, NaN and infinities null (a bare ``NaN`` is invalid JSON and hangs n8n
-until its own time-out). ``original`` conversion keeps Python's ``str()`` for everything that the
-original stringifies.
+until its own time-out). Objects whose class in the user's code has a ``__str__`` stay what it says,
+and so do the iterators that never end. ``original`` conversion keeps Python's ``str()`` for
+everything that the original stringifies.
 
 Three ways, by speed. A look over the types of the whole tree (a few C calls per level of
 nesting) finds most results to be plain, and msgspec writes those 5-7 times faster than the
@@ -25,7 +26,7 @@ import json
 import math
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -39,8 +40,12 @@ Raw = bytes | bytearray
 
 #: Types that msgspec writes exactly as we want them. Exact types: a subclass may lie.
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
+#: Those of them that never change.
+_FIXED = frozenset({str, int, float, bool, type(None)})
 _MAX_DEPTH = 100
 _MAX_WIDTH = 5_000_000
+#: Values that one iterator of the result may give.
+_MOST_VALUES = 1_000_000
 _TOO_DEEP = f"the result is nested too deeply to be written as JSON: over {MAX_NESTING} levels"
 
 _plain_encoder = msgspec.json.Encoder()
@@ -100,17 +105,26 @@ def _written(value: object, hook: Callable[[object], object]) -> bytes:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether the tree holds nothing but exact built-in JSON types, found by C calls only."""
+    """Whether the tree holds nothing but exact built-in JSON types, found by C calls only; and no keys that msgspec
+    spells in its own way.
+    """
+    above: list[object] = []
     level: list[object] = [value]
     for _ in range(_MAX_DEPTH):
-        if not _PLAIN.issuperset(map(type, level)):
+        kinds = set(map(type, level))
+        if not kinds <= _PLAIN or (float in kinds and _has_float_keys(above)):
             return False
-        level = gc.get_referents(*level)
+        above, level = level, gc.get_referents(*level)
         if not level:
             return True
         if len(level) > _MAX_WIDTH:
             return False
     return False
+
+
+def _has_float_keys(values: list[object]) -> bool:
+    """Whether a dict among them has such a key: msgspec writes ``1e16`` for ``1e+16``."""
+    return float in map(type, set[object]().union(*[one for one in values if type(one) is dict]))
 
 
 def _dumps(value: object, hook: Callable[[object], object], *, ensure_ascii: bool) -> bytes:
@@ -122,13 +136,13 @@ def _original(value: object) -> object:
 
 
 class _TheirError(BaseException):
-    """What a generator of the user's raised: the report is of that, whatever kind of error it is."""
+    """What the user's own code raised while its result was written: the report is of that, whatever kind it is."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
-#: What gives out its values one by one, and becomes the list of them.
+#: What gives out its values one by one, and becomes the list of them: ``itertools``' too, but for those without an end.
 _SERIES = (
     types.GeneratorType,
     map,
@@ -141,8 +155,23 @@ _SERIES = (
     collections.abc.KeysView,
     collections.abc.ValuesView,
     collections.abc.ItemsView,
-    *(kind for kind in vars(itertools).values() if isinstance(kind, type)),
+    *(
+        kind
+        for kind in vars(itertools).values()
+        if isinstance(kind, type) and kind not in (itertools.count, itertools.cycle)
+    ),
 )
+
+
+def _is_series(value: object) -> bool:
+    if not isinstance(value, _SERIES):
+        return False
+    if isinstance(value, itertools.repeat):
+        try:
+            value.__length_hint__()
+        except TypeError:
+            return False
+    return True
 
 
 class _Rich:
@@ -155,43 +184,61 @@ class _Rich:
         self._series: dict[int, tuple[object, list[object]]] = {}
 
     def __call__(self, value: object) -> object:
-        if not isinstance(value, _SERIES):
-            return _rich(value)
-        if id(value) not in self._series:
+        if not _is_series(value):
             try:
-                self._series[id(value)] = value, [_settled(one) for one in value]  # type: ignore[attr-defined]
-            except BaseException as error:
+                return _rich(value)
+            except (RecursionError, MemoryError):
+                raise
+            except Exception as error:  # its __str__, its properties
                 raise _TheirError(error) from None
+        if id(value) not in self._series:
+            self._series[id(value)] = value, self._read(value)  # type: ignore[arg-type]
         return self._series[id(value)][1]
 
+    def _read(self, series: Iterable[object]) -> list[object]:
+        """The values as they are when they are given: the next step may change, or end, what they hold."""
+        values: list[object] = []
+        what = f"{type(series).__name__} in the result"
+        try:
+            for value in series:
+                if len(values) == _MOST_VALUES:
+                    raise ResultError(
+                        f"a {what} gives more than {_MOST_VALUES:,} values. If it ends, return a list of them"
+                    )
+                values.append(value if type(value) in _FIXED else self._settled(value))
+        except (ResultError, _TheirError):
+            raise
+        except MemoryError:
+            count = len(values)
+            values.clear()
+            raise ResultError(f"there is no memory for what a {what} gives after {count:,} values") from None
+        except BaseException as error:
+            raise _TheirError(error) from None
+        return values
 
-def _settled(value: object) -> object:
-    """A value that an iterator gave, with lists for the iterators in it: they may be over when it gives the next one
-    (the groups of ``itertools.groupby``).
-    """
-    try:
-        return _with_lists(value) if _has_series(value) else value
-    except RecursionError:  # it holds itself, or is too deep: that is said later
-        return value
+    def _settled(self, value: object) -> object:
+        try:
+            return self._tree(value)
+        except RecursionError:  # it holds itself, or is too deep: that is said later
+            return value
+
+    def _tree(self, value: object) -> object:
+        if isinstance(value, dict):
+            return {key: one if type(one) in _FIXED else self._tree(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [one if type(one) in _FIXED else self._tree(one) for one in value]
+        return value if isinstance(value, str | int | float) else self._tree(self(value))
 
 
-def _has_series(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_series, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_series, value))
-    return isinstance(value, _SERIES)
-
-
-def _with_lists(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _with_lists(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, *_SERIES)):
-        return [_with_lists(one) for one in value]  # type: ignore[attr-defined]
-    return value
+def _has_its_own_text(value: object) -> bool:
+    """Whether the user's code says how it reads."""
+    method = type(value).__str__
+    return isinstance(method, types.FunctionType) and method.__module__ == "__main__"
 
 
 def _rich(value: object) -> object:
+    if _has_its_own_text(value):
+        return str(value)
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         text = value.isoformat()
         return None if text == "NaT" else text  # pandas' not-a-time
@@ -244,7 +291,7 @@ def _decimal(value: decimal.Decimal) -> int | float | None:
         return None
     # scaled to an exponent of 0 or more it is an integer of any size; guard against 1E+999999
     if value == value.to_integral_value() and value.adjusted() < 400:
-        return int(value) if value.as_tuple().exponent == 0 else float(value)
+        return int(value) if value.as_tuple().exponent == 0 and (value or not value.is_signed()) else float(value)
     number = float(value)
     return number if math.isfinite(number) else None
 
@@ -259,6 +306,10 @@ def _key(key: object) -> str:
         return "false"
     if key is None:
         return "null"
+    if isinstance(key, int):
+        return int.__repr__(key)
+    if isinstance(key, float):
+        return json.dumps(key)  # NaN, Infinity
     if isinstance(key, datetime.datetime | datetime.date | datetime.time):
         return key.isoformat()
     return str(key)

@@ -58,6 +58,7 @@ RICH = [
     (decimal.Decimal("1.5"), 1.5),
     (decimal.Decimal("12345678901234567890"), 12345678901234567890),
     (decimal.Decimal("NaN"), None),
+    (decimal.Decimal("-0"), -0.0),
     (decimal.Decimal("1E+999999"), None),
     (float("nan"), None),
     (float("-inf"), None),
@@ -66,6 +67,12 @@ RICH = [
     (collections.Counter("aab"), {"a": 2, "b": 1}),
     ({7: "a", None: "b", True: "c", 2.5: "d"}, {"7": "a", "null": "b", "true": "c", "2.5": "d"}),
     ({(1, 2): "t"}, {"(1, 2)": "t"}),
+    (
+        {1e16: 1, 1e-5: 2, -1.5e300: 3, 1e22: 4, -0.0: 5},
+        {"1e+16": 1, "1e-05": 2, "-1.5e+300": 3, "1e+22": 4, "-0.0": 5},
+    ),
+    ({1e16: (1,), (1,): {2}}, {"1e+16": [1], "(1,)": [2]}),
+    ({float("nan"): 1, float("-inf"): 2, Level.HIGH: 3}, {"NaN": 1, "-Infinity": 2, "3": 3}),
     ({datetime.date(2024, 1, 1): 1}, {"2024-01-01": 1}),
     (Level.HIGH, 3),
     # JSON has no form for these: their text, as in n8n's own runner
@@ -78,6 +85,8 @@ RICH = [
     (collections.deque([1, 2]), [1, 2]),
     ({"a": 1}.values(), [1]),
     ({"a": 1}.items(), [["a", 1]]),
+    (itertools.count(3), "count(3)"),
+    (itertools.repeat(3), "repeat(3)"),
     ("half an emoji: \ud83d", "half an emoji: \ud83d"),
     (10**40, 10**40),
 ]
@@ -95,6 +104,78 @@ def test_an_iterators_iterators_are_read_before_it_goes_on() -> None:
     rows = ({"k": key, "g": group} for key, group in itertools.groupby("aab"))
     assert decoded(groups) == [[1, [1, 1]], [2, [2]]]
     assert decoded(rows) == [{"k": "a", "g": ["a", "a"]}, {"k": "b", "g": ["b"]}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param({"n": [0]}, id="plain"), pytest.param({"n": [0], "when": datetime.date(2024, 1, 1)}, id="rich")],
+)
+def test_an_iterators_values_are_those_of_their_moment(row: dict[str, Any]) -> None:
+    """A generator that changes one object and gives it again gives what it was each time."""
+
+    def rows() -> Iterator[object]:
+        for number in range(3):
+            row["n"][0] = number
+            yield row
+
+    assert [one["n"] for one in decoded(rows())] == [[0], [1], [2]]
+    assert [one["json"]["n"] for one in decoded({"json": each} for each in rows())] == [[0], [1], [2]]
+
+
+def test_iterators_without_an_end_end_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gives more values than anybody wants, or than there is memory for, is an error that says which it is."""
+    monkeypatch.setattr(json_form, "_MOST_VALUES", 1000)
+    assert decoded(range(1000)) == list(range(1000))
+    assert decoded([itertools.repeat(3, 2), itertools.islice(itertools.cycle("ab"), 3)]) == [[3, 3], ["a", "b", "a"]]
+    for endless in (
+        range(10**30),
+        zip(itertools.count(), itertools.count(), strict=False),
+        (0 for _ in itertools.count()),
+    ):
+        name = type(endless).__name__
+        with pytest.raises(
+            ResultError, match=rf"^a {name} in the result gives more than 1,000 values\. If it ends, return a list"
+        ):
+            to_json({"v": [endless]})
+
+    def greedy() -> Iterator[int]:
+        yield 1
+        raise MemoryError
+
+    with pytest.raises(
+        ResultError, match=r"^there is no memory for what a generator in the result gives after 1 values"
+    ):
+        to_json(greedy())
+
+
+#: Classes of the user's code, and one of a library's.
+OWN_TEXTS = """
+class Text:
+    def __str__(self): return "its text"
+@dataclasses.dataclass
+class Data(Text):
+    x: int = 1
+class Table(Text, collections.UserDict): pass
+class Day(Text, datetime.datetime): pass
+class Members(Text, set): pass
+class Amount(Text, decimal.Decimal): pass
+class Broken:
+    def __str__(self): raise KeyError("no text")
+"""
+
+
+def test_the_text_of_a_class_of_the_users() -> None:
+    """What the user's code says in `__str__` is what its objects become, as in n8n's own runner; a library's isn't."""
+    own: dict[str, Any] = {"__name__": "__main__", **globals()} | {"__name__": "__main__"}
+    exec(OWN_TEXTS, own)  # noqa: S102 - our own text
+    values = [own["Data"](), own["Table"](a=1), own["Day"](2024, 1, 1), own["Members"]([1]), own["Amount"](1)]
+    assert decoded(values) == ["its text"] * 5
+    theirs = {**own, "__name__": __name__}
+    exec(OWN_TEXTS, theirs)  # noqa: S102
+    values = [theirs["Data"](), theirs["Table"](a=1), theirs["Day"](2024, 1, 1), theirs["Members"]([1])]
+    assert decoded(values) == [{"x": 1}, {"a": 1}, "2024-01-01T00:00:00", [1]]
+    with pytest.raises(KeyError, match="no text"):
+        to_json([own["Broken"]()])
 
 
 def test_an_error_within_a_generator_is_told_as_it_is() -> None:
