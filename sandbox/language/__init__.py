@@ -8,7 +8,7 @@ from reptarium.sandbox.language.guards import passes_for
 from reptarium.sandbox.language.hardening.audit import RefusedOperation
 from reptarium.sandbox.language.hardening.sealing import seal
 from reptarium.sandbox.language.mode import Mode, mode_of
-from reptarium.sandbox.language.packages.standard.process import REDIRECTED, show_environment
+from reptarium.sandbox.language.packages.standard.process import REDIRECTED, discount_frames, show_environment
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 from reptarium.sandbox.language.policy.files import NOWHERE
 from reptarium.sandbox.language.policy.refusals import with_other_mode
@@ -27,6 +27,7 @@ __all__ = [
     "RefusedImport",
     "RefusedOperation",
     "compile_task",
+    "discount_frames",
     "make_namespace",
     "mode_of",
     "passes_for",

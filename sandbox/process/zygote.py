@@ -41,7 +41,14 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, lower, prepare, require_all
-from reptarium.sandbox.language import NOWHERE, hardening, mode_of, show_environment, silence_compiler
+from reptarium.sandbox.language import (
+    NOWHERE,
+    discount_frames,
+    hardening,
+    mode_of,
+    show_environment,
+    silence_compiler,
+)
 from reptarium.sandbox.process import fork, heap, worker
 from reptarium.sandbox.process.immortal import immortalize
 
@@ -59,6 +66,8 @@ _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two t
 #: own; for Arrow an allocator that doesn't reserve more than a task may have. ``os.environ`` of tasks shows none of it.
 _FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system", "HOME": NOWHERE}
 _LEFT_TO_THE_RUNNER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+#: About as many as lie between a process's first and a task's.
+_OWN_FRAMES = 16
 _fork_order = msgspec.json.Decoder(wire.Fork)
 
 
@@ -92,6 +101,7 @@ def main() -> int:
     sys.argv = [""]  # a script's that was started without arguments
     told_of_forks = fork.settle()
     silence_compiler()
+    discount_frames(_OWN_FRAMES)
     worker.rehearse(config, times=1)
     sealed = mode_of(config.language).seal()
 

@@ -166,7 +166,7 @@ class Walk(RestrictingNodeTransformer):
                 if name == "__getattr__" and id(node) not in self._hooks:
                     self.refuse(node, "binding the name '__getattr__' this way is not allowed", "use def, or =")
                 return
-            if innermost == "task" and name in rules.SCRIPT_NAMES:
+            if innermost in ("task", "class") and name in rules.SCRIPT_NAMES:
                 return
             where = " here" if name in rules.DEFINABLE else ""
             self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")

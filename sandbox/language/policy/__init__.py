@@ -10,6 +10,12 @@
 """
 
 from reptarium.sandbox.language.policy.allowlist import LanguagePolicy
-from reptarium.sandbox.language.policy.refusals import Finding, PolicyViolation, RefusedAttribute, RefusedImport
+from reptarium.sandbox.language.policy.refusals import (
+    Finding,
+    PolicyViolation,
+    RefusedAttribute,
+    RefusedImport,
+    RefusedModule,
+)
 
-__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport"]
+__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport", "RefusedModule"]

@@ -6,6 +6,8 @@ The supervisor reads :class:`LanguagePolicy` too: nothing here imports anything 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from typing import Literal
 
 import msgspec
@@ -56,6 +58,45 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
     if any(part.startswith("_") for part in name.split(".")):
         return "it is a private module", None
     return unlisted(policy, name)
+
+
+def written_import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
+    """The same for a name that a program's text spells: what isn't there at all is left to the import to say."""
+    refusal = import_refusal(policy, name)
+    return None if refusal and absent(policy, name) else refusal
+
+
+def absent(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:
+    """What Python says of ``json.nothing``, and the module that it means: one that a standard module which may be
+    imported hasn't got below it. None where it is there, and where nothing is to be said. Imports nothing.
+    """
+    parent, *rest = name.split(".")
+    if parent not in sys.stdlib_module_names:
+        return None
+    below = None
+    for part in rest:
+        if part.startswith("_") or import_refusal(policy, parent):
+            return None
+        child = f"{parent}.{part}"
+        spec = _found(parent, below)
+        if spec is None or parent == "os":  # which no finder knows all modules of
+            return None
+        below = spec.submodule_search_locations
+        if below is None:
+            return f"No module named {child!r}; {parent!r} is not a package", child
+        if _found(child, below) is None:
+            return f"No module named {child!r}", child
+        parent = child
+    return None
+
+
+def _found(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    """Where the module is, with its parent's search path."""
+    for finder in (BuiltinImporter, FrozenImporter, PathFinder):
+        spec: ModuleSpec | None = finder.find_spec(name, path)  # type: ignore[arg-type]
+        if spec is not None:
+            return spec
+    return None
 
 
 def unlisted(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:

@@ -38,7 +38,8 @@ DEFINABLE = frozenset(
             await aiter anext aenter aexit
             attrs_pre_init attrs_post_init
             tablename table_args mapper_args abstract html
-        """.split()  # the last line: SQLAlchemy's, and what templates ask for
+            json rich rich_repr nonzero unicode cmp coerce long oct hex div rdiv idiv getslice setslice delslice
+        """.split()  # SQLAlchemy's, and what templates ask for; what encoders and terminals do, and Python 2 did
     ]
 )
 
@@ -49,6 +50,12 @@ _DEFINE_ONLY = frozenset(
         "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema "
         "await aiter anext aenter aexit"
     ).split()
+)
+
+#: What scripts write at their top, and classes carry. Names of the task's own, which it may read as well.
+SCRIPT_NAMES = frozenset(
+    f"__{name}__"
+    for name in "all author authors copyright credits date email license maintainer status title url version".split()
 )
 
 #: Double-underscore attributes that are read through a guard.
@@ -68,10 +75,7 @@ READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
     "__context__",
     "__suppress_context__",
     "__traceback__",  # an object that only the traceback module reads: what leads on from it is denied by name
-    "__version__",
-    "__author__",
-    "__license__",
-    "__all__",
+    *SCRIPT_NAMES,
 }
 
 #: Double-underscore attributes that lead on to the interpreter, or read any attribute. Others are only not for tasks.
@@ -91,12 +95,6 @@ WRITABLE_DUNDERS = frozenset(
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
-
-#: What scripts write at their top. Names of the task's own, which it may read as well.
-SCRIPT_NAMES = frozenset(
-    f"__{name}__"
-    for name in "all author authors copyright credits date email license maintainer status title url version".split()
-)
 
 # ---- attributes that betray the interpreter ------------------------------------------------
 

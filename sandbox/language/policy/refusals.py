@@ -91,6 +91,10 @@ class RefusedImport(ImportError):
     elsewhere = True
 
 
+class RefusedModule(RefusedImport, ModuleNotFoundError):
+    """A whole module that the policy refuses: to who expects that it may be missing, it is."""
+
+
 class RefusedAttribute(AttributeError):
     """An attribute that the policy refuses at run time. Says so, and carries no object."""
 

@@ -635,6 +635,32 @@ PROGRAMS = {
             def __html__(self): return "<b>row</b>"
         return Row.__tablename__, Row.__table_args__, Row.__mapper_args__, Row.__abstract__, Row().__html__()
     """,
+    "of_encoders_and_terminals": """
+        class Point:
+            __version__, __author__ = "1", "me"
+            def __json__(self): return {"x": 1}
+            def __rich__(self): return "[b]point"
+            def __rich_repr__(self): yield "x", 1
+        p = Point()
+        return p.__json__(), p.__rich__(), list(p.__rich_repr__()), Point.__version__, getattr(p, "__author__")
+    """,
+    "of_python_2": """
+        class Old:
+            def __unicode__(self): return "old"
+            def __nonzero__(self): return False
+            def __cmp__(self, other): return 0
+            def __coerce__(self, other): return None
+            def __long__(self): return 1
+            def __oct__(self): return "01"
+            def __hex__(self): return "0x1"
+            def __div__(self, other): return 2
+            __rdiv__, __idiv__ = __div__, __div__
+            def __getslice__(self, i, j): return [i, j]
+            def __setslice__(self, i, j, value): pass
+            def __delslice__(self, i, j): pass
+        o = Old()
+        return bool(o), o.__unicode__(), o.__div__(1), o.__getslice__(0, 1), o == 1
+    """,
     "match_args": """
         class P:
             __match_args__ = ("x", "y")

@@ -25,6 +25,10 @@ PROGRAMS = {
         return (getattr(a, "x"), getattr(a, "_y"), getattr(a, "z", "default"), getattr(a, "z", None), getattr(a, "m")(5), getattr(math, "floor")(2.5), getattr("ab", "upper")(), getattr(a, "z", missing) is missing,
                 [getattr(a, n) for n in ("x", "_y")], key("x")(a), getattr("{} {}", "format")(1, 2), getattr(A, "__name__"), getattr(a, "__class__").__name__, getattr(len, "__name__", "anonymous"), getattr(5, "real"), errors)
     """,
+    "getattr_of_what_is_not_there": """
+        class A: pass
+        return getattr(A(), "__nope__", 7), getattr(A, "__json__", None), getattr(len, "__nope__", 8)
+    """,
     "hasattr": """
         class A:
             x = 1

@@ -13,7 +13,9 @@ def outcome(program: str) -> object:
     return run(compile_task(program, POLICY), make_namespace(POLICY, {}))
 
 
-@pytest.mark.parametrize("error", ["ImportError", "ModuleNotFoundError, ImportError", "Exception", ""])
+@pytest.mark.parametrize(
+    "error", ["ImportError", "ModuleNotFoundError", "ModuleNotFoundError, ImportError", "Exception", ""]
+)
 def test_the_second_choice_is_taken(error: str) -> None:
     """The refused import raises ImportError, and the program goes on."""
     handler = f"except ({error})" if "," in error else f"except {error}"
@@ -26,6 +28,38 @@ def test_the_refusal_says_the_same_as_ever() -> None:
     assert text == (
         "import of 'yaml' is not allowed: it is not on the list of allowed packages. N8N_RUNNERS_EXTERNAL_ALLOW decides this."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("json.nothing", "No module named 'json.nothing'"),
+        ("json.nothing.more", "No module named 'json.nothing'"),
+        ("math.floor", "No module named 'math.floor'; 'math' is not a package"),
+    ],
+)
+@pytest.mark.parametrize("way", ["import NAME", "from NAME import x", "__import__('NAME')", "__import__('NAM' + 'E')"])
+def test_what_is_not_there_is_missing_as_in_python(name: str, text: str, way: str) -> None:
+    """Below a module that may be imported: Python's own error, whoever catches it."""
+    policy = LanguagePolicy(stdlib_allow=("*",))
+    way = way.replace("NAM' + 'E", f"{name[:5]}' + '{name[5:]}").replace("NAME", name)
+    program = f"try:\n    {way}\nexcept ModuleNotFoundError as error:\n    return [str(error), error.name]"
+    missing = text.split("'")[1]
+    assert run(compile_task(program, policy), make_namespace(policy, {})) == [text, missing]
+
+
+def test_what_is_there_and_not_for_tasks_is_refused() -> None:
+    """Beside one that isn't there: the refusal says so, before the code runs."""
+    policy = LanguagePolicy(stdlib_allow=("*",))
+    for name in ("json.tool", "xml.etree.ElementInclude", "json._nothing", "os.nothing", "subprocess.nothing"):
+        with pytest.raises(PolicyViolation, match=f"import of '{name}' is not allowed"):
+            compile_task(f"try:\n    import {name}\nexcept ImportError:\n    pass", policy)
+
+
+def test_a_name_that_a_module_lacks_is_pythons_own_error() -> None:
+    """As Python says it, but for the place of the file."""
+    program = "try:\n    from json import nothing\nexcept ImportError as error:\n    return [type(error) is ImportError, str(error)]"
+    assert outcome(program) == [True, "cannot import name 'nothing' from 'json'"]
 
 
 def test_nothing_more_gets_in() -> None:

@@ -153,9 +153,23 @@ def _redirect(name: str) -> Callable[[Any], Any]:
 _DEEPEST = 100_000
 
 
+#: How many frames below a task's aren't its own: its limit is so much higher than it sees.
+_BELOW = [0]
+
+
+def discount_frames(count: int) -> None:
+    """``count`` frames of this process lie below a task's: they take nothing off how deep it may go."""
+    sys.setrecursionlimit(sys.getrecursionlimit() + count - _BELOW[0])
+    _BELOW[0] = count
+
+
 def setrecursionlimit(limit: int) -> None:
     """``sys.setrecursionlimit``, up to 100,000."""
-    sys.setrecursionlimit(min(limit, _DEEPEST))
+    sys.setrecursionlimit(limit if limit < 1 else min(limit, _DEEPEST) + _BELOW[0])
+
+
+def _getrecursionlimit() -> int:
+    return sys.getrecursionlimit() - _BELOW[0]
 
 
 def _exit(status: object = None) -> None:
@@ -179,6 +193,7 @@ PACKAGES = (
                 "argv": [""],
                 "executable": "",
                 "setrecursionlimit": setrecursionlimit,
+                "getrecursionlimit": _getrecursionlimit,
                 **_streams(),
             }
         },
