@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
+from reptarium.sandbox.nesting import room
 
 OWN = shlex.join([sys.executable, "-m", "reptarium", "run"])
 #: Waiting is so many times longer on a slow or busy machine.
@@ -115,7 +116,8 @@ async def taken(handle: TaskHandle) -> Took:
     printed = f" | {compact(handle.console)}" if handle.console else ""
     if outcome.data is not None:
         # json reads what a runner may write and msgspec doesn't: lone surrogates
-        return Took(f"= {compact(json.loads(bytes(outcome.data.result)))}{printed}")
+        with room():  # for what is nested as deep as it may be
+            return Took(f"= {compact(json.loads(bytes(outcome.data.result)))}{printed}")
     if outcome.status == "timeout":
         return Took("hangs")
     assert outcome.error is not None, outcome
