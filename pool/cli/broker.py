@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from contextlib import suppress
 
 import msgspec
 import trio
 
+from reptarium.pool.cli.listening import port, tls, tls_arguments
 from reptarium.pool.cli.obeying import obey
+from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
@@ -27,13 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=port, default=5679, help="default: 5679, n8n's; 0: a free one")
-
-
-def port(text: str) -> int:
-    """A TCP port, as a flag's value."""
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
-    return int(text)
+    tls_arguments(parser)
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -41,7 +36,13 @@ def call(arguments: argparse.Namespace) -> int:
     take_over_stderr()
     settings = load_settings(os.environ)
     configure_logging(settings)
-    return trio.run(_serve_broker, settings, arguments.host, arguments.port)
+    try:
+        certificate = tls(arguments)
+    except ValueError as error:
+        say(f"reptarium broker: {error}")
+        return BAD_INPUT
+    config = BrokerConfig(host=arguments.host, port=arguments.port, max_payload=settings.max_payload, tls=certificate)
+    return trio.run(_serve_broker, settings, config)
 
 
 class _Served:
@@ -60,8 +61,7 @@ class _Served:
         self.ending.set()
 
 
-async def _serve_broker(settings: Settings, host: str, port: int) -> int:
-    config = BrokerConfig(host=host, port=port, max_payload=settings.max_payload)
+async def _serve_broker(settings: Settings, config: BrokerConfig) -> int:
     if settings.auth_token is not None:
         config = msgspec.structs.replace(config, auth_token=settings.auth_token)
     served = _Served()
@@ -75,7 +75,7 @@ async def _serve_broker(settings: Settings, host: str, port: int) -> int:
                 nursery.start_soon(_say, "".join(f"{line}\n" for line in words))
                 await served.ending.wait()
         except OSError as error:
-            print(f"reptarium broker: cannot listen on {host}:{port}: {error} (--port, --host)", file=sys.stderr)
+            say(f"reptarium broker: cannot listen on {config.host}:{config.port}: {error} (--port, --host)")
             return BAD_INPUT
         finally:
             nursery.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 
 import msgspec
 
@@ -18,7 +19,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     take to acknowledge an accepted offer, ``request_timeout`` how long a request waits for a runner,
     ``task_timeout`` how long a task may run from its settings on. ``drain_grace`` is how long
     :func:`open_broker` waits, on leaving, for the tasks that still run. ``rate_limit`` is how many
-    grants and upgrades are served a second each (n8n: 5; 0: no limit).
+    grants and upgrades are served a second each (n8n: 5; 0: no limit). ``tls``: HTTPS only, see
+    :func:`~reptarium.pool.embedded_broker.tls.server_tls`.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +35,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float = 30.0
     max_payload: int = 2**30
     drain_grace: float = 5.0
+    tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't work, with the field's name. Raises ValueError."""

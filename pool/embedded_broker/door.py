@@ -57,7 +57,11 @@ class Door:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One TCP connection: HTTP or WebSocket, as its first request says. Never raises an Exception."""
-        transport = Transport(stream)
+        tls = self._config.tls
+        # its handshake belongs to the first request's head, and to the time for that
+        transport = Transport(
+            stream if tls is None else trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+        )
         try:
             try:
                 await self._serve(transport)

@@ -8,10 +8,16 @@ import trio
 
 
 class Port:
-    """Listens on ``host`` and ``number`` (0: a free one, known once it is open); ``handler`` gets each connection."""
+    """Listens on ``host`` and ``number`` (0: a free one, known once it is open); ``handler`` gets each connection.
 
-    def __init__(self, host: str, number: int, handler: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    ``scheme``: what its address begins with.
+    """
+
+    def __init__(
+        self, scheme: str, host: str, number: int, handler: Callable[[trio.SocketStream], Awaitable[None]]
+    ) -> None:
         self.number = number
+        self._scheme = scheme
         self._host = host
         self._handler = handler
         self._listeners: list[trio.SocketListener] = []
@@ -19,9 +25,9 @@ class Port:
 
     @property
     def uri(self) -> str:
-        """Where runners find it: ``http://host:port``."""
+        """Where runners find it: ``http://host:port``, or https."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self._host, self._host)
-        return f"http://[{host}]:{self.number}" if ":" in host else f"http://{host}:{self.number}"
+        return f"{self._scheme}://[{host}]:{self.number}" if ":" in host else f"{self._scheme}://{host}:{self.number}"
 
     async def open(self) -> None:
         """Take the port; who connects waits for :meth:`serve`. Raises OSError when it can't be had."""

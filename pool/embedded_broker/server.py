@@ -87,7 +87,7 @@ class Broker:
         self._timer = trio.CancelScope()
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._port = Port(config.host, config.port, self._door.serve)
+        self._port = Port("https" if config.tls else "http", config.host, config.port, self._door.serve)
         self._open = 0
 
     # --- looking at it ---------------------------------------------------------------------
@@ -99,7 +99,7 @@ class Broker:
 
     @property
     def uri(self) -> str:
-        """Where runners find the broker: ``http://host:port``."""
+        """Where runners find the broker: ``http://host:port``, or https."""
         return self._port.uri
 
     @property

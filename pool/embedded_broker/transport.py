@@ -39,7 +39,7 @@ class Transport(trio.abc.HalfCloseableStream):
     ``received`` and ``sent`` count its bytes; a buffer that is on its way counts when it is all out.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
         self.received = self.sent = 0
         self._stream = stream
         self._ahead = b""
@@ -51,7 +51,7 @@ class Transport(trio.abc.HalfCloseableStream):
     @property
     def socket(self) -> trio.socket.SocketType:
         """The socket itself (Hypercorn reads its addresses)."""
-        return self._stream.socket
+        return self._stream.transport_stream.socket if isinstance(self._stream, trio.SSLStream) else self._stream.socket
 
     async def peek_head(self) -> bytes:
         """The head of the first request, left to be read again; whatever came when there is no whole one."""
@@ -90,9 +90,10 @@ class Transport(trio.abc.HalfCloseableStream):
         await self._stream.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """Close the sending half."""
+        """Close the sending half, which TLS hasn't got."""
         async with self._lock:
-            await self._stream.send_eof()
+            if not isinstance(self._stream, trio.SSLStream):
+                await self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close the socket."""
@@ -119,7 +120,7 @@ class Transport(trio.abc.HalfCloseableStream):
 
     def reset(self) -> None:
         """Make the coming close an abrupt one: the other side sees a reset, not an end."""
-        self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def is_upgrade(head: bytes) -> bool:
