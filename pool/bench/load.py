@@ -11,7 +11,7 @@ import math
 import random
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import msgspec
@@ -19,6 +19,7 @@ import trio
 
 from reptarium.pool.bench.cases import Case
 from reptarium.pool.bench.runners import Site
+from reptarium.pool.bench.stages import Stage, arrivals
 from reptarium.pool.bench.stats import Usage, usage
 from reptarium.pool.embedded_broker import Outcome
 
@@ -26,33 +27,49 @@ Choose = Callable[[], Case]
 
 #: Tasks that may be in flight in the open loop: beyond that the runner is hopelessly behind (explicit overload).
 MAX_OPEN = 5000
+#: How those beyond that end.
+SHED = "not sent"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much load: ``tasks`` or ``duration`` (seconds), and ``concurrency`` or ``rate`` (tasks/s)."""
+    """How much load: ``tasks`` or ``duration`` (seconds), and ``concurrency`` or ``stages`` of rates."""
 
     tasks: int | None = None
     duration: float | None = None
     concurrency: int = 50
-    rate: float | None = None
+    stages: tuple[Stage, ...] = ()
     pause: float = 0.0
     seed: int = 1
+
+
+class Split:
+    """A part of a round's tasks: latencies (s) of those that ended well, and the others by how they ended."""
+
+    def __init__(self) -> None:
+        self.latencies = array("d")
+        self.failed: Counter[str] = Counter()
 
 
 class Round:
     """What one round measured. ``starts`` and ``latencies`` are seconds, in step; ``starts`` count from the round's.
 
     They are of the tasks that ended as they must: one that n8n would have given up after a minute is no measurement of
-    how fast tasks are, and counts among ``failed``, by how it ended.
+    how fast tasks are, and counts among ``failed``, by how it ended; ``failed_starts`` has when those arrived.
+    ``by_case`` and ``by_runner`` (its id) have the same tasks by kind and by who ran them. ``begun`` is on
+    ``time.perf_counter()``.
     """
 
     def __init__(self) -> None:
+        self.begun = 0.0
+        self.in_flight = 0
         self.starts = array("d")
         self.latencies = array("d")
+        self.failed_starts: list[tuple[float, str]] = []
+        self.by_case: defaultdict[str, Split] = defaultdict(Split)
+        self.by_runner: defaultdict[str, Split] = defaultdict(Split)
         self.endings: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.shed = 0
         self.rejects = 0
         self.expired = 0
         self.wall = 0.0
@@ -77,16 +94,32 @@ class Round:
 
     def add(self, case: Case, number: int, start: float, outcome: Outcome, console: int, ended: float) -> None:
         """Record one task. ``start`` and ``ended`` are seconds since the round began."""
+        splits = [self.by_case[case.name]]
+        if outcome.runner_id is not None:
+            splits.append(self.by_runner[outcome.runner_id])
         if case.right(number, outcome, console):
             self.starts.append(start)
             self.latencies.append(ended - start)
+            for split in splits:
+                split.latencies.append(ended - start)
             self.endings[outcome.status] += 1
             return
-        self.failed[outcome.status if outcome.status != case.expect else "another result"] += 1
+        kind = outcome.status if outcome.status != case.expect else "another result"
+        self.failed[kind] += 1
+        self.failed_starts.append((start, kind))
+        for split in splits:
+            split.failed[kind] += 1
         self.endings[f"wrong: {outcome.status} for {case.expect}"] += 1
         if len(self.wrong) < 20:
-            said = outcome.error.message if outcome.error is not None else "another task's result"
+            said = outcome.error.message if outcome.error is not None else case.told(outcome)
             self.wrong.append(f"{case.name} {number}: {outcome.status}: {said}")
+
+    def shed(self, case: Case, start: float) -> None:
+        """Record one task that was never asked for: too many were in flight."""
+        self.failed[SHED] += 1
+        self.endings[SHED] += 1
+        self.failed_starts.append((start, SHED))
+        self.by_case[case.name].failed[SHED] += 1
 
 
 async def _rpc(task: object, name: str, params: object) -> dict[str, str]:
@@ -99,10 +132,9 @@ async def run_round(
     plan: Plan,
     *,
     sample_every: float = 1.0,
-    progress: Callable[[int], None] | None = None,
     into: Round | None = None,
 ) -> Round:
-    """Load ``site`` as ``plan`` says. ``progress`` gets the number of ended tasks now and then.
+    """Load ``site`` as ``plan`` says.
 
     ``into``: where it is recorded; when the round is cancelled it holds what had been measured.
     """
@@ -112,19 +144,17 @@ async def run_round(
     rejects, expired = counters.rejects, counters.offers_expired
     before = usage(site.processes())
     own = time.process_time()
-    begun = time.perf_counter()
+    begun = found.begun = time.perf_counter()
 
     async def sample() -> None:
         while True:
             await trio.sleep(sample_every)
             found.samples.append((found.tasks, usage(site.processes())))
-            if progress is not None:
-                progress(found.tasks)
 
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sample)
-            if plan.rate is None:
+            if not plan.stages:
                 await _closed(site, choose, plan, found, begun)
             else:
                 await _open(site, choose, plan, found, begun)
@@ -141,10 +171,14 @@ async def run_round(
 
 async def _one(site: Site, case: Case, number: int, found: Round, begun: float, start: float) -> None:
     handle = site.broker.submit(case.settings(number), timeout=case.timeout)
-    if case.cancel_after is not None:
-        await trio.sleep(case.cancel_after)
-        handle.cancel()
-    outcome = await handle.outcome()
+    found.in_flight += 1
+    try:
+        if case.cancel_after is not None:
+            await trio.sleep(case.cancel_after)
+            handle.cancel()
+        outcome = await handle.outcome()
+    finally:
+        found.in_flight -= 1
     found.add(case, number, start, outcome, len(handle.console), time.perf_counter() - begun)
 
 
@@ -167,28 +201,18 @@ async def _closed(site: Site, choose: Choose, plan: Plan, found: Round, begun: f
 
 
 async def _open(site: Site, choose: Choose, plan: Plan, found: Round, begun: float) -> None:
-    assert plan.rate is not None
     ends = math.inf if plan.duration is None else plan.duration
-    limit = plan.tasks if plan.tasks is not None else math.inf
-    rng = random.Random(plan.seed)
-    due, number, flying = 0.0, 0, 0
-
-    async def one(case: Case, number: int, start: float) -> None:
-        nonlocal flying
-        await _one(site, case, number, found, begun, start)
-        flying -= 1
-
     async with trio.open_nursery() as nursery:
-        while number < limit and due < ends:
-            due += rng.expovariate(plan.rate)  # a Poisson process: people don't arrive in step
-            number += 1
+        for number, due in enumerate(arrivals(plan.stages, random.Random(plan.seed)), 1):
+            if due >= ends or (plan.tasks is not None and number > plan.tasks):
+                break
             wait = due - (time.perf_counter() - begun)
             if wait > 0:
                 await trio.sleep(wait)
             else:
                 await trio.lowlevel.checkpoint()
-            if flying >= MAX_OPEN:
-                found.shed += 1
+            case = choose()
+            if found.in_flight >= MAX_OPEN:
+                found.shed(case, due)
                 continue
-            flying += 1
-            nursery.start_soon(one, choose(), number, due)
+            nursery.start_soon(_one, site, case, number, found, begun, due)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-from reptarium.pool.bench.report import BenchReport, CaseResult, failed_text, ms, peak, verdict
+from reptarium.pool.bench.report import BenchReport, CaseResult, cpu_text, failed_text, ms, peak_text, verdict
 
 _STYLE = """
 :root{--ink:#1d2330;--faint:#6b7385;--line:#d8dce5;--a:#1f6feb;--b:#d9730d;--paper:#fff}
@@ -51,7 +51,7 @@ def to_html(report: BenchReport) -> str:
             "CPU ms/task", "peak MB", "generator"]  # fmt: skip
     rows = [[_e(r.case), _e(r.runner), f"{r.tasks}", f"{r.throughput:.1f}", *(ms(v) for v in r.latency.values()),
              f'<span class="bad">{_e(failed_text(r))}</span>' if r.failures else "0", f"{r.rejects}",
-             f"{r.cpu_per_task * 1000:.2f}", f"{peak(r) / 1e6:.0f}", f"{r.generator_share:.0%}"]
+             cpu_text(r), peak_text(r), f"{r.generator_share:.0%}"]
             for r in report.results]  # fmt: skip
     parts += ["<h2>Cases</h2>", _table(head, rows)]
     if report.ratios:

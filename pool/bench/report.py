@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import accumulate
 
 import msgspec
-import psutil
 
 from reptarium import __version__
+from reptarium.pool.bench.conditions import Conditions, Moment, processor
 from reptarium.pool.bench.load import Round
+from reptarium.pool.bench.parts import Fleet, Part, Step, fleet, kinds, of_runners, steps
 from reptarium.pool.bench.runners import Site
+from reptarium.pool.bench.stages import Stage
 from reptarium.pool.bench.stats import Usage, histogram, interval, percentile, summary
 
 
@@ -51,7 +53,11 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``generator_share`` is the CPU time of broker and load generator over the wall time: near 1 they, and not the
     runner, are what is measured. ``cpu_per_task`` is the runner's tree, in seconds for each good task. ``rest`` is what
-    the idle runner held before and after a long run, empty for others.
+    the idle runner held before and after a long run, empty for others. Of runners that were started elsewhere
+    (``fleet``) neither memory nor processor time is known.
+
+    ``marks`` are where the rounds begin on the timeline, ``begun`` where the first one did, in seconds of the run.
+    ``parts`` are the tasks by kind, ``by_runner`` by runner: each empty where there is one.
     """
 
     case: str
@@ -71,15 +77,20 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     wrong: list[str]
     rejects: int
     offers_expired: int
-    shed: int
-    cpu_per_task: float
+    cpu_per_task: float | None
     generator_cpu_per_task: float
     generator_share: float
-    registered_after: float
+    registered_after: float | None
     histogram: list[tuple[float, int]]
     timeline: list[Slot]
     memory: list[Point]
-    rest: list[Usage] = []
+    rest: list[Usage]
+    begun: float
+    marks: list[float]
+    parts: list[Part]
+    by_runner: list[Part]
+    steps: list[Step]
+    fleet: Fleet | None
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,14 +131,26 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     load_average: tuple[float, float, float]
     steal: float
     """Share of the machine's processor time that its host gave to others during the run."""
+    seconds: float
+    moments: list[Moment]
+    """The machine during the run."""
     interrupted: bool
     results: list[CaseResult]
     ratios: list[Ratio]
     targets: list[Target]
 
 
-def case_result(case: str, load: str, site: Site, rounds: Sequence[Round], rest: Sequence[Usage] = ()) -> CaseResult:
-    """Merge the rounds of one runner under one case."""
+def case_result(
+    case: str,
+    load: str,
+    site: Site,
+    rounds: Sequence[Round],
+    rest: Sequence[Usage] = (),
+    *,
+    stages: Sequence[Stage] = (),
+    since: float = 0.0,
+) -> CaseResult:
+    """Merge the rounds of one runner under one case. ``since``: when the run began (``time.perf_counter()``)."""
     latencies = [value for one in rounds for value in one.latencies]
     good, wall = len(latencies), sum(one.wall for one in rounds)
     tasks = sum(one.tasks for one in rounds)
@@ -138,17 +161,25 @@ def case_result(case: str, load: str, site: Site, rounds: Sequence[Round], rest:
         failed.update(one.failed)
     own = sum(one.own_cpu for one in rounds)
     return CaseResult(
-        case=case, runner=site.label, command=site.runners[0].command, load=load, rounds=len(rounds), tasks=tasks,
+        case=case, runner=site.label, command=site.command, load=load, rounds=len(rounds), tasks=tasks,
         good=good, wall=wall, throughput=good / wall if wall else 0.0, rates=[one.good / one.wall for one in rounds],
         latency=summary(latencies), endings=dict(endings), failures=failed.total(), failed=dict(failed),
         wrong=[text for one in rounds for text in one.wrong][:20], rejects=sum(one.rejects for one in rounds),
-        offers_expired=sum(one.expired for one in rounds), shed=sum(one.shed for one in rounds),
-        cpu_per_task=sum(one.cpu for one in rounds) / max(good, 1), generator_cpu_per_task=own / max(tasks, 1),
+        offers_expired=sum(one.expired for one in rounds),
+        cpu_per_task=sum(one.cpu for one in rounds) / max(good, 1) if site.runners else None,
+        generator_cpu_per_task=own / max(tasks, 1),
         generator_share=own / wall if wall else 0.0,
-        registered_after=max(runner.registered_after for runner in site.runners),
-        histogram=histogram(latencies), timeline=timeline(rounds), memory=memory(rounds),
-        rest=list(rest),
+        registered_after=site.registered_after,
+        histogram=histogram(latencies), timeline=timeline(rounds), memory=memory(rounds) if site.runners else [],
+        rest=list(rest), begun=max(rounds[0].begun - since, 0.0), marks=_marks(rounds), parts=kinds(rounds),
+        by_runner=of_runners(rounds, site.coming), steps=steps(rounds, stages),
+        fleet=fleet(rounds, site.coming, len(site.there())) if site.coming is not None else None,
     )  # fmt: skip
+
+
+def _marks(rounds: Sequence[Round]) -> list[float]:
+    """Where each round begins when they are laid end to end."""
+    return list(accumulate((one.wall for one in rounds[:-1]), initial=0.0))
 
 
 def timeline(rounds: Sequence[Round], slots: int = 60) -> list[Slot]:
@@ -215,34 +246,23 @@ def verdict(ratio: Ratio) -> str:
     return f"{told}, within the noise" if low <= 1 <= high else told
 
 
-def failed_text(result: CaseResult) -> str:
+def failed_text(result: CaseResult | Part | Step) -> str:
     """How many failed, by how they ended: `12 no-runner, 1 timeout`; "0" when none did."""
     return ", ".join(f"{count} {kind}" for kind, count in sorted(result.failed.items())) or "0"
 
 
+def cpu_text(result: CaseResult) -> str:
+    """Milliseconds of processor time for each good task."""
+    return "–" if result.cpu_per_task is None else f"{result.cpu_per_task * 1000:.2f}"
+
+
+def peak_text(result: CaseResult) -> str:
+    """The most memory, MB."""
+    return f"{peak(result) / 1e6:.0f}" if result.memory else "–"
+
+
 def _over(one: float | None, other: float | None) -> float:
     return one / other if one is not None and other else math.nan
-
-
-class Conditions:
-    """What else went on on the machine, from when it is made."""
-
-    def __init__(self) -> None:
-        self._before = psutil.cpu_times()
-
-    def steal(self) -> float:
-        """Share of all processor time since then that the machine's host gave to others."""
-        now = psutil.cpu_times()
-        passed = sum(now) - sum(self._before)
-        return max(getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0), 0.0) / passed if passed else 0.0
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return "unknown processor"
 
 
 def build(
@@ -255,9 +275,11 @@ def build(
     interrupted: bool = False,
 ) -> BenchReport:
     """The report with what is known of the machine."""
+    conditions = conditions or Conditions()
     return BenchReport(
-        date=datetime.now(UTC).isoformat(timespec="seconds"), cpu=_processor(), load_average=os.getloadavg(),
-        steal=conditions.steal() if conditions is not None else 0.0, interrupted=interrupted,
+        date=datetime.now(UTC).isoformat(timespec="seconds"), cpu=processor(), load_average=os.getloadavg(),
+        steal=conditions.steal(), seconds=time.perf_counter() - conditions.begun, moments=conditions.held(),
+        interrupted=interrupted,
         version=__version__, python=platform.python_version(),
         machine=f"{platform.machine()} Linux {platform.release()}",
         cpus=len(os.sched_getaffinity(0)), arguments=list(arguments), results=results, ratios=ratios, targets=targets,

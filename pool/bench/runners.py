@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import psutil
 import trio
 
-from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.bench.coming import Coming
+from reptarium.pool.embedded_broker import Broker, BrokerConfig, RunnerView, open_broker
 
 #: How long a runner may take from its start to its registration, and to end after SIGTERM (seconds).
 START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
@@ -106,13 +107,34 @@ class RunnerProcess:
 
 
 class Site:
-    """A broker and its runners."""
+    """A broker and its runners. ``coming``: who came and went, of runners that were started elsewhere."""
 
-    def __init__(self, label: str, broker: Broker, runners: list[RunnerProcess]) -> None:
-        self.label, self.broker, self.runners = label, broker, runners
+    def __init__(self, label: str, broker: Broker, runners: list[RunnerProcess], coming: Coming | None = None) -> None:
+        self.label, self.broker, self.runners, self.coming = label, broker, runners, coming
+
+    @property
+    def command(self) -> str:
+        """What was started."""
+        return self.runners[0].command if self.runners else "runners that were started elsewhere"
+
+    @property
+    def registered_after(self) -> float | None:
+        """Seconds that the slowest one took to start; None where that isn't known."""
+        return max((runner.registered_after for runner in self.runners), default=None)
+
+    def ended(self) -> str | None:
+        """A runner of those that were started here has ended, in words."""
+        for runner in self.runners:
+            if runner.status is not None:
+                return f"the runner ended with status {runner.status}: {runner.command}"
+        return None
+
+    def there(self) -> list[RunnerView]:
+        """The runners that are registered."""
+        return [view for view in self.broker.runners if view.registered]
 
     def processes(self) -> list[psutil.Process]:
-        """The runners that live."""
+        """The runners that live, of those that were started here."""
         found = []
         for runner in self.runners:
             with suppress(psutil.NoSuchProcess):
@@ -153,9 +175,8 @@ async def registered(site: Site, count: int, timeout: float = START_TIMEOUT) -> 
     """Wait until ``count`` runners are registered. Raises RuntimeError for one that has ended, or is too slow."""
     with trio.move_on_after(timeout):
         while sum(view.registered for view in site.broker.runners) < count:
-            for runner in site.runners:
-                if runner.status is not None:
-                    raise RuntimeError(f"the runner ended with status {runner.status}: {runner.command}")
+            if ended := site.ended():
+                raise RuntimeError(ended)
             await trio.sleep(0.005)
         return
     raise RuntimeError(f"{count} runners were not registered within {timeout:g} s: {site.runners[-1].command}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ def judge(results: Sequence[CaseResult], ratios: Sequence[Ratio]) -> list[Target
     if (idle := by_case.get("idle")) is not None:
         found.append(_at_most("idle pool, trivial task, median", 3.0, _ms(idle, "p50"), "ms"))
         found.append(_at_most("idle pool, trivial task, p99", 10.0, _ms(idle, "p99"), "ms"))
-        found.append(_at_most("start to registered", 1.0, idle.registered_after, "s"))
+        found.append(_at_most("start to registered", 1.0, idle.registered_after or math.nan, "s"))
         first = idle.memory[-1]
         found.append(_at_most("supervisor's memory", 60.0, first.supervisor / _MB, "MB"))
         if first.pss is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from reptarium.pool.bench.report import BenchReport, CaseResult, failed_text, ms
+from reptarium.pool.bench.report import BenchReport, CaseResult, cpu_text, failed_text, ms
 from reptarium.pool.bench.stats import percentile
 
 _LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
@@ -87,7 +87,7 @@ def compared(first: BenchReport, second: BenchReport) -> Iterator[str]:
             f"({one.throughput:.1f} to {after.throughput:.1f}; {_how_sure(one.rates, after.rates)}); "
             f"p50 {ms(one.latency['p50'])} to {ms(after.latency['p50'])} ms, "
             f"p99 {ms(one.latency['p99'])} to {ms(after.latency['p99'])} ms, "
-            f"CPU {one.cpu_per_task * 1000:.2f} to {after.cpu_per_task * 1000:.2f} ms a task, "
+            f"CPU {cpu_text(one)} to {cpu_text(after)} ms a task, "
             f"failed {failed_text(one)} to {failed_text(after)}"
         )
 

@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -17,35 +16,51 @@ import msgspec
 import structlog
 import trio
 from rich.console import Console
-from rich.table import Table
 
 from reptarium.pool.bench import brokers, chaos, page, report
-from reptarium.pool.bench.cases import CASES, DEFAULT_CASES, Case, Mix
-from reptarium.pool.bench.load import Plan, Round, run_round
-from reptarium.pool.bench.progress import LoadProgress
-from reptarium.pool.bench.runners import KNOWN, Site, kill_all, open_site
-from reptarium.pool.bench.stats import Usage, usage
-from reptarium.pool.bench.targets import SETTLED, SOAK, judge
-from reptarium.pool.bench.thresholds import Threshold, compared, threshold
+from reptarium.pool.bench.cases import CASES, DEFAULT_CASES
+from reptarium.pool.bench.conditions import Conditions
+from reptarium.pool.bench.fleet import open_fleet
+from reptarium.pool.bench.live import LiveFigures
+from reptarium.pool.bench.live_metrics import serve_metrics
+from reptarium.pool.bench.measuring import MIX_TASKS, Elsewhere, Load, Started, Work, measure, works
+from reptarium.pool.bench.runners import KNOWN, kill_all
+from reptarium.pool.bench.table import show
+from reptarium.pool.bench.targets import judge
+from reptarium.pool.bench.thresholds import compared
+from reptarium.pool.cli.bench_input import (
+    conflict,
+    count,
+    limit,
+    of_scripts,
+    positive,
+    rate,
+    report_file,
+    rising,
+    script_arguments,
+    stepwise,
+)
+from reptarium.pool.cli.listening import address, port_or_address, tls, tls_arguments
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_INPUT, INTERRUPTED
+from reptarium.pool.cli.task_input import BadInput
+from reptarium.pool.config import load_settings
 from reptarium.pool.embedded_broker import BrokerConfig
 
-#: Tasks in the mix, and tasks of each case that are run before anything is measured.
-_MIX_TASKS, _WARM_UP = 2000, 20
 _NAMES = (*DEFAULT_CASES, brokers.NAME)
-#: Seconds of a round when two runners take turns.
-_TURN = 5.0
-#: Columns that the table needs.
-_WIDE = 130
+#: Seconds that runners elsewhere have to come.
+_EXPECTED_WITHIN = 300.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
-        "Load a runner through the embedded broker and measure it. The runner is started as a child "
-        "process and told the broker in N8N_RUNNERS_TASK_BROKER_URI and N8N_RUNNERS_AUTH_TOKEN. Without --case, all."
+        "Load a runner through the embedded broker and measure it. The runner is started as a child process and told "
+        "the broker in N8N_RUNNERS_TASK_BROKER_URI and N8N_RUNNERS_AUTH_TOKEN; with --listen runners that were started "
+        "elsewhere connect. Without --case or --script, all cases. Exit status: 0 done, 1 a task ended as it must not "
+        "or a --fail-if holds, 2 bad input or a runner that can't be had, 130 interrupted; the report is written all "
+        "the same."
     )
     parser.epilog = (
         "Cases: "
@@ -53,28 +68,46 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         + f"; mix (by weight); brokers (what a task costs the supervisor with {brokers.MANY} brokers, against one)."
     )
     known = ", ".join(KNOWN)
-    parser.add_argument("--runner-cmd", default="reptarium", metavar="CMD", help=f"the runner: a command, or {known}")
+    parser.add_argument("--runner-cmd", metavar="CMD", help=f"the runner: a command, or {known} (default: reptarium)")
     parser.add_argument("--against", metavar="CMD", help="a second runner, in turns with the first; prints ratios")
     parser.add_argument("--case", action="append", choices=_NAMES, metavar="NAME", help="may be repeated")
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--tasks", type=_count, metavar="N", help="tasks in a round (default: the case's)")
-    amount.add_argument("--duration", type=_positive, metavar="S", help="seconds of a round")
-    parser.add_argument("--concurrency", type=_count, metavar="N", help="tasks in flight (default: the case's)")
-    parser.add_argument("--rate", type=_positive, metavar="R", help="open loop: tasks that arrive per second")
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each case (default: 3)")
-    parser.add_argument("--runners", type=_count, default=1, metavar="N", help="runners on the broker (default: 1)")
-    parser.add_argument("--report", type=_report_file, metavar="FILE", help="write FILE, .html or .json, at the end")
+    amount.add_argument("--tasks", type=count, metavar="N", help="tasks in a round (default: the case's)")
+    amount.add_argument("--duration", type=positive, metavar="S", help="seconds of a round")
+    parser.add_argument(
+        "--concurrency", type=count, metavar="N", help="closed loop: tasks in flight (default: the case's)"
+    )
+    arrivals = parser.add_mutually_exclusive_group()
+    arrivals.add_argument("--rate", type=rate, metavar="R", help="open loop: tasks that arrive per second")
+    arrivals.add_argument(
+        "--ramp",
+        type=rising,
+        metavar="A..B/S",
+        help="open loop: from A to B tasks per second in S seconds (10..500/60s)",
+    )
+    arrivals.add_argument(
+        "--steps",
+        type=stepwise,
+        metavar="A,B,…/S",
+        help="open loop: each of these rates for S seconds (50,100,200/30s)",
+    )
+    parser.add_argument("--rounds", type=count, default=3, metavar="N", help="rounds of each case (default: 3)")
+    parser.add_argument("--runners", type=count, metavar="N", help="runners on the broker (default: 1)")
+    parser.add_argument("--report", type=report_file, metavar="FILE", help="write FILE, .html or .json, at the end")
+    parser.add_argument(
+        "--metrics", type=port_or_address, metavar="PORT", help="serve /metrics for Prometheus meanwhile ([HOST:]PORT)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the mix, of arrivals, of faults (default: 1)")
     parser.add_argument(
         "--queue-timeout",
-        type=_positive,
+        type=positive,
         default=60.0,
         metavar="S",
         help="how long a task may wait for a runner before it has failed (default: 60, n8n's)",
     )
     parser.add_argument(
         "--fail-if",
-        type=_threshold,
+        type=limit,
         action="append",
         default=[],
         metavar="COND",
@@ -85,6 +118,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--targets", action="store_true", help="hold the figures against the project's own targets")
     parser.add_argument("--chaos", action="store_true", help="inject faults and check that nothing is lost")
+    script_arguments(parser)
+    elsewhere = parser.add_argument_group("runners elsewhere")
+    elsewhere.add_argument(
+        "--listen", type=address, metavar="HOST:PORT",
+        help="wait there for runners that connect as to n8n, with the token of N8N_RUNNERS_AUTH_TOKEN (without: made"
+        " and printed)",
+    )  # fmt: skip
+    tls_arguments(elsewhere)
+    elsewhere.add_argument("--expect-runners", type=count, metavar="N", help="how many must be there (default: 1)")
+    elsewhere.add_argument(
+        "--expect-within", type=positive, metavar="S", help=f"seconds they have (default: {_EXPECTED_WITHIN:g})"
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -97,20 +142,22 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.what:
         return _diff(arguments.what)
     try:
-        if arguments.chaos:
-            return trio.run(_chaos, arguments, console)
-        return trio.run(_bench, arguments, console)
+        if problem := conflict(arguments):
+            raise BadInput(problem)
+        tls(arguments)
+        works = _works(arguments)
+    except (BadInput, ValueError) as error:
+        say(f"reptarium bench: {error}")
+        return BAD_INPUT
+    if arguments.concurrency is not None and (arguments.rate or arguments.ramp or arguments.steps):
+        say("reptarium bench: warning: --concurrency means nothing where tasks arrive at a rate")
+    try:
+        return trio.run(_chaos, arguments, console) if arguments.chaos else trio.run(_bench, arguments, works, console)
     except BrokenPipeError:
         raise
     except (RuntimeError, OSError) as error:
-        print(f"reptarium bench: {error}", file=sys.stderr)
+        say(f"reptarium bench: {error}")
         return BAD_INPUT
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def _diff(what: Sequence[str]) -> int:
@@ -136,67 +183,148 @@ def _diff(what: Sequence[str]) -> int:
     return 0
 
 
-def _threshold(text: str) -> Threshold:
-    try:
-        return threshold(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+class _Run:
+    """A run, and what it has measured by now."""
 
-
-def _report_file(text: str) -> Path:
-    if (path := Path(text)).suffix not in (".html", ".json"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither .html nor .json")
-    return path
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value
-
-
-class _Found:
-    """What has been measured by now."""
-
-    def __init__(self) -> None:
+    def __init__(self, arguments: argparse.Namespace, works: list[Work], console: Console) -> None:
         self.results: list[report.CaseResult] = []
         self.ratios: list[report.Ratio] = []
         self.targets: list[report.Target] = []
+        self.conditions = Conditions()
+        self.live = LiveFigures(console)
+        self.failure: str | None = None
+        self._arguments, self._works = arguments, works
+        self._load = Load(
+            tasks=arguments.tasks,
+            duration=arguments.duration,
+            concurrency=arguments.concurrency,
+            stages=arguments.rate or arguments.ramp or arguments.steps or (),
+            rounds=arguments.rounds,
+            seed=arguments.seed,
+        )
+
+    async def measure(self) -> None:
+        """All that was asked for, or what there is until something fails, which is kept as :attr:`failure`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.conditions.watch)
+            nursery.start_soon(self.live.watch)
+            try:
+                if self._arguments.metrics is not None:
+                    await self._serve_metrics(nursery)
+                if self._arguments.listen is None:
+                    await self._on_started_runners()
+                else:
+                    await self._on_runners_elsewhere()
+            except (RuntimeError, OSError) as error:
+                self.failure = str(error)
+            nursery.cancel_scope.cancel()
+
+    async def _serve_metrics(self, nursery: trio.Nursery) -> None:
+        host, port = self._arguments.metrics
+
+        def expose() -> bytes:
+            self.live.measure()
+            return self.live.metrics.text()
+
+        try:
+            port = await nursery.start(serve_metrics, host, port, expose)
+        except OSError as error:
+            raise RuntimeError(f"--metrics: cannot listen on {host}:{port}: {error}") from None
+        say(f"metrics: http://{host}:{port}/metrics")
+
+    async def _on_started_runners(self) -> None:
+        arguments = self._arguments
+        command = arguments.runner_cmd or "reptarium"
+        started = Started(
+            commands=(command,) if arguments.against is None else (command, arguments.against),
+            runners=arguments.runners or 1,
+            queue_timeout=arguments.queue_timeout,
+        )
+        for work in self._works:
+            before = len(self.results)
+            await measure(work, self._load, started, self.live, self.results, self.conditions.begun, say)
+            if len(self.results) - before == 2:
+                self.ratios.append(report.ratio(*self.results[before:]))
+        if _wants_brokers(arguments):
+            tasks = arguments.tasks or MIX_TASKS
+            self.targets += await brokers.measure(
+                command, tasks=tasks, rounds=arguments.rounds, say=partial(print, flush=True)
+            )
+
+    async def _on_runners_elsewhere(self) -> None:
+        arguments = self._arguments
+        settings = load_settings(os.environ)
+        host, port = arguments.listen
+        config = BrokerConfig(
+            host=host, port=port, tls=tls(arguments), max_payload=settings.max_payload,
+            request_timeout=arguments.queue_timeout,
+        )  # fmt: skip
+        if settings.auth_token is not None:
+            config = msgspec.structs.replace(config, auth_token=settings.auth_token)
+        within = arguments.expect_within or _EXPECTED_WITHIN
+        async with AsyncExitStack() as stack:
+            fleet = open_fleet(
+                "fleet", config, expected=arguments.expect_runners or 1, within=within, say=say,
+                token_said=settings.auth_token is None,
+            )  # fmt: skip
+            try:
+                site = await stack.enter_async_context(fleet)
+            except OSError as error:
+                raise RuntimeError(f"--listen: cannot listen on {host}:{port}: {error}") from None
+            elsewhere = Elsewhere(site, within, say)
+            for work in self._works:
+                await measure(work, self._load, elsewhere, self.live, self.results, self.conditions.begun, say)
 
 
-async def _bench(arguments: argparse.Namespace, console: Console) -> int:
+def _wants_brokers(arguments: argparse.Namespace) -> bool:
+    named = arguments.case if arguments.case or arguments.script else _NAMES
+    return brokers.NAME in (named or ())
+
+
+def _works(arguments: argparse.Namespace) -> list[Work]:
+    """What is asked for. Raises :class:`BadInput`."""
+    scripts = of_scripts(arguments.script)
+    names = arguments.case or ([] if scripts else DEFAULT_CASES)
+    found = [works(name) for name in dict.fromkeys(names) if name != brokers.NAME]
+    if arguments.listen is not None and not arguments.case:  # nobody knows whether they are started for those
+        found = [work for work in found if not work.environ]
+    return [*found, *scripts]
+
+
+async def _bench(arguments: argparse.Namespace, works: list[Work], console: Console) -> int:
     if arguments.report is not None:
         try:  # before an hour's load, not after it
             arguments.report.open("ab").close()
         except OSError as error:
             say(f"reptarium bench: --report {arguments.report}: {error.strerror}")
             return BAD_INPUT
-    found, conditions = _Found(), report.Conditions()
+    run = _Run(arguments, works, console)
     interrupted = True
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, nursery.cancel_scope)
-        await _measure_all(arguments, console, found)
+        await run.measure()
         interrupted = False
         nursery.cancel_scope.cancel()
-    targets = [*judge(found.results, found.ratios), *found.targets] if arguments.targets else []
+    targets = [*judge(run.results, run.ratios), *run.targets] if arguments.targets else []
     whole = report.build(
-        arguments.argv, found.results, found.ratios, targets, conditions=conditions, interrupted=interrupted
-    )
+        arguments.argv, run.results, run.ratios, targets, conditions=run.conditions,
+        interrupted=interrupted or run.failure is not None,
+    )  # fmt: skip
     if arguments.report is not None:
         data = report.to_json(whole) if arguments.report.suffix == ".json" else page.to_html(whole).encode()
         arguments.report.write_bytes(data)
-    _show(whole, Console())
+    if run.results or interrupted:
+        show(whole, Console())
+    if run.failure is not None:
+        say(f"reptarium bench: {run.failure}")
+        return BAD_INPUT
     if interrupted:
         return INTERRUPTED
-    ours = [one for one in found.results if one.runner == found.results[0].runner]
+    ours = [one for one in run.results if one.runner == run.results[0].runner]
     broken = [text for one in ours for limit in arguments.fail_if if (text := limit.broken(one)) is not None]
     for text in broken:
         say(f"failed if {text}")
-    return 1 if broken or any(result.failures for result in found.results) else 0
+    return 1 if broken or any(result.failures for result in run.results) else 0
 
 
 async def _end_on_signal(
@@ -218,166 +346,14 @@ def _end_at_once(number: int, frame: object) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-async def _measure_all(arguments: argparse.Namespace, console: Console, found: _Found) -> None:
-    for name in dict.fromkeys(arguments.case or _NAMES):
-        if name == brokers.NAME:
-            tasks, rounds = arguments.tasks or _MIX_TASKS, arguments.rounds
-            command = arguments.runner_cmd
-            found.targets += await brokers.measure(command, tasks=tasks, rounds=rounds, say=partial(print, flush=True))
-            continue
-        before = len(found.results)
-        await _measure(name, arguments, console, found.results)
-        if len(found.results) - before == 2:
-            found.ratios.append(report.ratio(*found.results[before:]))
-
-
-def _plan(name: str, arguments: argparse.Namespace) -> Plan:
-    case = CASES.get(name)
-    tasks, duration = arguments.tasks, arguments.duration
-    if tasks is None and duration is None and arguments.against is not None:
-        duration = _TURN  # the slower of two would take for ever with the same number of tasks
-    elif tasks is None and duration is None:
-        tasks = case.tasks if case is not None else _MIX_TASKS
-    return Plan(
-        tasks=tasks,
-        duration=duration,
-        concurrency=arguments.concurrency or (case.concurrency if case is not None else 50),
-        rate=arguments.rate,
-        pause=case.pause if case is not None and arguments.concurrency is None else 0.0,
-        seed=arguments.seed,
-    )
-
-
-def _load_text(plan: Plan) -> str:
-    if plan.rate is not None:
-        return f"open loop, {plan.rate:g} tasks/s"
-    pause = f", {plan.pause * 1000:g} ms pause" if plan.pause else ""
-    return f"closed loop, {plan.concurrency} in flight{pause}"
-
-
-async def _measure(
-    name: str, arguments: argparse.Namespace, console: Console, results: list[report.CaseResult]
-) -> None:
-    """One case, on fresh runners; two of them take turns. Cancelled, it adds to ``results`` what it has by then."""
-    case, plan = CASES.get(name), _plan(name, arguments)
-    commands = [arguments.runner_cmd] + ([arguments.against] if arguments.against is not None else [])
-    labels = [_label(command) for command in commands]
-    if len(set(labels)) < len(labels):
-        labels = [f"{label} ({letter})" for label, letter in zip(labels, "AB", strict=True)]
-    environ = dict(case.environ) if case is not None else {}
-    async with AsyncExitStack() as stack:
-        sites: list[Site] = []
-        for label, command in zip(labels, commands, strict=True):
-            config = BrokerConfig(request_timeout=arguments.queue_timeout)
-            opened = open_site(label, command, runners=arguments.runners, environ=environ, config=config)
-            sites.append(await stack.enter_async_context(opened))
-        for site in sites:
-            warm = Plan(tasks=min(_WARM_UP, plan.tasks or _WARM_UP), concurrency=min(plan.concurrency, 4))
-            await run_round(site, _chooser(case, arguments.seed), warm)
-        rest: dict[str, list[Usage]] = {label: [] for label in labels}
-        soak = (plan.tasks or 0) * arguments.rounds >= SOAK
-        if soak:
-            for site in sites:
-                await run_round(site, _chooser(case, arguments.seed), msgspec.structs.replace(plan, tasks=SETTLED))
-                rest[site.label].append(await _at_rest(site))
-        rounds: dict[str, list[Round]] = {label: [] for label in labels}
-        told = LoadProgress(console)
-        try:
-            for number in range(arguments.rounds):
-                for site in sites:
-                    # the same seed for both runners of a round: the same tasks, the same arrivals
-                    choose = _chooser(case, arguments.seed + number)
-                    rounds[site.label].append(into := Round())
-                    with told.round(f"{name} {site.label} {number + 1}/{arguments.rounds}", plan.tasks) as tell:
-                        await run_round(site, choose, plan, progress=tell, into=into)
-            if soak:
-                for site in sites:
-                    rest[site.label].append(await _at_rest(site))
-        finally:
-            for site in sites:
-                measured = [one for one in rounds[site.label] if one.tasks]
-                if measured:
-                    load = _load_text(plan)
-                    results.append(report.case_result(name, load, site, measured, rest[site.label]))
-
-
-async def _at_rest(site: Site) -> Usage:
-    await trio.sleep(2.0)  # the last workers are replaced
-    return usage(site.processes())
-
-
-def _chooser(case: Case | None, seed: int) -> Mix | partial[Case]:
-    return Mix(seed) if case is None else partial(_same, case)
-
-
-def _same(case: Case) -> Case:
-    return case
-
-
-def _label(command: str) -> str:
-    return command if command in KNOWN else Path(command.split()[0]).name
-
-
-def _show(whole: report.BenchReport, console: Console) -> None:
-    if not console.is_terminal:
-        console = Console(width=150)
-    table = Table("case", "runner", title=None)
-    for column in (
-        "tasks/s",
-        "p50 ms",
-        "p90",
-        "p99",
-        "p99.9",
-        "max",
-        "failed",
-        "rejects",
-        "CPU ms",
-        "peak MB",
-        "generator",
-    ):
-        table.add_column(column, justify="right")
-    for one in whole.results:
-        table.add_row(
-            one.case, one.runner, f"{one.throughput:.1f}", *(report.ms(value) for value in one.latency.values()),
-            report.failed_text(one), str(one.rejects), f"{one.cpu_per_task * 1000:.2f}",
-            f"{report.peak(one) / 1e6:.0f}", f"{one.generator_share:.0%}",
-        )  # fmt: skip
-    if whole.results and console.width >= _WIDE:
-        console.print(table)
-    for one in whole.results if console.width < _WIDE else []:
-        times = ", ".join(f"{name} {report.ms(value)}" for name, value in one.latency.items())
-        console.print(
-            f"{one.case}, {one.runner}: {one.throughput:.1f} tasks/s; ms: {times}; failed: {report.failed_text(one)}; "
-            f"rejects: {one.rejects}; CPU {one.cpu_per_task * 1000:.2f} ms a task; "
-            f"peak {report.peak(one) / 1e6:.0f} MB; generator {one.generator_share:.0%}",
-            markup=False,
-            highlight=False,
-        )
-    if whole.interrupted:
-        measured = "what had been measured by then" if whole.results else "nothing had been measured"
-        console.print(f"Interrupted: {measured}.", style="red")
-    for one in whole.results:
-        for text in one.wrong[:3]:
-            console.print(f"wrong: {text}", style="red", markup=False)
-    for pair in whole.ratios:
-        rounds = ", ".join(f"{value:.1f}" for value in pair.rounds)
-        console.print(
-            f"{pair.case}: {pair.first} has {pair.throughput:.2f} times the tasks/s of {pair.second} "
-            f"({report.verdict(pair)}; rounds: {rounds}), p50 {pair.p50:.2f} times"
-        )
-    for target in whole.targets:
-        verdict = "met   " if target.met else "missed"
-        console.print(f"{verdict}  {target.name}: {target.measured} (wanted: {target.wanted})", markup=False)
-
-
 async def _chaos(arguments: argparse.Namespace, console: Console) -> int:
     outcome = await chaos.run(
         seed=arguments.seed,
-        runners=arguments.runners,
+        runners=arguments.runners or 1,
         tasks=arguments.tasks,
         duration=arguments.duration or (None if arguments.tasks else 30.0),
         concurrency=arguments.concurrency or 50,
-        command=arguments.runner_cmd,
+        command=arguments.runner_cmd or "reptarium",
         say=lambda text: console.print(text, markup=False, highlight=False) if os.isatty(2) else None,
     )
     print(outcome.text())

@@ -40,11 +40,17 @@ def files(arguments: argparse.Namespace) -> list[Path]:
 def read_items(path: str, option: str) -> Items:
     """The items in a file, ``-`` is standard input. Raises :class:`BadInput`, which names the option."""
     try:
-        value = json.loads(read_text(path))
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
-        return as_items(value)
+        return as_items(read_json(path, option))
     except WrongItems as error:
         raise BadInput(f"{option}: {error}") from None
+
+
+def read_json(path: str, option: str) -> Any:
+    """What a file says, ``-`` is standard input. Raises :class:`BadInput`, which names the option."""
+    try:
+        value = json.loads(read_text(path))
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
+        return value
     except (OSError, ValueError) as error:
         raise BadInput(f"{option} {path}: {error}") from None
     except RecursionError:

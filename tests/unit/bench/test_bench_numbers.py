@@ -7,6 +7,8 @@ import json
 import math
 import random
 import re
+from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,8 +18,11 @@ from rich.console import Console
 from reptarium.pool.bench import page, report, targets
 from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.chaos import wrong
+from reptarium.pool.bench.coming import Coming
+from reptarium.pool.bench.conditions import Conditions, Moment
+from reptarium.pool.bench.live import LiveFigures
 from reptarium.pool.bench.load import Round
-from reptarium.pool.bench.progress import LoadProgress
+from reptarium.pool.bench.stages import Stage
 from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
 from reptarium.pool.cli.main import main
 from reptarium.pool.cli.status import BAD_INPUT
@@ -48,23 +53,26 @@ def a_round(tasks: int = 100, latency: float = 0.01) -> Round:
     return one
 
 
-class FakeRunner:
-    """Stands in for a runner process where only its name and start are read."""
+class FakeSite:
+    """Stands in for a site where only names and starts are read."""
 
     command = "runner <&>"
     registered_after = 0.5
 
+    def __init__(self, label: str, coming: Coming | None = None) -> None:
+        self.label, self.coming, self.runners = label, coming, [] if coming else [object()]
 
-class FakeSite:
-    """Stands in for a site."""
-
-    def __init__(self, label: str) -> None:
-        self.label, self.runners = label, [FakeRunner()]
+    def there(self) -> list[object]:
+        """As many as came."""
+        return [object()] * (self.coming.expected if self.coming else 1)
 
 
-def result(label: str, *rounds: Round, case: str = "trivial") -> report.CaseResult:
+def result(
+    label: str, *rounds: Round, case: str = "trivial", coming: Coming | None = None, stages: Sequence[Stage] = ()
+) -> report.CaseResult:
     """The result of some rounds."""
-    return report.case_result(case, "closed loop", FakeSite(label), rounds)  # type: ignore[arg-type]
+    site = FakeSite(label, coming)
+    return report.case_result(case, "closed loop", site, rounds, stages=stages)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 99, 100, 101, 1000])
@@ -162,18 +170,68 @@ def test_the_same_against_itself_is_within_the_noise() -> None:
 
 
 def test_lines_for_who_has_no_terminal() -> None:
-    """One every five seconds, however often it is told, and none for what is over before."""
+    """One every five seconds, however often it looks, and none for what is over before: figures of what is recent."""
     now, said = [0.0], io.StringIO()
-    told = LoadProgress(Console(file=said, width=80), clock=lambda: now[0])
-    for name, total in (("trivial ours 1/2", 4000), ("trivial ours 2/2", None)):
-        with told.round(name, total) as tell:
-            for second in range(1, 8):
+    live = LiveFigures(Console(file=said, width=80), clock=lambda: now[0])
+    for number, total in (("1/2", 4000), ("2/2", None)):
+        found = Round()
+        with live.round("trivial", number, total, found, FakeSite("ours")):  # type: ignore[arg-type]
+            for _ in range(7):
                 now[0] += 1.0
-                tell(second * 100)
+                for one in a_round(100).latencies:
+                    found.latencies.append(one)
+                    found.endings["done"] += 1
+                found.failed["timeout"] = 1
+                live.look()
     assert said.getvalue().splitlines() == [
-        "trivial ours 1/2: 500 of 4000 tasks",
-        "trivial ours 2/2: 300 tasks",
+        "trivial ours 1/2: 500 of 4000 tasks, 100.0/s, p50 10.00 ms, p99 10.00 ms, 0 in flight, failed: 1 timeout",
+        "trivial ours 2/2: 300 tasks, 100.0/s, p50 10.00 ms, p99 10.00 ms, 0 in flight, failed: 1 timeout",
     ]
+    metrics = live.metrics.text().decode()
+    assert 'reptarium_bench_tasks_total{case="trivial",ending="good",runner="ours"} 1400.0' in metrics
+    assert 'reptarium_bench_tasks_total{case="trivial",ending="timeout",runner="ours"} 2.0' in metrics
+    assert 'reptarium_bench_task_seconds_bucket{case="trivial",le="0.005",runner="ours"} 0.0' in metrics
+    assert 'reptarium_bench_task_seconds_bucket{case="trivial",le="0.02",runner="ours"} 1400.0' in metrics
+
+
+def test_a_table_for_who_has_a_terminal() -> None:
+    """It shows how far the round is, and goes when that is over."""
+    said = io.StringIO()
+    live = LiveFigures(Console(file=said, width=80, force_terminal=True))
+    found = a_round(100)
+    with live.round("trivial", "1/2", 4000, found, FakeSite("ours")):  # type: ignore[arg-type]
+        live.look()
+    assert "trivial, ours, round 1/2: 100 of 4000 tasks" in said.getvalue()
+    assert "in flight" in said.getvalue()
+
+
+def test_conditions_are_shares_of_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy is what isn't idle, steal what the host took; guests' time isn't counted twice."""
+    times = namedtuple("times", "user nice system idle iowait irq softirq steal guest guest_nice")
+    looks = [
+        times(*[0] * 10),
+        times(2, 0, 1, 5, 1, 0, 0, 1, 2, 0),
+        times(3, 0, 1, 5, 1, 0, 0, 3, 3, 0),
+    ]
+    monkeypatch.setattr("psutil.cpu_times", lambda: looks.pop(0) if len(looks) > 1 else looks[0])
+    found = Conditions()
+    found.look()
+    found.look()
+    assert [(one.busy, one.steal) for one in found.moments] == [
+        (pytest.approx(0.4), pytest.approx(0.1)),
+        (pytest.approx(1.0), pytest.approx(2 / 3)),
+    ]
+    assert found.steal() == pytest.approx(3 / 13)
+
+
+def test_a_long_run_has_few_moments() -> None:
+    """As many as a page can show, each the mean of a stretch, the last one still the end."""
+    found = Conditions()
+    found.moments = [Moment(at=float(n), busy=n % 2, steal=0.0, load=1.0) for n in range(1, 1025)]
+    held = found.held()
+    assert len(held) == 128
+    assert held[-1].at == 1024.0
+    assert {one.busy for one in held} == {0.5}
 
 
 @pytest.mark.parametrize(("file", "said"), [("x.pdf", "neither .html nor .json"), ("none/x.html", "No such file")])
