@@ -12,10 +12,11 @@ import trio.testing
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
+from reptarium.pool.refusal import PoolRefused
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pool import NoWorker, PoolRefused
 from reptarium.pool.workers.pools import AGAIN, LOOK, TENURE, Pools, SidePool
 from reptarium.pool.workers.sharing import fits, pool_for
+from reptarium.pool.workers.waiting import NoWorker
 from reptarium.sandbox.wire import ZygoteConfig
 from tests.conftest import make_settings
 from tests.limits import fail_after
@@ -106,12 +107,12 @@ class Imaginary:
 
 
 @pytest.fixture
-def living(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> Pools:
+def living(monkeypatch: pytest.MonkeyPatch) -> Pools:
     """Two pools at most, those of rules imaginary: with a memory limit of 2 GiB none can be made."""
     it = pools()
     it._most = 2
     monkeypatch.setattr(it.default, "run", Imaginary(refused=False).run)
-    monkeypatch.setattr(it, "_make", lambda made, number, size: Imaginary(made.isolation.memory == 2 << 30))
+    monkeypatch.setattr(it, "_make", lambda made, number, size, learning: Imaginary(made.isolation.memory == 2 << 30))
     return it
 
 
@@ -127,10 +128,8 @@ async def use(side: SidePool, seconds: float, order: list[str], name: str) -> No
     side.discard(worker)
 
 
-async def test_who_waits_longest_for_a_pool_is_next(living: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_waits_longest_for_a_pool_is_next(living: Pools, autojump_clock: trio.testing.MockClock) -> None:
     """However many want one meanwhile, and whoever has had one already: it waits in line behind them."""
-    monkeypatch.setattr("reptarium.pool.workers.pools.TENURE", TENURE / 5)
-    monkeypatch.setattr("reptarium.pool.workers.pools.LOOK", LOOK / 5)
     wanted = lenders(living, PYTHON, FILES, {**PYTHON, **FILES})
     order: list[str] = []
     with fail_after(120):
@@ -138,13 +137,13 @@ async def test_who_waits_longest_for_a_pool_is_next(living: Pools, monkeypatch: 
             await nursery.start(living.run)
             async with trio.open_nursery() as tasks:
                 for name, side in zip("abcabcabc", wanted * 3, strict=True):
-                    tasks.start_soon(use, side, (TENURE + 2 * LOOK) / 5, order, name)
-                    await trio.sleep(0.05)
+                    tasks.start_soon(use, side, TENURE + 2 * LOOK, order, name)
+                    await trio.sleep(0.1)
             nursery.cancel_scope.cancel()
     assert order == [*"aaabbbccc"]
 
 
-async def test_a_pool_that_cannot_be_made_takes_no_room(living: Pools) -> None:
+async def test_a_pool_that_cannot_be_made_takes_no_room(living: Pools, autojump_clock: trio.testing.MockClock) -> None:
     """Its tasks are told so, and those who waited meanwhile get theirs, one after the other."""
     refused, python, files = lenders(living, {**PYTHON, **FILES, **LARGE}, PYTHON, FILES)
     order: list[str] = []
