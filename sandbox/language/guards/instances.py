@@ -3,40 +3,130 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from copy import deepcopy
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from reptarium.sandbox.language.guards.checks import check_write, checked_name, checked_value, is_facade, refused
 from reptarium.sandbox.language.policy import names as rules
 
+#: What no attribute holds.
+_NOTHING = object()
+
 
 class InstanceDict(dict[str, Any]):
-    """A copy of an object's attributes whose changes go to the object as well, by names that the policy permits.
+    """An object's attributes as they are when they are looked at, whose changes go to the object, by names that the
+    policy permits.
 
-    As in Python they bypass ``__setattr__`` and properties: both are written by way of ``self.__dict__``.
+    As in Python they bypass ``__setattr__`` and properties: both are written by way of ``self.__dict__``. It is a copy
+    that is brought up to date by its methods: what calls those of ``dict`` on it sees the last state, and changes it
+    alone.
     """
 
-    __slots__ = ("_owner",)
+    __slots__ = ("__weakref__", "_owner")
 
     def __init__(self, owner: object, values: dict[str, Any]) -> None:
         dict.__init__(self, values)
         self._owner = owner  # not its real __dict__: whoever holds that writes what they like
 
+    def _look(self) -> None:
+        now = _readable(self._owner)
+        pairs = zip(now.items(), dict.items(self), strict=False)
+        if len(now) == dict.__len__(self) and all(a is c and b is d for (a, b), (c, d) in pairs):
+            return  # whoever goes through it isn't disturbed
+        dict.clear(self)
+        dict.update(self, now)
+
+    def _value(self, key: Any) -> object:
+        """The value, or _NOTHING. Raises TypeError for what is no key."""
+        real, value = _real(self._owner), dict.get(self, key, _NOTHING)
+        if type(key) is str and value is real.get(key, _NOTHING) and len(real) == dict.__len__(self):
+            return value
+        self._look()
+        return dict.get(self, key, _NOTHING)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._value(key)
+        if value is _NOTHING:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self._value(key)
+        return default if value is _NOTHING else value
+
+    def __contains__(self, key: object) -> bool:
+        return self._value(key) is not _NOTHING
+
+    def __len__(self) -> int:
+        self._look()
+        return dict.__len__(self)
+
+    def __iter__(self) -> Iterator[str]:
+        self._look()
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        self._look()
+        return dict.__reversed__(self)
+
+    def keys(self) -> Any:
+        self._look()
+        return dict.keys(self)
+
+    def values(self) -> Any:
+        self._look()
+        return dict.values(self)
+
+    def items(self) -> Any:
+        self._look()
+        return dict.items(self)
+
+    def copy(self) -> dict[str, Any]:
+        self._look()
+        return dict.copy(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(self.copy(), memo)
+
+    def __repr__(self) -> str:
+        self._look()
+        return dict.__repr__(self)
+
+    def __eq__(self, other: object) -> bool:
+        self._look()
+        if isinstance(other, InstanceDict):
+            other._look()
+        return dict.__eq__(self, other)
+
+    __hash__ = None
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
     def __setitem__(self, key: str, value: Any) -> None:
         check_write(checked_name(key))
-        self._owner.__dict__[key] = value
+        _real(self._owner)[key] = value
         dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
         check_write(checked_name(key))
+        self[key]  # raises KeyError, if need be
         dict.__delitem__(self, key)
-        self._owner.__dict__.pop(key, None)
+        _real(self._owner).pop(key, None)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __ior__(self, other: Any) -> InstanceDict:  # type: ignore[misc,override]
+    def __ior__(self, other: Any) -> InstanceDict:  # type: ignore[override]
         self.update(other)
         return self
 
@@ -63,16 +153,33 @@ class InstanceDict(dict[str, Any]):
             del self[key]
 
 
+#: Those that somebody holds, by the id of their object: ``vars(x) is vars(x)``.
+_held: WeakValueDictionary[int, InstanceDict] = WeakValueDictionary()
+
+
 def instance_dict(obj: Any) -> Any:
-    """``vars(obj)`` in a task: the readable attributes of an object that keeps some."""
+    """``vars(obj)`` in a task: the readable attributes of an object that keeps some; of a class a copy."""
+    if isinstance(obj, type):
+        return _readable(obj)
+    held = _held.get(id(obj))
+    if held is None or held._owner is not obj:
+        held = _held[id(obj)] = InstanceDict(obj, _readable(obj))
+    return held
+
+
+def _real(obj: Any) -> dict[str, Any]:
     if isinstance(obj, ModuleType):
         raise refused("vars() of a module is not allowed", "use dir() and getattr()")
-    real = getattr(obj, "__dict__", None)
+    real: dict[str, Any] | None = getattr(obj, "__dict__", None)
     if real is None:
         raise TypeError("vars() argument must have __dict__ attribute")
+    return real
+
+
+def _readable(obj: Any) -> dict[str, Any]:
     of_class = isinstance(obj, type)
     values: dict[str, Any] = {}
-    for name, value in dict(real).items():
+    for name, value in dict(_real(obj)).items():
         if type(name) is not str or not rules.may_read(name):
             continue
         if isinstance(value, ModuleType) and not is_facade(value):
@@ -81,7 +188,7 @@ def instance_dict(obj: Any) -> Any:
         if type(value).__name__.endswith("_descriptor") or (of_class and rules.is_dunder(name)):
             continue
         values[name] = checked_value(value, name)
-    return values if of_class else InstanceDict(obj, values)
+    return values
 
 
 def guarded_vars(*args: Any) -> Any:

@@ -79,6 +79,35 @@ PROGRAMS = {
         public = lambda o: [n for n in dir(o) if not n.startswith("_")]
         return public(A()), public(A), "append" in dir([]), "__len__" in dir([]), "floor" in dir(math), public(""), {"__init__", "__class__", "__doc__"} <= set(dir(A()))
     """,
+    "vars_live": """
+        import json, copy, types
+        class A:
+            def __init__(self): self.x = 1; self.l = [1]
+        a = A(); d = vars(a)
+        out = [d is vars(a), a.__dict__ is d]
+        a.y = 2
+        out.append([d['y'], 'y' in d, len(d), list(d), dict(d), {**d}, json.dumps(d), str(d), d == {'x':1,'l':[1],'y':2}, {'x':1,'l':[1],'y':2} == d, d | {'q': 1}, {'q': 1} | d, d.get('no', 5), (lambda **k: k)(**d), sorted(d), f'{d}', '%(x)s' % d, '{x}'.format_map(d)])
+        a.x = 9
+        out.append([d['x'], d.pop('y'), hasattr(a, 'y'), d.get('y')])
+        c = copy.copy(d); c['x'] = 77; e = copy.deepcopy(d); e['l'].append(5); f = d.copy(); f['x'] = 78
+        out.append([a.x, a.l, type(c) is dict, type(e) is dict])
+        d.update(x=4, z=5); d |= {'w': 6}; d.setdefault('s', 7); del d['l']
+        out.append([a.x, a.z, a.w, a.s, hasattr(a, 'l')])
+        n = types.SimpleNamespace(a=1); m = vars(n); n.b = 2; m['c'] = 3
+        out.append([m, n.c, m is vars(n)])
+        try: del d['nope']
+        except KeyError as q: out.append(str(q))
+        for k in d:
+            if k in d: d[k] = d[k]
+        try:
+            for k in d: a.new = 1; d[k]
+        except RuntimeError as q: out.append(str(q))
+        b = A(); vars(b).clear(); out.append([vars(b), hasattr(b, 'x')])
+        b.k = 1
+        match vars(b):
+            case {'k': v}: out.append(v)
+        return out
+    """,
     "vars": """
         from types import SimpleNamespace
         from dataclasses import dataclass
