@@ -28,24 +28,29 @@ class InstanceDict(dict[str, Any]):
     __slots__ = ("__weakref__", "_owner")
 
     def __init__(self, owner: object, values: dict[str, Any]) -> None:
-        dict.__init__(self, values)
         self._owner = owner  # not its real __dict__: whoever holds that writes what they like
+        self._hold(values)
 
-    def _look(self) -> None:
+    def _hold(self, values: dict[str, Any]) -> None:
+        dict.clear(self)
+        # never empty: ``json`` asks an empty dict no further, whatever its object has got since
+        dict.update(self, values or {_NOTHING: None})
+
+    def _looked(self) -> dict[str, Any]:
+        """What the object has now: itself, or an empty dict."""
         now = _readable(self._owner)
         pairs = zip(now.items(), dict.items(self), strict=False)
-        if len(now) == dict.__len__(self) and all(a is c and b is d for (a, b), (c, d) in pairs):
-            return  # whoever goes through it isn't disturbed
-        dict.clear(self)
-        dict.update(self, now)
+        # whoever goes through it isn't disturbed where nothing has changed
+        if len(now) != dict.__len__(self) or not all(a is c and b is d for (a, b), (c, d) in pairs):
+            self._hold(now)
+        return self if now else {}
 
     def _value(self, key: Any) -> object:
         """The value, or _NOTHING. Raises TypeError for what is no key."""
         real, value = _real(self._owner), dict.get(self, key, _NOTHING)
         if type(key) is str and value is real.get(key, _NOTHING) and len(real) == dict.__len__(self):
             return value
-        self._look()
-        return dict.get(self, key, _NOTHING)
+        return dict.get(self._looked(), key, _NOTHING)
 
     def __getitem__(self, key: str) -> Any:
         value = self._value(key)
@@ -61,32 +66,25 @@ class InstanceDict(dict[str, Any]):
         return self._value(key) is not _NOTHING
 
     def __len__(self) -> int:
-        self._look()
-        return dict.__len__(self)
+        return dict.__len__(self._looked())
 
     def __iter__(self) -> Iterator[str]:
-        self._look()
-        return dict.__iter__(self)
+        return dict.__iter__(self._looked())
 
     def __reversed__(self) -> Iterator[str]:
-        self._look()
-        return dict.__reversed__(self)
+        return dict.__reversed__(self._looked())
 
     def keys(self) -> Any:
-        self._look()
-        return dict.keys(self)
+        return dict.keys(self._looked())
 
     def values(self) -> Any:
-        self._look()
-        return dict.values(self)
+        return dict.values(self._looked())
 
     def items(self) -> Any:
-        self._look()
-        return dict.items(self)
+        return dict.items(self._looked())
 
     def copy(self) -> dict[str, Any]:
-        self._look()
-        return dict.copy(self)
+        return dict.copy(self._looked())
 
     __copy__ = copy
 
@@ -94,14 +92,10 @@ class InstanceDict(dict[str, Any]):
         return deepcopy(self.copy(), memo)
 
     def __repr__(self) -> str:
-        self._look()
-        return dict.__repr__(self)
+        return dict.__repr__(self._looked())
 
     def __eq__(self, other: object) -> bool:
-        self._look()
-        if isinstance(other, InstanceDict):
-            other._look()
-        return dict.__eq__(self, other)
+        return dict.__eq__(self._looked(), other._looked() if isinstance(other, InstanceDict) else other)
 
     __hash__ = None
 
@@ -115,12 +109,13 @@ class InstanceDict(dict[str, Any]):
         check_write(checked_name(key))
         _real(self._owner)[key] = value
         dict.__setitem__(self, key, value)
+        dict.pop(self, _NOTHING, None)
 
     def __delitem__(self, key: str) -> None:
         check_write(checked_name(key))
         self[key]  # raises KeyError, if need be
-        dict.__delitem__(self, key)
         _real(self._owner).pop(key, None)
+        self._looked()
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():

@@ -103,6 +103,13 @@ PROGRAMS = {
             for k in d: a.new = 1; d[k]
         except RuntimeError as q: out.append(str(q))
         b = A(); vars(b).clear(); out.append([vars(b), hasattr(b, 'x')])
+        class E: pass
+        e = E(); d = vars(e); was = [len(d), bool(d), list(d), dict(d), d == {}, str(d), json.dumps(d), d.get("z")]
+        e.z = 1
+        out.append([was, json.dumps(d), d == {"z": 1}])
+        del d["z"]
+        e.z = 2
+        out.append([json.dumps(d), d.popitem(), len(d), json.dumps(d), vars(E()) == vars(e)])
         b.k = 1
         match vars(b):
             case {'k': v}: out.append(v)
