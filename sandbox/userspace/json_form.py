@@ -164,7 +164,7 @@ _SERIES = (
 
 
 def _is_series(value: object) -> bool:
-    if not isinstance(value, _SERIES):
+    if not isinstance(value, _SERIES) or _has_its_own_text(value):
         return False
     if isinstance(value, itertools.repeat):
         try:

@@ -13,7 +13,7 @@ from reptarium.sandbox.language.guards.checks import check_write, checked_name, 
 from reptarium.sandbox.language.policy import names as rules
 
 #: What no attribute holds.
-_NOTHING = object()
+_NOTHING: Any = object()
 
 
 class InstanceDict(dict[str, Any]):

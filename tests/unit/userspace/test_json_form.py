@@ -159,6 +159,7 @@ class Table(Text, collections.UserDict): pass
 class Day(Text, datetime.datetime): pass
 class Members(Text, set): pass
 class Amount(Text, decimal.Decimal): pass
+class Queue(Text, collections.deque): pass
 class Broken:
     def __str__(self): raise KeyError("no text")
 """
@@ -168,8 +169,15 @@ def test_the_text_of_a_class_of_the_users() -> None:
     """What the user's code says in `__str__` is what its objects become, as in n8n's own runner; a library's isn't."""
     own: dict[str, Any] = {"__name__": "__main__", **globals()} | {"__name__": "__main__"}
     exec(OWN_TEXTS, own)  # noqa: S102 - our own text
-    values = [own["Data"](), own["Table"](a=1), own["Day"](2024, 1, 1), own["Members"]([1]), own["Amount"](1)]
-    assert decoded(values) == ["its text"] * 5
+    values = [
+        own["Data"](),
+        own["Table"](a=1),
+        own["Day"](2024, 1, 1),
+        own["Members"]([1]),
+        own["Amount"](1),
+        own["Queue"](),
+    ]
+    assert decoded(values) == ["its text"] * 6
     theirs = {**own, "__name__": __name__}
     exec(OWN_TEXTS, theirs)  # noqa: S102
     values = [theirs["Data"](), theirs["Table"](a=1), theirs["Day"](2024, 1, 1), theirs["Members"]([1])]
