@@ -57,6 +57,8 @@ SPELLINGS = {
     "its own __delattr__": "import json\njson.__delattr__('loads')",
     "__dict__": "import json\njson.__dict__['x'] = 1",
     "vars": "import json\nvars(json)['x'] = 1",
+    "type of vars": "import json\nclass A: pass\ntype(vars(A()))(json, {})['x'] = 1",
+    "vars of another": "import json\nclass A: pass\nd = vars(A())\nd._owner = json\nd['x'] = 1",
     "locals": "import json\nlocals()['json'].x = 1",
     "parameter": "import json\ndef f(m): m.x = 1\nf(json)",
     "default": "import json\ndef f(json=json): json.x = 1\nf()",
