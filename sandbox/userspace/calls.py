@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from reptarium.sandbox.userspace.json_form import Raw, to_json
+from reptarium.sandbox.userspace.json_form import Raw, key_text, to_json
 
 #: Bytes are written as numbers in pieces of this size, so that memory holds one piece's list only.
 _PIECE = 1 << 18
@@ -59,7 +59,7 @@ def encode(value: object) -> Raw:
         return encode_buffer(bytes(value))
     if _holds_bytes(value):
         if isinstance(value, dict):
-            pairs = (b":".join((to_json(str(key)), encode(inner))) for key, inner in value.items())
+            pairs = (b":".join((to_json(key_text(key)), encode(inner))) for key, inner in value.items())
             return b"{%b}" % b",".join(pairs)
         assert isinstance(value, list | tuple)
         return b"[%b]" % b",".join(map(encode, value))

@@ -296,7 +296,7 @@ def _decimal(value: decimal.Decimal) -> int | float | None:
     return number if math.isfinite(number) else None
 
 
-def _key(key: object) -> str:
+def key_text(key: object) -> str:
     """A dict key as ``json`` writes it, and anything else by its text."""
     if isinstance(key, str):
         return str.__str__(key)
@@ -326,7 +326,7 @@ def _rebuild(value: object, hook: Callable[[object], object], above: set[int]) -
     above.add(id(value))
     try:
         if isinstance(value, dict):
-            return {_key(k): _rebuild(v, hook, above) for k, v in value.items()}
+            return {key_text(k): _rebuild(v, hook, above) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [_rebuild(v, hook, above) for v in value]
         return _rebuild(hook(value), hook, above)

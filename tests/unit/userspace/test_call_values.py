@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 
@@ -38,6 +39,14 @@ def test_bytes_anywhere() -> None:
     """Bytes deep in parameters become Buffers, Buffers deep in answers bytes."""
     raw = encode({"body": b"\x00\xff", "list": [b"a", {"n": None}], "s": "ü"})
     assert decode(raw, "x") == {"body": b"\x00\xff", "list": [b"a", {"n": None}], "s": "ü"}
+
+
+def test_keys_beside_bytes() -> None:
+    """Keys are spelled as they are where no bytes stand in the value."""
+    keys: dict[object, object] = {True: 1, None: 2, 1e16: 3, datetime.date(2024, 1, 1): 4}
+    spelled = {"true": 1, "null": 2, "1e+16": 3, "2024-01-01": 4}
+    assert json.loads(encode(keys)) == spelled
+    assert json.loads(encode({**keys, "b": b""})) == {**spelled, "b": {"type": "Buffer", "data": []}}
 
 
 def test_not_quite_a_buffer() -> None:
