@@ -11,12 +11,11 @@ One that holds none waits in *line* for a free slot, and is offered one when its
 
 * It has a task for sure if it was turned away, and likely if it took its last offer at once. Such a broker is *eager*:
   a slot is kept for it for twice as long as it takes to answer, within :data:`TURN` and :data:`LONGEST_TURN`, and it
-  stays in line, behind the others, for the next one. If it doesn't take what is kept, it isn't eager any more, and
-  keeps the offer.
+  stays in line for the next one. If it doesn't take what is kept, it isn't eager any more, and keeps the offer.
 * Of the others nobody knows. Nothing is kept for them: the slot is offered to the next in line too.
 
-So a free slot is offered to each broker that could take it, whoever is eager has his turn, in a circle, and what a task
-costs doesn't depend on how many brokers there are: it uses one offer up, which is made anew once.
+So a free slot is offered to each broker that could take it, whoever is eager has his turn (``line.py`` says when), and
+what a task costs doesn't depend on how many brokers there are: it uses one offer up, which is made anew once.
 
 Who takes slots and sends no settings for them gets few: that is ``trial.py``'s. A broker that is on trial waits on the
 *bench* instead of in line, and is offered the slot of all who do when it may have it.
@@ -26,12 +25,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from itertools import count
 from typing import Protocol
 
 import msgspec
 
+from reptarium.pool.brokers.line import Line, Share
 from reptarium.pool.brokers.trial import PATIENCE, Conduct, Trial
 
 #: How long a slot is kept for a broker that is likely to have a task, in seconds on the clock of ``now``: at least
@@ -79,7 +79,7 @@ class _Place(msgspec.Struct, eq=False):
     """What is known of a broker."""
 
     holder: Holder
-    accepted: int = 0
+    share: Share = msgspec.field(default_factory=Share)
     eager: bool = False
     offered: float = -math.inf
     turn: float = TURN
@@ -110,7 +110,7 @@ class Capacity:
         self.accepted = 0
         """How many slots are taken."""
         self._places: dict[Holder, _Place] = {}
-        self._line: OrderedDict[_Place, None] = OrderedDict()
+        self._line: Line[_Place] = Line()
         self._bench: dict[_Place, None] = {}
         self._trial = Trial()
         self._unused: dict[_Place, None] = {}  # those who may have one at a time, and have
@@ -141,8 +141,8 @@ class Capacity:
         """The broker is gone for good."""
         place = self._places.pop(holder, None)
         if place is not None:
-            self._count(place, 0)
-            self._gone(place)
+            self._count(place, 0, now)
+            self._gone(place, now)
             self._trial.let_go(place.conduct)
             self._unused.pop(place, None)
             self._settle(now)
@@ -154,7 +154,7 @@ class Capacity:
             for place in self._places.values():
                 if place in self._here:
                     place.holder.withdraw(now)
-                    self._line_up(place)
+                    self._line_up(place, now)
         self._settle(now)
 
     # ---- what a broker's link tells -----------------------------------------------------------
@@ -185,7 +185,7 @@ class Capacity:
         if place is not None and place.conduct.limited:
             freed = place.conduct.used(now)
             if freed and place.eager and place in self._here and holder.open_offers <= len(place.kept):
-                self._line.setdefault(place)
+                self._line.join(place, now)
 
     def wasted(self, holder: Holder, now: float) -> float | None:
         """A task of this broker has ended without settings, and not through us. :meth:`changed` follows.
@@ -196,7 +196,7 @@ class Capacity:
         if place is None or (place.conduct.on_trial and not self._trial.has(place.conduct)):
             return None  # of several that it took together
         rest = place.conduct.has_wasted(now)
-        self._forget(place)
+        self._forget(place, now)
         self._trial.rest(now + rest)
         return rest
 
@@ -205,16 +205,16 @@ class Capacity:
         place = self._places.get(holder)
         if place is None:
             return
-        more = holder.accepted - place.accepted
-        self._count(place, holder.accepted)
+        more = holder.accepted - place.share.tasks
+        self._count(place, holder.accepted, now)
         if holder.registered:
             self._here.add(place)
         else:
-            self._gone(place)
+            self._gone(place, now)
         if more > 0:
             # what was kept for it, an offer that it has just got, or one that it had held for a while
             since = place.kept[0].since if place.kept else place.offered
-            place.eager = self._give_up(place) or now - since <= TURN
+            place.eager = self._give_up(place, now) or now - since <= TURN
             if place.eager:
                 place.turn = TURN
                 self._answered(place, now - since)
@@ -228,7 +228,7 @@ class Capacity:
         self._end_trial(place)
         if not place.conduct.on_trial:
             self._bench.pop(place, None)
-        self._line_up(place)
+        self._line_up(place, now)
         self.tick(now)
 
     # ---- whose turn it is ---------------------------------------------------------------------
@@ -257,8 +257,8 @@ class Capacity:
         self._trial.tick(now)
         while (until := self._kept_until()) is not None and until <= now:
             place = self._kept[0][2].place
-            self._forget(place)
-            self._line_up(place)
+            self._forget(place, now)
+            self._line_up(place, now)
         if self._unused and any(until <= now for until in self._patience()):
             for place in [place for place in self._unused if place.conduct.taken + PATIENCE <= now]:
                 self._unused.pop(place, None)
@@ -274,7 +274,7 @@ class Capacity:
             sole = next(iter(self._here)) if len(self._here) == 1 else None
             if self._sole is not None and self._sole is not sole:
                 self._sole.told = None
-                self._line_up(self._sole)
+                self._line_up(self._sole, now)
             self._sole = sole
             if sole is not None:
                 self._tell(sole, now)
@@ -285,8 +285,8 @@ class Capacity:
 
     def _tell(self, place: _Place, now: float) -> None:
         """The only broker has all slots, but those that are still taken by tasks of others."""
-        self._forget(place)
-        capacity = max(self.slots - self.accepted + place.accepted, 0)
+        self._forget(place, now)
+        capacity = max(self.slots - self.accepted + place.share.tasks, 0)
         if place.told != capacity:
             place.told = capacity
             place.holder.set_capacity(capacity, now)
@@ -297,18 +297,15 @@ class Capacity:
             self._hand_out_trial(now)
         deaf: list[_Place] = []
         while self._line and self.slots - self.accepted - self._keeps > 0:
-            place, _ = self._line.popitem(last=False)
+            place = self._line.pop(now)
             if place.full:  # it lines up when it isn't any more
                 continue
             if not place.holder.reads:
                 deaf.append(place)
                 continue
             self._offer(place, now)
-            if place.eager and not place.conduct.limited:
-                self._line[place] = None
-        for place in reversed(deaf):  # each keeps its place
-            self._line[place] = None
-            self._line.move_to_end(place, last=False)
+        for place in deaf:  # they wait on
+            self._line.stay(place, now)
 
     def _hand_out_trial(self, now: float) -> None:
         """Offer the one slot of those on trial to who has wasted least; also to the next while nothing is kept."""
@@ -328,27 +325,31 @@ class Capacity:
             self._keeps += 1
             if place.conduct.on_trial:
                 self._trial.take(place.conduct)
+            if not place.conduct.limited:
+                self._line.stay(place, now)
         place.offered = now
         place.holder.offer(now)
 
-    def _line_up(self, place: _Place) -> None:
+    def _line_up(self, place: _Place, now: float) -> None:
         if place in self._here and not place.holder.open_offers and not place.full:
             if place.conduct.on_trial:
                 self._bench.setdefault(place)
             else:
-                self._line.setdefault(place)
+                self._line.join(place, now)
 
     def _end_trial(self, place: _Place) -> None:
         """The slot of those on trial is free if this broker had it and has it no more."""
         if not place.conduct.on_trial or not (place.kept or place.holder.unused):
             self._trial.let_go(place.conduct)
 
-    def _give_up(self, place: _Place) -> bool:
+    def _give_up(self, place: _Place, now: float) -> bool:
         """Keep one slot less for it. False when none is kept."""
         if not place.kept:
             return False
         place.kept.popleft().due = False
         self._keeps -= 1
+        if place in self._line:  # it has less than when it lined up
+            self._line.stay(place, now)
         return True
 
     def _answered(self, place: _Place, seconds: float) -> None:
@@ -356,20 +357,21 @@ class Capacity:
         if seconds <= LONGEST_TURN:
             place.turn = max(place.turn, min(2 * seconds, LONGEST_TURN))
 
-    def _count(self, place: _Place, accepted: int) -> None:
-        self.accepted += accepted - place.accepted
-        place.accepted = accepted
+    def _count(self, place: _Place, accepted: int, now: float) -> None:
+        if accepted != place.share.tasks:
+            self.accepted += accepted - place.share.tasks
+            self._line.count(place, accepted, now)
 
-    def _gone(self, place: _Place) -> None:
+    def _gone(self, place: _Place, now: float) -> None:
         self._here.discard(place)
         place.told = None
-        self._forget(place)
+        self._forget(place, now)
 
-    def _forget(self, place: _Place) -> None:
+    def _forget(self, place: _Place, now: float) -> None:
         """It isn't in line any more, and nothing is kept for it."""
         place.eager = False
-        self._line.pop(place, None)
+        self._line.leave(place)
         self._bench.pop(place, None)
-        while self._give_up(place):
+        while self._give_up(place, now):
             pass
         self._end_trial(place)

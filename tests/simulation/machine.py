@@ -231,7 +231,8 @@ class FirstWords:
     def __exit__(self, *_: object) -> None:
         os.close(self._event)
         for process in self._machine.everybody.values():
-            process.first_words = None
+            if process.first_words is self:  # another zygote has its own
+                process.first_words = None
 
     def fileno(self) -> int:
         return self._event

@@ -163,7 +163,11 @@ class World:
         assert self.runner is not None
         self.history.note("calm")
         with trio.move_on_after(RECOVERY) as waiting:
-            while not self.runner.stopping and not (self.runner.pool.parked and all(map(self._is_well, self.brokers))):
+            while not self.runner.stopping and not (
+                self.runner.pool.parked
+                and all(map(self._is_well, self.brokers))
+                and self.runner.capacity._trial.rests_until is None  # a cancel may just have wasted a slot
+            ):
                 await trio.sleep(0.5)
         if self.runner.stopping:
             return
@@ -226,22 +230,28 @@ class World:
         )
 
     def _check_shares(self, asked: list[tuple[ImaginaryBroker, BrokerTask]]) -> None:
-        """Who still waits has had as many slots as the others, but for those that were free at the beginning.
+        """Who still waits has held slots for as long as the others, but for those that were free at the beginning.
 
-        On a slow network those that are near have begun some more before the word of the others has come.
+        In units of the longest task: all take as long, but those that wait for their pool. On a slow network those that
+        are near have begun some more before the word of the others has come.
         """
         slots = self.plan.slots
         ahead = 4 * slots + 4 if "slow network" in self.plan.troubles else slots + 2
-        begun = {broker.name: 0 for broker in self.brokers}
+        held = {broker.name: 0.0 for broker in self.brokers}
+        longest = 0.1
         waiting = set()
         for broker, one in asked:
             if one.state in ("running", "ended"):
-                begun[broker.name] += 1
+                began, ended = one.timings.accepted, one.timings.finished
+                until = trio.current_time() if ended is None else ended
+                took = max(0.1, 0.0 if began is None else until - began)
+                held[broker.name] += took
+                longest = max(longest, took)
             else:
                 waiting.add(broker.name)
-        behind = min((begun[name] for name in waiting), default=0)
-        if waiting and max(begun.values()) > behind + ahead:
-            raise Broken(f"slots are not shared fairly: {begun}, and {sorted(waiting)} still wait")
+        behind = min((held[name] for name in waiting), default=0.0)
+        if waiting and max(held.values()) > behind + ahead * longest:
+            raise Broken(f"slots are not shared fairly: for {held} seconds, and {sorted(waiting)} still wait")
 
     async def _end(self) -> None:
         assert self.runner is not None

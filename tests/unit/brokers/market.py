@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -118,18 +119,30 @@ def offers(*links: Link) -> list[int]:
 
 
 class Market:
-    """Brokers whose queues are never empty, each as far away as it is; tasks take ``seconds``.
+    """Brokers whose queues are never empty, each as far away as it is; tasks take ``seconds``, of all or of each.
 
-    The last ``wasteful`` ones send no settings for their tasks, which end after ``patience`` seconds.
+    The last ``wasteful`` ones send no settings for their tasks, which end after ``patience`` seconds. The first one
+    wants a task ``every`` so many seconds only, if that is given: ``waits`` is how long each has waited for its slot.
     """
 
     def __init__(
-        self, slots: int, distances: list[float], seconds: float, *, wasteful: int = 0, patience: float = 30.0
+        self,
+        slots: int,
+        distances: list[float],
+        seconds: float | list[float],
+        *,
+        wasteful: int = 0,
+        patience: float = 30.0,
+        every: float | None = None,
     ) -> None:
         self.now = 0.0
         self.served = [0] * len(distances)
         self.turned_away = 0
-        self._seconds, self._patience = seconds, patience
+        self.waits: list[float] = []
+        self._wanted: deque[float] = deque()
+        self._seldom = every is not None
+        self._seconds = seconds if isinstance(seconds, list) else [seconds] * len(distances)
+        self._patience = patience
         self._unused: dict[int, object] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
@@ -143,24 +156,35 @@ class Market:
         first = self.links[0]
         for _ in range(first.open_offers if first.told else 0):  # it was alone, for a moment
             self._in(distances[0], lambda: self._accept(0))
+        if every is not None:
+            self._wish(every)
 
     def _in(self, seconds: float, event: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
 
+    def _wish(self, every: float) -> None:
+        self._wanted.append(self.now)
+        self._accept(0)
+        self._in(every, lambda: self._wish(every))
+
     def _accept(self, number: int) -> None:
-        link = self.links[number]
-        if not link.open_offers:
+        link, seldom = self.links[number], number == 0 and self._seldom
+        if not link.open_offers or (seldom and not self._wanted):
             return
         if link.take(self.owner, self.now):
             self.served[number] += 1
+            if seldom:
+                self.waits.append(self.now - self._wanted.popleft())
             if link.prompt:
-                self._in(self._seconds, lambda: link.end(self.owner, self.now))
+                self._in(self._seconds[number], lambda: link.end(self.owner, self.now))
             else:
                 task = self._unused[number] = object()
                 link.on_give_up = lambda _: self._waste(number, task)
                 self._in(self._patience, lambda: self._waste(number, task))
         else:
             self.turned_away += 1
+            if seldom:  # the next of its offers
+                self._accept(number)
 
     def _waste(self, number: int, task: object) -> None:
         if self._unused.get(number) is task:
