@@ -164,9 +164,7 @@ class World:
         self.history.note("calm")
         with trio.move_on_after(RECOVERY) as waiting:
             while not self.runner.stopping and not (
-                self.runner.pool.parked
-                and all(map(self._is_well, self.brokers))
-                and self.runner.capacity._trial.rests_until is None  # a cancel may just have wasted a slot
+                self.runner.pool.parked and all(map(self._is_well, self.brokers)) and self._nobody_waits()
             ):
                 await trio.sleep(0.5)
         if self.runner.stopping:
@@ -228,6 +226,11 @@ class World:
             and broker.core.open_offers(peer, trio.current_time())
             for key, peer in broker.core.peers.items()
         )
+
+    def _nobody_waits(self) -> bool:
+        """Whether what anybody has had of the slots counts no more: no slot is kept, and none rests that was wasted."""
+        assert self.runner is not None
+        return not self.runner.capacity._line and self.runner.capacity.next_deadline() is None
 
     def _check_shares(self, asked: list[tuple[ImaginaryBroker, BrokerTask]]) -> None:
         """Who still waits has held slots for as long as the others, but for those that were free at the beginning.
