@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from reptarium.pool.brokers.capacity import LONGEST_TURN
+from reptarium.pool.brokers.trial import PATIENCE
 from reptarium.pool.embedded_broker.records import BrokerTask
 from tests.simulation.broker import Broken, ImaginaryBroker
 from tests.simulation.misbehaviour import Misbehaviour
@@ -38,12 +40,14 @@ class Waste:
         for broker in others:
             broker.misbehaviour = Misbehaviour(wastes=True)
         waiting = [(broker, world.ask(broker, [["wait", 0.1]])) for broker in others for _ in range(slots * 20)]
-        done = 0
+        done, longest = 0, 0.0
         asked: list[BrokerTask] = []
-        began = trio.current_time()
-        while trio.current_time() < began + before + WATCHED and not runner.stopping:
+        last = known = trio.current_time() + before
+        while (now := trio.current_time()) < known + WATCHED and not runner.stopping:
             ended = [one for one in asked if one in healthy.outcomes]
-            done += len(ended) if trio.current_time() > began + before else 0
+            if now > known:
+                done += len(ended)
+                longest, last = max(longest, now - last), now if ended else last
             asked = [one for one in asked if one not in healthy.outcomes]
             asked += [world.ask(healthy, [["wait", TASK]]) for _ in range(slots - len(asked))]
             await trio.sleep(0.05)
@@ -51,6 +55,8 @@ class Waste:
             return
         if done < 0.6 * slots * WATCHED / (TASK + ON_THEIR_WAY):
             raise Broken(f"beside {len(others)} wasteful brokers a healthy one has {done} tasks done in {WATCHED:g} s")
+        if longest > PATIENCE + TASK + ON_THEIR_WAY + LONGEST_TURN:
+            raise Broken(f"beside {len(others)} wasteful brokers a healthy one waits {longest:.1f} s for a slot")
         for broker, one in waiting:
             if one not in broker.outcomes:
                 broker.cancel(one)

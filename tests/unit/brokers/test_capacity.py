@@ -139,11 +139,11 @@ def test_slots_go_round(slots: int, brokers: int, seconds: float) -> None:
     """Each has its turn: nobody falls behind, nor by more than a few rounds while nothing is known of them."""
     market = Market(slots, [0.001] * brokers, seconds)
     market.run(brokers * 10)
-    assert max(market.served) - min(market.served) <= 2 * slots + 2, market.served
+    assert max(market.served) - min(market.served) <= 2 * slots, market.served
     before = list(market.served)
     market.run(brokers * 30)
     served = [now - then for now, then in zip(market.served, before, strict=True)]
-    assert max(served) - min(served) <= slots + 2, served
+    assert max(served) - min(served) <= slots + 1, served
 
 
 @given(
@@ -157,7 +157,7 @@ def test_a_distant_broker_gets_its_turn(slots: int, distances: list[float]) -> N
     before = list(market.served)
     market.run(len(distances) * 150)
     served = [now - then for now, then in zip(market.served, before, strict=True)]
-    assert min(served) >= 15, (served, distances)
+    assert min(served) >= 18, (served, distances)
     assert max(distances) * 2 < LONGEST_TURN
 
 
