@@ -200,7 +200,7 @@ class World:
         assert self.runner is not None
         self.rules.settle()
         await self.runner.reload_policy()
-        await trio.sleep(1.0)  # what was still being read
+        await trio.sleep(1.5)  # what was still being read, and once more
         self.rules.check_settled(self.runner)
         if self.runner.pools.refused:
             await trio.sleep(AGAIN)
