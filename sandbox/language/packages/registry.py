@@ -44,6 +44,7 @@ PACKAGES: dict[str, Package] = {
         threadpoolctl.PACKAGE,
         xlsxwriter.PACKAGE,
         yaml.PACKAGE,
+        yaml.RUAMEL,
         *files.PACKAGES,
         *holders.PACKAGES,
         *paths.PACKAGES,

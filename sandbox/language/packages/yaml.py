@@ -1,4 +1,4 @@
-"""PyYAML: loaders whose tags make any Python object."""
+"""PyYAML: loaders whose tags make any Python object. It and ruamel.yaml write values by their exact class."""
 
 from __future__ import annotations
 
@@ -31,13 +31,22 @@ def _patch(yaml: Any) -> None:
     for table in (yaml.Dumper.yaml_representers, yaml.Dumper.yaml_multi_representers):
         for cls in {type, *guards.STAND_INS} & table.keys():
             del table[cls]
-    # what passes for a dict or a list in a task is written as one
-    safe: Any = yaml.representer.SafeRepresenter
-    for cls, real in guards.PASSING_FOR.items():
-        for representer in (safe, yaml.representer.Representer):
-            representer.add_representer(cls, safe.represent_dict if real is dict else safe.represent_list)
 
 
+def represent_items(representer: Any) -> None:
+    """Write as a dict or a list what passes for one in a task.
+
+    Args:
+        representer: PyYAML's module of that name, or ruamel.yaml's.
+    """
+    for kind in filter(lambda value: hasattr(value, "add_representer"), list(vars(representer).values())):
+        for cls, real in guards.PASSING_FOR.items():
+            if real in kind.yaml_representers:
+                kind.add_representer(cls, kind.yaml_representers[real])
+
+
+#: In both language modes.
+PATCHES = dict.fromkeys(("yaml.representer", "ruamel.yaml.representer"), represent_items)
 PACKAGE = Package(
     "yaml",
     withheld={
@@ -50,5 +59,6 @@ PACKAGE = Package(
         },
     },
     made={"yaml": _loaders},
-    patches={"yaml": _patch},
+    patches={"yaml": _patch, "yaml.representer": represent_items},
 )
+RUAMEL = Package("ruamel", patches={"ruamel.yaml.representer": represent_items})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from reptarium.sandbox.language.packages import yaml
 from reptarium.sandbox.language.packages.standard import threads
 from reptarium.sandbox.language.plain.program import IMPORT_STAR
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedModule
@@ -74,9 +75,9 @@ def run(code: CodeType, namespace: dict[str, object]) -> object:
 
 
 def _patch_arrivals() -> None:
-    """What can't work in a task's process is changed as it is loaded, and nothing else."""
+    """What can't work in a task's process, or wouldn't know its items, is changed as it is loaded, and nothing else."""
     loader: Any = importlib._bootstrap_external.SourceFileLoader
-    execute, patches = loader.exec_module, dict(threads.PATCHES)
+    execute, patches = loader.exec_module, threads.PATCHES | yaml.PATCHES
 
     def exec_module(self: Any, module: ModuleType) -> None:
         execute(self, module)

@@ -38,6 +38,7 @@ ENDS = {
     "future": "from __future__ import annotations\ndef f(x: Nowhere) -> int:\n    return 1\nreturn f(0)",
     "nested_names": "total = 0\ndef add(n):\n    nonlocal total\n    total += n\nadd(1)\nadd(2)\nreturn total",
     "walrus": "if any((last := n) > 2 for n in (1, 2, 3)):\n    return last",
+    "items_as_yaml": "import yaml\nreturn yaml.safe_dump(_input.first().json) + yaml.dump([_input.first()])",
     "result_of_odd_values": "import datetime\nreturn {'d': datetime.date(2026, 1, 2), 's': {1}, 'n': float('nan')}",
     "result_that_cannot_be": "a = []\na.append(a)\nreturn a",
     "memory": "x = bytearray(2**40)",
