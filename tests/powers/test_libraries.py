@@ -41,7 +41,8 @@ HTTP: dict[str, tuple[str, str, Any]] = {
     "requests in fifty threads": (
         "requests",
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "one = lambda n: requests.get(f'http://server.test:{port}/{n}', timeout=20).text\n"
+        # not .text, for which chardet would load its models in each thread: more memory than a task has
+        "one = lambda n: requests.get(f'http://server.test:{port}/{n}', timeout=20).content.decode()\n"
         f"with ThreadPoolExecutor(50) as pool: {MANY}\n"
         "result = values == [f'asked for /{n}' for n in range(50)]",
         True,
