@@ -110,10 +110,11 @@ class Transformer(Patterns, ImportStatements):
             else:
                 self._changed.append(node)
             return self._children(node)
-        if not rules.may_read(name):
+        own = name in rules.OWN_DUNDERS and not is_a_literals(node.value)
+        if not own and not rules.may_read(name):
             self.refuse(node, f"the attribute '{name}' is not allowed", attribute_advice(name))
             return node
-        if name not in rules.GUARDED_ATTRIBUTES:
+        if not own and name not in rules.GUARDED_ATTRIBUTES:
             return self._children(node)
         if self._unguarded:
             self.refuse(node, f"the attribute '{name}' is not allowed {self._unguarded}", "it needs a check when run")
@@ -333,6 +334,16 @@ def without_annotation(node: ast.AnnAssign) -> ast.stmt:
         return ast.copy_location(ast.Assign([node.target], node.value), node)
     never = ast.If(ast.Constant(False), [ast.Assign([node.target], ast.Constant(None))], [])
     return ast.fix_missing_locations(ast.copy_location(never, node))
+
+
+def is_a_literals(node: ast.expr) -> bool:
+    """Whether it begins with a literal: nothing that is reached from there is the task's own."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return isinstance(node, _LITERALS)
+
+
+_LITERALS = (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set)
 
 
 def expects_import_error(handler: ast.ExceptHandler) -> bool:

@@ -8,6 +8,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 `classes.py`      ``type(x)``
 `formats.py`      ``str.format``
 `match.py`        class patterns
+`own.py`          what is read of the task's own classes and functions alone
 `checks.py`       what they share: checks of one name or value
 """
 
@@ -47,6 +48,7 @@ from reptarium.sandbox.language.guards.classes import (
 )
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
+from reptarium.sandbox.language.guards.own import is_own_function
 
 __all__ = [
     "FACADES",
@@ -71,6 +73,7 @@ __all__ = [
     "guarded_setattr",
     "guarded_vars",
     "is_facade",
+    "is_own_function",
     "is_own_metaclass",
     "makes_classes",
     "match_class",

@@ -19,11 +19,12 @@ from reptarium.sandbox.language.guards.checks import (
 )
 from reptarium.sandbox.language.guards.classes import class_of
 from reptarium.sandbox.language.guards.instances import instance_dict
+from reptarium.sandbox.language.guards.own import own_read
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 
 _MISSING = object()
-_HARMLESS_PROBES = rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS
+_HARMLESS_PROBES = (rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS) - {"__del__"}
 
 
 def modest_getattr(answer: Any) -> Callable[[Any, str], Any]:
@@ -101,6 +102,8 @@ _FORMATS = ("format", "format_map")
 
 def guarded_read(obj: Any, name: str) -> Any:
     """An attribute whose name needs a look at the object or at the result. ``name`` is allowed already."""
+    if name in rules.OWN_DUNDERS:
+        return own_read(obj, name)
     if name in rules.GUARDED_DUNDERS:
         return _dunder(obj, name)
     if name in _FORMATS:

@@ -80,7 +80,8 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
         # What the administrator took away from the person's code: this isn't theirs, and needs ``hash`` and ``type``
         namespace = {**namespace, "__builtins__": available[GENERATED]}
     if reads is None:
-        exec(text, namespace, made)  # noqa: S102
+        # under the flags of dataclasses, not of this file: with postponed annotations signatures would hold their text
+        exec(compile(text, "<string>", "exec", dont_inherit=True), namespace, made)  # noqa: S102
     else:
         execute_guarded(reads, "<string>", dict(namespace), made)
 
@@ -90,7 +91,7 @@ def execute_guarded(tree: ast.Module, file: str, namespace: dict[str, Any], made
     which ``parser`` may be a module, and ``format`` a string's.
     """
     namespace[GENERATED_GETATTR] = guarded_getattr
-    exec(compile(guarded_reads(tree), file, "exec"), namespace, made)  # noqa: S102
+    exec(compile(guarded_reads(tree), file, "exec", dont_inherit=True), namespace, made)  # noqa: S102
 
 
 # ---- named tuples ------------------------------------------------------------------------

@@ -50,8 +50,10 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
                 return stdlib.NO_NETWORK, CONNECT_SETTING
         elif name in stdlib.REFUSED or top in stdlib.REFUSED:
             return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
-        elif top not in stdlib.OPEN or ("." in name and name not in stdlib.SUBMODULES):
+        elif top not in stdlib.OPEN:
             return "it is not among the modules for tasks", None
+        elif "." in name and name not in stdlib.SUBMODULES:
+            return f"it is a part of '{top}', which has what tasks need of it", None
         return unlisted(policy, name)
     if top in stdlib.REFUSED_EXTERNAL:
         return stdlib.REFUSED_EXTERNAL[top], None

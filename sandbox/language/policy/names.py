@@ -30,7 +30,7 @@ DEFINABLE = frozenset(
     + [
         f"__{name}__"
         for name in """
-            init new repr str bytes format hash bool lt le eq ne gt ge len length_hint iter next
+            init new del repr str bytes format hash bool lt le eq ne gt ge len length_hint iter next sizeof
             reversed contains getitem setitem delitem missing enter exit call neg pos abs invert int
             float complex index round trunc floor ceil getattr setattr delattr get set delete set_name
             init_subclass class_getitem dir post_init copy deepcopy replace slots match_args doc fspath
@@ -47,8 +47,7 @@ DEFINABLE = frozenset(
 _DEFINE_ONLY = frozenset(
     f"__{name}__"
     for name in (
-        "getattr get set delete set_name match_args get_pydantic_core_schema get_pydantic_json_schema "
-        "await aiter anext aenter aexit"
+        "getattr get set delete set_name del match_args get_pydantic_core_schema get_pydantic_json_schema"
     ).split()
 )
 
@@ -63,6 +62,10 @@ GUARDED_DUNDERS = frozenset(
     "__class__ __dict__ __setattr__ __delattr__ __annotations__ __defaults__ __kwdefaults__".split()
 )
 
+#: Double-underscore attributes that are read of what the task itself made where the program spells them, and refused of
+#: all else (guards/own.py).
+OWN_DUNDERS = frozenset("__mro__ __bases__ __base__ __subclasses__ __get__ __wrapped__".split())
+
 #: Double-underscore attributes that are plain text or plain behaviour: read as they stand.
 READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
     "__name__",
@@ -71,6 +74,9 @@ READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
     "__members__",
     "__notes__",
     "__isabstractmethod__",
+    "__required_keys__",
+    "__optional_keys__",
+    "__total__",
     "__cause__",
     "__context__",
     "__suppress_context__",

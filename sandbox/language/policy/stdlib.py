@@ -43,7 +43,7 @@ ONLY: dict[str, str] = {
         "run gather wait wait_for sleep Queue PriorityQueue LifoQueue QueueEmpty QueueFull Event Lock Semaphore "
         "BoundedSemaphore Condition Barrier create_task ensure_future to_thread TaskGroup Task Future timeout "
         "timeout_at as_completed shield iscoroutine iscoroutinefunction isfuture current_task all_tasks "
-        "get_running_loop "
+        "get_running_loop run_coroutine_threadsafe wrap_future AbstractEventLoop Timeout "
         "get_event_loop new_event_loop set_event_loop Runner CancelledError TimeoutError InvalidStateError "
         "BrokenBarrierError QueueShutDown FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED"
     ),
@@ -62,7 +62,10 @@ ONLY: dict[str, str] = {
     "inspect": (
         "signature Signature Parameter BoundArguments getdoc cleandoc getmembers isfunction isclass ismethod isbuiltin "
         "isroutine isgenerator isgeneratorfunction iscoroutine iscoroutinefunction isawaitable isabstract "
-        "isasyncgen isasyncgenfunction ismodule isdatadescriptor"
+        "isasyncgen isasyncgenfunction ismodule isdatadescriptor ismethoddescriptor ismemberdescriptor "
+        "isgetsetdescriptor ismethodwrapper istraceback isframe iscode getmro getfullargspec FullArgSpec "
+        "getgeneratorstate GEN_CREATED GEN_RUNNING GEN_SUSPENDED GEN_CLOSED getcoroutinestate CORO_CREATED "
+        "CORO_RUNNING CORO_SUSPENDED CORO_CLOSED getasyncgenstate AGEN_CREATED AGEN_RUNNING AGEN_SUSPENDED AGEN_CLOSED"
     ),
     "html": "escape unescape",
     "io": (
@@ -72,8 +75,8 @@ ONLY: dict[str, str] = {
     ),
     "locale": (
         "atof atoi currency delocalize format_string localeconv localize setlocale getlocale getdefaultlocale "
-        "getpreferredencoding normalize strcoll strxfrm str Error LC_ALL LC_NUMERIC LC_MONETARY LC_TIME LC_CTYPE "
-        "LC_COLLATE LC_MESSAGES CHAR_MAX"
+        "getpreferredencoding getencoding normalize strcoll strxfrm str Error LC_ALL LC_NUMERIC LC_MONETARY LC_TIME "
+        "LC_CTYPE LC_COLLATE LC_MESSAGES CHAR_MAX"
     ),
     "logging": (
         "debug info warning error critical exception log getLogger basicConfig Logger LoggerAdapter Formatter "
@@ -84,7 +87,7 @@ ONLY: dict[str, str] = {
         "warn raiseExceptions logThreads logProcesses logMultiprocessing BASIC_FORMAT FileHandler "
         "DEBUG INFO WARNING WARN ERROR CRITICAL FATAL NOTSET"
     ),
-    "mimetypes": "guess_type guess_extension guess_all_extensions types_map common_types",
+    "mimetypes": "guess_type guess_extension guess_all_extensions guess_file_type add_type types_map common_types",
     "multiprocessing": "cpu_count TimeoutError dummy pool",
     "multiprocessing.dummy": (
         "Pool Process Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Queue JoinableQueue "
@@ -106,6 +109,7 @@ ONLY: dict[str, str] = {
     "sqlite3": (
         "connect Connection Cursor Row Error DatabaseError DataError IntegrityError InterfaceError InternalError "
         "NotSupportedError OperationalError ProgrammingError Warning PARSE_DECLTYPES PARSE_COLNAMES sqlite_version "
+        "apilevel paramstyle threadsafety "
         "sqlite_version_info register_adapter register_converter complete_statement Binary Date Time Timestamp"
     ),
     "threading": (
@@ -126,6 +130,7 @@ ONLY: dict[str, str] = {
     "types": (
         "SimpleNamespace MappingProxyType NoneType EllipsisType NotImplementedType UnionType GenericAlias "
         "FunctionType LambdaType GeneratorType MethodType BuiltinFunctionType BuiltinMethodType ModuleType "
+        "TracebackType CoroutineType AsyncGeneratorType "
         "DynamicClassAttribute"
     ),
     "importlib": "import_module",
@@ -135,10 +140,15 @@ ONLY: dict[str, str] = {
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
     "deprecated filters",
     "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
-    "tarfile": "TarFile TarInfo TarError ReadError is_tarfile open",
+    "tarfile": (
+        "TarFile TarInfo TarError ReadError CompressionError StreamError ExtractError HeaderError FilterError "
+        "is_tarfile open data_filter tar_filter ENCODING DEFAULT_FORMAT USTAR_FORMAT GNU_FORMAT PAX_FORMAT"
+    ),
     "configparser": (
         "ConfigParser RawConfigParser Error NoSectionError NoOptionError ParsingError BasicInterpolation "
-        "ExtendedInterpolation MissingSectionHeaderError DuplicateSectionError DuplicateOptionError"
+        "ExtendedInterpolation MissingSectionHeaderError DuplicateSectionError DuplicateOptionError Interpolation "
+        "InterpolationError InterpolationDepthError InterpolationMissingOptionError InterpolationSyntaxError "
+        "SectionProxy DEFAULTSECT"
     ),
     "plistlib": "load loads dump dumps FMT_XML FMT_BINARY UID InvalidFileException",
     "xml": "etree sax dom",
@@ -147,8 +157,12 @@ ONLY: dict[str, str] = {
         "parseString parse getDOMImplementation Document DocumentFragment DocumentType DOMImplementation Node Element "
         "Attr Text Comment CDATASection CharacterData ProcessingInstruction NamedNodeMap"
     ),
-    "xml.sax": "saxutils",
-    "xml.sax.saxutils": "escape unescape quoteattr",
+    "xml.sax": (
+        "saxutils handler parseString ContentHandler ErrorHandler SAXException SAXParseException "
+        "SAXNotRecognizedException SAXNotSupportedException"
+    ),
+    "xml.sax.handler": "ContentHandler ErrorHandler",
+    "xml.sax.saxutils": "escape unescape quoteattr XMLGenerator",
     "xml.etree": "ElementTree",
     "xml.etree.ElementTree": (
         "Element SubElement ElementTree Comment ProcessingInstruction PI QName TreeBuilder XMLParser XMLPullParser "
@@ -166,8 +180,8 @@ for _name, _listed in ONLY.items():
 SUBMODULES = frozenset(
     """
         collections.abc html.parser html.entities json.decoder json.encoder urllib.parse xml.etree
-        xml.etree.ElementTree xml.sax xml.sax.saxutils xml.dom xml.dom.minidom concurrent.futures os.path
-        email.message email.parser email.policy
+        xml.etree.ElementTree xml.sax xml.sax.saxutils xml.sax.handler xml.dom xml.dom.minidom concurrent.futures
+        os.path email.message email.parser email.policy
         email.utils email.header email.errors email.headerregistry email.mime email.mime.text
         email.mime.multipart email.mime.base email.mime.application email.mime.image email.mime.audio
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
@@ -212,7 +226,14 @@ REFUSED: dict[str, str] = {
         "a task ends with its code; use try and finally": "atexit",
         "a task has no signals to handle or to send; use time.monotonic() for limits of time": "signal",
         "it is what codecs is made of; use that": "encodings",
-        "it is what the XML packages are made of; use xml.etree.ElementTree": "pyexpat",
+        "it is what the XML packages are made of; use xml.etree.ElementTree": "pyexpat xml.parsers xml.parsers.expat",
+        "it reads the files of installed packages; most tell their version as __version__": "importlib.metadata "
+        "importlib.resources",
+        "imports are made by import statements; for what may be missing there is except ImportError": "importlib.util "
+        "importlib.machinery importlib.abc",
+        "its handlers write files or go to the network; use logging.StreamHandler(io.StringIO()), or a class "
+        "of your own that inherits from logging.Handler": "logging.handlers",
+        "it makes objects of the names in a dict; use logging.basicConfig() and logger.addHandler()": "logging.config",
         f"{TEXT_AS_CODE}; use time.perf_counter()": "timeit",
         TEXT_AS_CODE: "bdb code codeop doctest pdb runpy trace",
         "it reads translations from files; keep them in a dict": "gettext",
@@ -258,6 +279,29 @@ WITHHELD: dict[str, dict[str, str]] = {
     "multiprocessing": {"": NO_PROCESSES},
     "multiprocessing.pool": {"": NO_PROCESSES},
     "mimetypes": {"init knownfiles read_mime_types": "it reads files of the machine", "": NOT_DATA},
+    "codecs": {
+        "lookup register": "it is what str.encode and bytes.decode are made of; use those, or codecs.getencoder and "
+        "codecs.getdecoder",
+        "": NOT_DATA,
+    },
+    "inspect": {
+        "currentframe stack trace getframeinfo getouterframes getinnerframes getargvalues FrameInfo Traceback":
+            "it hands out frames, which belong to the interpreter; traceback.format_exc() tells where an error was",
+        "getsource findsource getcomments getfile getabsfile getmodule": "a task's program is not a file",
+        "": NOT_DATA,
+    },
+    "traceback": {
+        "": "it is about the frames that run the task; traceback.format_exc() and its like tell of an error's",
+    },
+    "weakref": {"finalize": "it is for the end of the interpreter; use try and finally, or __del__", "": NOT_DATA},
+    "zipfile": {
+        "Path CompleteDirs FastLookup": "it changes the archive's own class; use namelist(), read() and open()",
+        "": NOT_DATA,
+    },
+    "xml.sax": {
+        "parse make_parser InputSource": "it reads what addresses and paths name; use parseString() with the text",
+        "": NOT_DATA,
+    },
     "sys": {"stdin": "what comes in is _items, _item or _query", "": NOT_DATA},
     "asyncio": {
         "create_subprocess subprocess": NO_PROCESSES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import DEFINABLE
 
@@ -11,7 +11,7 @@ from reptarium.sandbox.language.policy.names import DEFINABLE
 REFUSED = """
     __class__ __dict__ __bases__ __mro__ __subclasses__ __getattribute__ __instancecheck__ __subclasscheck__ __subclasshook__
     __prepare__ __mro_entries__ __build_class__ __reduce__ __reduce_ex__ __getstate__ __setstate__ __getnewargs__
-    __getnewargs_ex__ __del__ __array__ __array_interface__
+    __getnewargs_ex__ __array__ __array_interface__
     __array_struct__ __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __annotations__ __annotate__
     __dataclass_fields__ __dataclass_params__ __abstractmethods__ __wrapped__ __signature__ __module__ __qualname__ __name__
     __weakref__ __objclass__ __origin__ __orig_bases__ __parameters__ __type_params__ __static_attributes__ __firstlineno__
@@ -39,15 +39,15 @@ ATTACKS = {
     "module_name": at_compile("class A:\n    x = __module__\nreached.append(A.x)", "the name '__module__' is not allowed"),
     "class_locals": Attack("class A:\n    locals()['__reduce__'] = len\nreached.append(A.x)", "type object 'A' has no attribute 'x'", AttributeError),
     "slots_of_the_interpreters_names": Attack("class A:\n    __slots__ = ('gi_frame',)\nreached.append(getattr(A(), 'gi_frame', 1))", attribute("gi_frame")),
-    "slots_descriptor": at_compile("class A:\n    __slots__ = ('x',)\nreached.append(A.x.__get__(A()))", "the attribute '__get__' is not allowed"),
+    "slots_descriptor": Attack("class A:\n    __slots__ = ('x',)\nreached.append(A.x.__get__(A()))", f"the attribute '__get__' is not allowed: it reads what no guard looks at, and is there for functions and the task's own descriptors. {NO_SETTING}"),
     "slots_objclass": at_compile("class A:\n    __slots__ = ('x',)\nreached.append(A.x.__objclass__)", "the attribute '__objclass__' is not allowed"),
     "slots_set": at_compile("class A:\n    __slots__ = ('x',)\nA.x.__set__(A(), 1)", "the attribute '__set__' is not allowed"),
-    "class_getitem_called": at_compile("class A:\n    def __class_getitem__(cls, x): return cls.__mro__\nreached.append(A[1])", "the attribute '__mro__' is not allowed"),
+    "class_getitem_called": Attack("class A:\n    def __class_getitem__(cls, x): return int.__mro__\nreached.append(A[1])", f"the attribute '__mro__' is not allowed: it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"),
     "init_subclass_owner": Attack("class A:\n    def __init_subclass__(cls): reached.append(getattr(cls, '__subclasses__'))\nclass B(A): pass", attribute("__subclasses__")),
     "init_subclass_keyword": at_compile("class A:\n    def __init_subclass__(cls, **k): reached.append(k)\nclass B(A, __class__=1): pass", "the keyword argument '__class__' is not allowed"),
     "set_name_owner": Attack("class D:\n    def __set_name__(self, owner, name):\n        try: reached.append(getattr(owner, '__sub' + 'classes__'))\n        except AttributeError as e: errors.append(e)\nerrors = []\nclass A: d = D()\nraise errors[0]", attribute("__subclasses__")),
     "set_name_called": at_compile("class D:\n    def __set_name__(self, o, n): pass\nreached.append(D().__set_name__)", "the attribute '__set_name__' is not allowed"),
-    "get_called": at_compile("def f(): pass\nreached.append(f.__get__(1))", "the attribute '__get__' is not allowed"),
+    "get_called": at_compile("def f(): pass\nreached.append(f.__get__(1).__self__)", "the attribute '__self__' is not allowed"),
     "getattr_called": at_compile("class A:\n    def __getattr__(self, n): pass\nreached.append(A().__getattr__)", "the attribute '__getattr__' is not allowed"),
     "new_of_type": Attack("t = object.__new__(type)\nreached.append(t('X', (), {}))", "object.__new__(type) is not safe, use type.__new__()", TypeError),
     "new_of_another_class": Attack("reached.append(object.__new__(int))", "object.__new__(int) is not safe, use int.__new__()", TypeError),

@@ -31,8 +31,8 @@ ATTACKS = {
     "classmethod": at_compile("class A:\n    @classmethod\n    def f(cls): pass\nreached.append(A.f.__func__)", "the attribute '__func__' is not allowed"),
     "property_getter": at_compile("class A:\n    @property\n    def f(self): pass\nreached.append(vars(A)['f'].fget.__globals__)", "the attribute '__globals__' is not allowed"),
     "cached_property": at_compile("from functools import cached_property\nclass A:\n    @cached_property\n    def f(self): pass\nreached.append(A.f.func.__globals__)", "the attribute '__globals__' is not allowed"),
-    "contextmanager": at_compile("from contextlib import contextmanager\n@contextmanager\ndef f(): yield\nreached.append(f.__wrapped__)", "the attribute '__wrapped__' is not allowed"),
-    "lru_cache": at_compile("from functools import lru_cache\n@lru_cache\ndef f(): pass\nreached.append(f.__wrapped__)", "the attribute '__wrapped__' is not allowed"),
+    "contextmanager": Attack("from contextlib import contextmanager\n@contextmanager\ndef f(): yield\nreached.append(contextmanager(len).__wrapped__)", f"the attribute '__wrapped__' is not allowed: it leads to the interpreter's own names, and is read where it is the task's own function. {NO_SETTING}"),
+    "lru_cache": Attack("from functools import lru_cache\n@lru_cache\nclass A: pass\nreached.append(A.__wrapped__)", f"the attribute '__wrapped__' is not allowed: it leads to the interpreter's own names, and is read where it is the task's own function. {NO_SETTING}"),
 }  # fmt: skip
 
 

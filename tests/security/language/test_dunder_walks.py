@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from programs import OPEN, Attack, at_compile, by_id, check
+from programs import NO_SETTING, OPEN, Attack, at_compile, by_id, check
 
-from reptarium.sandbox.language import compile_task, make_namespace, run
+from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
+
+WALKS_CLASSES = f"it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"
+LEADS_ON = f"it leads to the interpreter's own names, and is read where it is the task's own function. {NO_SETTING}"
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """
-    __abstractmethods__ __annotate__ __args__ __await__ __aiter__ __anext__ __base__ __bases__ __basicsize__
+    __abstractmethods__ __annotate__ __args__ __base__ __bases__ __basicsize__
     __bound__ __build_class__ __builtins__ __cached__ __closure__ __code__ __constraints__
     __conform__ __dataclass_fields__ __debug__ __default__ __del__ __delete__ __dictoffset__
     __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getattribute__ __getinitargs__
@@ -22,6 +25,15 @@ DUNDERS = """
     __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
     __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
 """.split()
+
+#: Refused where the program runs: they are there for what the task itself made (guards/own.py).
+OF_OWN = {
+    **dict.fromkeys(["__mro__", "__bases__", "__base__", "__subclasses__"], WALKS_CLASSES),
+    "__wrapped__": LEADS_ON,
+    "__get__": f"it reads what no guard looks at, and is there for functions and the task's own descriptors. {NO_SETTING}",
+}
+#: What has them and isn't the task's: all else is a class.
+HAVING = {"__wrapped__": "functools.lru_cache(len)", "__get__": "property(len)"}
 
 #: Where an attribute can be read: the name alone decides, wherever it stands.
 PLACES = {
@@ -91,6 +103,31 @@ WALKS = {
         "reached.append(().__class__.__base__.__subclasses__())",
         "the attribute '__subclasses__' is not allowed",
     ),
+    "subclasses_of_a_variables": Attack(
+        "x = ()\nreached.append(x.__class__.__base__.__subclasses__())",
+        f"the attribute '__base__' is not allowed: {WALKS_CLASSES}",
+    ),
+    "subclasses_of_object": Attack(
+        "reached.append(object.__subclasses__())",
+        f"the attribute '__subclasses__' is not allowed: {WALKS_CLASSES}",
+    ),
+    "subclasses_of_a_base_of_ones_own": Attack(
+        "class A(dict): pass\nreached.append(A.__base__.__subclasses__())",
+        f"the attribute '__subclasses__' is not allowed: {WALKS_CLASSES}",
+    ),
+    "subclasses_of_a_metaclass_of_ones_own": Attack(
+        "class M(type): pass\nreached.append(M.__base__.__subclasses__(M))",
+        f"the attribute '__subclasses__' is not allowed: {WALKS_CLASSES}",
+    ),
+    "mro_of_a_liar": Attack(
+        "class A:\n    __class__ = property(lambda self: int)\nreached.append(A().__mro__)",
+        "binding the name '__class__' is not allowed",
+        PolicyViolation,
+    ),
+    "mro_in_a_postponed_annotation": at_compile(
+        "from __future__ import annotations\ndef f(a: int.__mro__): reached.append(a)",
+        "the attribute '__mro__' is not allowed in an annotation",
+    ),
     "globals_of_init": at_compile(
         "import json\nreached.append(json.JSONEncoder.__init__.__globals__['__builtins__'])",
         "the attribute '__globals__' is not allowed",
@@ -115,9 +152,18 @@ WALKS = {
         "import json\nreached.append(json.__spec__.loader)",
         "the attribute '__spec__' is not allowed",
     ),
-    "wrapped": at_compile(
+    "wrapped": Attack(
         "import functools\nreached.append(functools.lru_cache(len).__wrapped__)",
-        "the attribute '__wrapped__' is not allowed",
+        f"the attribute '__wrapped__' is not allowed: {LEADS_ON}",
+    ),
+    "wrapped_of_a_librarys": Attack(
+        "import functools, json\nreached.append(functools.lru_cache(json.dumps).__wrapped__)",
+        f"the attribute '__wrapped__' is not allowed: {LEADS_ON}",
+    ),
+    "wrapped_set_by_oneself": Attack(
+        "class A: pass\na = A()\nvars(a).update(b=1)\nreached.append(a.__wrapped__)",
+        "'A' object has no attribute '__wrapped__'",
+        AttributeError,
     ),
     "generic_alias": at_compile("reached.append(list[int].__origin__)", "the attribute '__origin__' is not allowed"),
     "super_object": at_compile(
@@ -132,14 +178,21 @@ WALKS = {
         "reached.append(().__𝒸lass__.__ｍro__)",  # the parser reads compatibility letters as their plain forms
         "the attribute '__mro__' is not allowed",
     ),
-    "inside_a_class": at_compile(
+    "inside_a_class": Attack(
         "class A:\n    def f(self): return self.__mro__\nreached.append(A().f())",  # not a private name: it ends in __
-        "the attribute '__mro__' is not allowed",
+        f"the attribute '__mro__' is not allowed: {WALKS_CLASSES}",
     ),
 }  # fmt: skip
 
-#: Read through a guard, and what the program gets then.
+#: Read through a guard, and what the program gets then; or as it stands (`__await__`: what an ``await`` waits for).
 HARMLESS = {
+    "bases_of_ones_own": "class A(dict): pass\nclass B(A): pass\nreturn B.__mro__ == (B, A, dict, object) == (B, *A.__mro__) and B.__bases__ == (A,) and B.__base__ is A",
+    "metaclass_of_ones_own": "class M(type): pass\nreturn M.__mro__ == (M, type, object) and M.__bases__ == (type,) and type(M.__base__) is type",
+    "subclasses_of_ones_own": "class A: pass\nclass B(A): pass\nreturn A.__subclasses__() == [B] and B.__subclasses__() == []",
+    "wrapped_of_ones_own": "from functools import lru_cache, wraps\nfrom contextlib import contextmanager\ndef f(): yield\nreturn all(g.__wrapped__ is f for g in (lru_cache(f), contextmanager(f), wraps(f)(lambda: 1)))",
+    "binding_of_ones_own": "class D:\n    def __get__(self, o, c=None): return (o, c)\ndef f(x): return x\nreturn f.__get__(1)() == 1 and D().__get__(1) == (1, None)",
+    "awaited": "class A:\n    def __await__(self): return g().__await__()\nasync def g(): return 1\ntry: A().__await__().send(None)\nexcept StopIteration as e: return e.value == 1",
+    "iterated": "async def g(): yield 1\nstep = g().__aiter__().__anext__()\ntry: step.send(None)\nexcept StopIteration as e: return e.value == 1",
     "class_of_instance": "return (1).__class__ is int",
     "class_of_class": "return int.__class__ is type",
     "no_metaclass": "from enum import Enum\nreturn Enum.__class__ is type and type(Enum) is type",
@@ -150,8 +203,14 @@ HARMLESS = {
 
 @pytest.mark.parametrize("name", [*DUNDERS, *sorted(DENIED_ATTRIBUTES)])
 def test_special_attribute_cannot_be_read(name: str) -> None:
-    """The name is refused."""
-    check(at_compile(f"x = 1\nreached.append(x.{name})", f"the attribute '{name}' is not allowed"))
+    """The name is refused, before the program runs or when it reads it of what isn't the task's own."""
+    refusal = f"the attribute '{name}' is not allowed"
+    if name in OF_OWN:
+        check(
+            Attack(f"import functools\nreached.append({HAVING.get(name, 'int')}.{name})", f"{refusal}: {OF_OWN[name]}")
+        )
+    else:
+        check(at_compile(f"x = 1\nreached.append(x.{name})", refusal))
 
 
 @pytest.mark.parametrize(

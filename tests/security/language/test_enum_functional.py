@@ -6,7 +6,7 @@ import sys
 from enum import Enum
 
 import pytest
-from programs import Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.policy import names as rules
@@ -60,7 +60,7 @@ ATTACKS = {
     "enum_dict": Attack("import enum\nreached.append(enum._EnumDict)", "module 'enum' has no attribute '_EnumDict'", AttributeError),
     "simple_enum": Attack("import enum\nreached.append(enum._simple_enum)", "module 'enum' has no attribute '_simple_enum'", AttributeError),
     "builtins_of_enum": Attack("import enum\nreached.append(enum.bltns)", "module 'enum' has no attribute 'bltns'", AttributeError),
-    "descriptor_of_enum": at_compile("import enum\nreached.append(enum.property(len).__get__(1))", "the attribute '__get__' is not allowed"),
+    "descriptor_of_enum": Attack("import enum\nreached.append(enum.property(len).__get__(1))", f"the attribute '__get__' is not allowed: it reads what no guard looks at, and is there for functions and the task's own descriptors. {NO_SETTING}"),
     "number_as_a_name": Attack("reached.append(Enum('E', [(1, 1)]))", MEMBER.format(1)),
     "string_class_as_a_name": Attack("class S(str): pass\nreached.append(Enum('E', [S('__reduce__')]))", MEMBER.format("__reduce__")),
     "member_set": Attack("setattr(Own, '__reduce__', 1)", changing("__reduce__")),

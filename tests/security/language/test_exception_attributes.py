@@ -26,7 +26,7 @@ OF_OBJ = {
     "positional_pattern_of_dataclass": Attack("from dataclasses import dataclass\n@dataclass\nclass E(AttributeError):\n    obj: int\nmatch error:\n    case E(o): reached.append(o)", PATTERN_OBJ),
     "registered_class": Attack("from abc import ABC\nclass A(ABC):\n    __match_args__ = ('obj',)\nA.register(AttributeError)\nmatch error:\n    case A(o): reached.append(o)", PATTERN_OBJ),
     "protocol": Attack("from typing import Protocol, runtime_checkable\n@runtime_checkable\nclass P(Protocol):\n    __match_args__ = ('obj',)\n    obj: int\nmatch error:\n    case P(o): reached.append(o)", PATTERN_OBJ),
-    "descriptor_called": at_compile("reached.append(AttributeError.obj.__get__(error))", "the attribute '__get__' is not allowed"),
+    "descriptor_called": Attack("reached.append(AttributeError.obj.__get__(error))", f"the attribute '__get__' is not allowed: it reads what no guard looks at, and is there for functions and the task's own descriptors. {NO_SETTING}"),
     "descriptor_in_a_class": Attack("class A: o = AttributeError.obj\nreached.append(A().o)", "descriptor 'obj' for 'AttributeError' objects doesn't apply to a 'A' object", TypeError),
     "descriptor_in_partialmethod": Attack("from functools import partialmethod\nclass A: o = partialmethod(AttributeError.obj)\nreached.append(A().o)", "descriptor 'obj' for 'AttributeError' objects doesn't apply to a 'A' object", TypeError),
     "subclass": Attack("class E(AttributeError): pass\nreached.append(E(name='n', obj=target).obj)", OBJ),

@@ -11,7 +11,7 @@ from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.hardening import RefusedOperation
 
 NO_FUNCTION = "cannot create 'function' instances"
-MISSING = ["CodeType", "CellType", "FrameType", "TracebackType", "CoroutineType", "AsyncGeneratorType", "GetSetDescriptorType",
+MISSING = ["CodeType", "CellType", "FrameType", "GetSetDescriptorType",
            "MemberDescriptorType", "WrapperDescriptorType", "MethodWrapperType", "MethodDescriptorType", "ClassMethodDescriptorType",
            "new_class", "prepare_class", "resolve_bases", "coroutine", "get_original_bases", "sys", "functools"]  # fmt: skip
 ATTACKS = {
@@ -26,6 +26,9 @@ ATTACKS = {
     "new": at_compile("reached.append(type(lambda: 1).__new__.__self__)", "the attribute '__self__' is not allowed"),
     "new_of_the_stand_in": Attack("F = type(lambda: 1)\nreached.append(F.__new__(F, code, {}))", "function() takes no arguments", TypeError),
     "subclass": Attack("class F(type(lambda: 1)): pass\nreached.append(F)", "type 'function' is not an acceptable base type", TypeError),
+    "traceback": Attack("import types\nreached.append(types.TracebackType(None, code, 1, 1))", "cannot create 'traceback' instances", TypeError),
+    "coroutine": Attack("import types\nreached.append(types.CoroutineType(code))", "cannot create 'coroutine' instances", TypeError),
+    "asynchronous_generator": Attack("import types\nreached.append(types.AsyncGeneratorType(code))", "cannot create 'async_generator' instances", TypeError),
     "type_of_a_code": Attack("reached.append(type(code)())", "cannot create 'code' instances", TypeError),
     "code_of_a_function": at_compile("reached.append((lambda: 1).__code__)", "the attribute '__code__' is not allowed"),
     "code_by_name": Attack("reached.append(getattr(lambda: 1, '__code__'))", attribute("__code__")),

@@ -19,7 +19,7 @@ ATTACKS = {
     "tracemalloc": at_compile("import tracemalloc\nreached.append(tracemalloc)", "import of 'tracemalloc' is not allowed"),
     "objgraph_by_weakrefs": Attack("import weakref\nreached.append(weakref.getweakrefs(target))", "module 'weakref' has no attribute 'getweakrefs'", AttributeError),
     "finalize": Attack("import weakref\nreached.append(weakref.finalize)", "module 'weakref' has no attribute 'finalize'", AttributeError),
-    "del_method": at_compile("class A:\n    def __del__(self): reached.append(self)", "binding the name '__del__' is not allowed"),
+    "del_method_called": at_compile("class A:\n    def __del__(self): pass\nreached.append(A().__del__())", "the attribute '__del__' is not allowed"),
 }  # fmt: skip
 QUESTIONS = {
     "get_objects": "leaked()",
@@ -46,6 +46,14 @@ def test_leaked_function(question: str) -> None:
     text = f"gc.{question} is not available in a task: it is about the interpreter or the machine, not the data. {NO_SETTING}"
     attack = Attack(f"reached.append({QUESTIONS[question]})", text, RefusedOperation)
     check(attack, leaked=getattr(gc, question), target=Keeper)
+
+
+def test_a_finalizer_gets_its_own_object() -> None:
+    """A class's ``__del__`` is told of the object that ends: the task's own."""
+    check_nothing_reached(
+        "seen = []\nclass A:\n    def __del__(self, *more): seen.append((type(self), more))\n"
+        "A()\nif seen != [(A, ())]: reached.append(seen)"
+    )
 
 
 def test_weak_references_tell_their_own_object() -> None:

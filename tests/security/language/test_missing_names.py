@@ -14,6 +14,8 @@ PROCESSES = "tasks start no processes; use threads (concurrent.futures), or let 
 ENDS = "a task has no signals to send and doesn't end its process: return, or raise an exception"
 TERMINAL = "there is no terminal and no screen in a task"
 NEITHER = "it isn't among what tasks may do, with files of their own or without"
+FRAMES = "it hands out frames, which belong to the interpreter; traceback.format_exc() tells where an error was"
+CODECS = "it is what str.encode and bytes.decode are made of; use those, or codecs.getencoder and codecs.getdecoder"
 OTHER = "it is about the interpreter or the machine, not the data"
 REASONS = {
     ("os", "getcwd"): FILES,
@@ -40,11 +42,17 @@ REASONS = {
     ("sys", "modules"): OTHER,
     ("sys", "settrace"): OTHER,
     ("codecs", "open"): FILES,
-    ("codecs", "lookup"): OTHER,
+    ("codecs", "lookup"): CODECS,
+    ("codecs", "register"): CODECS,
     ("mimetypes", "read_mime_types"): "it reads files of the machine",
     ("sys", "stdin"): "what comes in is _items, _item or _query",
     ("gc", "get_objects"): OTHER,
-    ("inspect", "currentframe"): OTHER,
+    ("inspect", "currentframe"): FRAMES,
+    ("inspect", "stack"): FRAMES,
+    ("inspect", "getsource"): "a task's program is not a file",
+    ("weakref", "finalize"): "it is for the end of the interpreter; use try and finally, or __del__",
+    ("zipfile", "Path"): "it changes the archive's own class; use namelist(), read() and open()",
+    ("xml.sax", "make_parser"): "it reads what addresses and paths name; use parseString() with the text",
     ("asyncio", "create_subprocess_exec"): PROCESSES,
     (
         "asyncio",

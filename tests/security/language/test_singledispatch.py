@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import Attack, at_compile, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 MAKE = "from functools import singledispatch\n@singledispatch\ndef f(x): return 'other'\n"
 #: An object that has a class's special attributes, as a SimpleNamespace or by ``__getattr__``; its parts watch comparisons.
@@ -25,9 +25,9 @@ parts = [Part(), Part()]
 KINDS = {"namespace": "SimpleNamespace", "getattr": "Fake", "instance": "Fake", "text": "str", "alias": "GenericAlias"}
 ATTACKS = {
     "method": at_compile("from functools import singledispatchmethod\nreached.append(singledispatchmethod(f).dispatcher.__globals__)", "the attribute '__globals__' is not allowed"),
-    "wrapped": at_compile("reached.append(f.__wrapped__)", "the attribute '__wrapped__' is not allowed"),
+    "wrapped": Attack("from functools import singledispatch\nreached.append(singledispatch(len).__wrapped__)", f"the attribute '__wrapped__' is not allowed: it leads to the interpreter's own names, and is read where it is the task's own function. {NO_SETTING}"),
     "closure_of_dispatch": at_compile("reached.append(f.dispatch.__closure__)", "the attribute '__closure__' is not allowed"),
-    "subclasses_of_a_key": at_compile("reached.append([c.__subclasses__() for c in f.registry])", "the attribute '__subclasses__' is not allowed"),
+    "subclasses_of_a_key": Attack("reached.append([c.__subclasses__() for c in f.registry])", f"the attribute '__subclasses__' is not allowed: it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"),
     "annotation_that_calls": Attack("@f.register\ndef g(x: 'reached.append(1)'): pass", "the annotation 'reached.append(1)' is not allowed: it must be a type's name, not an expression"),
     "annotation_that_reads": Attack("@f.register\ndef g(x: 'target.gi_frame'): pass", "the attribute 'gi_frame' in an annotation is not allowed"),
     "registry_changed": Attack("f.registry[int] = 1\nreached.append(f(1))", "'mappingproxy' object does not support item assignment", TypeError),

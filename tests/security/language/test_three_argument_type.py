@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, by_id, check, check_nothing_reached
 
 ONE = f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"
 COUNT = "type() takes 1 or 3 arguments"
@@ -64,7 +64,7 @@ ATTACKS = {
     "attribute_of_type_changed": Attack("type.x = 1", "cannot change attributes of 'type'", TypeError),
     "attribute_of_type_deleted": Attack("del type.x", "cannot change attributes of 'type'", TypeError),
     "attribute_of_type_set": Attack("setattr(type, 'x', 1)", "cannot change attributes of 'type'", TypeError),
-    "subclasses": at_compile("reached.append(type.__subclasses__(object))", "the attribute '__subclasses__' is not allowed"),
+    "subclasses": Attack("reached.append(type.__subclasses__(object))", f"the attribute '__subclasses__' is not allowed: it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"),
     "mro_of_type": Attack("reached.append(type.mro()[1] is not object and 1 or [][0])", "unbound method type.mro() needs an argument", TypeError),
     "instance_of_type": Attack("t = object.__new__(type)\nreached.append(t('X', (), {}))", "object.__new__(type) is not safe, use type.__new__()", TypeError),
 }  # fmt: skip

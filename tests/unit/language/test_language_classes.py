@@ -661,6 +661,86 @@ PROGRAMS = {
         o = Old()
         return bool(o), o.__unicode__(), o.__div__(1), o.__getslice__(0, 1), o == 1
     """,
+    "ends": """
+        import sys
+        log = []
+        class File:
+            def __init__(self, name): self.name = name
+            def __del__(self): log.append(f"closed {self.name}")
+            def __sizeof__(self): return 1000
+        file = File("a")
+        del file
+        def used(): File("b")
+        used()
+        other = File("c")
+        return log, other.__sizeof__(), sys.getsizeof(other) >= 1000, hasattr(File, "name")
+    """,
+    "bases": """
+        import inspect
+        class Shape:
+            def who(self): return ["Shape"]
+            @classmethod
+            def kinds(cls): return sorted(each.__name__ for each in cls.__subclasses__())
+        class Square(Shape):
+            def who(self): return ["Square", *super().who()]
+        class Round(Shape):
+            def who(self): return ["Round", *super().who()]
+        class Both(Square, Round): pass
+        class Row(dict): pass
+        names = lambda classes: [each.__name__ for each in classes]
+        return (
+            Shape.kinds(), Both().who(), names(Both.__mro__), names(type(Both()).__bases__), Both.__base__.__name__,
+            names(inspect.getmro(Both)), names(Row.__mro__), Row.__base__ is dict, names(Row.__bases__), Round.__subclasses__() == [Both],
+        )
+    """,
+    "descriptors_by_hand": """
+        import functools
+        class Counted:
+            def __init__(self, f):
+                self.f, self.calls = f, 0
+                functools.update_wrapper(self, f)
+            def __get__(self, obj, cls=None):
+                self.calls += 1
+                return self if obj is None else self.f.__get__(obj, cls)
+        class Positive:
+            def __set_name__(self, owner, name): self.name = "_" + name
+            def __get__(self, obj, cls=None): return self if obj is None else getattr(obj, self.name, 0)
+            def __set__(self, obj, value):
+                if value < 0: raise ValueError(f"{self.name[1:]} must not be negative")
+                setattr(obj, self.name, value)
+        class Cart:
+            total = Positive()
+            @Counted
+            def add(self, n):
+                self.total += n
+                return self.total
+        cart = Cart()
+        cart.add(2)
+        try: cart.total = -1
+        except ValueError as error: said = str(error)
+        return cart.add(3), Cart.add.calls, Cart.add.__name__, said, Cart.total.__get__(cart), (lambda self: self.total).__get__(cart)()
+    """,
+    "asynchronous_by_hand": """
+        import asyncio
+        class Loaded:
+            def __init__(self, n): self.n = n
+            def __await__(self): return self._load().__await__()
+            async def _load(self): return self.n
+            async def __aenter__(self): return self
+            async def __aexit__(self, *error): return False
+        class Outer:
+            def __init__(self, inner): self.inner = inner
+            async def __aenter__(self): return await self.inner.__aenter__()
+            async def __aexit__(self, *error): return await self.inner.__aexit__(*error)
+            def __aiter__(self): return self._steps().__aiter__()
+            async def _steps(self):
+                for n in range(3): yield n
+        async def main():
+            async with Outer(Loaded(4)) as inner:
+                steps = Outer(inner).__aiter__()
+                return await inner, await steps.__anext__(), [n async for n in steps]
+        return asyncio.run(main())
+    """,
     "match_args": """
         class P:
             __match_args__ = ("x", "y")

@@ -7,6 +7,66 @@ import pytest
 from tests.unit.language.support import answers_of_python, assert_same
 
 PROGRAMS = {
+    "signatures_of_what_is_made": """
+        import functools, inspect, typing
+        from contextlib import contextmanager
+        from dataclasses import dataclass, field, make_dataclass
+        from types import AsyncGeneratorType, CoroutineType, TracebackType
+        def counted(f):
+            @functools.wraps(f)
+            def wrapper(*args, **kwargs): return f(*args, **kwargs)
+            return wrapper
+        @counted
+        def add(a: int, b: int = 2, *rest: str, key: float = 1.5, **more: typing.Any) -> int:
+            "Adds."
+            return a + b
+        @functools.cache
+        def square(n: int): return n * n
+        @contextmanager
+        def held(n: int): yield n
+        @dataclass
+        class Order:
+            id: int
+            price: "float" = 0.5
+            tags: typing.List[str] = field(default_factory=list)
+        Made = make_dataclass("Made", [("a", int), "b"])
+        class Block:
+            def __enter__(self): return self
+            def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: TracebackType | None) -> bool:
+                self.seen = kind.__name__, isinstance(trace, TracebackType)
+                return True
+        with Block() as block:
+            raise ValueError("x")
+        return (
+            [str(inspect.signature(f)) for f in (add, square, held, Order, Order.__init__, Made, Block.__exit__)],
+            add.__wrapped__(1), square.__wrapped__(3), str(inspect.getfullargspec(add)), add.__annotations__, typing.get_type_hints(add),
+            Order.__doc__, Order.__init__.__annotations__["id"].__name__, typing.get_type_hints(Order.__init__), block.seen,
+        )
+    """,
+    "states": """
+        import inspect
+        from types import AsyncGeneratorType, CoroutineType
+        def steps(): yield inspect.getgeneratorstate(it)
+        async def ready(): return 1
+        async def counting(): yield 1
+        it = steps()
+        seen = [inspect.getgeneratorstate(it), next(it), inspect.getgeneratorstate(it) == inspect.GEN_SUSPENDED]
+        it.close()
+        one, many = ready(), counting()
+        seen += [inspect.getgeneratorstate(it), inspect.getcoroutinestate(one), isinstance(one, CoroutineType), isinstance(many, AsyncGeneratorType)]
+        one.close()
+        return seen, inspect.getcoroutinestate(one), inspect.isframe(one), inspect.ismethoddescriptor(str.upper), inspect.iscode(1)
+    """,
+    "typed_dict_keys": """
+        from typing import NotRequired, Required, TypedDict
+        class Row(TypedDict):
+            name: str
+            n: NotRequired[int]
+        class Options(TypedDict, total=False):
+            a: Required[int]
+            b: str
+        return sorted(Row.__required_keys__ - {"x": 1}.keys()), Row.__optional_keys__, Row.__total__, Options.__total__, sorted(Options.__required_keys__)
+    """,
     "getattr": """
         import math
         class A:

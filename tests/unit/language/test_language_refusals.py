@@ -29,7 +29,7 @@ REFUSALS = {
     "map(eval, ['1'])": "'eval' is not allowed: it runs text as code; for data use json.loads or ast.literal_eval",
     "x = [1, open][0]": "'open' is not allowed: tasks have no files; use the node's binary data, or io.StringIO and io.BytesIO",
     "f'{globals()}'": "'globals' is not allowed: it hands out the interpreter's names; use locals(), or keep a dict of your own",
-    "x.__class__.__mro__": "the attribute '__mro__' is not allowed: it walks to every class of the interpreter",
+    "().__class__.__mro__": "the attribute '__mro__' is not allowed: it walks to every class of the interpreter",
     "f.__globals__": "the attribute '__globals__' is not allowed: it leads to the interpreter's own names",
     "x.gi_frame": "the attribute 'gi_frame' is not allowed: it belongs to the interpreter",
     "o.__dict__ = {}": "changing the attribute '__dict__' is not allowed: it belongs to the interpreter",

@@ -48,6 +48,56 @@ PROGRAMS = {
         from xml.sax.saxutils import escape, unescape, quoteattr
         return escape("<&>"), unescape("&lt;&amp;"), quoteattr('a "b"')
     """,
+    "sax": """
+        import io, xml.sax
+        from xml.sax.handler import ContentHandler
+        from xml.sax.saxutils import XMLGenerator
+        class Seen(ContentHandler):
+            def __init__(self):
+                super().__init__()
+                self.seen = []
+            def startElement(self, name, attrs): self.seen.append((name, dict(attrs), attrs.getNames(), attrs.get("k")))
+            def endElement(self, name): self.seen.append(f"/{name}")
+            def characters(self, content): self.seen.append(content)
+        seen = Seen()
+        xml.sax.parseString(b"<r><c k='v'>x&amp;</c></r>", seen)
+        try:
+            xml.sax.parseString("<r><c></r>", Seen())
+        except xml.sax.SAXParseException as e:
+            error = e.getLineNumber(), e.getMessage()
+        out = io.StringIO()
+        writer = XMLGenerator(out, "utf-8", short_empty_elements=True)
+        writer.startDocument()
+        writer.startElement("q", {"a": "1"})
+        writer.characters("<")
+        writer.startElement("e", {})
+        writer.endElement("e")
+        writer.endElement("q")
+        writer.endDocument()
+        return seen.seen, error, out.getvalue()
+    """,
+    "names_of_containers": """
+        import configparser, io, mimetypes, sqlite3, tarfile
+        mimetypes.add_type("application/x-orders", ".orders")
+        config = configparser.ConfigParser(interpolation=configparser.ExtendedInterpolation())
+        config.read_string("[a]\\nx = 1\\ny = ${x}2\\nz = ${nope}")
+        errors = []
+        try:
+            config["a"]["z"]
+        except configparser.InterpolationError as e:
+            errors.append(type(e).__name__)
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            archive.addfile(tarfile.TarInfo("x"))
+        try:
+            tarfile.open(fileobj=io.BytesIO(b"no archive"), mode="r:gz")
+        except (tarfile.CompressionError, tarfile.ReadError) as e:
+            errors.append(type(e).__name__)
+        return (
+            mimetypes.guess_type("of.orders"), config["a"]["y"], isinstance(config["a"], configparser.SectionProxy), errors,
+            configparser.DEFAULTSECT, sqlite3.paramstyle, tarfile.DEFAULT_FORMAT == tarfile.PAX_FORMAT,
+        )
+    """,
     "email": """
         import email
         from email import policy, message_from_string, message_from_bytes

@@ -64,7 +64,9 @@ guards.STAND_INS.update({operator.attrgetter: attrgetter, operator.methodcaller:
 
 
 _ASSIGNED = ("__name__", "__qualname__", "__doc__")
-#: Of those that the real one copies these stay behind, without a word.
+#: Copied between functions of the task's own. 3.14 has the function that makes the annotations in their place.
+_OF_FUNCTIONS = tuple({"__annotations__", "__annotate__", "__type_params__"} & set(functools.WRAPPER_ASSIGNMENTS))
+#: Of those that the real one copies these stay behind otherwise, without a word.
 _LEFT = frozenset({"__module__", "__annotations__", "__annotate__", "__type_params__"})
 
 
@@ -89,6 +91,11 @@ def update_wrapper(
         for name, value in dict(getattr(wrapped, "__dict__", {})).items():
             if type(name) is str and may_write(name) and not isinstance(value, ModuleType):
                 setattr(target, name, value)
+    if guards.is_own_function(wrapper) and guards.is_own_function(wrapped):
+        wrapper.__wrapped__ = wrapped  # inspect.signature follows it
+        for name in _OF_FUNCTIONS:
+            if hasattr(wrapped, name):
+                setattr(wrapper, name, getattr(wrapped, name))
     return wrapper
 
 
@@ -177,6 +184,12 @@ def getmembers(object: Any, predicate: Callable[[Any], Any] | None = None) -> li
     return sorted(found, key=lambda pair: pair[0])
 
 
+def getmro(cls: Any) -> tuple[Any, ...]:
+    """``inspect.getmro``, of the task's own classes."""
+    found: tuple[Any, ...] = guards.guarded_read(cls, "__mro__")
+    return found
+
+
 # ---- typing ------------------------------------------------------------------------------
 
 
@@ -258,7 +271,7 @@ PACKAGES = (
         withheld={"typing_extensions": "evaluate_forward_ref"},  # as of typing
         patches={"typing_extensions": patch_get_annotations},
     ),
-    Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers}}),
+    Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers, "getmro": getmro}}),
     Package(
         "typing",
         everywhere=(
