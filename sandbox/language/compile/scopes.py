@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Mapping, Sequence
 
 BUILTIN_NAMES = frozenset(dir(builtins))
@@ -30,6 +31,23 @@ def shared_names(bound: set[str], loaded: Mapping[str, int], body: Sequence[ast.
     if given:
         shared |= given - _bound_first(given, loaded, body)
     return shared
+
+
+def names_in_text(annotation: ast.expr, postponed: bool) -> set[str]:
+    """The names in an annotation that stay text (all of it where ``postponed``): libraries look them up in the module.
+
+    What the outermost scope binds under one of them is shared with the namespace.
+    """
+    found: set[str] = set()
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(_IDENTIFIER.findall(node.value))
+        elif postponed and isinstance(node, ast.Name):
+            found.add(node.id)
+    return found
+
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 def _bound_first(names: set[str], loaded: Mapping[str, int], body: Sequence[ast.stmt]) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from reptarium.sandbox.language.compile.import_statements import ImportStatements
 from reptarium.sandbox.language.compile.patterns import Patterns
+from reptarium.sandbox.language.compile.scopes import names_in_text
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, attribute_advice, located
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.formats import format_refusal, needs_a_look
@@ -158,6 +159,7 @@ class Transformer(Patterns, ImportStatements):
     def _annotation(self, node: ast.expr | None) -> ast.expr | None:
         if node is None:
             return None
+        self.annotation_names |= names_in_text(node, self.postponed)
         if not self.postponed:
             return cast(ast.expr, self.visit(node))
         # The compiler turns it into text: nothing may be rewritten in it

@@ -37,6 +37,7 @@ class Walk(RestrictingNodeTransformer):
         self._place = 0
         self.global_names: set[str] = set()
         self.nonlocal_names: set[str] = set()
+        self.annotation_names: set[str] = set()
         self.postponed = False  # from __future__ import annotations
         self._import_check = import_check
         self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
@@ -145,7 +146,8 @@ class Walk(RestrictingNodeTransformer):
 
         Those that an inner function declares global, and those of ``scopes.py``.
         """
-        shared = self.global_names | shared_names(self.task_names, self.loaded, self._body)
+        shared = self.global_names | (self.annotation_names & self.task_names)
+        shared |= shared_names(self.task_names, self.loaded, self._body)
         return sorted(shared - self.nonlocal_names)
 
     def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None, module: str | None = None) -> None:

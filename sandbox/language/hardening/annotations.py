@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import inspect
 import sys
 import types
@@ -15,7 +16,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reptarium.sandbox.language.guards import TypeFacade
+from reptarium.sandbox.language.guards import TypeFacade, is_facade
 from reptarium.sandbox.language.hardening.audit import state, watching
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import is_dunder, is_plain
@@ -72,6 +73,26 @@ def check_annotation(text: object) -> None:
     refusal = annotation_refusal(text)
     if refusal:
         raise RefusedAttribute(refusal)
+
+
+def read_markers() -> None:
+    """Have dataclasses know ``typing.ClassVar[int]`` and its like where the annotation is text. For the process, once.
+
+    They ask whether the class's module has the module ``typing`` under that name: a task's has a façade.
+    """
+    module: Any = dataclasses
+    real = module._is_type
+
+    def _is_type(annotation: str, cls: type, marked: Any, kind: Any, predicate: Callable[[Any, Any], bool]) -> bool:
+        if real(annotation, cls, marked, kind, predicate):
+            return True
+        match = module._MODULE_IDENTIFIER_RE.match(annotation) if watching() else None
+        if match is None or not match[1]:
+            return False
+        holder = vars(sys.modules["__main__"]).get(match[1])
+        return is_facade(holder) and bool(predicate(getattr(holder, match[2], None), marked))
+
+    module._is_type = _is_type
 
 
 def _is_type(value: Any, depth: int = 0) -> bool:

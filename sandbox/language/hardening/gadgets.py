@@ -20,7 +20,7 @@ from typing import Any
 from reptarium.sandbox.language.guards import formats, guarded_getattr
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import patch_addresses
-from reptarium.sandbox.language.hardening.annotations import patch_annotations
+from reptarium.sandbox.language.hardening.annotations import patch_annotations, read_markers
 from reptarium.sandbox.language.hardening.arrivals import watch_arrivals
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.hardening.generated_classes import patch_generated_classes
@@ -104,6 +104,7 @@ def harden() -> None:
         return
     _hardened.done = True
     patch_annotations()
+    read_markers()
     patch_generated_classes()
     setattr(string.Formatter, "get_field", _formatter_get_field)  # noqa: B010 - a method assignment, for mypy
     setattr(collections.UserString, "format", _user_string_format)  # noqa: B010

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 from reptarium.sandbox.language.compile.program import compile_body, of_any_text, parse
-from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, shared_names
+from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, names_in_text, shared_names
 from reptarium.sandbox.language.compile.transformer import expects_import_error, without_annotation
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING, unlisted
@@ -35,7 +35,7 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
     program = parse(source, filename).body
     flags, body = _without_future(program)
     _check(body, policy)
-    outermost = _Outermost(body)
+    outermost = _Outermost(body, postponed=bool(flags & __future__.annotations.compiler_flag))
     return compile_body(outermost.body, outermost.shared, filename, flags, asynchronous=outermost.awaits)
 
 
@@ -124,10 +124,11 @@ def _binds(node: ast.AST) -> list[str]:
 class _Outermost(ast.NodeTransformer):
     """The program's outermost scope: its body fit for a function, and the names that are shared with the namespace."""
 
-    def __init__(self, body: list[ast.stmt]) -> None:
+    def __init__(self, body: list[ast.stmt], *, postponed: bool) -> None:
         loaded: dict[str, int] = {}
         shared: set[str] = set()
         inner: set[str] = set()
+        in_text: set[str] = set()
         for place, statement in enumerate(body):
             for node in ast.walk(statement):
                 if isinstance(node, ast.Global):
@@ -138,8 +139,11 @@ class _Outermost(ast.NodeTransformer):
                     loaded.setdefault(node.id, place)
                 elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                     loaded.setdefault(node.target.id, place)
+                for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+                    if annotation is not None:
+                        in_text |= names_in_text(annotation, postponed)
         bound = {name for statement in body for name in _bound_in_scope(statement)}
-        shared |= shared_names(bound, loaded, body)
+        shared |= (bound & in_text) | shared_names(bound, loaded, body)
         self.awaits = False
         #: In order, for a ``global`` statement.
         self.shared = sorted(shared - inner)

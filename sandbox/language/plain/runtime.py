@@ -70,7 +70,7 @@ def _following_stdout(given: Any) -> Callable[..., None]:
 def run(code: CodeType, namespace: dict[str, object]) -> object:
     """Run compiled code with these globals and return what it returned. Whatever it raises comes through."""
     # What libraries make for the person's classes (dataclasses) isn't theirs: nothing is removed for it
-    with as_main({**namespace, "__builtins__": vars(builtins)}):
+    with as_main(namespace, {"__builtins__": vars(builtins)}):
         return outcome(code, FunctionType(code, namespace)())
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
-from types import CodeType, FunctionType, ModuleType
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import hardening
@@ -91,14 +91,39 @@ def outcome(code: CodeType, value: Any) -> object:
     return _awaited(value) if code.co_flags & CO_COROUTINE else value
 
 
+class _Main(ModuleType):
+    """``__main__`` as libraries see it: with what the task's namespace holds when they look (types that annotations
+    name in text), some names ``instead`` of its own.
+    """
+
+    __slots__ = ("_instead", "_names", "_shown")
+
+    def show(self, names: dict[str, object], instead: Mapping[str, object]) -> None:
+        """Once, before anybody looks."""
+        self._names, self._instead = names, instead
+        self._shown: dict[str, object] = {}
+
+    @property
+    def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+        self._shown.update(self._names)
+        self._shown.update(self._instead)
+        return self._shown
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise AttributeError(f"module {MODULE!r} has no attribute {name!r}") from None
+
+
 class as_main:  # used like a function; a generator-made one costs each task five calls
     """While it lasts, ``__main__`` is a module with the task's names."""
 
     __slots__ = ("_module", "_previous")
 
-    def __init__(self, namespace: dict[str, object]) -> None:
-        self._module = ModuleType(MODULE)
-        vars(self._module).update(namespace)
+    def __init__(self, namespace: dict[str, object], instead: Mapping[str, object] = MappingProxyType({})) -> None:
+        self._module = _Main(MODULE)
+        self._module.show(namespace, instead)
 
     def __enter__(self) -> None:
         self._previous = sys.modules.get(MODULE)

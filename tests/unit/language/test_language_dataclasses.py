@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.language.support import answers_of_python, assert_same
+from tests.unit.language.plain import described
+from tests.unit.language.support import answers_of_python, assert_same, execute
 
 PROGRAMS = {
     "plain": """
@@ -256,3 +257,39 @@ python = answers_of_python(PROGRAMS)
 def test_program(name: str, python: dict[str, str]) -> None:
     """The program gives Python's own answer."""
     assert_same(PROGRAMS[name], python[name])
+
+
+def test_markers_may_be_text() -> None:
+    """With postponed annotations, too, a ClassVar is no field, and an InitVar is handed to ``__post_init__``: of names
+    that the program has imported, and of modules. (Python knows them in a module alone: its answer is spelled out.)
+    """
+    source = """
+        from __future__ import annotations
+        import dataclasses as dc
+        import typing
+        from dataclasses import KW_ONLY, InitVar, dataclass
+        from typing import ClassVar
+        @dataclass(slots=True)
+        class User:
+            count: ClassVar[int] = 0
+            kinds: typing.ClassVar[list[str]] = ["a"]
+            name: str
+            scale: InitVar[int] = 2
+            more: dc.InitVar[int] = 3
+            kept: int = 5
+            _: KW_ONLY
+            _size: int = 1
+            def __post_init__(self, scale, more):
+                type(self).count += 1
+                self._size *= scale + more
+        def made():
+            @dataclass
+            class Inner:
+                total: ClassVar[int] = 0
+                n: int
+            return Inner
+        return User("x", _size=4), User.count, [f.name for f in dc.fields(User)], made()(3), made().total
+    """
+    assert described(execute(source)) == (
+        "(User(name='x', kept=5, _size=20), 1, ['name', 'kept', '_size'], made.<locals>.Inner(n=3), 0)"
+    )
