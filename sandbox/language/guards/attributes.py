@@ -122,6 +122,8 @@ def guarded_read(obj: Any, name: str) -> Any:
 def guarded_getattr(obj: Any, name: str, default: Any = _MISSING, /) -> Any:
     """``getattr`` in a task: the rules of a written attribute, applied to a computed name."""
     checked_name(name)
+    if name == "__wrapped__" and default is not _MISSING:
+        return own_read(obj, name) if guarded_hasattr(obj, name) else default
     if not rules.may_read(name):
         harmless = rules.is_dunder(name) and name not in rules.LEADING_DUNDERS
         if harmless and default is not _MISSING and not hasattr(obj, name):
@@ -145,6 +147,11 @@ formats.READ.append(guarded_getattr)
 def guarded_hasattr(obj: Any, name: str, /) -> bool:
     """``hasattr`` in a task: what may not be read isn't there; asking for ordinary special methods is fine."""
     checked_name(name)
+    if name == "__wrapped__":
+        try:
+            return own_read(obj, name) is not None
+        except AttributeError:
+            return False
     if not rules.may_read(name) and name not in _HARMLESS_PROBES:
         return False
     return hasattr(obj, name)

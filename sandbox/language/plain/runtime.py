@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.packages import yaml
-from reptarium.sandbox.language.packages.standard import threads
+from reptarium.sandbox.language.packages import openpyxl, xlsxwriter, yaml
+from reptarium.sandbox.language.packages.standard import files, threads
 from reptarium.sandbox.language.plain.program import IMPORT_STAR
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedModule
 from reptarium.sandbox.language.policy.allowlist import unlisted
@@ -74,10 +74,20 @@ def run(code: CodeType, namespace: dict[str, object]) -> object:
         return outcome(code, FunctionType(code, namespace)())
 
 
+#: By module: what can't work in a task's process, wouldn't know its items, or wants a file where tasks have none.
+_PATCHES: dict[str, Callable[[Any], None]] = {
+    **threads.PATCHES,
+    **yaml.PATCHES,
+    **openpyxl.PACKAGE.patches,
+    **xlsxwriter.PACKAGE.patches,
+    "tempfile": files.patch_tempfile,
+}
+
+
 def _patch_arrivals() -> None:
-    """What can't work in a task's process, or wouldn't know its items, is changed as it is loaded, and nothing else."""
+    """These modules are changed as they are loaded, and no others."""
     loader: Any = importlib._bootstrap_external.SourceFileLoader
-    execute, patches = loader.exec_module, threads.PATCHES | yaml.PATCHES
+    execute, patches = loader.exec_module, dict(_PATCHES)
 
     def exec_module(self: Any, module: ModuleType) -> None:
         execute(self, module)
@@ -85,6 +95,8 @@ def _patch_arrivals() -> None:
         if patch is not None:
             patch(module)
 
+    for name in patches.keys() & sys.modules.keys():
+        patches.pop(name)(sys.modules[name])
     loader.exec_module = exec_module
 
 

@@ -293,7 +293,11 @@ WITHHELD: dict[str, dict[str, str]] = {
     "traceback": {
         "": "it is about the frames that run the task; traceback.format_exc() and its like tell of an error's",
     },
-    "weakref": {"finalize": "it is for the end of the interpreter; use try and finally, or __del__", "": NOT_DATA},
+    "weakref": {
+        "finalize": "it is for the end of the interpreter; use try and finally, or __del__",
+        "WeakMethod": "it tells whose a method is; keep weakref.ref() of the object, and the method's name",
+        "": NOT_DATA,
+    },
     "zipfile": {
         "Path CompleteDirs FastLookup": "it changes the archive's own class; use namelist(), read() and open()",
         "": NOT_DATA,

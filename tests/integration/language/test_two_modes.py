@@ -115,6 +115,7 @@ PLAIN = {
         "return found",
         b"[1]",
     ),
+    "place_for_caches": ("import tempfile\nreturn tempfile.mkdtemp()", b'"/proc/nowhere"'),
     "module_names": ("import json\nreturn json.decoder.scanner.__name__", b'"json.scanner"'),
 }
 

@@ -39,7 +39,7 @@ PROGRAMS = {
             raise ValueError("x")
         return (
             [str(inspect.signature(f)) for f in (add, square, held, Order, Order.__init__, Made, Block.__exit__)],
-            add.__wrapped__(1), square.__wrapped__(3), str(inspect.getfullargspec(add)), add.__annotations__, typing.get_type_hints(add),
+            add.__wrapped__(1), square.__wrapped__(3), hasattr(add, "__wrapped__"), hasattr(counted, "__wrapped__"), getattr(add, "__wrapped__", None)(2), getattr(counted, "__wrapped__", 5), str(inspect.getfullargspec(add)), add.__annotations__, typing.get_type_hints(add),
             Order.__doc__, Order.__init__.__annotations__["id"].__name__, typing.get_type_hints(Order.__init__), block.seen,
         )
     """,

@@ -78,7 +78,7 @@ def _sqlite(real: Any) -> dict[str, Any]:
 _FACTORY = 4
 
 
-def _patch_tempfile(tempfile: Any) -> None:
+def patch_tempfile(tempfile: Any) -> None:
     """Libraries that want a place for their caches (matplotlib, jieba) get one, and go on where they can't write."""
     find, make = tempfile._get_default_tempdir, tempfile.mkdtemp
 
@@ -98,7 +98,7 @@ def _patch_tempfile(tempfile: Any) -> None:
 
 
 PACKAGES = (
-    Package("tempfile", patches={"tempfile": _patch_tempfile}),
+    Package("tempfile", patches={"tempfile": patch_tempfile}),
     Package("sqlite3", made={"sqlite3": _sqlite}),
     Package("gzip", streams_only={"gzip": "open"}),
     Package("bz2", streams_only={"bz2": "open"}),
