@@ -101,7 +101,7 @@ class Said(NamedTuple):
 
 #: What makes a refusal → which of its arguments say what is refused, and why (-1: the same one).
 _MAKERS: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(("RefusedAttribute", "RefusedImport", "RefusedModule", "RefusedOperation", "unavailable"), (0, -1)),
+    **dict.fromkeys(("RefusedAttribute", "RefusedImport", "RefusedOperation", "unavailable"), (0, -1)),
     "refused": (0, 1),
     "refusing": (0, 1),
     "with_files": (1, 2),

@@ -7,6 +7,7 @@ import ast
 
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, Walk, attribute_advice
 from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.allowlist import absent
 from reptarium.sandbox.language.policy.names import IMPORT, IMPORT_FROM, STAR
 from reptarium.sandbox.language.policy.stdlib import HOT
 
@@ -19,7 +20,8 @@ class ImportStatements(Walk):
         if refusal is None:
             return True
         why, setting = refusal
-        if setting and self._optional:  # a list may allow it elsewhere; the importer asks again at run time
+        # A list may allow it elsewhere, or it is nowhere; the importer asks again at run time
+        if self._optional and (setting or absent(self.policy, module)):
             return True
         self.refuse(node, f"import of '{module}' is not allowed", why, setting)
         return False

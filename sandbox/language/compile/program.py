@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.policy import LanguagePolicy, PolicyViolation
-from reptarium.sandbox.language.policy.allowlist import written_import_refusal
+from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.names import TASK
 
 _QUALIFIED = f"{TASK}.<locals>."
@@ -89,7 +89,7 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
     Raises SyntaxError with the user's own line and column, or :class:`PolicyViolation` with every
     refused construct. Line numbers are the source's own.
     """
-    transformer = Transformer(policy, functools.partial(written_import_refusal, policy))
+    transformer = Transformer(policy, functools.partial(import_refusal, policy))
     body = transformer.program(parse(source, filename).body)
     transformer.finish()
     if transformer.findings:

@@ -14,7 +14,7 @@ from typing import Any
 from reptarium.sandbox.language.packages import openpyxl, xlsxwriter, yaml
 from reptarium.sandbox.language.packages.standard import files, threads
 from reptarium.sandbox.language.plain.program import IMPORT_STAR
-from reptarium.sandbox.language.policy import LanguagePolicy, RefusedModule
+from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import unlisted
 from reptarium.sandbox.language.runtime.preloading import load_each
 from reptarium.sandbox.language.runtime.run import as_main, fresh_globals, outcome
@@ -38,7 +38,7 @@ def _checked_import(policy: LanguagePolicy) -> Callable[..., Any]:
             refusal = unlisted(policy, name)
             if refusal is not None:
                 why, setting = refusal
-                raise RefusedModule(f"import of '{name}' is not allowed: {why}. {setting} decides this.", name=name)
+                raise RefusedImport(f"import of '{name}' is not allowed: {why}. {setting} decides this.", name=name)
         return _import(name, globals, locals, fromlist, level)
 
     return __import__

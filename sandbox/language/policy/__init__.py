@@ -10,12 +10,6 @@
 """
 
 from reptarium.sandbox.language.policy.allowlist import LanguagePolicy
-from reptarium.sandbox.language.policy.refusals import (
-    Finding,
-    PolicyViolation,
-    RefusedAttribute,
-    RefusedImport,
-    RefusedModule,
-)
+from reptarium.sandbox.language.policy.refusals import Finding, PolicyViolation, RefusedAttribute, RefusedImport
 
-__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport", "RefusedModule"]
+__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport"]

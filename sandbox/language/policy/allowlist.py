@@ -62,12 +62,6 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
     return unlisted(policy, name)
 
 
-def written_import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] | None:
-    """The same for a name that a program's text spells: what isn't there at all is left to the import to say."""
-    refusal = import_refusal(policy, name)
-    return None if refusal and absent(policy, name) else refusal
-
-
 def absent(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:
     """What Python says of ``json.nothing``, and the module that it means: one that a standard module which may be
     imported hasn't got below it. None where it is there, and where nothing is to be said. Imports nothing.

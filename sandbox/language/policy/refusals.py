@@ -84,15 +84,11 @@ class PolicyViolation(Exception):
         return "\n".join(f"Line {finding.line}: {finding.text()}" for finding in self.findings)
 
 
-class RefusedImport(ImportError):
-    """An import that the policy refuses at run time."""
+class RefusedImport(ModuleNotFoundError):
+    """An import that the policy refuses at run time: to who expects that a module may be missing, it is."""
 
     #: Whether it would go through in the other language mode; a name that the module itself hasn't got would not.
     elsewhere = True
-
-
-class RefusedModule(RefusedImport, ModuleNotFoundError):
-    """A whole module that the policy refuses: to who expects that it may be missing, it is."""
 
 
 class RefusedAttribute(AttributeError):

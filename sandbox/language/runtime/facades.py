@@ -24,7 +24,7 @@ from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import readers, sealing
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
-from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, RefusedModule, files, stdlib
+from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
 from reptarium.sandbox.language.policy.allowlist import absent, beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read
 from reptarium.sandbox.language.runtime import settings
@@ -119,7 +119,7 @@ def _refused(policy: LanguagePolicy, name: str) -> None:
             raise ModuleNotFoundError(missing[0], name=missing[1])
         why, setting = refusal
         advice = f"{setting} decides this." if setting else "No setting allows it."
-        raise RefusedModule(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
+        raise RefusedImport(f"import of '{name}' is not allowed: {why}. {advice}", name=name)
 
 
 def unbound(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -193,10 +193,9 @@ class Importer:
                 return self.facade(submodule)
         setting = only_the_way(self._policy, name)
         why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
-        text = f"cannot import name '{attribute}' from '{name}'{why}"
-        if why or attribute in getattr(sys.modules.get(name), "__dict__", ()):
-            raise RefusedImport(text, name=name)
-        raise ImportError(text, name=name)
+        refusal = RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
+        refusal.elsewhere = bool(why) or attribute in getattr(sys.modules.get(name), "__dict__", ())
+        raise refusal
 
     # ---- building -------------------------------------------------------------------
 
@@ -211,7 +210,7 @@ class Importer:
             package, _, attribute = name.rpartition(".")
             parent = self.facade(package)
             if registry.is_withheld(package, attribute):
-                raise RefusedModule(
+                raise RefusedImport(
                     f"import of '{name}' is not allowed: it is withheld; '{package}' has what tasks need. "
                     "No setting allows it."
                 )
