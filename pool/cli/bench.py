@@ -30,10 +30,8 @@ from reptarium.pool.bench.targets import judge
 from reptarium.pool.bench.thresholds import compared
 from reptarium.pool.cli.bench_input import (
     conflict,
-    count,
     limit,
     of_scripts,
-    positive,
     rate,
     report_file,
     rising,
@@ -41,6 +39,7 @@ from reptarium.pool.cli.bench_input import (
     stepwise,
 )
 from reptarium.pool.cli.listening import address, port_or_address, tls, tls_arguments
+from reptarium.pool.cli.numbers import count, positive
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_INPUT, INTERRUPTED
 from reptarium.pool.cli.task_input import BadInput

@@ -12,6 +12,7 @@ from reptarium.pool.bench.measuring import Work
 from reptarium.pool.bench.scripts import Script, script
 from reptarium.pool.bench.stages import Stage, ramp, steady, steps
 from reptarium.pool.bench.thresholds import Threshold, threshold
+from reptarium.pool.cli.numbers import count, positive
 from reptarium.pool.cli.task_input import BadInput, read_items, read_json, read_text
 from reptarium.pool.embedded_broker.items import NotItems
 
@@ -19,24 +20,6 @@ from reptarium.pool.embedded_broker.items import NotItems
 SCRIPTS = "scripts"
 
 T = TypeVar("T")
-
-
-def count(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value
 
 
 def limit(text: str) -> Threshold:

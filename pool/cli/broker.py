@@ -22,13 +22,19 @@ from reptarium.pool.ops.stderr import take_over_stderr
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
-        "Serve the task-broker protocol for runners of any make, without n8n. Tasks can only be requested "
-        "through the Python API (reptarium.pool.embedded_broker); it is for trying out a runner's connection. "
+        "Serve the task-broker protocol for runners of any make, without n8n: to try one out. Tasks come from "
+        "`reptarium submit`, over HTTP (pool/embedded_broker/requesters.py has the interface). "
         "The token that runners need is that of N8N_RUNNERS_AUTH_TOKEN; without, one is made and printed."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=port, default=5679, help="default: 5679, n8n's; 0: a free one")
     tls_arguments(parser)
+    parser.add_argument(
+        "--tasks-from",
+        choices=("local", "any", "none"),
+        default="local",
+        help="who may hand in tasks, with the token: who is on this machine, anybody, nobody (default: local)",
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -41,7 +47,13 @@ def call(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         say(f"reptarium broker: {error}")
         return BAD_INPUT
-    config = BrokerConfig(host=arguments.host, port=arguments.port, max_payload=settings.max_payload, tls=certificate)
+    config = BrokerConfig(
+        host=arguments.host,
+        port=arguments.port,
+        max_payload=settings.max_payload,
+        tls=certificate,
+        requesting=arguments.tasks_from,
+    )
     return trio.run(_serve_broker, settings, config)
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import trio
 
+from reptarium.pool.cli.flagged import flagged
 from reptarium.pool.cli.say import say
+from reptarium.pool.cli.showing import show, show_print
 from reptarium.pool.cli.status import BAD_INPUT, FAILED
-from reptarium.pool.cli.task_input import BadInput, files, read_task
-from reptarium.pool.config import ConfigError, Settings
+from reptarium.pool.cli.task_input import BadInput, files, read_task, task_arguments
+from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker import Broker, RpcError, TaskHandle
-from reptarium.pool.embedded_broker.items import NotItems, items_of
-from reptarium.pool.embedded_broker.outcome import Outcome, failure_text
+from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.nesting import room
@@ -39,17 +39,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "The items that n8n would make of its result go to standard output as JSON, prints to standard error. "
         "Exit status: 0 done, 1 the task failed or its result is none that n8n takes, 2 bad input, 78 a wrong setting."
     )
-    parser.add_argument(
-        "code", metavar="CODE.py|WORKFLOW.json", help="the script, or an export of n8n's ('-' reads standard input)"
-    )
-    parser.add_argument(
-        "--node", metavar="NAME", help="which node of the export; it runs on the items that are pinned before it"
-    )
-    parser.add_argument("--items", metavar="FILE|-", help="JSON list of items, or of bare objects (default: [])")
+    task_arguments(parser)
     parser.add_argument("--watch", action="store_true", help="run again whenever the file, or the items', changes")
-    parser.add_argument("--each-item", action="store_true", help="run once for each item (default: once for all)")
-    parser.add_argument("--query", metavar="JSON", help="what a Code tool gets as _query (JSON, or text); with --raw")
-    parser.add_argument("--raw", action="store_true", help="print the result as it is: a Code tool may return anything")
     parser.add_argument(
         "--console",
         choices=("python", "n8n"),
@@ -78,7 +69,7 @@ def call(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     task: dict[str, Any] = {}
     try:
-        task = read_task(arguments)
+        task = read_task(arguments, "exec")
     except BadInput as error:
         say(f"reptarium exec: {error}")
         if not arguments.watch:
@@ -90,28 +81,11 @@ def call(arguments: argparse.Namespace) -> int:
         "N8N_RUNNERS_EXTERNAL_ALLOW": ("--allow-external", arguments.allow_external),
         _TIMEOUT: ("--timeout", arguments.timeout),
     }
-    flags = {variable: flag for variable, (flag, value) in given.items() if value is not None}
-    environ.update({variable: str(given[variable][1]) for variable in flags})
-    try:
-        chosen = embedded_settings(environ)
-    except ConfigError as error:
-        wrong = [problem for problem in error.problems if problem.partition("=")[0] in flags]
-        if not wrong:
-            raise
-        for problem in wrong:
-            say(f"reptarium exec: {_with_flags(problem, flags)}")
+    chosen = flagged("exec", environ, given, embedded_settings)
+    if chosen is None:
         return BAD_INPUT
-    for warning in chosen.warnings:
-        say(f"reptarium exec: warning: {_with_flags(warning, flags)}")
     configure_logging(chosen)
     return trio.run(_watch if arguments.watch else _exec_one, chosen, arguments, task)
-
-
-def _with_flags(text: str, flags: Mapping[str, str]) -> str:
-    """What is said of a variable is said of the flag that set it."""
-    for variable, flag in flags.items():
-        text = text.replace(variable, flag, 1) if text.startswith(variable) else text
-    return text
 
 
 async def _no_n8n(task: TaskHandle, name: str, params: list[Any]) -> Any:
@@ -133,7 +107,7 @@ async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIte
 async def _exec_one(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     async with _runner(settings, arguments) as broker:
         outcome = await _outcome(broker, settings, task)
-    return _show(outcome, arguments, task)
+    return show(outcome, arguments.raw or "query" in task, _words(arguments))
 
 
 async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
@@ -144,7 +118,7 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
             if task:
                 outcome = await _outcome(broker, settings, task)
                 try:
-                    _show(outcome, arguments, task)
+                    show(outcome, arguments.raw or "query" in task, _words(arguments))
                     sys.stdout.flush()
                 except OSError as error:  # nobody reads it any more
                     say(f"reptarium exec: {error.strerror} (standard output)")
@@ -152,7 +126,7 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
             say(f"--- waiting for {arguments.code} to change (Ctrl-C ends)")
             seen = await _changed(arguments, seen)
             try:
-                task = read_task(arguments)
+                task = read_task(arguments, "exec")
             except BadInput as error:
                 say(f"reptarium exec: {error}")
                 task = {}
@@ -183,29 +157,10 @@ def _versions(arguments: argparse.Namespace) -> _Versions:
 
 async def _outcome(broker: Broker, settings: Settings, task: Mapping[str, Any]) -> Outcome:
     """What came of one run; its prints are shown as they come."""
-    handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=_show_print)
+    handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=show_print)
     return await handle.outcome()
 
 
-def _show(outcome: Outcome, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
-    """The result, or what went wrong. Returns the exit status."""
-    raw = arguments.raw or "query" in task
-    if outcome.status == "done" and outcome.data is not None:
-        result = json.loads(bytes(outcome.data.result))
-        try:
-            result = result if raw else items_of(result)
-        except NotItems as error:
-            say(f"Error: n8n would refuse the result: {error}; --raw prints any value")
-            return FAILED
-        try:
-            sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        except UnicodeEncodeError:  # a lone surrogate, or a terminal of few characters
-            sys.stdout.write(json.dumps(result, indent=2) + "\n")
-        return 0
-    text = failure_text(outcome)
-    say(text if arguments.timeout is None else text.replace(_TIMEOUT, "--timeout"))
-    return FAILED
-
-
-def _show_print(parts: Sequence[str]) -> None:
-    say(" ".join(parts))  # whoever doesn't read the prints may still read the result
+def _words(arguments: argparse.Namespace) -> dict[str, str]:
+    """What is said of a variable is said of the flag that set it."""
+    return {} if arguments.timeout is None else {_TIMEOUT: "--timeout"}

@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "the runner: connect to n8n's task broker and serve it",
     "exec": "run one script on an embedded broker and print its result",
     "broker": "the embedded broker alone",
+    "submit": "run one script on a runner of that broker",
     "demo": "run a handful of example scripts and show what comes out",
     "bench": "load a runner of this protocol and measure it",
     "stubs": "write types of the names that a task has, for editors",

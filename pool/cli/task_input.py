@@ -20,9 +20,23 @@ class BadInput(Exception):
     """What was given can't be run. The text says what, and what is wanted."""
 
 
-def read_task(arguments: argparse.Namespace) -> dict[str, Any]:
+def task_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what a task is read from, and how its result is shown."""
+    parser.add_argument(
+        "code", metavar="CODE.py|WORKFLOW.json", help="the script, or an export of n8n's ('-' reads standard input)"
+    )
+    parser.add_argument(
+        "--node", metavar="NAME", help="which node of the export; it runs on the items that are pinned before it"
+    )
+    parser.add_argument("--items", metavar="FILE|-", help="JSON list of items, or of bare objects (default: [])")
+    parser.add_argument("--each-item", action="store_true", help="run once for each item (default: once for all)")
+    parser.add_argument("--query", metavar="JSON", help="what a Code tool gets as _query (JSON, or text); with --raw")
+    parser.add_argument("--raw", action="store_true", help="print the result as it is: a Code tool may return anything")
+
+
+def read_task(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     """The task's settings, in the protocol's form. Raises :class:`BadInput`."""
-    task = _of_workflow(arguments) if _is_workflow(arguments) else _of_script(arguments)
+    task = _of_workflow(arguments) if _is_workflow(arguments) else _of_script(arguments, command)
     if arguments.items is not None:
         task["items"] = read_items(arguments.items, "--items")
     if arguments.each_item:
@@ -74,14 +88,14 @@ def _query(text: str) -> Any:
     return query
 
 
-def _of_script(arguments: argparse.Namespace) -> dict[str, Any]:
+def _of_script(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     if arguments.code == "-" and arguments.items == "-":
         raise BadInput("code and items can't both come from standard input")
     try:
         code = read_text(arguments.code)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{arguments.code} cannot be read: {error}") from None
-    return {"code": code, "items": [], "nodeName": arguments.code, "workflowName": "reptarium exec"}
+    return {"code": code, "items": [], "nodeName": arguments.code, "workflowName": f"reptarium {command}"}
 
 
 # ---- a node of a workflow -----------------------------------------------------------------

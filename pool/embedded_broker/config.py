@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import ssl
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +21,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``task_timeout`` how long a task may run from its settings on. ``drain_grace`` is how long
     :func:`open_broker` waits, on leaving, for the tasks that still run. ``rate_limit`` is how many
     grants and upgrades are served a second each (n8n: 5; 0: no limit). ``tls``: HTTPS only, see
-    :func:`~reptarium.pool.embedded_broker.tls.server_tls`.
+    :func:`~reptarium.pool.embedded_broker.tls.server_tls`. ``requesting`` is who may hand in tasks over HTTP
+    (``requesters.py``), with the token: nobody, who is on this machine, or anybody.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +38,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_payload: int = 2**30
     drain_grace: float = 5.0
     tls: ssl.SSLContext | None = None
+    requesting: Literal["none", "local", "any"] = "none"
 
     def __post_init__(self) -> None:
         """Refuse what can't work, with the field's name. Raises ValueError."""

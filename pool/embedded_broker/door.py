@@ -13,6 +13,7 @@ from wsproto.utilities import LocalProtocolError
 
 from reptarium.pool.embedded_broker.config import BrokerConfig
 from reptarium.pool.embedded_broker.grants import Grants, RateLimit
+from reptarium.pool.embedded_broker.requesters import Requesters, Submit
 from reptarium.pool.embedded_broker.transport import Transport, is_upgrade
 from reptarium.pool.embedded_broker.web import WebSide
 
@@ -30,10 +31,12 @@ RunnerServer = Callable[[str, WebSocketRequest, Transport], Awaitable[None]]
 class Door:
     """Serves TCP connections: HTTP by itself, a runner's WebSocket by ``serve_runner``.
 
-    ``serve_runner(runner_id, request, transport)`` gets the requests that may be accepted.
+    ``serve_runner(runner_id, request, transport)`` gets the requests that may be accepted, ``submit`` the tasks.
     """
 
-    def __init__(self, config: BrokerConfig, *, draining: Callable[[], bool], serve_runner: RunnerServer) -> None:
+    def __init__(
+        self, config: BrokerConfig, *, draining: Callable[[], bool], serve_runner: RunnerServer, submit: Submit
+    ) -> None:
         self._config = config
         self._draining = draining
         self._serve_runner = serve_runner
@@ -45,6 +48,15 @@ class Door:
             rate_limit=RateLimit(config.rate_limit),
             issue=self.grant,
             draining=draining,
+            requesters=None
+            if config.requesting == "none"
+            else Requesters(
+                auth_token=config.auth_token,
+                local=config.requesting == "local",
+                max_payload=config.max_payload,
+                submit=submit,
+                draining=draining,
+            ),
         )
 
     def grant(self) -> str:

@@ -44,6 +44,7 @@ from reptarium.pool.embedded_broker.records import (
     Serve,
     Tell,
 )
+from reptarium.pool.embedded_broker.requesters import TaskRequest
 from reptarium.pool.embedded_broker.runner_connection import RunnerConnection
 from reptarium.pool.embedded_broker.settings import task_settings
 from reptarium.pool.embedded_broker.transport import Transport
@@ -80,7 +81,9 @@ class Broker:
             task_timeout=config.task_timeout,
         )
         self._conversation = Conversation(self._core)
-        self._door = Door(config, draining=lambda: self._core.draining, serve_runner=self._serve_runner)
+        self._door = Door(
+            config, draining=lambda: self._core.draining, serve_runner=self._serve_runner, submit=self._submit_request
+        )
         self._keys = count(1)
         self._connections: dict[int, RunnerConnection] = {}
         self._handles: dict[int, TaskHandle] = {}
@@ -172,6 +175,11 @@ class Broker:
         handle = self._handles[task.number] = TaskHandle(task, self._cancel, on_console, on_rpc)
         self._do(actions)
         return handle
+
+    def _submit_request(self, asked: TaskRequest, on_console: ConsoleListener) -> TaskHandle:
+        return self.submit(
+            asked.settings, timeout=asked.timeout, request_timeout=asked.request_timeout, on_console=on_console
+        )
 
     def _cancel(self, task: BrokerTask, reason: str) -> None:
         self._do(self._core.cancel(task, reason))

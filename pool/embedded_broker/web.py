@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reptarium.pool.embedded_broker.grants import RateLimit
+from reptarium.pool.embedded_broker.requesters import TASKS, Requesters
 from reptarium.pool.embedded_broker.transport import Transport
 
 #: An auth request is a token in braces.
@@ -33,7 +34,8 @@ class _Auth(msgspec.Struct):
 class WebSide:
     """Serves connections that don't ask for a WebSocket.
 
-    ``issue`` makes a grant; ``draining`` says whether the broker is going down.
+    ``issue`` makes a grant; ``draining`` says whether the broker is going down; ``requesters`` serves who hands in
+    tasks, where somebody may.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class WebSide:
         rate_limit: RateLimit,
         issue: Callable[[], str],
         draining: Callable[[], bool],
+        requesters: Requesters | None = None,
     ) -> None:
         self._auth_token = auth_token.encode()
         self._rate_limit = rate_limit
@@ -54,12 +57,13 @@ class WebSide:
         self._config.accesslog = None
         self._config.include_server_header = False
         self._context = WorkerContext(None)
-        app = Starlette(
-            routes=[
-                Route("/healthz", self._healthz, methods=["GET"]),
-                Route(f"{path}/auth", self._authenticate, methods=["POST"]),
-            ]
-        )
+        routes = [
+            Route("/healthz", self._healthz, methods=["GET"]),
+            Route(f"{path}/auth", self._authenticate, methods=["POST"]),
+        ]
+        if requesters is not None:
+            routes.append(Route(f"{path}{TASKS}", requesters, methods=["POST"]))
+        app = Starlette(routes=routes)
         self._app = wrap_app(cast(Framework, app), _MAX_BODY, "asgi")
 
     async def serve(self, stream: Transport) -> None:

@@ -134,7 +134,7 @@ def test_why_an_export_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_text(json.dumps({"name": HOSTILE, "nodes": 3}))
     with pytest.raises(BadInput, match="`nodes` is a number") as caught:
-        read_task(argparse.Namespace(code=str(path), node=None))
+        read_task(argparse.Namespace(code=str(path), node=None), "exec")
     assert str(caught.value).isprintable()
 
 
