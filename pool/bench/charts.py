@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 #: As wide as a phone shows it, so that text has its size there.
-_W, _H, _LEFT, _RIGHT, _BOTTOM, _TOP = 360, 220, 52, 18, 40, 14
+_W, _H, _LEFT, _RIGHT, _BOTTOM, _TOP = 360, 220, 52, 22, 40, 14
 
 STYLE = """
 figure{margin:0;min-width:0}figure svg{width:100%;height:auto;display:block}
