@@ -78,7 +78,7 @@ ENDINGS: dict[Ending, Meaning] = {
         whose="code", outcome="memory", told="Task exceeded its memory limit", kills=True,
     ),
     Ending.THREADS: Meaning(
-        means="A library started more threads than `REPTARIUM_MAX_THREADS`.",
+        means="It, or a library for it, started more threads than `REPTARIUM_MAX_THREADS`.",
         whose="code", outcome="error", told="Task started more than", kills=True,
     ),
     Ending.SCRATCH: Meaning(

@@ -200,7 +200,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     _row(
         "REPTARIUM_MAX_THREADS", "max_threads", kinds.whole(1, 4096), 8, _LIMITS,
-        "Threads that the libraries of one task may start; one more ends the task.",
+        "Threads that one task may start, those of its libraries among them; one more ends the task, or with one user "
+        "id per worker can't be started. A pool of threads whose size is left open takes what is left.",
         by_rule=True,
     ),
     _row(

@@ -322,7 +322,7 @@ class Prepared:
             calls.function(self._handover.open_memory)
         calls.prctl(privileges.PR_SET_DUMPABLE, 0)
         if self.scratch is not None:
-            calls.function(self.scratch.enter)
+            self.scratch.enter_with(calls)
         elif self._use_landlock and self._worker_ruleset is not None:
             landlock.restrict_with(calls, self._worker_ruleset, self._worker_ruleset.features.worker_flags)
         if self._handover is None and rlimits.close_range_works():
@@ -379,6 +379,8 @@ class Prepared:
         pid = os.getpid()
         for place in self._pids:
             place.value = pid
+        if self.scratch is not None:
+            self.scratch.choose(pid)
         self._worker_calls.make()
         if os.getppid() != zygote_pid:
             os._exit(1)

@@ -47,7 +47,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from reptarium.sandbox.kernel import syscalls
@@ -61,7 +61,7 @@ __all__ = [
     "Ruleset",
     "abi",
     "build",
-    "build_of",
+    "build_and_restrict_with",
     "features",
     "opened",
     "restrict",
@@ -233,22 +233,17 @@ def build(grants: Iterable[Grant], features: Features) -> Ruleset:
     """
     rules, skipped = opened(grants, features)
     try:
-        return build_of(rules, features, skipped)
+        fd = syscalls.call("landlock_create_ruleset", features.address, len(features.attribute), 0)
+        try:
+            for rule in rules:
+                syscalls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, rule.address, 0)
+        except BaseException:
+            os.close(fd)
+            raise
+        return Ruleset(fd, features, len(rules), skipped)
     finally:
         for rule in rules:
             os.close(rule.fd)
-
-
-def build_of(rules: Sequence[PathRule], features: Features, skipped: tuple[str, ...] = ()) -> Ruleset:
-    """Create the ruleset of these rules. Raises OSError."""
-    fd = syscalls.call("landlock_create_ruleset", features.address, len(features.attribute), 0)
-    try:
-        for rule in rules:
-            syscalls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, rule.address, 0)
-    except BaseException:
-        os.close(fd)
-        raise
-    return Ruleset(fd, features, len(rules), skipped)
 
 
 def restrict(ruleset: Ruleset, flags: int) -> None:
@@ -262,3 +257,13 @@ def restrict(ruleset: Ruleset, flags: int) -> None:
 def restrict_with(calls: syscalls.CallList, ruleset: Ruleset, flags: int) -> None:
     """Have `calls` put a layer of `ruleset` in force; see `restrict`."""
     calls.call("landlock_restrict_self", ruleset.fd, flags)
+
+
+def build_and_restrict_with(calls: syscalls.CallList, fd: int, rules: Iterable[PathRule], features: Features) -> None:
+    """Have `calls` create the ruleset of these rules and put it in force as a worker's layer. `fd` is the number that
+    its descriptor will have: the lowest that is free then.
+    """
+    calls.call("landlock_create_ruleset", features.address, len(features.attribute), 0, keep=features)
+    for rule in rules:
+        calls.call("landlock_add_rule", fd, _RULE_PATH_BENEATH, rule.address, 0, keep=rule)
+    calls.call("landlock_restrict_self", fd, features.worker_flags)

@@ -8,7 +8,13 @@ from reptarium.sandbox.language.guards import passes_for
 from reptarium.sandbox.language.hardening.audit import RefusedOperation
 from reptarium.sandbox.language.hardening.sealing import seal
 from reptarium.sandbox.language.mode import Mode, mode_of
-from reptarium.sandbox.language.packages.standard.process import REDIRECTED, discount_frames, show_environment
+from reptarium.sandbox.language.packages.standard.process import (
+    REDIRECTED,
+    discount_frames,
+    show_environment,
+    shown_environment,
+)
+from reptarium.sandbox.language.packages.standard.threads import bound_threads
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation, RefusedAttribute, RefusedImport
 from reptarium.sandbox.language.policy.files import NOWHERE
 from reptarium.sandbox.language.policy.refusals import with_other_mode
@@ -26,6 +32,7 @@ __all__ = [
     "RefusedAttribute",
     "RefusedImport",
     "RefusedOperation",
+    "bound_threads",
     "compile_task",
     "discount_frames",
     "make_namespace",
@@ -35,6 +42,7 @@ __all__ = [
     "run",
     "seal",
     "show_environment",
+    "shown_environment",
     "silence_compiler",
     "with_other_mode",
 ]

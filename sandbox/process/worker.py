@@ -33,7 +33,7 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared, TaskLimits, limit_descriptors, scratch
-from reptarium.sandbox.language import LanguagePolicy, mode_of, show_environment
+from reptarium.sandbox.language import LanguagePolicy, bound_threads, mode_of, show_environment, shown_environment
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail, format_value
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
@@ -104,14 +104,27 @@ class WorkerLife:
         self._console = Console(self._channel.print, config.max_console, str if config.plain_prints else format_value)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
+        self._own: scratch.Scratch | None = None
+        self._variables: scratch.Variables | None = None
 
-    def settle_in(self, own: scratch.Scratch) -> None:
-        """The task may write in this directory, and nowhere else: whoever asks where is told so."""
-        told = scratch.environment(own.directory, own.temporary)
-        os.environ.update(told)
-        show_environment({**self._config.environ, **told})
+    def make_room(self, own: scratch.Scratch) -> None:
+        """Zygote: tasks may write in a directory of their own, and nowhere else. Whoever asks where is told so."""
         if "tempfile" in sys.modules:
             vars(sys.modules["tempfile"])["tempdir"] = None
+        if own.everywhere:
+            told = scratch.environment(own.everywhere)
+            os.environ.update(told)
+            show_environment({**self._config.environ, **told})
+            return
+        self._own, self._variables = own, scratch.Variables(own.directory)
+        show_environment({**self._config.environ, **scratch.environment(own.directory)})
+        for _ in range(_REHEARSALS):
+            self.settle_in()
+
+    def settle_in(self) -> None:
+        """Worker: tell of its directory what wasn't known before."""
+        if self._own is not None and self._variables is not None:
+            self._variables.write(self._own.directory, shown_environment)
 
     def hand_over(self, fd: int) -> None:
         """Something will go with READY: to be called before the process is restricted."""
@@ -148,6 +161,7 @@ class WorkerLife:
     def _come_to(self, told: wire.TaskTerms) -> None:
         """The task may take less than this worker was made with."""
         self._limit(told.kernel)
+        bound_threads(told.kernel.max_threads)
         self._console.bound(told.max_console)
         self._terms = self._terms._replace(memory=told.kernel.memory, max_result=told.max_result)
         if self._terms.callbacks is not None:
@@ -207,8 +221,7 @@ def main(life: WorkerLife, fd: int, prepared: Prepared, zygote_pid: int, *, numb
         if prepared.config.connections:
             life.hand_over(fd)
         handed = prepared.restrict_worker(fd, zygote_pid, number)
-        if prepared.scratch is not None:
-            life.settle_in(prepared.scratch)
+        life.settle_in()
         life.live(fd, urgent=urgent, handed=handed)
         status = 0
     except SupervisorGone:

@@ -43,6 +43,7 @@ from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import IsolationUnavailable, Prepared, Threads, lower, prepare, require_all
 from reptarium.sandbox.language import (
     NOWHERE,
+    bound_threads,
     discount_frames,
     hardening,
     mode_of,
@@ -94,6 +95,7 @@ def main() -> int:
     fork.watch()
     before = len(sys.modules)
     threads = Threads()
+    bound_threads(config.isolation.max_threads)
     failed = preload_modules(config, threads, late)
     if threads.starters and threads.others():
         _start_anew(command, control, raw, environment, (*late, *threads.starters))
@@ -197,6 +199,8 @@ class _Zygote:
     def __init__(self, control: socket.socket, config: wire.ZygoteConfig, prepared: Prepared) -> None:
         self._control = control
         self._life = worker.WorkerLife(config, partial(lower, prepared.limits, config.isolation))
+        if prepared.scratch is not None:
+            self._life.make_room(prepared.scratch)
         self._prepared = prepared
         self._pid = os.getpid()
         self._forks = 0

@@ -50,7 +50,7 @@ PACKAGES: dict[str, Package] = {
         *paths.PACKAGES,
         *process.PACKAGES,
         *reflection.PACKAGES,
-        threads.PACKAGE,
+        *threads.PACKAGES,
     )
 }
 

@@ -66,6 +66,14 @@ WORK = {
     "locks": "attempt(lambda: __import__('fcntl').lockf(open('a', 'w'), 2))",
     "tempfile": "attempt(lambda: __import__('tempfile').NamedTemporaryFile('w').write('x'))",
     "temporary directory": "attempt(lambda: __import__('tempfile').TemporaryDirectory().cleanup())",
+    "what variables tell": (
+        "libc = ctypes.CDLL(None); libc.getenv.restype = ctypes.c_char_p; told = dict(os.environ)\n"
+        "alike = all(libc.getenv(name.encode()) == value.encode() for name, value in told.items() if '/' in value)\n"
+        "same = [os.path.samefile(told[name], '.') for name in ('HOME', 'TMPDIR')]\n"
+        "below = told['MPLCONFIGDIR'] == told['XDG_CONFIG_HOME'] + '/matplotlib' == told['HOME'] + '/.config/matplotlib'\n"
+        "os.environ['HOME'] = '/'; changed = libc.getenv(b'HOME') == b'/'\n"
+        "result = 'done' if alike and all(same) and below and changed else 'no'"
+    ),
     "sqlite": (
         "import sqlite3\nfor n in range(3):\n db = sqlite3.connect('a.db')\n"
         " db.execute('create table if not exists t (n)')\n db.execute('insert into t values (1)')\n db.commit()\n"

@@ -26,6 +26,7 @@ report(msgspec.to_builtins(cost))
     assert cost["forks"] == 5
     for part in (
         "restrict_ms",
+        "restrict_p10_ms",
         "restrict_p95_ms",
         "fork_ms",
         "plain_fork_ms",
@@ -51,7 +52,7 @@ except RuntimeError as error:
 
 def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit status says whether every configuration keeps to the budget; JSON holds the numbers."""
-    made = kernel.Cost("x", 1, 0.6, 0.7, 1, 1, 1, 1, 1, 1, ())
+    made = kernel.Cost("x", 1, 0.6, 0.5, 0.7, 1, 1, 1, 1, 1, 1, ())
     monkeypatch.setattr(kernel, "measure", lambda *args: made)
     assert kernel.main(["--json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["restrict_ms"] == 0.6

@@ -18,20 +18,20 @@ from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
 from reptarium.sandbox.language.packages.standard.paths import OS_PATH
 from reptarium.sandbox.language.policy.refusals import unavailable
-from reptarium.sandbox.language.policy.stdlib import NO_PROCESSES
 
-_environment: dict[str, str] = {}
+#: What ``os.environ`` is to tasks.
+shown_environment: dict[str, str] = {}
 
 
 def show_environment(variables: Mapping[str, str]) -> None:
     """What ``os.environ`` and ``os.getenv`` show to tasks; nothing unless this was called."""
-    _environment.clear()
-    _environment.update(variables)
+    shown_environment.clear()
+    shown_environment.update(variables)
 
 
 def _tzset() -> None:
     """The C library reads the time zone from the process's own environment: it is the one that the task shows."""
-    zone = _environment.get("TZ")
+    zone = shown_environment.get("TZ")
     if zone is not None and (type(zone) is not str or "\0" in zone):
         raise TypeError("os.environ['TZ'] must be a string without a NUL")
     with trusted():
@@ -180,7 +180,10 @@ PACKAGES = (
     Package(
         "os",
         replaced={
-            "os": {"environ": _environment, "getenv": lambda key, default=None: _environment.get(key, default)},
+            "os": {
+                "environ": shown_environment,
+                "getenv": lambda key, default=None: shown_environment.get(key, default),
+            },
             "os.path": OS_PATH,
         },
     ),
@@ -202,12 +205,6 @@ PACKAGES = (
         "contextlib",
         replaced={"contextlib": {f"redirect_{name}": _redirect(name) for name in ("stdout", "stderr")}},
         patches={"contextlib": guard_methods},
-    ),
-    Package(
-        "concurrent",
-        refused={
-            "concurrent.futures": {NO_PROCESSES: "ProcessPoolExecutor"},
-        },
     ),
     Package("warnings", made={"warnings": lambda real: {"catch_warnings": _catch_warnings(real.catch_warnings)}}),
 )
