@@ -22,6 +22,7 @@ import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, contradictions, oddities
 from reptarium.pool.config.table import BY_RULE, Variable
+from reptarium.pool.policy.lines import Place, lines_of
 from reptarium.pool.policy.rules import DEFAULT, Policy, Rule
 
 __all__ = ["CONDITIONS", "LONGEST_NAME", "PolicyError", "parse_policy", "read_policy"]
@@ -65,8 +66,9 @@ def parse_policy(text: str, settings: Settings, path: str) -> Policy:
     try:
         document = tomllib.loads(text.replace("\r\n", "\n"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError((f"{path}: not TOML: {error}",)) from None
-    reader = _Reader(path, text, settings)
+        found = re.search(r"\(at line (\d+), ", str(error))
+        raise PolicyError((f"{path}{f':{found[1]}' if found else ''}: not TOML: {error}",)) from None
+    reader = _Reader(path, lines_of(text), settings)
     reader.read(document)
     if reader.problems:
         raise PolicyError(tuple(reader.problems))
@@ -74,27 +76,23 @@ def parse_policy(text: str, settings: Settings, path: str) -> Policy:
 
 
 class _Reader:
-    def __init__(self, path: str, text: str, settings: Settings) -> None:
+    def __init__(self, path: str, lines: Mapping[Place, int], settings: Settings) -> None:
         self.rules: list[Rule] = []
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self._path = path
-        self._lines = text.split("\n")
+        self._lines = lines
         self._settings = settings
-        self._starts: list[int] = []
         self._names: set[str] = set()
 
     def read(self, document: Mapping[str, Any]) -> None:
         for key in document:
             if key != "rule":
-                self.problems.append(f"{self._path}: {key!r} is no key of this file; expected [[rule]] only")
+                self.problems.append(f"{self._at(key)}: {key!r} is no key of this file; expected [[rule]] only")
         tables = document.get("rule", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.problems.append(f"{self._path}: rules are written [[rule]], with two brackets each")
+            self.problems.append(f"{self._at('rule')}: rules are written [[rule]], with two brackets each")
             return
-        starts = [number for number, line in enumerate(self._lines, 1) if re.match(r"\s*\[\[\s*rule\s*\]\]", line)]
-        # otherwise they are written in another way, and nobody knows where one begins
-        self._starts = starts if len(starts) == len(tables) else []
         for index, table in enumerate(tables):
             self._read_rule(index, table)
         self._look_for_unreachable()
@@ -150,11 +148,10 @@ class _Reader:
 
     def _look_for_unreachable(self) -> None:
         last: Rule | None = None
-        for rule in self.rules:
+        for index, rule in enumerate(self.rules):
             if last is not None:
-                self.warnings.append(
-                    f'{self._path}: rule "{rule.name}" is never reached: "{last.name}" before it matches every task'
-                )
+                why = f'"{last.name}" before it matches every task'
+                self.warnings.append(f'{self._at("rule", index)}: rule "{rule.name}" is never reached: {why}')
             elif not rule.conditions:
                 last = rule
 
@@ -166,17 +163,12 @@ class _Reader:
 
     def _where(self, index: int, name: str, key: str = "") -> str:
         rule = f'rule "{name}"' if name else f"rule {index + 1}"
-        line = self._line(index, key)
-        return f"{self._path}:{line}: {rule}" if line else f"{self._path}: {rule}"
+        return f"{self._at('rule', index, key)}: {rule}"
 
-    def _line(self, index: int, key: str) -> int:
-        """The line of a key, or of its rule; 0: not known."""
-        if not self._starts:
-            return 0
-        start = self._starts[index]
-        end = self._starts[index + 1] - 1 if index + 1 < len(self._starts) else len(self._lines)
-        spelt = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""")
-        return next((number for number in range(start, end + 1) if key and spelt.match(self._lines[number - 1])), start)
+    def _at(self, *place: str | int) -> str:
+        """The file, and the line of this key, or of the table in which it is missing."""
+        line = self._lines.get(place) or self._lines.get(place[:-1])
+        return f"{self._path}:{line}" if line else self._path
 
 
 def _typed(variable: Variable, value: Any) -> Any:

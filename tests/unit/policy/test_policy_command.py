@@ -49,7 +49,7 @@ def test_check_shows_the_rules(path: str, capsys: pytest.CaptureFixture[str]) ->
         "  max_threads  2",
         "3 rules, 2 pools of at most 4",
     ]
-    assert err == f'warning: {path}: rule "never" is never reached: "rest" before it matches every task\n'
+    assert err == f'warning: {path}:11: rule "never" is never reached: "rest" before it matches every task\n'
 
 
 @pytest.mark.parametrize(
