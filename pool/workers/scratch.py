@@ -1,10 +1,10 @@
 """The scratch directories of tasks: where they lie, what is in them, and that nothing of them stays.
 
 Theory of operation. Each runner has a directory of its own in the system's place for temporary files, locked as long as
-it lives. A worker makes one below that for itself (``sandbox/kernel/scratch.py``), named by its process id: there is
-nothing to do here before it. When it is gone its directory is moved aside first, since the id may come again, and
-removed. Meanwhile what running tasks have written is measured; who has more than its share is killed. What a runner
-left that was killed is removed by the next one that starts: whatever nobody has locked.
+it lives. A worker makes one below that for itself (``sandbox/kernel/scratch.py``), named by its process id, and in it
+the one that its task has: there is nothing to do here before it. When it is gone its directory is moved aside first,
+since the id may come again, and removed. Meanwhile what running tasks have written is measured; who has more than its
+share is killed. What a runner left that was killed is removed by the next one that starts: whatever nobody has locked.
 
 A task's directory is hostile ground. Everything here goes by open directories and never follows a link; trees of any
 depth are removed with two descriptors; no pass over one looks at more than the limit of entries. All of it is done in
@@ -113,6 +113,12 @@ class ScratchArea:
     def _move(self, pid: int) -> str | None:
         """Remove an ended worker's directory if it is empty, else move it aside: its new name. Raises OSError."""
         with contextlib.suppress(OSError):
+            outer = os.open(str(pid), _DIRECTORY, dir_fd=self._fd)
+            try:
+                for inner in os.listdir(outer):
+                    os.rmdir(inner, dir_fd=outer)
+            finally:
+                os.close(outer)
             os.rmdir(str(pid), dir_fd=self._fd)
             return None
         name = f"gone-{next(self._numbers)}"

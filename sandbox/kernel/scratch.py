@@ -4,10 +4,11 @@ Which process does what
     The supervisor makes a base directory and tells the zygote (`IsolationConfig.scratch`); it removes a worker's
     directory when the worker is gone, and measures meanwhile what is in it. The zygote's own Landlock layer allows
     writing below the base. A worker, when it has its user id, makes a directory there, named by its process id and
-    closed to everybody else, works in it, and restricts itself with a ruleset of its own (`Scratch.enter_with`): it
-    grants what the others' grants, and all of that directory, and is the reason why siblings of one user don't see each
-    other's files. All of it is a list of calls that the zygote has laid out, as it has the places where a worker writes
-    which directory is its own (`Variables`): 0.1 ms a worker.
+    closed to other users, and in that another, whose name nobody can guess: Landlock doesn't keep siblings of one user
+    from asking whether a path is there. It works in the inner one, and restricts itself with a ruleset of its own
+    (`Scratch.enter_with`): it grants what the others' grants, and all of that directory, and is the reason why siblings
+    don't see each other's files. All of it is a list of calls that the zygote has laid out, as it has the places where
+    a worker writes which directory is its own (`Variables`): 0.1 ms a worker.
 
 What writing means
     Regular files and directories are made, written, truncated, renamed and removed. There are no links, symbolic or
@@ -40,8 +41,8 @@ from reptarium.sandbox.kernel.paths import Grant
 __all__ = ["Scratch", "Variables", "environment", "require", "with_scratch"]
 
 _AT_FDCWD: Final = -100
-#: A slash, a process id (of up to 2^22, `proc_sys_kernel(5)`) and a NUL.
-_LONGEST_NAME: Final = 16
+#: A slash, a process id (of up to 2^22, `proc_sys_kernel(5)`), another slash, what can't be guessed, and a NUL.
+_LONGEST_NAME: Final = 32
 # asm-generic/fcntl.h
 _O_ACCESS: Final = 0o3
 _O_WRONLY: Final = 0o1
@@ -146,7 +147,7 @@ class Scratch:
         self.everywhere = ""
         #: The worker's, once it is chosen.
         self.directory = ""
-        self._path = ctypes.create_string_buffer(1)
+        self._outer = self._path = ctypes.create_string_buffer(_LONGEST_NAME)
 
     def moved(self, base: str, everywhere: str) -> None:
         """In the root directory of tasks the base is here, and for each worker its own directory there."""
@@ -154,8 +155,9 @@ class Scratch:
 
     def choose(self, pid: int) -> None:
         """The directory is that of the worker with this process id."""
-        self.directory = directory = f"{self._base}/{pid}"
-        self._path.value = os.fsencode(directory)
+        outer = f"{self._base}/{pid}"
+        self.directory = directory = f"{outer}/{os.urandom(8).hex()}"
+        self._outer.value, self._path.value = os.fsencode(outer), os.fsencode(directory)
 
     def enter_with(self, calls: syscalls.CallList) -> None:
         """Have `calls` make the directory that is chosen by then, go there, and put the worker's Landlock layer in
@@ -164,9 +166,11 @@ class Scratch:
         A list knows no answers: the numbers 1 and 2, which are /dev/null before and after, are freed for the
         directory and the ruleset.
         """
-        self._path = ctypes.create_string_buffer(len(os.fsencode(self._base)) + _LONGEST_NAME)
+        longest = len(os.fsencode(self._base)) + _LONGEST_NAME
+        self._outer, self._path = ctypes.create_string_buffer(longest), ctypes.create_string_buffer(longest)
         address = ctypes.addressof(self._path)
-        calls.call("mkdirat", _AT_FDCWD, address, 0o700)
+        for made in (ctypes.addressof(self._outer), address):
+            calls.call("mkdirat", _AT_FDCWD, made, 0o700)
         calls.call("close", 1)
         calls.call("openat", _AT_FDCWD, address, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         calls.call("fchdir", 1)

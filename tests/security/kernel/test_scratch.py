@@ -47,7 +47,7 @@ if AS_ROOT:
 ELSEWHERE = {"EACCES", "ENOENT", "EROFS"}
 
 # name → (expression or statements that give the answer, answers that are right). In scope: the prelude of `arena`, and
-# directory (open to all), base (of all scratch directories), sibling (another's, with a file in it).
+# directory (open to all), base (of all scratch directories), sibling (another's, with a file in it: its name isn't told to tasks).
 WORK = {
     "file": "attempt(lambda: open('a', 'w').write('x'))",
     "absolute": "attempt(lambda: open(os.getcwd() + '/a', 'w').write('x'))",
@@ -141,6 +141,8 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "exchange": ('raw("renameat2", -100, text("a"), -100, text(directory + "/target"), 2)', {"EPERM"}),
     "read elsewhere": ("attempt(open, directory + '/target')", ELSEWHERE),
     "through /proc": ("attempt(open, '/proc/self/cwd/../new', 'w')", ELSEWHERE),
+    "sibling: its directory's name": ("attempt(os.listdir, os.path.dirname(sibling))", {"EACCES"}),
+    "sibling: whether it has a file": ("attempt(os.stat, f'{base}/{pid}/secret')", {"ENOENT", "EACCES"}),
     "sibling: list": ("attempt(os.listdir, sibling)", {"EACCES"}),
     "sibling: read": ("attempt(open, sibling + '/secret')", {"EACCES"}),
     "sibling: write": ("attempt(open, sibling + '/secret', 'w')", {"EACCES"}),
@@ -170,7 +172,7 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "beyond the limit, sparse": ("attempt(lambda: open('a', 'wb').truncate(4 * 2**20 + 1))", {"EFBIG"}),
 }  # fmt: skip
 
-WHERE = "base = os.path.dirname(os.getcwd()); sibling = f'{base}/{pid}'"
+WHERE = "base = os.path.dirname(os.path.dirname(os.getcwd())); sibling = f'{base}/{pid}/{inner}'"
 
 #: /tmp, where there is a root directory for tasks: the same directory, for C libraries as well.
 OWN_TMP = """
@@ -202,18 +204,24 @@ async def _all(configuration: dict[str, Any]) -> dict[str, Any]:
         async with arena(scratch_bytes=LIMIT, **configuration) as place:
             base = place.pool.config.isolation.scratch
             sibling = await place.pool.lease()
-            own = Path(base, str(sibling.pid))
+            (inner,) = os.listdir(f"{base}/{sibling.pid}")
+            own = Path(base, str(sibling.pid), inner)
             (own / "secret").write_text("secret")
             owner = os.stat(own)
             os.chown(own / "secret", owner.st_uid, owner.st_gid)
             for name, code in {**WORK, **{name: code for name, (code, _) in ATTACKS.items()}}.items():
                 found[name] = await place.attack(
-                    f"{WHERE}\n{_answer(code)}", directory=targets.directory, pid=sibling.pid, supervisor=os.getpid()
+                    f"{WHERE}\n{_answer(code)}",
+                    directory=targets.directory,
+                    pid=sibling.pid,
+                    inner=inner,
+                    supervisor=os.getpid(),
                 )
             found["a root of its own"] = await place.attack(
                 "result = not os.path.exists(directory)", directory=targets.directory
             )
             found["/tmp is its own"] = await place.attack(OWN_TMP)
+            found["names"] = {await place.attack("result = os.path.basename(os.getcwd())") for _ in range(3)}
             found["untouched"] = await place.attack(UNTOUCHED)
             found["secret"] = (own / "secret").read_text()
             place.pool.discard(sibling)
@@ -250,11 +258,13 @@ def test_refused(answers: dict[str, Any], name: str) -> None:
 
 
 def test_nothing_beside_it_is_reached(answers: dict[str, Any]) -> None:
-    """Modes and times elsewhere, another task's file, and the open directory are as before; nothing of anybody's stays."""
+    """Modes and times elsewhere, another task's file, and the open directory are as before; nothing of anybody's stays.
+    Where another task's files are nobody can guess."""
     assert answers["untouched"] == [["done", "done", "done"], True]
     assert answers["secret"] == "secret"
     assert not answers["changed"]
     assert not answers["left"]
+    assert [len(name) for name in answers["names"]] == [16] * 3
 
 
 def test_tmp_is_its_own_where_there_is_a_root_of_its_own(answers: dict[str, Any]) -> None:
