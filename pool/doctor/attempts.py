@@ -85,7 +85,7 @@ def CALL(name, *args):
     if _libc.syscall(nr, *args, *(0,) * (6 - len(args))) == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 def not_own(place):  # a task's own /tmp is its scratch directory
-    if os.path.samefile(place, "."): raise OSError(errno.EXDEV, "it isn't the machine's")
+    if os.path.samefile(place, "."): raise OSError(errno.ENOENT, "the machine's isn't there")
     return place
 def thread():
     ran = []
@@ -94,6 +94,8 @@ def thread():
 try:
     {expression}
     result = "works"
+except socket.gaierror as error:
+    result = "ENOENT" if error.errno == socket.EAI_NONAME else str(error)  # the resolver's answer, not its silence
 except OSError as error:
     result = errno.errorcode.get(error.errno, str(error))
 except MemoryError:

@@ -26,10 +26,10 @@ import trio
 
 from reptarium.pool.doctor.attempts import ATTEMPTS, CONNECTING, IN_A_MODE, PROGRAM, scratch_attempts
 from reptarium.pool.doctor.finding import Attempt, Examination
-from reptarium.pool.powers.answers import NoNames
 from reptarium.pool.powers.connections import ConnectLimits
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
+from reptarium.pool.powers.resolver import SystemResolver
 from reptarium.pool.workers.pool import NoWorker, PoolRefused, WorkerPool
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import ZygoteSlow
@@ -238,7 +238,7 @@ async def _examine_connections(config: ZygoteConfig, attempts: list[Attempt]) ->
         (ours,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = ours.socket.getsockname()[1]
         rules = Destinations([parse_entry(f"127.0.0.1:{port}")])
-        connector = Connector(rules, NoNames(), limits, fault=_say_fault)
+        connector = Connector(rules, SystemResolver(), limits, fault=_say_fault)
         await nursery.start(pool.run)
         await nursery.start(connector.run)
         for name, wanted, expression in CONNECTING:

@@ -56,6 +56,19 @@ def test_verdict_names_what_it_is_for(what: dict[str, Any], healthy: bool, words
     assert words in one.verdict
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("namespaces", ["auto", "off"])
+@pytest.mark.parametrize("language", ["restricted", "python"])
+async def test_every_power_is_tried(namespaces: str, language: str, kernel_layer: None, nothing_left: None) -> None:
+    """With all powers given each of them works, and its opposite is refused."""
+    powers = {"REPTARIUM_LANGUAGE": language, "REPTARIUM_SCRATCH": "8MiB", "REPTARIUM_CONNECT_ALLOW": "127.0.0.1:9"}
+    config = zygote_config(make_settings({**powers, "REPTARIUM_NAMESPACES": namespaces}))
+    with fail_after(120):
+        examination = await examine(config)
+    assert examination.problems == ()
+    assert {one.layer for one in examination.attempts} >= {"language", "connections"}
+
+
 async def test_slow_is_not_open(monkeypatch: pytest.MonkeyPatch, nothing_left: None) -> None:
     """An attempt that has no end in time makes the finding unknown, with its name; what was found before is shown."""
     monkeypatch.setattr("reptarium.pool.doctor.examination.STEP", 0.0)
