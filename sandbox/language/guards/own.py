@@ -12,9 +12,10 @@ from reptarium.sandbox.language.guards.checks import checked_value, refused
 from reptarium.sandbox.language.policy.names import GETATTR
 
 
-def is_own_function(value: Any) -> bool:
+def is_own_function(value: object) -> bool:
     """Whether it is a function of the task's text (or one that a library generated over the task's names)."""
-    return type(value) is FunctionType and GETATTR in value.__builtins__
+    function: Any = value
+    return type(value) is FunctionType and GETATTR in function.__builtins__
 
 
 def is_own_class(value: Any) -> bool:

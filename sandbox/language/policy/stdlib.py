@@ -148,7 +148,7 @@ ONLY: dict[str, str] = {
         "ConfigParser RawConfigParser Error NoSectionError NoOptionError ParsingError BasicInterpolation "
         "ExtendedInterpolation MissingSectionHeaderError DuplicateSectionError DuplicateOptionError Interpolation "
         "InterpolationError InterpolationDepthError InterpolationMissingOptionError InterpolationSyntaxError "
-        "SectionProxy DEFAULTSECT"
+        "SectionProxy DEFAULTSECT LegacyInterpolation SafeConfigParser"
     ),
     "plistlib": "load loads dump dumps FMT_XML FMT_BINARY UID InvalidFileException",
     "xml": "etree sax dom",
