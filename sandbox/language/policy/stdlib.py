@@ -161,7 +161,6 @@ ONLY: dict[str, str] = {
         "saxutils handler parseString ContentHandler ErrorHandler SAXException SAXParseException "
         "SAXNotRecognizedException SAXNotSupportedException"
     ),
-    "xml.sax.handler": "ContentHandler ErrorHandler",
     "xml.sax.saxutils": "escape unescape quoteattr XMLGenerator",
     "xml.etree": "ElementTree",
     "xml.etree.ElementTree": (
