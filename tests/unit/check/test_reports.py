@@ -226,7 +226,7 @@ def test_async_and_prints() -> None:
         ("return [{'json': {'x': {1, 2}}}]", "sets", False),
         ("import subprocess", "modules-processes", False),
         ("x = input()", "code-from-text", False),
-        ("class A:\n    def __del__(self): pass", "finalizers", False),
+        ("class A:\n    def __getattr__(self, name): pass", "getattr-hooks", False),
         ("class A: pass", "classes", True),
         ("return _helpers.http_request('x')", "names", True),
         ("await x()", "await", True),
