@@ -39,8 +39,8 @@ log = structlog.get_logger("reptarium.pool.workers.scratch")
 
 #: Seconds between two measurements, and how much longer than one of them the pause is at least.
 INTERVAL, SHARE = 0.05, 4
-#: How long the end of a runner waits for a file system that stands still, in seconds.
-LAST = 5.0
+#: How long the beginning of a runner waits for a file system that stands still, and its end, in seconds.
+FIRST, LAST = 30.0, 5.0
 #: What an entry counts at least: that a directory is full of empty files is seen in its number.
 _BLOCK = 512
 #: Directories within one another beyond which a task has too many.
@@ -184,7 +184,7 @@ async def scratch_area(limit: int) -> AsyncIterator[ScratchArea]:
     Raises :class:`ScratchRefused`.
     """
     try:
-        place, top, name, fd = await trio.to_thread.run_sync(_begin, abandon_on_cancel=True)
+        place, top, name, fd = await _begun()
     except OSError as error:
         raise ScratchRefused(
             f"REPTARIUM_SCRATCH: no directory can be had for it ({error}): set TMPDIR to one where the runner may "
@@ -204,12 +204,37 @@ async def scratch_area(limit: int) -> AsyncIterator[ScratchArea]:
                 nursery.cancel_scope.cancel()
 
 
-async def _cancel_if_hung(removal: trio.CancelScope, path: str) -> None:
-    """End a removal that stands still."""
+async def _begun() -> tuple[str, int, str, int]:
+    """What :func:`_begin` returns, in a thread. Raises OSError, too, where nothing goes on there."""
+    found, problem = None, OSError(errno.ETIMEDOUT, f"its file system has not answered for {FIRST:g} s")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_give_up, nursery.cancel_scope)
+        try:
+            found = await trio.to_thread.run_sync(_begin, abandon_on_cancel=True)
+        except OSError as error:
+            problem = error
+        nursery.cancel_scope.cancel()
+    if found is None:
+        raise problem
+    return found
+
+
+async def _give_up(beginning: trio.CancelScope) -> None:
+    await _stand_still(FIRST)
+    beginning.cancel()
+
+
+async def _stand_still(seconds: float) -> None:
+    """Return once no entry has been looked at for so long."""
     seen = -1
     while seen != _progress.entries:
         seen = _progress.entries
-        await trio.sleep(LAST)
+        await trio.sleep(seconds)
+
+
+async def _cancel_if_hung(removal: trio.CancelScope, path: str) -> None:
+    """End a removal that stands still."""
+    await _stand_still(LAST)
     event = "the file system of the scratch directories hangs: they are left to the next runner"
     log.error(event, path=path, waited_s=LAST)
     removal.cancel()

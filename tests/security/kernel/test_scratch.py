@@ -384,6 +384,23 @@ async def test_a_file_system_that_hangs_is_not_waited_for(
         os.rmdir(configured.isolation.scratch)
 
 
+async def test_a_start_on_a_file_system_that_hangs_is_refused(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """After half a minute without any progress: the setting is named, and what to change."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(os, "fchmod", lambda *_: goes_on.wait())
+    config = zygote_config(make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"}))
+    begun = trio.current_time()
+    try:
+        with pytest.raises(scratch.ScratchRefused, match=r"REPTARIUM_SCRATCH: .*has not answered for 30 s.*TMPDIR"):
+            async with scratch.scratch_of(config, dict, OwnFaults(Metrics(), Reporter())):
+                pass
+        assert trio.current_time() - begun <= 2 * scratch.FIRST
+    finally:
+        goes_on.set()
+
+
 async def test_somebody_elses_directory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A place that others may write to, or a link, is no place for tasks' files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
