@@ -10,6 +10,14 @@ class StartRefused(Exception):
     """The machine or the configuration doesn't allow the start. The text says what is wrong and what to change."""
 
 
+class ScratchRefused(StartRefused):
+    """There is no place for scratch directories. The text says why and what to change."""
+
+
+class PoolRefused(StartRefused):
+    """The sandbox cannot be had as configured. The text says what is missing and what to change."""
+
+
 def require_interpreter() -> None:
     """Raises :class:`StartRefused` for a Python that nothing here is made for or tested with."""
     if sys.platform != "linux":

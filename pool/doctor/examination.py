@@ -30,7 +30,9 @@ from reptarium.pool.powers.connections import ConnectLimits
 from reptarium.pool.powers.connector import Connector
 from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.powers.resolver import SystemResolver
-from reptarium.pool.workers.pool import NoWorker, PoolRefused, WorkerPool
+from reptarium.pool.refusal import PoolRefused
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker, WorkerGone, describe_status
 from reptarium.pool.workers.zygote import ZygoteSlow
 from reptarium.sandbox import wire

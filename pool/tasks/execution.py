@@ -31,8 +31,8 @@ from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.rulings import Ruling
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.turns import in_turns
-from reptarium.pool.workers.pool import NoWorker
 from reptarium.pool.workers.pools import Lender
+from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.texts import PRINT_PRICE

@@ -35,9 +35,10 @@ from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
-from reptarium.pool.refusal import StartRefused
+from reptarium.pool.refusal import PoolRefused
 from reptarium.pool.workers.brood import Brood, ZygoteEnded
 from reptarium.pool.workers.scratch import scratch_of
+from reptarium.pool.workers.waiting import NoWorker, Waiting
 from reptarium.pool.workers.worker import Worker
 from reptarium.pool.workers.zygote import ZygoteFault
 from reptarium.sandbox import wire
@@ -60,14 +61,6 @@ LOOK, SLOW, CALM = 0.25, 1.0, 5.0
 NO_WORKER, END_KNOWN = 15.0, 1.0
 
 
-class PoolRefused(StartRefused):
-    """The sandbox cannot be had as configured. The text says what is missing and what to change."""
-
-
-class NoWorker(Exception):
-    """No worker can be had. The text says why."""
-
-
 class WorkerPool:
     """Keeps ``size`` workers parked. ``meter`` counts, ``faults`` is told of zygotes'; they may be left out."""
 
@@ -87,7 +80,7 @@ class WorkerPool:
         self._meter = meter or Metrics()
         self._faults = faults or OwnFaults(self._meter, Reporter())
         self._parked: deque[Worker] = deque()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting = Waiting()
         self._broods: list[Brood] = []  # all that have a process: those that are being buried, those that hang
         self._brood: Brood | None = None  # of which workers are to be had
         self._greeted: trio.TaskStatus[None] | None = None
@@ -147,19 +140,11 @@ class WorkerPool:
         worker = self.lease_nowait()
         if worker is not None:
             return worker
-        entry = _Waiting(trio.lowlevel.current_task(), self._looked)
-        self._waiting.append(entry)
-        self._refill()
-
-        def abort(raise_cancel: object) -> trio.lowlevel.Abort:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(entry)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-        if entry.worker is None:
+        self._refill(1)
+        worker = await self._waiting.worker(self._looked)
+        if worker is None:
             raise NoWorker(self.trouble or "they take too long to start")
-        return entry.worker
+        return worker
 
     def give_back(self, worker: Worker) -> None:
         """Park a leased worker again that was not given a task."""
@@ -262,9 +247,9 @@ class WorkerPool:
             for brood in self._broods:
                 if brood.retired and not brood.lent:
                     brood.end()
-            long = NO_WORKER * self.config.patience
-            while self._waiting and self._looked - max(self._waiting[0].since, self._ready_at) >= long:
-                trio.lowlevel.reschedule(self._waiting.popleft().task)
+            since = self._looked - NO_WORKER * self.config.patience
+            if self._ready_at <= since:
+                self._waiting.tell(since)
             if self._failure and self._looked - self._failed_at >= CALM:
                 self._failure = ""
             for worker in self.workers.values():
@@ -356,10 +341,8 @@ class WorkerPool:
         if self._brood is None or self._brood.workers.get(worker.pid) is not worker:
             self.discard(worker, Ending.ZYGOTE)  # given back when its zygote is one no more
         elif self._waiting:
-            entry = self._waiting.popleft()
             worker.happened("taken")
-            entry.worker = worker
-            trio.lowlevel.reschedule(entry.task)
+            self._waiting.hand(worker)
             self._refill()
         elif len(self._parked) >= self.size:
             # one was given back while its replacement was on its way
@@ -374,12 +357,12 @@ class WorkerPool:
         with contextlib.suppress(ValueError):
             self._parked.remove(worker)
 
-    def _refill(self) -> None:
+    def _refill(self, more: int = 0) -> None:
         brood = self._brood
         if brood is None or self._closing or self._pausing:
             return
         starting = len(brood.starting)
-        wanted = self.size + len(self._waiting) - len(self._parked) - starting - brood.requested
+        wanted = self.size + len(self._waiting) + more - len(self._parked) - starting - brood.requested
         if wanted <= 0:
             return
         busy = len(brood.workers) - starting - len(self._parked)
@@ -387,14 +370,3 @@ class WorkerPool:
         # warm though tasks are running, and the next lease will wait for this one
         urgent = busy > self.processors or (busy > 0 and not self._parked)
         brood.order(wanted, urgent=urgent)
-
-
-class _Waiting:
-    """A task that waits for a lease; woken without a worker, it gets none."""
-
-    __slots__ = ("since", "task", "worker")
-
-    def __init__(self, task: trio.lowlevel.Task, since: float) -> None:
-        self.task = task
-        self.since = since
-        self.worker: Worker | None = None

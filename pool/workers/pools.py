@@ -27,8 +27,9 @@ from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.refusal import StartRefused
-from reptarium.pool.workers.pool import NoWorker, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.sharing import fits, pool_for, same_pool, share_of_uids
+from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox.kernel import LayerStatus
 from reptarium.sandbox.wire import ZygoteConfig

@@ -30,7 +30,7 @@ import trio
 
 from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
-from reptarium.pool.refusal import StartRefused
+from reptarium.pool.refusal import ScratchRefused
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox.texts import SCRATCH_ENTRIES
 from reptarium.sandbox.wire import ZygoteConfig
@@ -43,6 +43,8 @@ INTERVAL, SHARE = 0.05, 4
 FIRST, LAST = 30.0, 5.0
 #: What an entry counts at least: that a directory is full of empty files is seen in its number.
 _BLOCK = 512
+#: What directories may take beside: a file as long as the limit is an error of its writer's, and ends no task.
+_ROOM = 64 << 10
 #: Directories within one another beyond which a task has too many.
 _DEEPEST = 200
 _ATTEMPTS = 5
@@ -50,16 +52,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Progress:
-    """How many entries threads have looked at: a number that stands still once they hang."""
-
-    entries = 0
+    entries = 0  # that threads have looked at: a number that stands still once they hang
 
 
 _progress = _Progress()
-
-
-class ScratchRefused(StartRefused):
-    """There is no place for scratch directories. The text says why and what to change."""
 
 
 class ScratchArea:
@@ -152,7 +148,7 @@ class ScratchArea:
         held = 0
         for entries, size in enumerate(itertools.chain(sizes(self._fd, str(pid)), deleted(pid)), 1):
             held += size
-            if held > limit or entries > SCRATCH_ENTRIES:
+            if held > limit + _ROOM or entries > SCRATCH_ENTRIES:
                 return True
         return False
 

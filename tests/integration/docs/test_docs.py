@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from reptarium.pool.bench.live_metrics import LiveMetrics
 from reptarium.pool.config.table import BY_RULE, VARIABLES
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from reptarium.pool.ops.metrics import Metrics
@@ -325,7 +326,7 @@ def test_names_in_docs_exist(page: Path) -> None:
     known = {variable.name for variable in VARIABLES} | {"REPTARIUM_TEST_SLOWNESS"}
     # followed by more than a star: `REPTARIUM_*` stands for all
     assert set(re.findall(r"\bREPTARIUM_[A-Z_]*[A-Z]\b", text)) <= known
-    exported = Metrics().expose().decode()
+    exported = (Metrics().expose() + LiveMetrics().text()).decode()
     for name in re.findall(r"\breptarium_[a-z_]+\b", text):
         assert name in exported, name
     for path in re.findall(r"`((?:deploy|tests|pool|sandbox|docs)/[\w./-]*)`", text):

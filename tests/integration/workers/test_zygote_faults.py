@@ -9,8 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from reptarium.pool.endings import Ending
+from reptarium.pool.refusal import PoolRefused
 from reptarium.pool.workers import brood, pool, zygote
-from reptarium.pool.workers.pool import NoWorker, PoolRefused, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind

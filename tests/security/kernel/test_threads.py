@@ -14,9 +14,10 @@ import trio
 from arena import AS_ROOT, Arena, arena
 
 from reptarium.pool.ops.metrics import Metrics
+from reptarium.pool.refusal import PoolRefused
 from reptarium.pool.workers import zygote
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pool import PoolRefused, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.watchdog import INTERVAL, Watchdog
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire

@@ -13,7 +13,7 @@ import structlog
 from reptarium.pool.config import ConfigError, load_settings
 from reptarium.pool.ops.endpoint import EndpointError
 from reptarium.pool.ops.sentry import Reporter, open_reporter, own_fault
-from reptarium.pool.workers.pool import PoolRefused
+from reptarium.pool.refusal import PoolRefused
 from tests.limits import within
 
 DSN = "https://public@sentry.example/1"

@@ -14,7 +14,7 @@ from reptarium.pool.tasks.callbacks import CallLimits
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.router import RpcRouter
-from reptarium.pool.workers.pool import NoWorker
+from reptarium.pool.workers.waiting import NoWorker
 
 
 class EmptyPool:

@@ -112,7 +112,7 @@ def living(monkeypatch: pytest.MonkeyPatch) -> Pools:
     it = pools()
     it._most = 2
     monkeypatch.setattr(it.default, "run", Imaginary(refused=False).run)
-    monkeypatch.setattr(it, "_make", lambda made, number, size, learning: Imaginary(made.isolation.memory == 2 << 30))
+    monkeypatch.setattr(it, "_make", lambda made, number, size: Imaginary(made.isolation.memory == 2 << 30))
     return it
 
 
