@@ -7,6 +7,7 @@ file in it, the base of all of them, and a directory that is open to everybody.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import threading
@@ -364,6 +365,7 @@ async def test_a_file_system_that_hangs_is_not_waited_for(
 ) -> None:
     """Neither when a worker ends, nor, for long, when the runner does: the log says so, and what is left, where."""
     goes_on = threading.Event()
+    monkeypatch.setattr(scratch, "FIRST", math.inf)  # the clock jumps while a thread begins
     monkeypatch.setattr(os, "rmdir", lambda *_, **__: goes_on.wait())
     faults = OwnFaults(Metrics(), Reporter())
     config = zygote_config(make_settings({"REPTARIUM_LANGUAGE": "python", "REPTARIUM_SCRATCH": "4MiB"}))
