@@ -32,6 +32,7 @@ from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.tasks.rulings import Rulebook, connect_limits, wanted_pools
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.pool.workers.pools import Pools
+from reptarium.pool.workers.reuse import Reuse
 from reptarium.pool.workers.watchdog import Watchdog
 from reptarium.sandbox.wire import ZygoteConfig
 
@@ -77,6 +78,7 @@ class Runner:
         self.links: list[BrokerLink] = []
         self._slots = Slots(self.capacity, self._faults)
         self.connector = _connector(settings, self.metrics, self._faults)
+        self._reuse = _reuse(settings, self.metrics)
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._begun = False  # the pool is warm and the links are being made
@@ -93,6 +95,7 @@ class Runner:
             stopping=self._stop,
             task_ended=self._task_ended,
             connector=self.connector,
+            reuse=self._reuse,
             ruling_of=None if self.rulebook is None else self.rulebook.of,
             tls=broker_tls(settings),
         )
@@ -117,6 +120,8 @@ class Runner:
             if self.connector is not None:
                 await nursery.start(partial(keep, "connections", self.connector.run))
             nursery.start_soon(keep, "watchdog", self.watchdog.run)
+            if self._reuse is not None:
+                nursery.start_soon(keep, "pool", self._reuse.run)
             nursery.start_soon(keep, "metrics", self._observe)
             nursery.start_soon(keep, "capacity", self._slots.keep_time)
             self._idle_since = trio.current_time()  # a slow start is not idleness
@@ -285,6 +290,14 @@ class Runner:
             ReadinessCheck("pools", True, f"of some rules none can be made: {refused}" if refused else ""),
             ReadinessCheck("draining", not self.stopping, "shutting down" if self.stopping else ""),
         )
+
+
+def _reuse(settings: Settings, metrics: Metrics) -> Reuse | None:
+    if settings.worker_reuse == "off":
+        return None
+    return Reuse(
+        tasks=settings.reuse_tasks, idle=settings.reuse_idle, most=settings.max_concurrency, meter=metrics.reuse
+    )
 
 
 def _connector(settings: Settings, metrics: Metrics, faults: OwnFaults) -> Connector | None:

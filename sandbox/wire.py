@@ -154,11 +154,13 @@ class RpcAnswerHead(msgspec.Struct, frozen=True):
 class ResultHead(msgspec.Struct, frozen=True, omit_defaults=True):
     """Head of a RESULT frame; three raw JSON values follow: result, custom data, static data.
 
-    The sizes are those of the last two in bytes; 0 means absent.
+    The sizes are those of the last two in bytes; 0 means absent. ``again``: the worker would run the same code once
+    more; whoever reads it takes it for a hint.
     """
 
     custom_data_size: int = 0
     static_data_size: int = 0
+    again: bool = False
 
 
 FailureKind = Literal["user", "syntax", "policy", "memory", "result", "input", "internal"]
@@ -207,10 +209,11 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``environ`` is what tasks may see of the runner's environment (empty unless the admin
     released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
-    limits are in bytes. ``probe`` is for probing the kernel layer (its tests, ``doctor``): the workers
-    run their task's code below the language layer. ``plain_prints``: what tasks print looks as Python prints it, not
-    as n8n's browser console shows it. ``patience`` is how many times as long as usual the zygote and its workers may
-    take to start. The last three are said in Python only; no setting reaches them.
+    limits are in bytes. ``reuse``: a worker may be given a task of the same code again. ``probe`` is for probing the
+    kernel layer (its tests, ``doctor``): the workers run their task's code below the language layer. ``plain_prints``:
+    what tasks print looks as Python prints it, not as n8n's browser console shows it. ``patience`` is how many times as
+    long as usual the zygote and its workers may take to start. The last three are said in Python only; no setting
+    reaches them.
     """
 
     language: LanguagePolicy
@@ -222,6 +225,7 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     helpers: bool = True
     rpc_max_bytes: int = 256 * 2**20
+    reuse: bool = False
     probe: bool = False
     plain_prints: bool = False
     patience: float = 1.0

@@ -332,7 +332,9 @@ class Serving:
         self._metrics.offers("accepted")
         self._metrics.task_accepted()
         shared = self._shared
-        execution = Execution(task_id, shared.pool, self._router, shared.limits, shared.ruling_of)
+        execution = Execution(
+            task_id, shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
+        )
         self._executions[task_id] = execution
         self._tasks.start_soon(self._execute, execution)
 

@@ -18,6 +18,7 @@ from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.rulings import Ruling
 from reptarium.pool.workers.pools import Lender
+from reptarium.pool.workers.reuse import Reuse
 from reptarium.pool.workers.watchdog import Watchdog
 
 
@@ -65,7 +66,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew. ``tls`` is what
     brokers' certificates are checked against (``stream.py``). ``connector`` is None where tasks have no connections,
-    ``ruling_of`` where all run under the same limits.
+    ``reuse`` where each has a worker of its own, ``ruling_of`` where all run under the same limits.
     """
 
     settings: Settings
@@ -79,5 +80,6 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     stopping: trio.Event
     task_ended: Callable[[], None]
     connector: Connector | None = None
+    reuse: Reuse | None = None
     ruling_of: Callable[[TaskSettings], Ruling] | None = None
     tls: ssl.SSLContext | None = None

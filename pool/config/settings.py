@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     graceful_shutdown_timeout: float
     auto_shutdown_timeout: float
     """0 = never."""
+    worker_reuse: Literal["off", "same-node"]
+    reuse_tasks: int
+    reuse_idle: float
     settings_timeout: float
     heartbeat_interval: float
 

@@ -111,6 +111,20 @@ VARIABLES: tuple[Variable, ...] = (
         default_from="max_concurrency", zero_is_default=True,
     ),
     _row(
+        "REPTARIUM_WORKER_REUSE", "worker_reuse", kinds.choice("off", "same-node"), "off", _BROKER,
+        "`same-node`: a worker that has ended a task well may be given the next one of the same workflow, node, code "
+        "and rule, in a fresh namespace. What the code has left in its modules is there, then: see "
+        "security-choices.md. Not where tasks have files or may connect.",
+    ),
+    _row(
+        "REPTARIUM_REUSE_TASKS", "reuse_tasks", kinds.whole(1, 100_000), 1000, _BROKER,
+        "Tasks that such a worker serves at most.",
+    ),
+    _row(
+        "REPTARIUM_REUSE_IDLE", "reuse_idle", kinds.seconds(0.1, 3600), 30.0, _BROKER,
+        "How long such a worker waits for the next one.",
+    ),
+    _row(
         "REPTARIUM_SETTINGS_TIMEOUT", "settings_timeout", kinds.seconds(0.1, 3600), 30.0, _BROKER,
         "How long an accepted task may wait for its settings before its slot is given to another. At most 2 s while "
         "others wait for it, of a broker that has sent none yet or has wasted a slot lately.",

@@ -19,6 +19,7 @@ from reptarium.pool.endings import ENDINGS, KILL_REASONS, OUTCOMES, Ending
 from reptarium.pool.ops.exposition import exposition
 from reptarium.pool.ops.policy_metrics import PolicyMetrics
 from reptarium.pool.ops.process_metrics import ProcessMetrics
+from reptarium.pool.ops.reuse_metrics import ReuseMetrics
 from reptarium.sandbox.wire import Trick
 
 WORKER_STATES = ("starting", "parked", "reserved", "busy", "ending")
@@ -86,6 +87,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.process = ProcessMetrics(registry)
         self.policy = PolicyMetrics(registry)
+        self.reuse = ReuseMetrics(registry)
 
         tasks = Counter("reptarium_tasks", "Tasks by how they ended.", ["outcome"], registry=registry)
         outcomes = _fixed(tasks, OUTCOMES)

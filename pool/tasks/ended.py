@@ -21,7 +21,8 @@ def record_ended(
     """Count a task that was started and has ended, and log it, when it is known what its worker has used.
 
     That is a moment after the outcome, which doesn't wait for it: the zygote reaps the worker and says so. Where it
-    doesn't, the line comes without (``Worker.when_gone``); it comes in any case, and once.
+    doesn't, the line comes without (``Worker.when_gone``); it comes in any case, and once. Of one that isn't reaped,
+    since it may serve again, it is known already.
     """
     report, worker = execution.report, execution.worker
     meaning = ENDINGS[report.ending]
@@ -42,6 +43,8 @@ def record_ended(
     crashed = report.ending is Ending.CRASH
     if execution.ruling is not None:
         known["rule"] = execution.ruling.rule
+    if report.reused:
+        known["reused"] = True
     connected = {"connections": report.connections} if report.connections else {}
 
     def tell(end: wire.Exited | None) -> None:
@@ -54,7 +57,7 @@ def record_ended(
         except Exception as error:  # the zygote, of which this is heard, has no part in it
             faults.met(error, "execution", "a task was not logged through a fault of the runner", task=context["task"])
 
-    if worker is None:
-        tell(None)
+    if worker is None or report.used is not None:
+        tell(report.used)
     else:
         worker.when_gone(tell)

@@ -27,11 +27,13 @@ from reptarium.pool.protocol.messages import (
 from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.limits import Limits
+from reptarium.pool.tasks.report import Report
 from reptarium.pool.tasks.router import RpcRouter
 from reptarium.pool.tasks.rulings import Ruling
 from reptarium.pool.tasks.states import EXECUTION_TRANSITIONS, ExecutionEvent, ExecutionState
 from reptarium.pool.turns import in_turns
 from reptarium.pool.workers.pools import Lender
+from reptarium.pool.workers.reuse import Code, Reuse, code_of
 from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
@@ -53,20 +55,6 @@ STATUS_WAIT = 0.5
 ATTEMPTS = 3
 
 
-class Report(msgspec.Struct, kw_only=True):
-    """What is known of an ended execution, for logs and metrics. Times in seconds."""
-
-    ending: Ending
-    duration: float
-    dispatch: float | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    worker: int | None = None
-    connections: tuple[str, ...] = ()
-    reason: str = ""
-    """Why it isn't done, in words of ours: nothing of the code, its items or its own errors is in it."""
-
-
 class _Failed(Exception):
     def __init__(self, ending: Ending, error: TaskErrorData, reason: str = "") -> None:
         super().__init__(error.message)
@@ -83,7 +71,10 @@ class Execution:
         router: RpcRouter,
         limits: Limits,
         ruling_of: Callable[[TaskSettings], Ruling] | None = None,
+        reuse: Reuse | None = None,
+        broker: str = "",
     ) -> None:
+        """``reuse``: where workers rest that may serve the same code again; ``broker``: whose task it is."""
         self.task_id = task_id
         self.settings: TaskSettings | None = None
         self.worker: Worker | None = None
@@ -92,16 +83,18 @@ class Execution:
         self._router = router
         self._limits = limits
         self._ruling_of = ruling_of
+        self._reuse, self._broker = reuse, broker
+        self._code: Code | None = None  # what a worker of its may serve again
         self.ruling: Ruling | None = None
         self._scope = trio.CancelScope()
         self._settings_came = trio.Event()
         self._killed_for: str | None = None
         self._killed_by = Ending.CANCELLED
         self.state: ExecutionState = "waiting"
+        self._again = False  # the worker says that it could run its code again
         self._console_left = limits.max_console
         self._callbacks: Callbacks | None = None
-        self.accepted = time.perf_counter()
-        self.started = 0.0
+        self.accepted, self.started = time.perf_counter(), 0.0
         self.on_dispatch: Callable[[Execution], None] | None = None
         self.on_call: OnCall | None = None
 
@@ -173,23 +166,31 @@ class Execution:
             return
         if self.settings is None and self._killed_for is None:
             self._pool.give_back(self.worker)
-        else:
+            return
+        if self._code is not None and self._again and self.report.ending is Ending.DONE and self._reuse is not None:
+            self.report.used = self._reuse.rest(self._code, self.ruling, self._pool, self.worker)
+        if self.report.used is None:
             self._pool.discard(self.worker, self.report.ending)
 
     async def _come_under_its_rule(self) -> None:
         """Which pool its worker comes out of depends on what the settings say, so they are waited for first."""
+        if self._ruling_of is None and self._reuse is None:
+            return
+        await self._settings_came.wait()
+        assert self.settings is not None
         if self._ruling_of is not None:
-            await self._settings_came.wait()
-            assert self.settings is not None
             self.ruling = ruling = self._ruling_of(self.settings)
             self._pool, self._limits, self._console_left = ruling.lender, ruling.limits, ruling.limits.max_console
+        if self._reuse is not None and (code := code_of(self.settings, self._broker, self.ruling)) is not None:
+            self._code, self.worker = code, self._reuse.take(code)
+            self.report.reused = self.worker is not None
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
         await self._come_under_its_rule()
         none = ""
         with trio.move_on_after(self._limits.timeout) as waiting:
             try:
-                self.worker = await self._pool.lease()
+                self.worker = self.worker or await self._pool.lease()
             except NoWorker as error:
                 none = str(error)
         if self.settings is None:
@@ -247,7 +248,7 @@ class Execution:
                     raise _Failed(*await self._death(self.worker)) from None
                 # it died before it had the whole task: nothing of that has run, so another may have it
                 self._pool.discard(self.worker, Ending.CRASH)
-                self.worker = None
+                self.worker, self.report.reused = None, False
         assert self.worker is not None
         self.settings = msgspec.structs.replace(settings, code="", items=_SENT, query=msgspec.UNSET)
         self._happened("dispatched")
@@ -349,6 +350,7 @@ class Execution:
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
             if not await in_turns(judging_json(piece)):
                 raise self._violation("a result that is not one well-formed JSON value")
+        self._again = head.again
         self.report.ending = Ending.DONE
         self.report.bytes_out = len(pieces[0])
         result, custom_data, static_data = (msgspec.Raw(piece) for piece in pieces)

@@ -123,6 +123,11 @@ class Brood:
         """Whether a task has a worker of it."""
         return any(worker.state == "leased" for worker in self.workers.values())
 
+    @property
+    def busy(self) -> int:
+        """How many workers tasks have, or have had."""
+        return sum(worker.state in ("leased", "discarded") for worker in self.workers.values())
+
     def look(self, passed: float) -> None:
         """Give up workers that don't become ready, and a zygote that hangs. To be called now and then.
 
@@ -145,7 +150,7 @@ class Brood:
         self.problem, self.retired = problem, True
         self._owner.lost(self)
         for worker in list(self.workers.values()):
-            if worker.state in ("starting", "parked"):
+            if worker.state in ("starting", "parked", "resting"):
                 self._give_up(worker, Ending.ZYGOTE)
         self.over.set()
 
@@ -330,7 +335,7 @@ class Brood:
     def _forget(self, worker: Worker, end: wire.Exited | None) -> bool:
         del self.workers[worker.pid]
         self._not_starting(worker)
-        if worker.state in ("starting", "parked", "discarded"):
+        if worker.state != "leased":
             worker.close_socket()
         parked = worker.state == "parked"
         honest = worker.gone(end)

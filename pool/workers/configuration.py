@@ -70,4 +70,6 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
         environ=environ,
         time_zone=os.environ.get("TZ", ""),
+        # files and connections are one task's
+        reuse=settings.worker_reuse == "same-node" and not settings.connect_allow and settings.scratch is None,
     )

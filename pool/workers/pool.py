@@ -152,6 +152,16 @@ class WorkerPool:
             worker.happened("given back")
             self._park(worker)
 
+    def keep(self, worker: Worker) -> None:
+        """Its task has ended well, and the same code may have it again (``reuse.py``)."""
+        worker.happened("kept")
+        self._refill()
+        self._weigh()
+
+    def take_again(self, worker: Worker) -> bool:
+        """Lease one that rests. Whether it still does."""
+        return worker.taken_again()
+
     def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
         if worker.state == "dead":
@@ -365,7 +375,7 @@ class WorkerPool:
         wanted = self.size + len(self._waiting) + more - len(self._parked) - starting - brood.requested
         if wanted <= 0:
             return
-        busy = len(brood.workers) - starting - len(self._parked)
+        busy = brood.busy
         # A dummy task is for processors with nothing to do: more tasks run than there are processors, or none is
         # warm though tasks are running, and the next lease will wait for this one
         urgent = busy > self.processors or (busy > 0 and not self._parked)

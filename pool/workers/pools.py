@@ -55,6 +55,12 @@ class Lender(Protocol):
     def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
         """Its task has ended."""
 
+    def keep(self, worker: Worker) -> None:
+        """Its task has ended well: it rests, for another of the same code."""
+
+    def take_again(self, worker: Worker) -> bool:
+        """Lease one that rests. Whether it still does."""
+
 
 class SidePool:
     """A pool that is there while it is of use. Every worker that is leased is given back or discarded, once."""
@@ -101,6 +107,21 @@ class SidePool:
         """Its task has ended."""
         self._lent.pop(worker.number).discard(worker, reason)
         self._left()
+
+    def keep(self, worker: Worker) -> None:
+        """Its task has ended well: it rests, for another of the same code."""
+        self._lent.pop(worker.number).keep(worker)
+        self._left()
+
+    def take_again(self, worker: Worker) -> bool:
+        """Lease one that rests. Whether it still does."""
+        pool = self.pool
+        if pool is None or self.yields or not pool.take_again(worker):
+            return False
+        self.users += 1
+        self._lent[worker.number] = pool
+        self._owner.weigh()
+        return True
 
     def _left(self) -> None:
         self.users -= 1

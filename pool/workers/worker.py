@@ -58,6 +58,7 @@ class Worker:
         "_tell_end",
         "baseline",
         "cpu",
+        "cpu_before",
         "discarded",
         "end",
         "exited",
@@ -69,6 +70,7 @@ class Worker:
         "number",
         "pid",
         "state",
+        "tasks",
     )
 
     def __init__(self, number: int, pid: int, fd: int, pidfd: int) -> None:
@@ -81,6 +83,8 @@ class Worker:
         self.killed_for: Ending | None = None
         self.end: wire.Exited | None = None  # None once it has exited: nobody has seen how
         self.cpu = 0.0  # seconds of its processor time that are counted already
+        self.cpu_before = 0.0  # of it, what tasks before its present one have used
+        self.tasks = 0  # that it has ended well
         self.limits: TaskLimits | None = None  # its task's, where they aren't everybody's
         self.baseline = -1  # bytes that it held before its task; -1: not known
         self.exited = trio.Event()
@@ -155,6 +159,24 @@ class Worker:
         if self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+
+    def taken_again(self) -> bool:
+        """Another task of the same code has it. False when it rests no longer."""
+        if self.state == "resting":
+            self.happened("taken")
+            return True
+        return False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it says nothing: nothing has come that nobody has read."""
+        try:
+            self._sock.recv(1, _NO_WAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return not self._buffer
+        except OSError:
+            pass
+        return False
 
     def take_handed(self) -> list[int]:
         """What came with its first word: from here on the caller's to close."""

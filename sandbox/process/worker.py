@@ -13,8 +13,11 @@ Theory of operation. The zygote forks; the child calls :func:`main`, which never
 5. The worker lingers in read(2) until the supervisor has closed the socket (or has killed it),
    so that the teardown of its memory does not sit in the result's latency.
 
-A worker is never used again. Nothing here is a security boundary against user code that has
-broken out of the language layer: the kernel layer is, and the supervisor believes nothing.
+A worker is never used again, unless ``ZygoteConfig.reuse`` says so: then one whose task has ended well, and has left no
+thread or descriptor behind, says so with the result and waits for the same code once more.
+
+Nothing here is a security boundary against user code that has broken out of the language layer: the kernel layer is,
+and the supervisor believes nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import os
 import random
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -33,10 +37,17 @@ import msgspec
 
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared, TaskLimits, limit_descriptors, scratch
-from reptarium.sandbox.language import LanguagePolicy, bound_threads, mode_of, show_environment, shown_environment
+from reptarium.sandbox.language import (
+    REDIRECTED,
+    LanguagePolicy,
+    bound_threads,
+    mode_of,
+    show_environment,
+    shown_environment,
+)
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail, format_value
-from reptarium.sandbox.task.execute import TaskInput, Terms, execute
+from reptarium.sandbox.task.execute import Compiled, TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
 from reptarium.sandbox.wire import Kind, ZygoteConfig
@@ -106,6 +117,8 @@ class WorkerLife:
         self._stdout = StdoutTail(self._stderr)
         self._own: scratch.Scratch | None = None
         self._variables: scratch.Variables | None = None
+        self._compiled: Compiled | None = {} if config.reuse else None
+        self._free = -1  # the lowest descriptor that is free before any task
 
     def make_room(self, own: scratch.Scratch) -> None:
         """Zygote: tasks may write in a directory of their own, and nowhere else. Whoever asks where is told so."""
@@ -155,8 +168,35 @@ class WorkerLife:
             _probe(head.code, channel)
         else:
             mode_of(self._config.language).arm()
-            self._perform(task)
+            self._free = self._lowest_free()
+            again = self._perform(task)
+            while again:
+                again = self._once_more()
         channel.linger()
+
+    def _once_more(self) -> bool:
+        """Another task of the same code, in a fresh namespace. Returns whether there may be one more."""
+        set_name(wire.IDLE_NAME)
+        head, items, query = _receive_task(self._channel)
+        set_name(wire.BUSY_NAME)
+        REDIRECTED.clear()
+        self._console = self._console.renewed()
+        self._stdin, self._stderr = io.StringIO(), StderrTail()
+        self._stdout = StdoutTail(self._stderr)
+        sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
+        _seed(head.code)
+        return self._perform(TaskInput(head.code, head.per_item, items, query))
+
+    def _lowest_free(self) -> int:
+        if self._compiled is None:
+            return -1
+        free = os.dup(self._channel.fd)
+        os.close(free)
+        return free
+
+    def _is_clean(self) -> bool:
+        """Whether a task has left nothing behind that another would meet: no thread, no descriptor."""
+        return self._compiled is not None and threading.active_count() == 1 and self._lowest_free() == self._free
 
     def _come_to(self, told: wire.TaskTerms) -> None:
         """The task may take less than this worker was made with."""
@@ -167,15 +207,18 @@ class WorkerLife:
         if self._terms.callbacks is not None:
             self._terms = self._terms._replace(callbacks=CallNames(self._channel, told.rpc_max_bytes))
 
-    def _perform(self, task: TaskInput) -> None:
+    def _perform(self, task: TaskInput) -> bool:
+        """Run it and tell what came of it. Returns whether the same code may run here again."""
         try:
-            outcome = execute(task, self._terms, self._console, self._stderr)
+            outcome = execute(task, self._terms, self._console, self._stderr, self._compiled)
         except TaskFailed as failed:
             self._channel.send(_FAILED, msgspec.json.encode(failed.failure))
-        else:
-            _, *saved = outcome
-            sizes = wire.ResultHead(*map(len, saved))
-            self._channel.send(_RESULT, *wire.with_head(sizes, *(memoryview(raw) for raw in outcome)))
+            return False
+        _, *saved = outcome
+        custom, static = map(len, saved)
+        head = wire.ResultHead(custom, static, self._is_clean())
+        self._channel.send(_RESULT, *wire.with_head(head, *(memoryview(raw) for raw in outcome)))
+        return head.again
 
 
 def warm_up(config: ZygoteConfig) -> None:

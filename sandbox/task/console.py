@@ -75,6 +75,10 @@ class Console:
         if lines:
             self._emit([self._form("\n".join(lines))])
 
+    def renewed(self) -> Console:
+        """The console of another task of this worker's."""
+        return Console(self._send, self._limit, self._form)
+
     def bound(self, limit: int) -> None:
         """From now on, this many bytes in all."""
         self._limit = limit

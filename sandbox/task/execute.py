@@ -44,6 +44,10 @@ class TaskInput(msgspec.Struct, frozen=True):
     query: bytes | memoryview | None
 
 
+#: Source → the program, of a worker that runs the same code again.
+Compiled = dict[str, CodeType]
+
+
 class Terms(NamedTuple):
     """What a worker's tasks share: the policy and the limits of the zygote's configuration.
 
@@ -65,11 +69,13 @@ class TaskResult(NamedTuple):
     static_data: Raw = b""
 
 
-def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail) -> TaskResult:
-    """Run the task. Raises :class:`TaskFailed`."""
+def execute(
+    task: TaskInput, terms: Terms, console: Console, stderr: StderrTail, compiled: Compiled | None = None
+) -> TaskResult:
+    """Run the task. Raises :class:`TaskFailed`. ``compiled``: where its program is looked for, and kept."""
     try:
         try:
-            return _execute(task, terms, console)
+            return _execute(task, terms, console, compiled)
         finally:
             console.flush()
     except MemoryError:  # in what comes after the code: the last print, what is saved
@@ -80,10 +86,14 @@ def execute(task: TaskInput, terms: Terms, console: Console, stderr: StderrTail)
         raise with_streams(failed, stderr) from None
 
 
-def _execute(task: TaskInput, terms: Terms, console: Console) -> TaskResult:
+def _execute(task: TaskInput, terms: Terms, console: Console, compiled: Compiled | None) -> TaskResult:
     linecache.cache[FILENAME] = (len(task.code), None, task.code.splitlines(True), FILENAME)
     try:
-        code = mode_of(terms.policy).compile_task(task.code, terms.policy, filename=FILENAME)
+        code = None if compiled is None else compiled.get(task.code)
+        if code is None:
+            code = mode_of(terms.policy).compile_task(task.code, terms.policy, filename=FILENAME)
+            if compiled is not None:
+                compiled[task.code] = code
     except SyntaxError as error:
         raise TaskFailed(syntax_failure(error, task.code)) from None
     except PolicyViolation as error:
