@@ -21,6 +21,7 @@ from reptarium.pool.bench import brokers, chaos
 from reptarium.pool.bench.cases import CASES, Mix
 from reptarium.pool.bench.load import Plan, run_round
 from reptarium.pool.bench.runners import open_site
+from reptarium.pool.bench.stages import Stage
 from tests.limits import fail_after
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
@@ -81,7 +82,7 @@ async def test_open_loop_counts_from_the_intended_arrival() -> None:
     slow = CASES["timeout"]  # 50 ms each on one slot: 20 a second
     with fail_after(60):
         async with open_site("own", "reptarium", environ={"N8N_RUNNERS_MAX_CONCURRENCY": "1"}) as site:
-            found = await run_round(site, lambda: slow, Plan(tasks=20, rate=200.0))
+            found = await run_round(site, lambda: slow, Plan(tasks=20, stages=(Stage(200, 200, 60),)))
     assert found.failures == 0
     assert max(found.latencies) >= 10 * 0.05
     assert found.starts[-1] < found.wall
