@@ -78,7 +78,7 @@ class Runner:
         self.links: list[BrokerLink] = []
         self._slots = Slots(self.capacity, self._faults)
         self.connector = _connector(settings, self.metrics, self._faults)
-        self._reuse = _reuse(settings, self.metrics)
+        self._reuse = _reuse(settings, self.metrics) if policy is not None or self.pool.config.reuse else None
         self._exit = Exit.OK
         self._stop = trio.Event()
         self._begun = False  # the pool is warm and the links are being made

@@ -116,7 +116,7 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
     old_names = used(features.names, judgement.names)
     refusals += _more(judgement, settings, calls, http_hosts)
     missing = _missing(imports)
-    if _is_expression(node):
+    if node.code.startswith("="):
         why = "what n8n makes of it is known only when it runs; write the code itself"
         never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
     else:
@@ -182,10 +182,6 @@ def _rewritten(old_names: Iterable[OldName], judgement: Judgement) -> list[Objec
 
 def _is_pyodides(module: str) -> bool:
     return module.partition(".")[0] in PYODIDE
-
-
-def _is_expression(node: CodeNode) -> bool:
-    return node.code.startswith("=")
 
 
 def _no_items(node: CodeNode, returns: list[Returned]) -> list[Objection]:

@@ -123,11 +123,6 @@ class Brood:
         """Whether a task has a worker of it."""
         return any(worker.state == "leased" for worker in self.workers.values())
 
-    @property
-    def busy(self) -> int:
-        """How many workers tasks have, or have had."""
-        return sum(worker.state in ("leased", "discarded") for worker in self.workers.values())
-
     def look(self, passed: float) -> None:
         """Give up workers that don't become ready, and a zygote that hangs. To be called now and then.
 

@@ -80,6 +80,7 @@ class WorkerPool:
         self._meter = meter or Metrics()
         self._faults = faults or OwnFaults(self._meter, Reporter())
         self._parked: deque[Worker] = deque()
+        self._resting: set[Worker] = set()
         self._waiting = Waiting()
         self._broods: list[Brood] = []  # all that have a process: those that are being buried, those that hang
         self._brood: Brood | None = None  # of which workers are to be had
@@ -155,11 +156,13 @@ class WorkerPool:
     def keep(self, worker: Worker) -> None:
         """Its task has ended well, and the same code may have it again (``reuse.py``)."""
         worker.happened("kept")
+        self._resting.add(worker)
         self._refill()
         self._weigh()
 
     def take_again(self, worker: Worker) -> bool:
         """Lease one that rests. Whether it still does."""
+        self._resting.discard(worker)
         return worker.taken_again()
 
     def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
@@ -169,6 +172,7 @@ class WorkerPool:
             return
         if worker.state == "parked":
             self._unpark(worker)
+        self._resting.discard(worker)
         worker.kill(reason)
         worker.close_socket()
         worker.happened("discarded")
@@ -338,6 +342,7 @@ class WorkerPool:
     def ended(self, worker: Worker, *, parked: bool) -> None:
         """A worker is no more; nobody has seen how, if its ``end`` is None."""
         self._gone(worker.pid)
+        self._resting.discard(worker)
         if worker.end is not None:
             self._meter.worker_cpu(worker.end.cpu - worker.cpu)  # the watchdog has counted the rest
         if worker.killed_for is not None and ENDINGS[worker.killed_for].kills:
@@ -375,7 +380,7 @@ class WorkerPool:
         wanted = self.size + len(self._waiting) + more - len(self._parked) - starting - brood.requested
         if wanted <= 0:
             return
-        busy = brood.busy
+        busy = len(brood.workers) - starting - len(self._parked) - len(self._resting)
         # A dummy task is for processors with nothing to do: more tasks run than there are processors, or none is
         # warm though tasks are running, and the next lease will wait for this one
         urgent = busy > self.processors or (busy > 0 and not self._parked)

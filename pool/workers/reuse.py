@@ -11,7 +11,6 @@ than ``most`` others rest. A cancel, a time limit and a kill end it as any other
 
 from __future__ import annotations
 
-import os
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from reptarium.pool.endings import Ending
 from reptarium.pool.ops.reuse_metrics import ReuseMetrics
 from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.pool.workers.pools import Lender
-from reptarium.pool.workers.watchdog import footprint, threads
+from reptarium.pool.workers.watchdog import footprint, read_proc, threads
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 
@@ -102,14 +101,15 @@ class Reuse:
     def _used(self, worker: Worker) -> wire.Exited | None:
         """What its last task used, in the words of one that has ended; None where it isn't fit for another."""
         try:
-            status = _status(worker.pid)
+            status = read_proc(worker.pid, "status")
             cpu = time.clock_gettime(_clock_of(worker.pid))
         except OSError:  # it has gone
             return None
-        if threads(status) != 1 or footprint(status) - max(worker.baseline, 0) > GROWTH or cpu > CPU:
+        held = footprint(status)
+        if threads(status) != 1 or held - max(worker.baseline, 0) > GROWTH or cpu > CPU:
             return None
         last, worker.cpu_before = cpu - worker.cpu_before, cpu
-        return wire.Exited(worker.pid, 0, last, footprint(status))
+        return wire.Exited(worker.pid, 0, last, held)
 
     async def run(self) -> None:
         """End those that have rested long enough, until cancelled."""
@@ -134,14 +134,6 @@ class Reuse:
         if not numbers:
             del self._of[code]
         return entry
-
-
-def _status(pid: int) -> bytes:
-    fd = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 8192)
-    finally:
-        os.close(fd)
 
 
 def _clock_of(pid: int) -> int:

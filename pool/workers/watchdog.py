@@ -54,7 +54,7 @@ def _number(status: bytes, line: bytes) -> int:
 
 def footprint_of(pid: int) -> int:
     """:func:`footprint` of a process. Raises OSError when it has gone."""
-    return footprint(_read(pid, "status"))
+    return footprint(read_proc(pid, "status"))
 
 
 class _Watched:
@@ -147,11 +147,12 @@ class Watchdog:
 
 def _cpu_seconds(pid: int) -> float:
     """Processor time so far, in user and kernel mode (proc_pid_stat(5)). Raises OSError."""
-    fields = _read(pid, "stat").rpartition(b")")[2].split()  # the name before it may hold anything
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()  # the name before it may hold anything
     return (int(fields[11]) + int(fields[12])) * _TICK
 
 
-def _read(pid: int, file: str) -> bytes:
+def read_proc(pid: int, file: str) -> bytes:
+    """What ``/proc/<pid>/<file>`` says. Raises OSError when the process has gone."""
     fd = os.open(f"/proc/{pid}/{file}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, 8192)

@@ -178,7 +178,7 @@ async def test_what_it_has_taken(
 ) -> None:
     """A second thread, memory that has grown, and processor time that the next task might miss end it."""
     workers = Workers()
-    monkeypatch.setattr(reuse, "_status", lambda pid: status)
+    monkeypatch.setattr(reuse, "read_proc", lambda pid, file: status)
     monkeypatch.setattr("time.clock_gettime", lambda clock: cpu)
     worker = workers.new()
     used = store.rest(CODE, RULE, workers, worker)
