@@ -5,6 +5,7 @@ What is pinned to a node is its output: for the nodes behind it, it is what come
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,20 @@ def as_items(value: Any) -> Items:
         raise WrongItems("a JSON list of objects is wanted")
     items = [item if isinstance(item.get("json"), dict) else {"json": item} for item in value]
     return [{**item, "pairedItem": item.get("pairedItem", {"item": index})} for index, item in enumerate(items)]
+
+
+def as_query(text: str) -> str | dict[str, Any]:
+    """What a Code Tool gets from its agent: a JSON object, a JSON string, or else the text itself.
+
+    Raises ValueError, with what is wanted, for JSON of another kind.
+    """
+    try:
+        query = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(query, str | dict):
+        raise ValueError("a string or a JSON object is wanted")
+    return query
 
 
 def comes_in(found: Found, node: CodeNode, given: Mapping[str, Items] | None = None) -> Pinned | None:

@@ -14,7 +14,7 @@ from reptarium.pool.check.old_names import OldName, used
 from reptarium.pool.check.workflows import CodeNode, Found
 from reptarium.pool.config import Settings
 from reptarium.pool.differences.signs import about
-from reptarium.pool.embedded_broker.items import NotItems, items_of
+from reptarium.pool.embedded_broker.items import NotItems, items_of, text_of
 from reptarium.pool.powers.destinations import Destinations, Entry, normal_name, parse_entry
 from reptarium.sandbox.judge.messages import File, Host, Judgement, Needs, Objection, Returned
 
@@ -185,8 +185,8 @@ def _is_pyodides(module: str) -> bool:
 
 
 def _no_items(node: CodeNode, returns: list[Returned]) -> list[Objection]:
-    """A result that n8n refuses however the program goes. A tool may return anything, and a node's failure may do."""
-    whys = [] if node.tool or node.continue_on_fail else [_why_no_items(node, one.value) for one in returns]
+    """A result that n8n refuses however the program goes. A node's failure may do, where its workflow goes on."""
+    whys = [] if node.continue_on_fail else [_why_no_items(node, one.value) for one in returns]
     if not whys or None in whys:
         return []
     return [Objection(returns[0].line, "n8n refuses what the code returns", whys[0] or "", None, "never")]
@@ -196,7 +196,7 @@ def _why_no_items(node: CodeNode, value: object) -> str | None:
     if node.each and value is None:  # the item is left out
         return None
     try:
-        items_of([value] if node.each else value)
+        text_of(value) if node.tool else items_of([value] if node.each else value)
     except NotItems as error:
         return str(error).removesuffix(".")
     return None

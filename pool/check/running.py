@@ -25,6 +25,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.embedded_broker.calls import own_task_data
 from reptarium.pool.embedded_broker.handle import RpcError, TaskHandle
+from reptarium.pool.embedded_broker.items import NotItems, text_of
 from reptarium.pool.embedded_broker.outcome import Outcome, failure_text
 from reptarium.sandbox.nesting import room
 
@@ -37,7 +38,7 @@ Answers = Mapping[str, Mapping[str, list[Any]]]
 NOT_HERE = "not in a check"
 #: In place of what tasks may connect to: a name that is nobody's by RFC 2606. So the power is there, and leads nowhere.
 _NOWHERE = ("not-in-a-check.invalid:1",)
-_TOOL = "a tool runs on a query: reptarium exec WORKFLOW.json --node NAME --query TEXT"
+_NO_QUERY = "a tool runs on a query: --query NODE=TEXT"
 
 
 class NodeRun(msgspec.Struct, kw_only=True):
@@ -58,7 +59,8 @@ class NoOtherRunner(Exception):
 class _Task(msgspec.Struct):
     report: NodeReport
     settings: Settings
-    pinned: Pinned
+    pinned: Pinned | None  # None: a tool, which runs on a query
+    query: Any
     run: NodeRun
 
 
@@ -67,11 +69,13 @@ async def run_all(
     reports: list[tuple[NodeReport, Settings]],
     *,
     given: Mapping[str, Items],
+    queries: Mapping[str, Any],
     answers: Answers,
     against: str | None = None,
     progress: Callable[[int], object] = id,
 ) -> list[NodeRun]:
-    """Run each node that doesn't rest, under the settings beside it. ``given``: items by the node's name.
+    """Run each node that doesn't rest, under the settings beside it. ``given``: items by the node's name;
+    ``queries``: what Code Tools of a name are asked.
 
     ``against``: the command of n8n's own runner, whose results count in place of pinned ones. Raises, in exception
     groups, :class:`NoOtherRunner` when that doesn't start, and what :func:`embedded_runner` raises.
@@ -83,13 +87,17 @@ async def run_all(
         pinned = None if node.tool else comes_in(found, node, given)
         run = NodeRun(
             place=node.place, source=node.source, verdict="skipped",
-            detail=_TOOL if node.tool else "there are no items to run it on",
+            detail=_NO_QUERY if node.tool else "there are no items to run it on",
         )  # fmt: skip
         runs.append(run)
         if pinned is not None:
             run.items = f"given for {pinned.node}" if node.name in given else f"pinned to {pinned.node}"
-            run.detail = ""
-            tasks.append(_Task(report, settings, pinned, run))
+        elif node.tool and node.name in queries:
+            run.items = f"asked of {node.name}"
+        else:
+            continue
+        run.detail = ""
+        tasks.append(_Task(report, settings, pinned, queries.get(node.name) if node.tool else None, run))
     theirs = await _of_other(tasks, found, against, answers) if against else {}
     done = 0
     for settings, group in _by_settings(tasks):
@@ -115,9 +123,10 @@ def _by_settings(tasks: list[_Task]) -> list[tuple[Settings, list[_Task]]]:
     return list(groups.values())
 
 
-def task_of(node: CodeNode, items: Items) -> dict[str, Any]:
-    """A node of an export as a task of n8n's, started in the editor."""
+def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:
+    """A node of an export as a task of n8n's, started in the editor. ``query``: what a Code Tool is asked."""
     return {
+        **({} if query is None else {"query": query}),
         "code": node.code,
         "nodeMode": "runOnceForEachItem" if node.each else "runOnceForAllItems",
         "continueOnFail": node.continue_on_fail,
@@ -149,7 +158,8 @@ async def _one(broker: Broker, found: Found, task: _Task, answers: Answers, time
         return with_pins(data, found.workflows[node.workflow])
 
     broker.task_data_handler = task_data
-    handle = broker.submit(task_of(node, task.pinned.items), timeout=timeout + 30, on_rpc=rpc)
+    items = task.pinned.items if task.pinned else []
+    handle = broker.submit(task_of(node, items, task.query), timeout=timeout + 30, on_rpc=rpc)
     return await handle.outcome()
 
 
@@ -174,6 +184,12 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
         run.verdict, run.detail = "fails", failure_text(outcome)
         return
     ours = _result(outcome)
+    if task.report.node.tool:
+        try:
+            ours = text_of(ours)
+        except NotItems as error:
+            run.verdict, run.detail = "fails", f"n8n refuses the result: {error}"
+            return
     if other is not None:
         run.with_what = "n8n's runner"
         if other.status != "done":
@@ -181,7 +197,7 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
             return
         theirs = _result(other)
     else:
-        compared = comes_out(found, task.report.node, task.pinned)
+        compared = comes_out(found, task.report.node, task.pinned) if task.pinned else None
         if compared is None:
             run.verdict = "ran"
             return

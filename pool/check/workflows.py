@@ -336,4 +336,4 @@ def _text(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return "missing" if value is None else _KINDS.get(type(value), "something else")
+    return "nothing" if value is None else _KINDS.get(type(value), "something else")

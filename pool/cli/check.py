@@ -24,7 +24,7 @@ from reptarium.pool.check.running import Answers, NodeRun, NoOtherRunner, read_a
 from reptarium.pool.check.workflows import Found, find
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
-from reptarium.pool.cli.task_input import BadInput, read_items
+from reptarium.pool.cli.task_input import BadInput, read_items, read_query
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.policy.file import PolicyError, read_policy
@@ -54,6 +54,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--items", metavar="NODE=FILE", action="append", default=[], help="with --run: items for the nodes of this name"
     )
+    parser.add_argument(
+        "--query", metavar="NODE=TEXT", action="append", default=[],
+        help="with --run: what the Code Tools of this name are asked (JSON, or text)",
+    )  # fmt: skip
     parser.add_argument("--answers", metavar="FILE", help="with --run: recorded answers to calls to n8n")
     parser.add_argument("--against", metavar="CMD", help="with --run: compare with this runner, n8n's own")
     parser.add_argument("--html", metavar="FILE", help="also write the report as one page of HTML")
@@ -71,7 +75,7 @@ def call(arguments: argparse.Namespace) -> int:
         say("reptarium check: --n8n-url needs --api-key-file, and the other way round")
         return BAD_INPUT
     if not arguments.run:
-        idle = [f"--{flag}" for flag in ("items", "answers", "against") if getattr(arguments, flag)]
+        idle = [f"--{flag}" for flag in ("items", "query", "answers", "against") if getattr(arguments, flag)]
         if idle:
             say(f"reptarium check: {idle[0]} is for --run")
             return BAD_INPUT
@@ -119,26 +123,28 @@ def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document 
 
 def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[NodeRun]:
     """Raises :class:`BadInput`, and what :func:`run_all` raises."""
-    given = {}
-    for one in arguments.items:
-        name, equals, path = one.rpartition("=")
-        if not equals:
-            raise BadInput(f"--items {one}: NODE=FILE is wanted")
-        if all(node.name != name for node in result.checked.found.nodes):
-            raise BadInput(f"--items {one}: there is no Python node {name!r}")
-        given[name] = read_items(path, "--items")
+    nodes = result.checked.found.nodes
+    tools = {node.name for node in nodes if node.tool}
+    given = {
+        name: read_items(path, "--items")
+        for name, path in _named(arguments.items, {node.name for node in nodes} - tools, "--items", "NODE=FILE")
+    }
+    queries = {
+        name: read_query(text, f"--query {name}")
+        for name, text in _named(arguments.query, tools, "--query", "NODE=TEXT")
+    }
     answers: Answers = {}
     if arguments.answers:
         try:
             answers = read_answers(Path(arguments.answers).read_text("utf-8-sig"))
         except (OSError, ValueError) as error:
             raise BadInput(f"--answers {arguments.answers}: {error}") from None
-    nodes = to_run(result, policy)
+    wanted = to_run(result, policy)
     configure_logging(msgspec.structs.replace(policy.settings, log_level="critical"))
-    progress = _progress(len(nodes), "nodes run")
     run = partial(
-        run_all, result.checked.found, nodes, given=given, answers=answers, against=arguments.against, progress=progress
-    )
+        run_all, result.checked.found, wanted, given=given, queries=queries, answers=answers,
+        against=arguments.against, progress=_progress(len(wanted), "nodes run"),
+    )  # fmt: skip
     try:
         return trio.run(run)
     except (NoOtherRunner, BaseExceptionGroup) as error:
@@ -148,6 +154,23 @@ def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[
         if not isinstance(inner, NoOtherRunner):
             raise
         raise BadInput(str(inner)) from None
+
+
+def _named(pairs: list[str], names: set[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    """What is given for nodes by their names. A name may hold "=": the longest that is one counts.
+
+    Raises :class:`BadInput`, which names the option.
+    """
+    kind = "Code Tool" if option == "--query" else "Python Code node"
+    for pair in pairs:
+        parts = pair.split("=")
+        if len(parts) == 1:
+            raise BadInput(f"{option} {pair}: {form} is wanted")
+        splits = [("=".join(parts[:at]), "=".join(parts[at:])) for at in range(len(parts) - 1, 0, -1)]
+        found = next((split for split in splits if split[0] in names), None)
+        if found is None:
+            raise BadInput(f"{option} {pair}: there is no {kind} {splits[-1][0]!r}")
+        yield found
 
 
 def status(found: Found, result: Result) -> int:

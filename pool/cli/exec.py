@@ -107,7 +107,7 @@ async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIte
 async def _exec_one(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
     async with _runner(settings, arguments) as broker:
         outcome = await _outcome(broker, settings, task)
-    return show(outcome, arguments.raw or "query" in task, _words(arguments))
+    return show(outcome, arguments.raw, _words(arguments), tool="query" in task)
 
 
 async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
@@ -118,7 +118,7 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
             if task:
                 outcome = await _outcome(broker, settings, task)
                 try:
-                    show(outcome, arguments.raw or "query" in task, _words(arguments))
+                    show(outcome, arguments.raw, _words(arguments), tool="query" in task)
                     sys.stdout.flush()
                 except OSError as error:  # nobody reads it any more
                     say(f"reptarium exec: {error.strerror} (standard output)")

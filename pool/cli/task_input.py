@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reptarium.pool.check.exports import read_all
-from reptarium.pool.check.pins import Items, WrongItems, as_items, comes_in
+from reptarium.pool.check.pins import Items, WrongItems, as_items, as_query, comes_in
 from reptarium.pool.check.report.words import shown
 from reptarium.pool.check.running import task_of
 from reptarium.pool.check.workflows import CodeNode, Found, find
@@ -30,8 +30,8 @@ def task_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--items", metavar="FILE|-", help="JSON list of items, or of bare objects (default: [])")
     parser.add_argument("--each-item", action="store_true", help="run once for each item (default: once for all)")
-    parser.add_argument("--query", metavar="JSON", help="what a Code tool gets as _query (JSON, or text); with --raw")
-    parser.add_argument("--raw", action="store_true", help="print the result as it is: a Code tool may return anything")
+    parser.add_argument("--query", metavar="JSON", help="what a Code Tool gets as _query (JSON, or text)")
+    parser.add_argument("--raw", action="store_true", help="print the result as it is, whether n8n takes it or not")
 
 
 def read_task(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def read_task(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     if arguments.each_item:
         task["nodeMode"] = "runOnceForEachItem"
     if arguments.query is not None:
-        task["query"] = _query(arguments.query)
+        task["query"] = read_query(arguments.query, "--query")
     return task
 
 
@@ -78,14 +78,12 @@ def read_text(name: str) -> str:
     return Path(name).read_text("utf-8-sig")
 
 
-def _query(text: str) -> Any:
+def read_query(text: str, option: str) -> str | dict[str, Any]:
+    """What a Code Tool is asked. Raises :class:`BadInput`, which names the option."""
     try:
-        query = json.loads(text)
-    except ValueError:
-        return text
-    if not isinstance(query, str | dict):
-        raise BadInput("--query: a string or a JSON object is wanted")
-    return query
+        return as_query(text)
+    except ValueError as error:
+        raise BadInput(f"{option}: {error}") from None
 
 
 def _of_script(arguments: argparse.Namespace, command: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""What n8n makes of the result of a Code node: items, or a refusal.
+"""What n8n makes of a result: items of a Code node's, text of a Code Tool's, or a refusal.
 
-Facts of n8n 2.40.5, some seen in ``tests/e2e/expected.json`` (bare dicts, texts, nothing), the others read there.
+Facts of n8n 2.40.5, some seen in ``tests/e2e/expected.json`` (bare dicts, texts, nothing), the others read there
+(a Code Tool's: of 2.41.1, nodes/tools/ToolCode).
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ def items_of(result: object) -> list[dict[str, Any]]:
             if (key == "json" or key in item) and not isinstance(item.get(key), dict):
                 raise NotItems(f"{key!r} of the item at index {number} is {_kind(item.get(key))}; it must be a dict")
     return found
+
+
+def text_of(result: object) -> str | int | float:
+    """What a Code Tool tells its agent. Raises :class:`NotItems`: n8n tells the agent of an error then."""
+    if isinstance(result, bool) or not isinstance(result, str | int | float):
+        raise NotItems(f"the tool returns {'nothing' if result is None else _kind(result)}. Return a text, or a number")
+    return result
 
 
 def _require_no_other_keys(items: list[dict[str, Any]]) -> None:

@@ -10,8 +10,9 @@ import ast
 import re
 from typing import Any
 
-from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Returned, Use
+from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
 from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
+from reptarium.sandbox.judge.returned import returned
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
 _ADDRESS = re.compile(
@@ -79,7 +80,7 @@ class _Reader:
                 found.signs.pop(f"{kind}/{name}", None)
         found.files = sorted(found.files, key=lambda one: one.line)
         if "syntax/yield" not in found.signs:
-            found.returns = _returned(tree, nodes)
+            found.returns = returned(tree, nodes)
 
     # ---- names ------------------------------------------------------------------------------
 
@@ -329,30 +330,6 @@ class _Reader:
             port = number.value
         if self._once("host", (text, port)):
             self.found.hosts.append(Host(text, port, node.lineno))
-
-
-def _returned(tree: ast.Module, nodes: list[tuple[ast.AST, bool, bool]]) -> list[Returned]:
-    """What a program returns, at its end too; nothing where that isn't known before it runs."""
-    found: list[Returned] = []
-    for node, _, function in nodes:
-        if isinstance(node, ast.Return) and not function:
-            try:
-                found.append(Returned(node.lineno, _json(node.value)))
-            except ValueError:
-                return []
-    last = tree.body[-1] if tree.body else None
-    return found if isinstance(last, ast.Return | ast.Raise) else [*found, Returned(_line(last), None)]
-
-
-def _json(node: ast.expr | None) -> Any:
-    """The value of a constant, or of a list of some. Raises ValueError for all else."""
-    if node is None:
-        return None
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | float | bool | int | None):
-        return node.value if not isinstance(node.value, int) or abs(node.value) < 1 << 53 else 0
-    if isinstance(node, ast.List | ast.Tuple) and all(isinstance(one, ast.Constant) for one in node.elts[:100]):
-        return [_json(one) for one in node.elts[:100]]
-    raise ValueError
 
 
 def _hosts(text: str, line: int, whole: bool) -> list[Host]:

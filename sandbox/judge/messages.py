@@ -53,7 +53,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Returned(msgspec.Struct, frozen=True):
-    """A value that the program returns, as JSON: a number, a text, nothing, or a list of those."""
+    """A value that the program returns, as JSON: a number, a text, nothing, a list of those; {} is any dict."""
 
     line: int
     value: Any

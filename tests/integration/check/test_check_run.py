@@ -87,6 +87,26 @@ def test_items_and_answers_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFix
     assert status == 0
 
 
+def test_tools_run_on_what_they_are_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A text or an object; the name may have "=" in it. A tool that nothing is asked of doesn't run."""
+    nodes = [
+        tool("a=b", "return _query.upper()"),
+        tool("Adds", "return _query['n'] + 1"),
+        tool("Fails", "return _query.missing"),
+        tool("Wrong", "found = {'a': 1}\nreturn found"),
+        tool("Rests", "return _query"),
+    ]
+    options = ["--query", "a=b=x=y", "--query", 'Adds={"n": 1}', "--query", "Fails=z", "--query", "Wrong=z"]
+    status, found = runs(tmp_path, capsys, nodes, {}, *options)
+    assert {name: verdict for name, (verdict, _, _) in found.items()} == {
+        "a=b": "ran", "Adds": "ran", "Fails": "fails", "Wrong": "fails", "Rests": "skipped",
+    }  # fmt: skip
+    assert "missing" in found["Fails"][2]
+    assert found["Wrong"][2] == "n8n refuses the result: the tool returns a dict. Return a text, or a number"
+    assert found["Rests"][2] == "a tool runs on a query: --query NODE=TEXT"
+    assert status == 1
+
+
 @pytest.mark.slow
 def test_against_another_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a runner to compare with, its results count; what it logs doesn't get into the report."""
@@ -106,7 +126,10 @@ def test_against_another_runner(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--against", "false"], "--against false: the runner ended with status 1"),
         (["--items", "x.json"], "NODE=FILE is wanted"),
         (["--items", "A=none.json"], "No such file"),
-        (["--items", "B=items.json"], "there is no Python node 'B'"),
+        (["--items", "B=items.json"], "there is no Python Code node 'B'"),
+        (["--query", "A=hello"], "there is no Code Tool 'A'"),
+        (["--query", "Tool"], "NODE=TEXT is wanted"),
+        (["--query", "Tool=[1]"], "--query Tool: a string or a JSON object is wanted"),
         (["--answers", "none.json"], "No such file"),
     ],
 )
@@ -114,6 +137,6 @@ def test_what_can_not_be_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
     """A runner that doesn't start, and files that aren't there, end in words and status 2."""
-    (tmp_path / "a.json").write_text(json.dumps(workflow(code("A", "return []"), pinData={"A": []})))
+    (tmp_path / "a.json").write_text(json.dumps(workflow(code("A", "return []"), tool("Tool", "1"), pinData={"A": []})))
     assert main(["check", str(tmp_path / "a.json"), "--run", *options]) == 2
     assert said in capsys.readouterr().err

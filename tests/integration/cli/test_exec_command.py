@@ -51,9 +51,12 @@ def test_each_item(script: Path) -> None:
 
 
 def test_query(script: Path) -> None:
-    """--query takes JSON, or plain text."""
+    """--query takes JSON, or plain text; of what comes back n8n hands text and numbers to the agent."""
     script.write_text("return _query")
-    assert json.loads(reptarium("exec", str(script), "--query", '{"a": 1}').stdout) == {"a": 1}
+    refused = reptarium("exec", str(script), "--query", '{"a": 1}')
+    assert refused.returncode == 1
+    assert "n8n would refuse the result: the tool returns a dict. Return a text, or a number" in refused.stderr
+    assert json.loads(reptarium("exec", str(script), "--query", '{"a": 1}', "--raw").stdout) == {"a": 1}
     assert json.loads(reptarium("exec", str(script), "--query", "plain words").stdout) == "plain words"
 
 

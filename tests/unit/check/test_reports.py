@@ -278,10 +278,23 @@ def test_results_that_n8n_refuses(source: str, each: bool, why: str | None) -> N
     assert (one.status, whys) == (("never", [why]) if why else ("runs", []))
 
 
-def test_results_of_tools() -> None:
-    """A tool may return anything."""
-    (one,) = reports(workflow(tool("Tool", "return 3")), environ=ALL)
-    assert (one.status, one.refusals) == ("runs", [])
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("return 3", None),
+        ("return 'a'", None),
+        ("return f(_query)", None),
+        ("return {'a': 1}", "the tool returns a dict"),
+        ("return [k for k in 'ab']", None),
+        ("x = 1", "the tool returns nothing"),
+        ("if _query: return []\nreturn True", "the tool returns a list"),
+    ],
+)
+def test_results_of_tools(source: str, why: str | None) -> None:
+    """Of a tool n8n takes text and numbers alone."""
+    (one,) = reports(workflow(tool("Tool", source)), environ=ALL)
+    whys = [refusal.why.partition(". ")[0] for refusal in one.refusals]
+    assert (one.status, whys) == (("never", [why]) if why else ("runs", []))
 
 
 @pytest.mark.parametrize(

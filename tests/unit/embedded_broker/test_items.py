@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reptarium.pool.embedded_broker.items import NotItems, items_of
+from reptarium.pool.embedded_broker.items import NotItems, items_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def test_no_items(result: Any, said: str) -> None:
     with pytest.raises(NotItems) as caught:
         items_of(result)
     assert said in str(caught.value)
+
+
+def test_what_a_tool_may_return() -> None:
+    """A text or a number; n8n tells the agent of an error for all else, true and false included."""
+    assert [text_of(one) for one in ("", "a", 5, 0.5)] == ["", "a", 5, 0.5]
+    for result, said in ((None, "nothing"), (True, "True"), ([], "a list"), ({}, "a dict")):
+        with pytest.raises(NotItems, match=f"the tool returns {said}. Return a text, or a number"):
+            text_of(result)
