@@ -18,7 +18,7 @@ import trio
 from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.brokers.stream import open_stream
 from reptarium.pool.check.exports import LONGEST, Document, Problem, decode
-from reptarium.pool.check.report.words import shown
+from reptarium.pool.check.shown import shown
 
 #: Workflows of a page (n8n gives no more), pages in all, seconds for one of them.
 PAGE, MOST_PAGES, PAGE_TIME = 250, 4_000, 120.0

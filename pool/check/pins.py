@@ -98,3 +98,19 @@ def _targets(workflow: ReadWorkflow, source: str) -> Iterator[str]:
         for link in output if isinstance(output, list) else ():
             if isinstance(link, dict) and isinstance(link.get("node"), str):
                 yield link["node"]
+
+
+def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:
+    """A node of an export as a task of n8n's, started in the editor. ``query``: what a Code Tool is asked."""
+    return {
+        **({} if query is None else {"query": query}),
+        "code": node.code,
+        "nodeMode": "runOnceForEachItem" if node.each else "runOnceForAllItems",
+        "continueOnFail": node.continue_on_fail,
+        "items": items,
+        "nodeId": node.id or None,
+        "nodeName": node.name,
+        "workflowId": node.workflow_id or None,
+        "workflowName": node.workflow_name,
+        "workflowMode": "manual",
+    }

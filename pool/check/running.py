@@ -17,9 +17,9 @@ import trio
 
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.check.compared import difference
-from reptarium.pool.check.pins import Items, Pinned, comes_in, comes_out
+from reptarium.pool.check.pins import Items, Pinned, comes_in, comes_out, task_of
 from reptarium.pool.check.reports import NodeReport
-from reptarium.pool.check.workflows import CodeNode, Found, ReadWorkflow
+from reptarium.pool.check.workflows import Found, ReadWorkflow
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
@@ -121,22 +121,6 @@ def _by_settings(tasks: list[_Task]) -> list[tuple[Settings, list[_Task]]]:
         )  # fmt: skip
         groups.setdefault(repr(settings), (settings, []))[1].append(task)
     return list(groups.values())
-
-
-def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:
-    """A node of an export as a task of n8n's, started in the editor. ``query``: what a Code Tool is asked."""
-    return {
-        **({} if query is None else {"query": query}),
-        "code": node.code,
-        "nodeMode": "runOnceForEachItem" if node.each else "runOnceForAllItems",
-        "continueOnFail": node.continue_on_fail,
-        "items": items,
-        "nodeId": node.id or None,
-        "nodeName": node.name,
-        "workflowId": node.workflow_id or None,
-        "workflowName": node.workflow_name,
-        "workflowMode": "manual",
-    }
 
 
 async def _one(broker: Broker, found: Found, task: _Task, answers: Answers, timeout: float) -> Outcome:

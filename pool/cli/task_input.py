@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reptarium.pool.check.exports import read_all
-from reptarium.pool.check.pins import Items, WrongItems, as_items, as_query, comes_in
-from reptarium.pool.check.report.words import shown
-from reptarium.pool.check.running import task_of
+from reptarium.pool.check.pins import Items, WrongItems, as_items, as_query, comes_in, task_of
+from reptarium.pool.check.shown import shown
 from reptarium.pool.check.workflows import CodeNode, Found, find
 from reptarium.pool.cli.say import say
 

@@ -16,8 +16,8 @@ from reptarium.pool.check.report.words import (
     ran,
     sentence,
     settings_text,
-    shown,
 )
+from reptarium.pool.check.shown import shown
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -13,8 +13,9 @@ import msgspec
 
 from reptarium import __version__
 from reptarium.pool.check.checking import Result
-from reptarium.pool.check.report.words import ran, sentence, shown
+from reptarium.pool.check.report.words import ran, sentence
 from reptarium.pool.check.reports import NodeReport
+from reptarium.pool.check.shown import shown
 from reptarium.pool.check.workflows import CodeNode
 
 _RULES = {

@@ -18,8 +18,8 @@ from reptarium.pool.check.report.words import (
     ran,
     sentence,
     settings_text,
-    shown,
 )
+from reptarium.pool.check.shown import shown
 
 _COLOURS = {"runs": "green", "settings": "yellow", "never": "red"}
 _VERDICTS = {"same": "green", "differs": "yellow", "fails": "red"}

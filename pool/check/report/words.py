@@ -8,15 +8,11 @@ from typing import NamedTuple
 from reptarium.pool.check.checking import Result
 from reptarium.pool.check.reports import TASK_DATA, NodeReport, Status, Warned
 from reptarium.pool.check.running import NodeRun, Verdict
+from reptarium.pool.check.shown import shown
 from reptarium.sandbox.judge.messages import Objection
 
 STATUS: dict[Status, str] = {"runs": "runs", "settings": "needs settings", "never": "must change"}
 _COUNTED: dict[Status, str] = {"runs": "run", "settings": "need settings", "never": "must change"}
-
-
-def shown(text: str) -> str:
-    """A text of somebody's on one line, without what would move a terminal's cursor or turn writing round."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in " ".join(text.split()))
 
 
 def way(refusal: Objection) -> str:
