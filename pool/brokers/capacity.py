@@ -87,6 +87,8 @@ class _Place(msgspec.Struct, eq=False):
     """The capacity that it was told while it was alone."""
     kept: deque[_Kept] = msgspec.field(default_factory=deque)
     conduct: Conduct = msgspec.field(default_factory=Conduct)
+    paused: bool = False
+    """Whether it would wait in line for another slot if it hadn't to use first what it has."""
 
     @property
     def full(self) -> bool:
@@ -185,7 +187,7 @@ class Capacity:
         if place is not None and place.conduct.limited:
             freed = place.conduct.used(now)
             if freed and place.eager and place in self._here and holder.open_offers <= len(place.kept):
-                self._line.join(place, now)
+                self._join(place, now)
 
     def wasted(self, holder: Holder, now: float) -> float | None:
         """A task of this broker has ended without settings, and not through us. :meth:`changed` follows.
@@ -229,6 +231,7 @@ class Capacity:
         if not place.conduct.on_trial:
             self._bench.pop(place, None)
         self._line_up(place, now)
+        place.paused = place.paused and (place.full or bool(place.kept))
         self.tick(now)
 
     # ---- whose turn it is ---------------------------------------------------------------------
@@ -299,6 +302,7 @@ class Capacity:
         while self._line and self.slots - self.accepted - self._keeps > 0:
             place = self._line.pop(now)
             if place.full:  # it lines up when it isn't any more
+                place.paused = True
                 continue
             if not place.holder.reads:
                 deaf.append(place)
@@ -327,6 +331,7 @@ class Capacity:
                 self._trial.take(place.conduct)
             if not place.conduct.limited:
                 self._line.stay(place, now)
+        place.paused = place.eager and place.conduct.limited and not place.conduct.on_trial
         place.offered = now
         place.holder.offer(now)
 
@@ -335,7 +340,10 @@ class Capacity:
             if place.conduct.on_trial:
                 self._bench.setdefault(place)
             else:
-                self._line.join(place, now)
+                self._join(place, now)
+
+    def _join(self, place: _Place, now: float) -> None:
+        self._line.join(place, now, back=place.paused)
 
     def _end_trial(self, place: _Place) -> None:
         """The slot of those on trial is free if this broker had it and has it no more."""
@@ -369,7 +377,7 @@ class Capacity:
 
     def _forget(self, place: _Place, now: float) -> None:
         """It isn't in line any more, and nothing is kept for it."""
-        place.eager = False
+        place.eager = place.paused = False
         self._line.leave(place)
         self._bench.pop(place, None)
         while self._give_up(place, now):

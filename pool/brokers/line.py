@@ -95,13 +95,14 @@ class Line(Generic[_Who]):
     def __contains__(self, who: object) -> bool:
         return who in self._there
 
-    def join(self, who: _Who, now: float) -> None:
-        """Wait from now on."""
+    def join(self, who: _Who, now: float, *, back: bool = False) -> None:
+        """Wait from now on. ``back``: it never ceased to want slots, so that it has held no more than it has."""
         if who in self._there:
             return
         if self._there:
             who.share.begin(self._round, self._began)
-            who.share.level(self._first(now).share.counted(now), now)
+            if not back:
+                who.share.level(self._first(now).share.counted(now), now)
         else:
             self._round, self._began = self._round + 1, now
         self.stay(who, now)

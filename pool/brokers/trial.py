@@ -5,7 +5,7 @@ milliseconds, so an honest broker wastes one when it breaks down at that very mo
 would hold every slot all the time, each until it is overdue, and the others would stand.
 
 * Of whom nothing is known yet, and who has wasted a slot lately, may hold one at a time that isn't used. That costs an
-  honest one nothing but its very first round trip.
+  honest one nothing but its very first round trip: meanwhile it doesn't wait for another, but keeps its claim to one.
 * Such a one, for which others wait, ends after :data:`PATIENCE` seconds: a hundred strangers would have the slots for
   minutes else before they are known.
 * Who has wasted one is *on trial*. All who are have one slot between them, one after the other, those first who have

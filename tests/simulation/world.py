@@ -245,6 +245,9 @@ class World:
 
         In units of the longest task: all take as long, but those that wait for their pool. On a slow network those that
         are near have begun some more before the word of the others has come.
+
+        Nobody is excused who has wasted a slot in the storm, as who loses a connection at the wrong moment does: that
+        costs it a moment (``trial.py``), and no part of what comes then.
         """
         slots = self.plan.slots
         ahead = 4 * slots + 4 if "slow network" in self.plan.troubles else slots + 2

@@ -72,6 +72,22 @@ def test_a_waste_is_forgotten_after_a_while() -> None:
     assert owner.room(broken) == 2
 
 
+@pytest.mark.parametrize(("slots", "others"), [(1, 3), (2, 1)])
+def test_who_has_wasted_one_slot_has_its_part_of_the_time_again(slots: int, others: int) -> None:
+    """While it may hold one at a time only that it doesn't use, it leaves the line for a moment, and loses nothing."""
+    market = Market(slots, [0.001] * (others + 1), 0.1, patience=0.5)
+    broken = market.links[-1]
+    broken.prompt = False
+    market.run_until(0.7)
+    assert market.owner.wasted(broken, 0.7) is None
+    broken.prompt = True
+    market.run_until(10.0)
+    before = list(market.served)
+    market.run_until(40.0)
+    served = [now - then for now, then in zip(market.served, before, strict=True)]
+    assert served[-1] >= 0.9 * sum(served) / len(served), served
+
+
 def test_those_on_trial_have_one_slot_between_them() -> None:
     """Who has wasted least is next; and after each waste nobody, for three times as long as that took."""
     links = _, worst, better = Link(), Link(prompt=False), Link(prompt=False)
