@@ -84,3 +84,16 @@ def room(depth: int = MAX_NESTING) -> Iterator[None]:
     finally:
         if depth > _FEW:
             sys.setrecursionlimit(before)
+
+
+@contextmanager
+def bounded(raw: bytes | bytearray, around: int = 0) -> Iterator[None]:
+    """Room for reading a JSON text of somebody else's, in which a value stands ``around`` levels deep.
+
+    Raises ValueError for one that is nested too deeply, whatever this Python bears.
+    """
+    depth = nesting(raw)
+    if depth > MAX_NESTING + around:
+        raise ValueError(f"nested too deeply: over {MAX_NESTING} levels")
+    with room(depth):
+        yield

@@ -11,6 +11,7 @@ import trio
 
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
+from reptarium.sandbox.nesting import bounded
 
 #: The longest head of an answer, and the longest answer in all, bytes. n8n's has a few hundred.
 LONGEST_HEAD, LONGEST_ANSWER = 16 * 1024, 64 * 1024
@@ -108,8 +109,9 @@ def _check_start(url: str, received: int, data: bytes | bytearray) -> None:
 
 def _grant(url: str, body: bytes) -> str:
     try:
-        grant = msgspec.json.decode(body, type=_Granted).data.token
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        with bounded(body):
+            grant = msgspec.json.decode(body, type=_Granted).data.token
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise LinkError(f"{url} answered something that is not a grant") from None
     if not grant:
         raise LinkError(f"{url} answered an empty grant")

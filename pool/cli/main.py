@@ -17,7 +17,6 @@ from reptarium import __version__
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.signals import hold
 from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
-from reptarium.pool.ops.stderr import open_standard_descriptors
 from reptarium.pool.ops.unreadable import become_unreadable
 from reptarium.pool.refusal import StartRefused, require_interpreter
 
@@ -43,7 +42,6 @@ _UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, e
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
-    open_standard_descriptors()
     become_unreadable()
     try:
         require_interpreter()

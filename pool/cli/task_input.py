@@ -13,6 +13,7 @@ from reptarium.pool.check.pins import Items, WrongItems, as_items, as_query, com
 from reptarium.pool.check.shown import shown
 from reptarium.pool.check.workflows import CodeNode, Found, find
 from reptarium.pool.cli.say import say
+from reptarium.sandbox.nesting import bounded
 
 
 class BadInput(Exception):
@@ -61,8 +62,10 @@ def read_items(path: str, option: str) -> Items:
 def read_json(path: str, option: str) -> Any:
     """What a file says, ``-`` is standard input. Raises :class:`BadInput`, which names the option."""
     try:
-        value = json.loads(read_text(path))
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
+        text = read_text(path)
+        with bounded(text.encode()):
+            value = json.loads(text)
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate may be spelt out
         return value
     except (OSError, ValueError) as error:
         raise BadInput(f"{option} {path}: {error}") from None

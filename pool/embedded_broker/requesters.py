@@ -33,10 +33,13 @@ from starlette.types import Receive, Scope, Send
 from reptarium.pool.embedded_broker.handle import TaskHandle
 from reptarium.pool.embedded_broker.outcome import Outcome, Status
 from reptarium.pool.protocol.messages import TaskErrorData, TaskSettings
+from reptarium.sandbox.nesting import bounded
 
 #: Below the broker's path.
 TASKS = "/tasks"
 
+# The task and its settings, around their items
+_AROUND = 2
 _GONE = "The requester has gone"
 
 
@@ -128,12 +131,13 @@ class Requesters:
 
     def _submitted(self, body: bytes, on_console: Callable[[list[str]], None]) -> TaskHandle:
         try:
-            asked = msgspec.json.decode(body, type=TaskRequest)
+            with bounded(body, _AROUND):
+                asked = msgspec.json.decode(body, type=TaskRequest)
             for name, seconds in (("timeout", asked.timeout), ("requestTimeout", asked.request_timeout)):
                 if seconds is not None and not seconds > 0:
                     raise ValueError(f"{name}: must be more than 0 seconds, not {seconds}")
             return self._submit(asked, on_console)
-        except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _Refused(400, f"No task: {error}") from None
 
 

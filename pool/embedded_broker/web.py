@@ -22,6 +22,7 @@ from starlette.routing import Route
 from reptarium.pool.embedded_broker.grants import RateLimit
 from reptarium.pool.embedded_broker.requesters import TASKS, Requesters
 from reptarium.pool.embedded_broker.transport import Transport
+from reptarium.sandbox.nesting import bounded
 
 #: An auth request is a token in braces.
 _MAX_BODY = 64 * 1024
@@ -87,8 +88,9 @@ class WebSide:
                 if len(body) > _MAX_BODY:
                     return _refusal(413, "Request too large")
         try:
-            token = msgspec.json.decode(body, type=_Auth).token
-        except (msgspec.MsgspecError, UnicodeError):
+            with bounded(body):
+                token = msgspec.json.decode(body, type=_Auth).token
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return _refusal(400, 'Expected {"token": "..."}')
         if not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._auth_token):
             return _refusal(403, "Invalid auth token")

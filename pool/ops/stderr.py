@@ -256,19 +256,3 @@ def is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:
         status = os.fstat(descriptor)
         return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
     return False
-
-
-def open_standard_descriptors() -> None:
-    """Put /dev/null where standard input, output or error is closed.
-
-    Otherwise the next socket gets its number, and what somebody prints goes to a broker.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        mode = os.O_RDONLY if number == 0 else os.O_WRONLY
-        try:
-            os.fstat(number)
-        except OSError:
-            with suppress(OSError):  # there is no /dev/null here
-                os.set_inheritable(os.open(os.devnull, mode), True)  # it gets the lowest free number: this one
-                if getattr(sys, name) is None:
-                    setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115

@@ -309,6 +309,8 @@ class Importer:
 
     def _carry(self, found: dict[str, Any], name: str, attribute: str, value: Any) -> None:
         """Put a value of the real module into the façade, or its stand-in, or nothing."""
+        if value is None and {attribute, name.partition(".")[0]} <= sys.stdlib_module_names:
+            return  # a module that it imports at first use (collections.heapq since 3.14): see what follows
         if isinstance(value, ModuleType):
             inner = getattr(value, "__name__", "")
             if name == "os" and attribute == "path":

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import trio
@@ -211,6 +212,31 @@ def started(command: list[str], **environ: str) -> Iterator[subprocess.Popen[byt
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+def test_no_library_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """They are taken before the first import of what may open files for good: libffi does, when ctypes is imported."""
+    program = """
+    import os, sys
+    def hook(event, arguments):
+        if event == "import" and arguments[0] == "_ctypes":
+            there = [os.readlink(f"/proc/self/fd/{number}") for number in range(3)]
+            open(sys.argv[1], "w").write(" ".join(there))
+    sys.addaudithook(hook)
+    import reptarium.pool.cli.main
+    """
+    command = [
+        "sh",
+        "-c",
+        'exec "$@" <&- >&- 2>&-',
+        "sh",
+        sys.executable,
+        "-c",
+        dedent(program),
+        str(tmp_path / "seen"),
+    ]
+    subprocess.run(command, check=True, timeout=within(60))
+    assert (tmp_path / "seen").read_text() == "/dev/null /dev/null /dev/null"
 
 
 #: A runner shows its descriptors to nobody else.

@@ -145,7 +145,8 @@ def _all_public_names() -> dict[str, tuple[str, ...]]:
         "for name in sys.argv[1:]:\n"
         "    module = importlib.import_module(name)\n"
         "    found[name] = sorted(n for n, v in vars(module).items() if not n.startswith('_') and n != 'format'\n"
-        "                         and not isinstance(v, types.ModuleType))\n"
+        "                         and not isinstance(v, types.ModuleType)\n"
+        "                         and (v is not None or n not in sys.stdlib_module_names))\n"  # comes at first use
         "os.write(out, json.dumps(found).encode())\n"
     )
     done = _interpreter(program, [name for name in modules() if import_refusal(_EVERYTHING, name) is None])

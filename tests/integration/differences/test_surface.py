@@ -72,6 +72,14 @@ def test_ours_gives_what_is_recorded(kind: str, outcomes: dict[str, str]) -> Non
         assert {item for item in got if item.rpartition("/")[2] not in NOT_EVERYWHERE} <= set(RECORDED)
 
 
+@pytest.mark.parametrize("since", recorded.NEWER)
+def test_names_of_later_pythons_are_theirs(since: tuple[int, int]) -> None:
+    """A name that is left out of the comparison as a later Python's is there in that one, and in none before."""
+    there = sys.version_info[:2] >= since
+    for module, names in recorded.NEWER[since].items():
+        assert [name for name in names.split() if (name in surface.public_names(module)) != there] == [], module
+
+
 def test_every_difference_belongs_to_one_row() -> None:
     """No item that differs is left out of the table, or in two of its rows."""
     owners = {item: [row.id for row in ROWS if row.claims(item)] for item in DIFFERING}

@@ -53,6 +53,7 @@ async def test_auth_token_buys_a_grant_that_opens_one_websocket() -> None:
         (b"{}", 400),
         (b"\xff", 400),
         (b"", 400),
+        (b'{"token": "wrong", "x": ' + b"[" * 1001 + b"]" * 1001 + b"}", 400),
         (b'{"token": "' + b"x" * 100_000 + b'"}', 413),
     ],
 )

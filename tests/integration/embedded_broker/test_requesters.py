@@ -136,12 +136,13 @@ async def test_a_broker_that_goes_is_told() -> None:
         (b'{"settings": {"code": 5}}', BEARER, 400, "settings.code"),
         (b'{"settings": {"code": ""}, "timeOut": 5}', BEARER, 400, "timeOut"),
         (b'{"settings": {"code": ""}, "timeout": 0}', BEARER, 400, "timeout: must be more than 0"),
-        (b'{"settings": {"code": "%s"}}' % (b"x" * 2000), BEARER, 413, "More than 1024 bytes"),
+        (b'{"settings": {"items": %s}}' % (b"[" * 1001 + b"]" * 1001), BEARER, 400, "nested too deeply: over 1000"),
+        (b'{"settings": {"code": "%s"}}' % (b"x" * 5000), BEARER, 413, "More than 4096 bytes"),
     ],
 )
 async def test_what_is_refused(body: bytes, headers: dict[str, str], status: int, said: str) -> None:
     """Without the token nothing is read, and what is no task is told in which place."""
-    async with open_broker(BrokerConfig(auth_token=TOKEN, requesting="local", max_payload=1024)) as broker:
+    async with open_broker(BrokerConfig(auth_token=TOKEN, requesting="local", max_payload=4096)) as broker:
         with fail_after(10):
             found, told = await http(broker, "POST /runners/tasks", body, headers)
             assert found == status

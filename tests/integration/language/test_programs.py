@@ -2,7 +2,8 @@
 
 ``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages``
 (import names), ``items``, ``code``, and what it must end in: ``result`` (plain CPython's, as JSON), ``error`` (what the
-message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). With them the corpus
+message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). Where CPython itself
+gives something else from some version on, ``result_since`` has that, by version. With them the corpus
 of packages is run (``tests/packages/corpus.toml``). A program whose packages aren't installed is skipped;
 ``make packages`` installs them all.
 """
@@ -10,6 +11,7 @@ of packages is run (``tests/packages/corpus.toml``). A program whose packages ar
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,9 @@ def check(name: str, answer: dict[str, Any]) -> None:
     """The answer is what the program's line says."""
     program = PROGRAMS[name]
     if "result" in program:
-        assert answer == {"result": program["result"]}
+        since: dict[str, Any] = program.get("result_since", {})
+        here = [each for each in since if tuple(map(int, each.split("."))) <= sys.version_info]
+        assert answer == {"result": since[here[-1]] if here else program["result"]}
     elif "error" in program:
         assert program["error"] in answer.get("error", "no error")
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import heapq
 import importlib.util
 import json
 import re
@@ -17,7 +19,7 @@ import pytest
 
 from reptarium.sandbox.language import PolicyViolation, compile_task
 from reptarium.sandbox.language.policy import stdlib
-from reptarium.sandbox.language.runtime.facades import importer
+from reptarium.sandbox.language.runtime.facades import Importer, importer
 from tests.unit.language.support import OPEN, execute
 
 LIBRARY = '''
@@ -154,6 +156,18 @@ def test_what_standard_modules_bind_anew_is_listed() -> None:
                 there = vars(importer(OPEN).facade(module))
                 stale += [f"{module}.{each}" for each in names if each in there]
     assert stale == []
+
+
+def test_a_module_that_another_imports_at_first_use_is_neither_before_nor_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What stands in its place until then (None: ``collections.heapq`` since 3.14) is no name for tasks either."""
+    monkeypatch.setattr(collections, "heapq", None, raising=False)
+    facade = Importer(OPEN).facade("collections")
+    shown = [(name in dir(facade), hasattr(facade, name)) for name in ("heapq", "Counter")]
+    monkeypatch.setattr(collections, "heapq", heapq)
+    shown += [(name in dir(facade), hasattr(facade, name)) for name in ("heapq", "Counter")]
+    assert shown == [(False, False), (True, True)] * 2
 
 
 def test_the_filters_of_warnings_are_those_in_force() -> None:
