@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import trio
+
+from reptarium.pool.embedded_broker import BrokerConfig
 
 
 def slowness(environ: Mapping[str, str]) -> float:
@@ -36,3 +39,8 @@ def within(seconds: float) -> float:
 def fail_after(seconds: float) -> AbstractContextManager[trio.CancelScope]:
     """``trio.fail_after`` with so many seconds of an ordinary machine."""
     return trio.fail_after(within(seconds))
+
+
+def patient(**changes: Any) -> BrokerConfig:
+    """An embedded broker whose grants outlast the start of a runner on a busy machine; n8n's live for 30 s."""
+    return BrokerConfig(**{"grant_ttl": within(300), **changes})

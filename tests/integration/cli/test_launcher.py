@@ -22,9 +22,9 @@ import pytest
 import trio
 
 from reptarium.pool.brokers.grant import fetch_grant
-from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker, open_broker
 from tests.integration.ops.plain_http import get
-from tests.limits import fail_after
+from tests.limits import fail_after, patient
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "launcher" / "n8n-task-runners.json"
@@ -130,7 +130,7 @@ async def result(broker: Broker, code: str) -> Any:
 async def test_launched_idle_and_launched_again(tmp_path: Path) -> None:
     """A task is served, idleness ends us with status 0, and the next launch with a new token serves again."""
     with fail_after(90):
-        async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
+        async with open_broker(patient(auth_token=SECRET)) as broker:
             launcher = Launcher(broker, tmp_path, {"N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT": "1"})
             for number in range(2):
                 process = await launcher.start()
@@ -148,7 +148,7 @@ async def test_launched_idle_and_launched_again(tmp_path: Path) -> None:
 async def test_settings_of_the_container_get_through_and_the_secret_does_not(tmp_path: Path) -> None:
     """The file's list lets our settings through; the shared secret stays with the launcher."""
     with fail_after(60):
-        async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
+        async with open_broker(patient(auth_token=SECRET)) as broker:
             launcher = Launcher(
                 broker,
                 tmp_path,
@@ -177,7 +177,7 @@ async def test_settings_of_the_container_get_through_and_the_secret_does_not(tmp
 async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> None:
     """Time, level, text, without colours; N8N_RUNNERS_LAUNCHER_LOG_LEVEL decides; no token is in them."""
     with fail_after(90):
-        async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
+        async with open_broker(patient(auth_token=SECRET)) as broker:
             said = {}
             for level in ("info", "error"):
                 launcher = Launcher(broker, tmp_path, {"N8N_RUNNERS_LAUNCHER_LOG_LEVEL": level})
@@ -199,7 +199,7 @@ async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> No
 async def test_a_lost_broker_ends_us_so_that_the_launcher_starts_us_anew(tmp_path: Path) -> None:
     """With a spent grant token there is no way back: another status than 0, as the launcher expects of a fault."""
     with fail_after(60):
-        async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
+        async with open_broker(patient(auth_token=SECRET)) as broker:
             launcher = Launcher(broker, tmp_path, {})
             process = await launcher.start()
             runner = await broker.wait_for_runner()
@@ -216,7 +216,7 @@ async def test_a_lost_broker_ends_us_so_that_the_launcher_starts_us_anew(tmp_pat
 async def test_started_by_n8n_itself(tmp_path: Path) -> None:
     """n8n also starts runners of its own, without a launcher: under the id that it gives them."""
     with fail_after(60):
-        async with open_broker(BrokerConfig(auth_token=SECRET)) as broker:
+        async with open_broker(patient(auth_token=SECRET)) as broker:
             environ = {
                 "PATH": os.environ["PATH"],
                 "N8N_RUNNERS_ID": "V1StGXR8_Z5jdHi6B-myT",

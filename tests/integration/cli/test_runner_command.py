@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
-from tests.limits import fail_after, within
+from tests.limits import fail_after, patient, within
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -61,7 +61,7 @@ async def running(
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         if process.stdout is not None and not process.stdout.closed:
-            patience = threading.Timer(20, process.kill)
+            patience = threading.Timer(within(20), process.kill)
             patience.start()
             with trio.CancelScope(shield=True):
                 await ended(process)
@@ -71,7 +71,7 @@ async def running(
 async def test_grant_token_and_uri_are_enough() -> None:
     """With only a grant token and the broker's address a task is served; SIGTERM ends with status 0."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
                 outcome = await broker.submit({"code": "return [1]", "items": []}).outcome()
                 assert outcome.status == "done"
@@ -82,7 +82,7 @@ async def test_grant_token_and_uri_are_enough() -> None:
 async def test_used_grant_token_ends_the_runner() -> None:
     """A 403 with nothing but a grant token: a non-zero status, and a message that says what to do."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": "used-up"})
             status, said = await ended(process)
     assert status == 1
@@ -130,7 +130,7 @@ async def test_websocket_address_and_a_token_of_one_letter() -> None:
 async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
     """Under n8n's launcher the runner must end, so that the launcher starts it anew."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             process = start(
                 {"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token()}
             )
@@ -144,7 +144,7 @@ async def test_lost_connection_ends_a_runner_with_a_grant_only() -> None:
 async def test_sigterm_finishes_what_runs() -> None:
     """A running task is finished within the graceful time-out, and nothing new is taken."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(
                 broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
             ) as process:
@@ -160,7 +160,7 @@ async def test_sigterm_finishes_what_runs() -> None:
 async def test_sigterm_answers_what_does_not_end() -> None:
     """What runs longer than the graceful time-out is killed and still answered."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(
                 broker,
                 N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
@@ -180,7 +180,7 @@ async def test_sigterm_answers_what_does_not_end() -> None:
 async def test_killed_runner_leaves_nothing() -> None:
     """SIGKILL of the runner takes the zygote and every worker with it."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
                 while len(family := psutil.Process(process.pid).children(recursive=True)) < 2:
                     await trio.sleep(0.01)  # a zygote and, soon, its workers
@@ -193,7 +193,7 @@ async def test_killed_runner_leaves_nothing() -> None:
 async def test_idle_runner_shuts_down() -> None:
     """N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT ends a runner that has nothing to do, with status 0."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             process = start(
                 {
                     "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
@@ -209,7 +209,7 @@ async def test_zygote_is_replaced() -> None:
     """A killed zygote fails the tasks that ran, with words, and the next task is served by a new one."""
     with fail_after(60):
         async with (
-            open_broker() as broker,
+            open_broker(patient()) as broker,
             running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
         ):
             handle = broker.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
@@ -252,7 +252,10 @@ async def test_print_config() -> None:
 async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
     """A replacement that is killed before it is ready doesn't end the runner: the next one serves."""
     with fail_after(60):
-        async with open_broker() as broker, running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process:
+        async with (
+            open_broker(patient()) as broker,
+            running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
+        ):
             killed: set[int] = set()
             while len(killed) < 3:
                 for zygote in psutil.Process(process.pid).children():

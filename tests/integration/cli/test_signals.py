@@ -25,7 +25,7 @@ from reptarium.pool.cli.signals import ENDING, MEANINGLESS, hold, name
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.ops.plain_http import get
-from tests.limits import fail_after
+from tests.limits import fail_after, patient
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 ENDLESS = "print('on')\nwhile True:\n    pass"
@@ -64,7 +64,7 @@ async def drains(port: int) -> None:
 async def test_signal_drains(number: signal.Signals) -> None:
     """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(
                 broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), N8N_RUNNERS_STDLIB_ALLOW="time"
             ) as process:
@@ -98,7 +98,7 @@ async def test_signal_to_every_process_drains(send: Callable[[subprocess.Popen[b
     """Ctrl-C on a terminal, `timeout 60 …`, systemd's KillMode=control-group: the sandbox leaves them to the runner."""
     ours, theirs = pty.openpty()
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             environ = {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
                 "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),
@@ -128,7 +128,7 @@ async def test_nohup_is_obeyed() -> None:
     try:
         with fail_after(60):
             async with (
-                open_broker() as broker,
+                open_broker(patient()) as broker,
                 running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
             ):
                 process.send_signal(signal.SIGHUP)
@@ -143,7 +143,7 @@ async def test_second_signal_ends_at_once(first: str, second: str) -> None:
     """Whatever the graceful time-out says: status 130, no traceback, and nothing is left."""
     port = free_port()
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             async with running(
                 broker,
                 N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
@@ -176,7 +176,7 @@ async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
     port = free_port()
     with fail_after(60):
         async with (
-            open_broker() as broker,
+            open_broker(patient()) as broker,
             running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(), **with_health(port)) as process,
         ):
             clients = [await deaf(port) for _ in range(3)]
@@ -192,7 +192,7 @@ async def test_second_signal_beside_a_client_that_does_not_read() -> None:
     port = free_port()
     with fail_after(60):
         async with (
-            open_broker() as broker,
+            open_broker(patient()) as broker,
             running(
                 broker,
                 N8N_RUNNERS_GRANT_TOKEN=broker.grant_token(),
@@ -298,7 +298,7 @@ def _is_zygote(process: psutil.Process) -> bool:
 async def test_signal_while_the_pool_starts_ends_the_start() -> None:
     """Whoever is told to end before any task could come waits for no zygote, hung or slow: the status is 0."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             process = start({"N8N_RUNNERS_TASK_BROKER_URI": broker.uri, "N8N_RUNNERS_AUTH_TOKEN": "x"})
             patience = threading.Timer(30, process.kill)
             patience.start()
@@ -327,7 +327,7 @@ async def test_descriptors_up_to_the_hard_limit() -> None:
     try:
         with fail_after(60):
             async with (
-                open_broker() as broker,
+                open_broker(patient()) as broker,
                 running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
             ):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -356,7 +356,7 @@ async def test_with_a_policy_sighup_reads_it_anew(tmp_path: Path) -> None:
     rules = trio.Path(tmp_path / "policy.toml")
     await rules.write_text("")
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             environ = {"N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(), "REPTARIUM_POLICY": str(rules)}
             async with running(broker, N8N_RUNNERS_STDLIB_ALLOW="time", **environ) as process:
                 handle = await begun(broker, SHORT)

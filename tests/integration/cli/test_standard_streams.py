@@ -20,7 +20,7 @@ from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.integration.cli.test_runner_command import ended, running, start
 from tests.integration.cli.test_signals import ENDLESS, begun, drains, free_port, with_health
 from tests.integration.ops.plain_http import get
-from tests.limits import fail_after, within
+from tests.limits import fail_after, patient, within
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 #: A task whose log line is as long as its workflow's name.
@@ -107,7 +107,7 @@ async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, statu
     port = free_port()
     with fail_after(60):
         async with (
-            open_broker() as broker,
+            open_broker(patient()) as broker,
             running(
                 broker,
                 stderr=stalled.writing,
@@ -179,7 +179,7 @@ async def test_a_reader_that_has_gone() -> None:
     os.close(reading)
     with fail_after(60):
         async with (
-            open_broker() as broker,
+            open_broker(patient()) as broker,
             running(broker, stderr=writing, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
         ):
             os.close(writing)
@@ -247,7 +247,7 @@ AS_ROOT = os.geteuid() == 0
 async def test_a_runner_with_closed_streams(closed: str) -> None:
     """It serves; /dev/null stands where they were, so that no socket gets their numbers."""
     with fail_after(60):
-        async with open_broker() as broker:
+        async with open_broker(patient()) as broker:
             environ = {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
                 "N8N_RUNNERS_GRANT_TOKEN": broker.grant_token(),

@@ -23,7 +23,7 @@ from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.wire import IsolationConfig, Kind
 from tests.conftest import make_settings
 from tests.integration.cli.test_runner_command import start
-from tests.limits import fail_after
+from tests.limits import fail_after, patient
 from tests.unit.language import test_packages
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 async def log_of_a_start(**environ: str) -> list[dict[str, Any]]:
     """The log of ``reptarium run`` from its start until a broker knows it."""
-    async with open_broker() as broker:
+    async with open_broker(patient()) as broker:
         process = start(
             {
                 "N8N_RUNNERS_TASK_BROKER_URI": broker.uri,
