@@ -17,12 +17,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from reptarium.pool.workers.pool import WorkerPool
@@ -68,6 +69,14 @@ def attempt(action, *args, **named):
 def all_of(answers):
     return " ".join(sorted(set(answers)))
 """
+
+#: Configurations of no more than two others put together: some seconds of processor time each, `make slow` has them.
+FURTHER = frozenset({"own-uids", "python with scratch"})
+
+
+def configurations(names: Iterable[str]) -> list[Any]:
+    """For a fixture's parameters: the names in a set order, the further ones marked as slow."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in FURTHER else ()) for name in sorted(names)]
 
 
 #: The same for a task of ``REPTARIUM_LANGUAGE=python``: from the names that it has to what a probe is given.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, BELOW_TMP, MARK, NOBODY, PRELUDE, PYTHON, ROOT, Bystanders, arena, bystanders
+from arena import AS_ROOT, BELOW_TMP, MARK, NOBODY, PRELUDE, PYTHON, ROOT, Bystanders, arena, bystanders, configurations
 
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox import wire
@@ -379,7 +379,7 @@ async def _attack_all(isolation: dict[str, Any], targets: Bystanders) -> Outcome
     return outcome
 
 
-@pytest.fixture(scope="module", params=sorted(CONFIGURATIONS))
+@pytest.fixture(scope="module", params=configurations(CONFIGURATIONS))
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """All attacks in one configuration, each in a worker of its own; made once."""
     with bystanders() as targets:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, BELOW_TMP, MARK, PYTHON, Arena, arena, bystanders
+from arena import AS_ROOT, BELOW_TMP, MARK, PYTHON, Arena, arena, bystanders, configurations
 from structlog.testing import capture_logs
 
 from reptarium.pool.embedded import embedded_runner
@@ -240,7 +240,7 @@ async def _only_living(place: Arena, base: str) -> None:
             await trio.sleep(0.01)
 
 
-@pytest.fixture(scope="module", params=sorted(CONFIGURATIONS))
+@pytest.fixture(scope="module", params=configurations(CONFIGURATIONS))
 def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Everything in one configuration, each in a worker of its own; made once."""
     return trio.run(_all, CONFIGURATIONS[request.param])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from arena import AS_ROOT, PYTHON, arena
+from arena import AS_ROOT, PYTHON, arena, configurations
 
 from tests.limits import fail_after
 
@@ -133,7 +133,7 @@ async def _all(isolation: dict[str, Any]) -> dict[str, Any]:
     return answers
 
 
-@pytest.fixture(scope="module", params=sorted(CONFIGURATIONS))
+@pytest.fixture(scope="module", params=configurations(CONFIGURATIONS))
 def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What came of everything in one configuration; made once."""
     return trio.run(_all, CONFIGURATIONS[request.param])
