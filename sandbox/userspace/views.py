@@ -1,7 +1,7 @@
 """Items as n8n's old Python node showed them: dicts whose keys are attributes as well.
 
 ``_input.first().json.name`` and ``_input.first()["json"]["name"]`` are the same. A view *is* a dict, a list in it a
-list, so that they can be returned, copied and written as JSON, and ``type(x)`` says so.
+list, so that they can be returned, copied, pickled and written as JSON, and ``type(x)`` and ``x.__class__`` say so.
 
 What comes from n8n becomes views as a whole, once, and is read as fast as dicts are: a view is its own ``__dict__``.
 What user code stores stays the object that it is, as in any dict; a view or list in which something was stored looks at
@@ -17,6 +17,8 @@ from typing import Any, SupportsIndex, cast
 from reptarium.sandbox.language import passes_for
 
 _get, _set = dict.__getitem__, dict.__setitem__
+#: Makes an object one of another class, whatever it says of its class itself.
+_become = object.__dict__["__class__"].__set__
 _PLAIN = (dict, list)
 
 
@@ -40,6 +42,13 @@ class View(dict[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         _set(self, key, value)
         _stored(self)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[dict[str, Any]]:  # type: ignore[override]
+        return dict
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return dict, (dict(self),)
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] != "__":  # what Python itself looks for is no key of an item
@@ -111,7 +120,7 @@ def _stored(view: View) -> None:
     if type(view) is View:
         # values are looked at from here on, which an object's own __dict__ doesn't do
         object.__setattr__(view, "__dict__", {})
-        object.__setattr__(view, "__class__", _StoredIn)
+        _become(view, _StoredIn)
 
 
 def _wrap_inside(values: list[Any]) -> None:
@@ -128,8 +137,15 @@ class Views(list[Any]):
     def __init__(self, values: Iterable[Any] = ()) -> None:
         super().__init__(map(wrap, values))
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[list[Any]]:  # type: ignore[override]
+        return list
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return list, (list(self),)
+
     def _store(self) -> None:
-        object.__setattr__(self, "__class__", _StoredInViews)
+        _become(self, _StoredInViews)
 
     def append(self, value: Any) -> None:
         super().append(value)
@@ -190,7 +206,6 @@ def _plain(value: Any) -> Any:
 
 
 _METHODS = frozenset(dir(View))
-passes_for(dict, View, _StoredIn)
 passes_for(list, Views, _StoredInViews)
 
 
@@ -206,6 +221,9 @@ class PairedItem(View):
 
     def __call__(self, index: int) -> View:
         return self._find(index)
+
+
+passes_for(dict, View, _StoredIn, PairedItem)
 
 
 class Unpaired:

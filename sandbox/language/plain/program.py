@@ -20,7 +20,11 @@ from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING, unlist
 
 #: Among the builtins of a task: what ``from m import *`` becomes, which no function may hold. No source can spell it.
 IMPORT_STAR = "guard import star"
+#: And what ``type(x)`` becomes, and ``type`` itself.
+CLASS_OF, TYPE = "guard class of", "guard type"
 
+#: Names of ours whose values are what JSON makes.
+_PLAIN_NAMES = frozenset({"_items", "_item", "_query"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -35,8 +39,32 @@ def compile_task(source: str, policy: LanguagePolicy, *, filename: str = "<task>
     program = parse(source, filename).body
     flags, body = _without_future(program)
     _check(body, policy)
+    if "type" in source:
+        _ask_for_classes(body)
     outermost = _Outermost(body, postponed=bool(flags & __future__.annotations.compiler_flag))
     return compile_body(outermost.body, outermost.shared, filename, flags, asynchronous=outermost.awaits)
+
+
+def _ask_for_classes(body: list[ast.stmt]) -> None:
+    """Has ``type(x)`` say ``dict`` of what passes for one (an item as n8n's old node showed it), where a program names
+    anything that could be one: all of those begin with an underscore.
+    """
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    if not any(isinstance(node, ast.Name) and node.id[0] == "_" and node.id not in _PLAIN_NAMES for node in nodes):
+        return
+    for node in nodes:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args or node.keywords:
+            continue
+        if node.func.id == "type" and len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
+            node.func = _class_of(node.func)
+        elif node.func.id == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "type":
+            node.args[0] = _class_of(node.args[0])
+
+
+def _class_of(name: ast.Name) -> ast.expr:
+    """``type``, or what stands for it; the program may have one of its own."""
+    same = ast.Compare(name, [ast.Is()], [ast.Name(TYPE, ast.Load())])
+    return ast.fix_missing_locations(ast.copy_location(ast.IfExp(same, ast.Name(CLASS_OF, ast.Load()), name), name))
 
 
 def _without_future(body: list[ast.stmt]) -> tuple[int, list[ast.stmt]]:

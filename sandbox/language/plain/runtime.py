@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from reptarium.sandbox.language.guards.classes import PASSING_FOR
 from reptarium.sandbox.language.packages import openpyxl, xlsxwriter, yaml
 from reptarium.sandbox.language.packages.standard import files, threads
-from reptarium.sandbox.language.plain.program import IMPORT_STAR
+from reptarium.sandbox.language.plain.program import CLASS_OF, IMPORT_STAR, TYPE
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import unlisted
 from reptarium.sandbox.language.runtime.preloading import load_each
@@ -28,7 +29,14 @@ _INTERPRETERS = frozenset({"__build_class__", "__import__"})
 def _task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
     removed = set(policy.builtins_deny) - _INTERPRETERS
     table = {name: value for name, value in vars(builtins).items() if name not in removed}
-    return table | {"__import__": _checked_import(policy), IMPORT_STAR: _import_star}
+    ours = {IMPORT_STAR: _import_star, CLASS_OF: _class_of, TYPE: type}
+    return table | ours | {"__import__": _checked_import(policy)}
+
+
+def _class_of(value: object, /) -> type:
+    """``type(x)``, which for what passes for a dict is ``dict``."""
+    kind = type(value)
+    return PASSING_FOR.get(kind, kind)
 
 
 def _checked_import(policy: LanguagePolicy) -> Callable[..., Any]:

@@ -39,6 +39,10 @@ ENDS = {
     "nested_names": "total = 0\ndef add(n):\n    nonlocal total\n    total += n\nadd(1)\nadd(2)\nreturn total",
     "walrus": "if any((last := n) > 2 for n in (1, 2, 3)):\n    return last",
     "items_as_yaml": "import yaml\nreturn yaml.safe_dump(_input.first().json) + yaml.dump([_input.first()])",
+    "items_have_the_classes_of_json": "x = _input.first()\n"
+    "found = [type(x.json), x.json.__class__, *map(type, [x.json]), type(_items[0]['json'])]\n"
+    "return [kind is dict for kind in found] + [type(x).__name__]",
+    "a_type_of_ones_own": "def type(x):\n    return x.json\nx = _input.first()\nreturn [type(x), *map(type, [x])]",
     "result_of_odd_values": "import datetime\nreturn {'d': datetime.date(2026, 1, 2), 's': {1}, 'n': float('nan')}",
     "result_that_cannot_be": "a = []\na.append(a)\nreturn a",
     "memory": "x = bytearray(2**40)",
@@ -110,6 +114,12 @@ PLAIN = {
     "except_star": ("try:\n    raise ExceptionGroup('g', [ValueError(1)])\nexcept* ValueError:\n    return 1", None),
     "ctypes": ("import ctypes\nreturn ctypes.c_int(7).value", b"7"),
     "pickle": ("import pickle\nreturn pickle.loads(pickle.dumps([1]))", b"[1]"),
+    "class_of_an_item": (
+        "x = _input.first().json\n"
+        "return [type(x) is dict, [*map(type, [x])] == [dict], x.__class__ is dict, type(type(x)) is type]",
+        b"[true,true,true,true]",
+    ),
+    "pickled_item": ("import pickle\nreturn type(pickle.loads(pickle.dumps(_input.first().json))).__name__", b'"dict"'),
     "threads": (
         "import threading\nfound = []\nt = threading.Thread(target=found.append, args=(1,))\nt.start()\nt.join()\n"
         "return found",
