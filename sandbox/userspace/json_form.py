@@ -315,6 +315,20 @@ def key_text(key: object) -> str:
     return str(key)
 
 
+def _refuse_lost(value: dict[Any, Any]) -> None:
+    """Raise where a key that has become text is another's, whose value would be gone without a word.
+
+    1 and "1" are json's own: both are written everywhere, and n8n keeps the last.
+    """
+    texts = collections.Counter(map(key_text, value))
+    for key in value:
+        if key is not None and not isinstance(key, str | int | float) and texts[key_text(key)] > 1:
+            raise ResultError(
+                f"the result cannot be written as JSON: several keys of a dict become {key_text(key)[:100]!r}, "
+                f"one of them of type {type(key).__name__}"
+            )
+
+
 def _rebuild(value: object, hook: Callable[[object], object], above: set[int]) -> object:
     """A copy of ``value`` that the standard encoder takes: null for NaN, text for odd keys."""
     if value is None or isinstance(value, str | bool | int):
@@ -326,7 +340,10 @@ def _rebuild(value: object, hook: Callable[[object], object], above: set[int]) -
     above.add(id(value))
     try:
         if isinstance(value, dict):
-            return {key_text(k): _rebuild(v, hook, above) for k, v in value.items()}
+            rebuilt = {key_text(k): _rebuild(v, hook, above) for k, v in value.items()}
+            if len(rebuilt) < len(value):
+                _refuse_lost(value)
+            return rebuilt
         if isinstance(value, list | tuple):
             return [_rebuild(v, hook, above) for v in value]
         return _rebuild(hook(value), hook, above)

@@ -26,7 +26,9 @@ REGISTERS = 60.0 * FACTOR
 #: Seconds that a task may run in the runner, and until the broker calls it hanging: n8n's own limit is five minutes.
 TASK_TIMEOUT, HANGS = round(20 * FACTOR), 40.0 * FACTOR
 #: For many programs at once: they wait for their turn.
-CONFIG = BrokerConfig(request_timeout=3600.0, task_timeout=HANGS, grant_ttl=30.0 * FACTOR)
+CONFIG = BrokerConfig(
+    request_timeout=3600.0, task_timeout=HANGS, grant_ttl=30.0 * FACTOR, heartbeat_interval=30.0 * FACTOR
+)
 #: For starts and ends: n8n's own limits.
 PATIENT = BrokerConfig(request_timeout=60.0 * FACTOR, task_timeout=300.0 * FACTOR, grant_ttl=30.0 * FACTOR)
 #: Of a refusal's text, either runner's: what it is about is in the row, its words are not compared.
@@ -96,12 +98,27 @@ async def registered(
 
 
 async def run_programs(command: str, environ: Mapping[str, str], programs: Sequence[Mapping[str, Any]]) -> list[Took]:
-    """Run ``programs`` (task settings in the protocol's form) in one runner, as many at once as it offers."""
+    """Run ``programs`` (task settings in the protocol's form) in one runner, as many at once as it offers.
+
+    Raises:
+        RuntimeError: the runner ended before the last of them.
+    """
     # the time limit is the administrator's where a program is about it
     environ = {"N8N_RUNNERS_TASK_TIMEOUT": str(TASK_TIMEOUT), **environ}
-    async with open_broker(CONFIG) as broker:
-        async with registered(broker, command, environ):
-            return await submitted(broker, programs)
+    async with open_broker(CONFIG) as broker, registered(broker, command, environ) as process:
+        async with trio.open_nursery() as nursery:
+            # without it what nobody takes any more would be waited for an hour
+            nursery.start_soon(_cancel_when_ended, process, nursery.cancel_scope)
+            found = await submitted(broker, programs)
+            nursery.cancel_scope.cancel()
+            return found
+    raise RuntimeError(f"the runner ended with status {process.returncode}")
+
+
+async def _cancel_when_ended(process: subprocess.Popen[bytes], scope: trio.CancelScope) -> None:
+    while process.poll() is None:
+        await trio.sleep(0.2)
+    scope.cancel()
 
 
 async def submitted(broker: Broker, programs: Sequence[Mapping[str, Any]]) -> list[Took]:

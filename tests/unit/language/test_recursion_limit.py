@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import pytest
@@ -29,3 +30,31 @@ return seen, sys.getrecursionlimit()
     finally:
         discount_frames(0)
         sys.setrecursionlimit(before)
+
+
+def test_a_limit_that_the_code_could_not_go_on_with_is_refused_in_its_own_numbers() -> None:
+    """As Python refuses one: nothing is changed, and the frames below the task aren't told of."""
+    before = sys.getrecursionlimit()
+    program = """
+import sys
+def deeper(n):
+    if n:
+        return deeper(n - 1)
+    try:
+        sys.setrecursionlimit(LIMIT)
+    except RecursionError as error:
+        return str(error), sys.getrecursionlimit()
+    return sys.getrecursionlimit()
+return deeper(9)
+"""
+    text = "cannot set the recursion limit to {} at the recursion depth {}: the limit is too low"
+    frames = len(inspect.stack(0))
+    discount_frames(frames)
+    try:
+        found = [execute(program.replace("LIMIT", str(limit)), OPEN) for limit in (1, 3, 12, 15)]
+        depth = int(found[0][0].split("depth ")[1].split(":")[0])
+        assert found == [(text.format(limit, depth), before) for limit in (1, 3, 12, 15)]
+        assert execute(program.replace("LIMIT", str(depth + 10)), OPEN) == depth + 10
+    finally:
+        sys.setrecursionlimit(before + frames)
+        discount_frames(0)

@@ -9,6 +9,7 @@ import decimal
 import enum
 import itertools
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -246,6 +247,39 @@ def test_pandas_values() -> None:
         [{"a": 1, "when": "2024-01-01T00:00:00"}, {"a": 2, "when": None}],
         None, None, "2024-01-01T00:00:00", [1, 2],
     ]  # fmt: skip
+
+
+class Key:
+    """A key by its text."""
+
+    def __str__(self) -> str:
+        return "a"
+
+
+@pytest.mark.parametrize("conversion", ["rich", "original"])
+@pytest.mark.parametrize(
+    ("value", "text", "kind"),
+    [
+        ({b"a": 1, "b'a'": 2}, "\"b'a'\"", "bytes"),
+        ([{"x": {"(1, 2)": 1, (1, 2): 2}}], "'(1, 2)'", "tuple"),
+        ({datetime.date(2026, 1, 2): 1, "2026-01-02": 2}, "'2026-01-02'", "date"),
+        ({Key(): 1, Key(): 2}, "'a'", "Key"),
+    ],
+    ids=["bytes", "tuple", "date", "objects"],
+)
+def test_no_value_is_lost_to_a_key_that_becomes_the_same_text(
+    value: object, text: str, kind: str, conversion: Conversion
+) -> None:
+    """It is an error: which of the two was meant, nobody knows."""
+    told = f"several keys of a dict become {text}, one of them of type {kind}"
+    with pytest.raises(ResultError, match=re.escape(told)):
+        to_json(value, conversion)
+
+
+def test_keys_that_json_itself_makes_one_are_left_to_it() -> None:
+    """1 and "1": n8n's own runner writes both, and n8n keeps the last."""
+    assert decoded({1: "a", "1": "b", "x": float("nan")}) == {"1": "b", "x": None}
+    assert decoded({(1,): 0, 1: "a", "1": "b"}) == {"(1,)": 0, "1": "b"}
 
 
 def test_circular_result_is_refused() -> None:

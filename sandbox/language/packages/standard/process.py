@@ -163,9 +163,22 @@ def discount_frames(count: int) -> None:
     _BELOW[0] = count
 
 
+#: Frames that whoever sets a limit leaves to what guards the next call, and tells of its end.
+_SPARE = 8
+
+
 def setrecursionlimit(limit: int) -> None:
-    """``sys.setrecursionlimit``, up to 100,000."""
-    sys.setrecursionlimit(limit if limit < 1 else min(limit, _DEEPEST) + _BELOW[0])
+    """``sys.setrecursionlimit``, up to 100,000. Raises what that raises, in the task's own numbers."""
+    wanted = limit if limit < 1 else min(limit, _DEEPEST) + _BELOW[0]
+    try:
+        if limit >= 1:
+            # a limit that the code itself couldn't go on with would end the worker
+            sys.setrecursionlimit(max(1, wanted - _SPARE))
+        sys.setrecursionlimit(wanted)
+    except RecursionError as error:
+        depth = int(str(error).partition("depth ")[2].partition(":")[0]) - _BELOW[0] - 1
+        text = f"cannot set the recursion limit to {limit} at the recursion depth {depth}: the limit is too low"
+        raise RecursionError(text) from None
 
 
 def _getrecursionlimit() -> int:
