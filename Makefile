@@ -89,7 +89,7 @@ e2e-original: $(VENV)/.tested
 	ORIGINAL_CMD="$(ORIGINAL_CMD)" $(BIN)/python -m pytest -q -rs -m slow tests/powers/test_same_results.py
 
 # Other platforms (tests/platforms/README.md, results in docs/platforms.md); everything they make lies in $PLATFORMS, outside of
-# this tree. make pythons VERSIONS="3.14": CPythons of Debian's newest suite, for PYTHON= above and for .ci/run
+# this tree. make pythons VERSIONS="3.14": CPythons of Debian's newest suite, for PYTHON= above and for .ci/pythons
 pythons:
 	tests/platforms/pythons.sh $(VERSIONS)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # pythons.sh [VERSION…]: other CPythons (3.14 unless told; Debian's newest suite says which there are), to be run where they lie.
-# Prints the path of each, for PYTHONS= of .ci/run and PYTHON= of make. No chroot: the interpreter is told where the libraries
+# Prints the path of each, for PYTHONS= of .ci/pythons and PYTHON= of make. No chroot: the interpreter is told where the libraries
 # lie that belong to it, so it runs in this machine's own user space, with whatever namespaces that gives.
 . "$(dirname "$0")/lib.sh"
 need mmdebstrap mmdebstrap patchelf patchelf
