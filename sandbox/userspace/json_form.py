@@ -142,8 +142,18 @@ class _TheirError(BaseException):
         self.error = error
 
 
+_BOTH_WAYS: tuple[Any, ...] = (
+    [], (), range(0), {}, {}.values(), {}.items(), collections.deque(), collections.OrderedDict(),
+)  # fmt: skip
+_ONE_WAY: tuple[Any, ...] = ("a", "é", b"", bytearray(), set(), range(2**64))
+#: What ``iter`` and ``reversed`` make of Python's own collections: classes without names of their own.
+_ITERATORS: tuple[type, ...] = tuple(
+    {type(iter(one)) for one in _BOTH_WAYS + _ONE_WAY} | {type(reversed(one)) for one in _BOTH_WAYS} - {reversed}
+)
+
 #: What gives out its values one by one, and becomes the list of them: ``itertools``' too, but for those without an end.
 _SERIES = (
+    *_ITERATORS,
     types.GeneratorType,
     map,
     filter,

@@ -99,6 +99,20 @@ def test_iterators_become_lists_whatever_else_is_in_the_result() -> None:
     assert decoded(value) == {"n": None, "all": [["a", "b"], ["1"], [[0, "b"]]]}
 
 
+@pytest.mark.parametrize(
+    "one",
+    [[1, 2], (1, 2), range(1, 3), range(2**64, 2**64 + 2), "ab", "éb", b"ab", bytearray(b"ab"), {1: "a", 2: "b"},
+     {1: "a", 2: "b"}.values(), {1: "a", 2: "b"}.items(), {1: "a", 2: "b"}.keys(), collections.deque([1, 2]), {1, 2},
+     frozenset({1, 2}), collections.OrderedDict({1: "a", 2: "b"})],
+    ids=lambda one: f"{type(one).__name__}{'-long' if str(one).endswith('8)') else ''}",
+)  # fmt: skip
+def test_what_iter_and_reversed_give_becomes_a_list(one: Any) -> None:
+    """Of every collection of Python's own; their classes have no names that one could look up."""
+    assert decoded({"n": float("nan"), "v": iter(one)})["v"] == json.loads(json.dumps(list(iter(one))))
+    if not isinstance(one, set | frozenset):
+        assert decoded(reversed(one)) == json.loads(json.dumps(list(reversed(one))))
+
+
 def test_an_iterators_iterators_are_read_before_it_goes_on() -> None:
     """A group of groupby is over once the next one begins."""
     groups = itertools.groupby([1, 1, 2])
