@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from reptarium.pool.endings import ENDINGS, KILL_REASONS, OUTCOMES, Ending
 from reptarium.pool.ops.exposition import exposition
 from reptarium.pool.ops.policy_metrics import PolicyMetrics
+from reptarium.pool.ops.preload_metrics import PreloadMetrics
 from reptarium.pool.ops.process_metrics import ProcessMetrics
 from reptarium.pool.ops.reuse_metrics import ReuseMetrics
 from reptarium.sandbox.wire import Trick
@@ -88,6 +89,7 @@ class Metrics:
         self.process = ProcessMetrics(registry)
         self.policy = PolicyMetrics(registry)
         self.reuse = ReuseMetrics(registry)
+        self.preload = PreloadMetrics(registry)
 
         tasks = Counter("reptarium_tasks", "Tasks by how they ended.", ["outcome"], registry=registry)
         outcomes = _fixed(tasks, OUTCOMES)
@@ -122,10 +124,7 @@ class Metrics:
             registry=registry,
         )
         self._result_bytes = Histogram(
-            "reptarium_task_result_bytes",
-            "Size of a task's result.",
-            buckets=_BYTES,
-            registry=registry,
+            "reptarium_task_result_bytes", "Size of a task's result.", buckets=_BYTES, registry=registry
         )
         self._peak_memory = Histogram(
             "reptarium_task_peak_memory_bytes",

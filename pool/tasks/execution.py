@@ -284,7 +284,7 @@ class Execution:
                 except WorkerGone:
                     raise _Failed(*await self._death(worker)) from None
             elif kind is Kind.RESULT:
-                return await self._done(payload)
+                return await self._done(worker, payload)
             else:
                 raise self._failed(payload)
             del payload  # not kept until the next one comes
@@ -336,7 +336,7 @@ class Execution:
             return False
         return True
 
-    async def _done(self, payload: bytes | bytearray) -> TaskDoneData:
+    async def _done(self, worker: Worker, payload: bytes | bytearray) -> TaskDoneData:
         try:
             raw, body = wire.split_head(payload, wire.MAX_HEAD)
             head = _result_decoder.decode(raw)
@@ -350,9 +350,8 @@ class Execution:
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
             if not await in_turns(judging_json(piece)):
                 raise self._violation("a result that is not one well-formed JSON value")
-        self._again = head.again
-        self.report.ending = Ending.DONE
-        self.report.bytes_out = len(pieces[0])
+        self._again, worker.imported = head.again, bytes(head.imported)
+        self.report.ending, self.report.bytes_out = Ending.DONE, len(pieces[0])
         result, custom_data, static_data = (msgspec.Raw(piece) for piece in pieces)
         return TaskDoneData(
             result,

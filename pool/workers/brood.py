@@ -5,12 +5,13 @@ it tells of births, deaths and failed forks into states of workers. A forked wor
 word says that it is ready; then it is handed to the :class:`Owner` (``pool.py``), who lends it to a task. The brood
 hears of its end again: the zygote, which reaps it, says so.
 
-A brood ends in one of three ways, and whichever it is, :meth:`Brood.live` ends without an exception and leaves no
+A brood ends in one of four ways, and whichever it is, :meth:`Brood.live` ends without an exception and leaves no
 process; :attr:`Brood.problem` says which it was.
 
 * The zygote has ended. Its workers have died with it (``PR_SET_PDEATHSIG``).
 * It did what no honest one does, or met a fault of ours. It is killed, and its workers with it: who lies about one of
   them may lie about all.
+* Another has taken its place (:attr:`Brood.successor`): no :attr:`~Brood.problem`. Its tasks are finished, as below.
 * It hangs: it owes workers and gives none (:data:`HUNG`). Nothing is wrong with those that it has made, each of which
   speaks for itself and is killed through its own pidfd. So it is retired (:meth:`Brood.retire`): :attr:`Brood.over` is
   set, another zygote is started beside it, the tasks that its workers run are finished, each within its own time limit,
@@ -101,7 +102,9 @@ class Brood:
         #: Set when no more workers are to be had of it.
         self.over = trio.Event()
         self.problem: Exception | None = None
-        self._owner = owner
+        self.greeted = False  # its zygote has been ready
+        self.successor: Brood | None = None
+        self.owner = owner
         self._faults = faults
         self._numbers = numbers
         self._scope = trio.CancelScope()
@@ -133,7 +136,7 @@ class Brood:
             for worker in list(self.starting.values()):
                 if worker.forked + self._ready < trio.current_time():
                     log.error("a worker was not ready in time", worker=worker.number, seconds=self._ready)
-                    self._owner.not_started("a new worker was not ready in time")
+                    self.owner.not_started("a new worker was not ready in time")
                     self._give_up(worker, Ending.START)
             if self.requested:
                 self.silent += passed
@@ -143,10 +146,18 @@ class Brood:
     def retire(self, problem: ZygoteFault) -> None:
         """No more workers of this zygote. Those that tasks have stay with them; when none is left, call :meth:`end`."""
         self.problem, self.retired = problem, True
-        self._owner.lost(self)
+        self.owner.lost(self)
+        self._let_go(Ending.ZYGOTE)
+
+    def relieve(self, successor: Brood) -> None:
+        """Another serves from now on. Likewise: those that tasks have stay with them."""
+        self.successor, self.retired = successor, True
+        self._let_go(Ending.SURPLUS)
+
+    def _let_go(self, reason: Ending) -> None:
         for worker in list(self.workers.values()):
             if worker.state in ("starting", "parked", "resting"):
-                self._give_up(worker, Ending.ZYGOTE)
+                self._give_up(worker, reason)
         self.over.set()
 
     def end(self) -> None:
@@ -184,7 +195,7 @@ class Brood:
             (error,) = error.exceptions
         if self.problem is None:
             self.problem = error
-            self._owner.lost(self)
+            self.owner.lost(self)
         else:
             log.warning("a zygote that hung ended", reason=str(error))
 
@@ -195,7 +206,8 @@ class Brood:
                 nursery.start_soon(self.zygote.log_stderr)
                 hello = await self._greet(config)
                 nursery.start_soon(self._await_ready, first_words)
-                self._owner.greeted(self, hello)
+                self.greeted = True
+                self.owner.greeted(self, hello)
                 await self._listen(first_words)
                 status = await self.zygote.exit_status()
                 nursery.cancel_scope.cancel()
@@ -246,7 +258,7 @@ class Brood:
                 else:
                     first_words.register(worker.fd, select.EPOLLIN | select.EPOLLONESHOT)
             elif not self.retired:
-                self._owner.fork_failed(news.errno)
+                self.owner.fork_failed(news.errno)
             if not self.requested:
                 raise ZygoteFault("the zygote answers orders that it didn't get")
             self.requested -= 1
@@ -264,7 +276,7 @@ class Brood:
             worker.disown()
             raise ZygoteFault(f"the zygote gave a worker that is none: {strange}")
         self.workers[news.pid] = self.starting[worker.fd] = worker
-        self._owner.born()
+        self.owner.born()
         return worker
 
     async def _await_ready(self, first_words: select.epoll) -> None:
@@ -282,7 +294,7 @@ class Brood:
             frame = worker.receive_nowait({Kind.READY: 0, Kind.FAILED: 64 * 1024})
         except wire.ProtocolViolation as error:
             log.error("a new worker broke the protocol", worker=worker.number, error=str(error))
-            self._owner.not_started("a new worker broke the protocol")
+            self.owner.not_started("a new worker broke the protocol")
             self._give_up(worker, Ending.VIOLATION)
             return True
         except WorkerGone:
@@ -292,7 +304,7 @@ class Brood:
         kind, words = frame
         if kind is Kind.FAILED:
             log.error("a new worker failed", worker=worker.number, reason=words.decode("utf-8", "replace"))
-            self._owner.not_started("a new worker failed")
+            self.owner.not_started("a new worker failed")
             self._give_up(worker, Ending.START)
         else:
             self._not_starting(worker)
@@ -301,7 +313,7 @@ class Brood:
                     self._baseline = footprint_of(worker.pid)
             worker.baseline = self._baseline
             worker.happened("ready")
-            self._owner.ready(worker)
+            self.owner.ready(worker)
         return True
 
     def _not_starting(self, worker: Worker) -> None:
@@ -310,7 +322,7 @@ class Brood:
 
     def _give_up(self, worker: Worker, reason: Ending) -> None:
         self._not_starting(worker)
-        self._owner.discard(worker, reason)
+        self.owner.discard(worker, reason)
 
     def _exited(self, message: wire.Exited) -> bool:
         """A worker was reaped. False when that isn't true.
@@ -324,7 +336,7 @@ class Brood:
             log.error("a warm worker died", worker=worker.number, status=describe_status(message.status))
             if worker.state == "starting":
                 # a worker that can't even park would be forked again and again without a pause
-                self._owner.not_started("a new worker died")
+                self.owner.not_started("a new worker died")
         return self._forget(worker, message)
 
     def _forget(self, worker: Worker, end: wire.Exited | None) -> bool:
@@ -334,7 +346,7 @@ class Brood:
             worker.close_socket()
         parked = worker.state == "parked"
         honest = worker.gone(end)
-        self._owner.ended(worker, parked=parked)
+        self.owner.ended(worker, parked=parked)
         return honest
 
 

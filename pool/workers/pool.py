@@ -4,9 +4,7 @@ Theory of operation. :meth:`WorkerPool.run` starts a zygote (``brood.py``) and k
 parked. A task leases one (:meth:`WorkerPool.lease`), speaks with it over its socket, and discards it
 (:meth:`WorkerPool.discard`): SIGKILL on its pidfd, whatever it was doing. A replacement is asked for when the task has
 ended (a fork beside it would cost it a third of its latency on two processors), or at its start where less than half of
-the pool is still warm. A worker that has been leased and not used may be parked again.
-
-The states that a worker goes through are a table: ``states.py``.
+the pool is still warm. A worker that has been leased and not used may be parked again. Their states: ``states.py``.
 
 Once one zygote has been ready, nothing that a zygote does ends the pool: another is started, with backoff, beside one
 that hangs and after one that has ended. What of it is a fault is counted and reported.
@@ -35,24 +33,20 @@ from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
-from reptarium.pool.refusal import PoolRefused
-from reptarium.pool.workers.brood import Brood, ZygoteEnded
+from reptarium.pool.workers.brood import Brood, Owner, ZygoteEnded
+from reptarium.pool.workers.preloading import Preloading
 from reptarium.pool.workers.scratch import scratch_of
 from reptarium.pool.workers.waiting import NoWorker, Waiting
 from reptarium.pool.workers.worker import Worker
 from reptarium.pool.workers.zygote import ZygoteFault
+from reptarium.pool.workers.zygotes import one_after_the_other
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import LayerStatus
 
 log = structlog.get_logger("reptarium.pool.workers.pool")
 
-BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
-#: A first zygote that is killed while it starts (not one that ends by itself) is tried so many times in all.
-FIRST_STARTS = 3
 #: Seconds without forks after one that came to nothing: the first time, and at most while none succeeds.
 PAUSE_FIRST, PAUSE_LAST = 0.05, 0.5
-#: A zygote that lived this long (seconds) is started anew without a wait.
-HEALTHY = 3.0
 #: Seconds: how often it is looked whether all goes on; how long a zygote may owe a worker, and how long ago the last
 #: fork must be that came to nothing, for the pool to be one that can start workers.
 LOOK, SLOW, CALM = 0.25, 1.0, 5.0
@@ -62,10 +56,16 @@ NO_WORKER, END_KNOWN = 15.0, 1.0
 
 
 class WorkerPool:
-    """Keeps ``size`` workers parked. ``meter`` counts, ``faults`` is told of zygotes'; they may be left out."""
+    """Keeps ``size`` workers parked. ``meter`` counts, ``faults`` is told of zygotes', ``preloading`` may learn."""
 
     def __init__(
-        self, config: wire.ZygoteConfig, *, size: int, meter: Metrics | None = None, faults: OwnFaults | None = None
+        self,
+        config: wire.ZygoteConfig,
+        *,
+        size: int,
+        meter: Metrics | None = None,
+        faults: OwnFaults | None = None,
+        preloading: Preloading | None = None,
     ) -> None:
         self.config = config
         self.size = size
@@ -79,14 +79,15 @@ class WorkerPool:
         self.on_greeted: Callable[[], None] = lambda: None  # a zygote has told its layers and tricks
         self._meter = meter or Metrics()
         self._faults = faults or OwnFaults(self._meter, Reporter())
+        self._learns = preloading is not None
+        self._preloading = preloading or Preloading.of_nothing(config.language, self._meter.preload)
         self._parked: deque[Worker] = deque()
         self._resting: set[Worker] = set()
-        self._waiting = Waiting()
         self._broods: list[Brood] = []  # all that have a process: those that are being buried, those that hang
         self._brood: Brood | None = None  # of which workers are to be had
         self._greeted: trio.TaskStatus[None] | None = None
         self._started = self._closing = False  # a zygote has been ready, once; the end has come
-        self._changed = trio.Event()
+        self._changed, self._waiting = trio.Event(), Waiting()
         self._nursery: trio.Nursery | None = None
         self._pause, self._pausing = PAUSE_FIRST, False
         self._no_zygote = "no zygote is up yet"
@@ -155,6 +156,7 @@ class WorkerPool:
 
     def keep(self, worker: Worker) -> None:
         """Its task has ended well, and the same code may have it again (``reuse.py``)."""
+        self._preloading.heard(worker)
         worker.happened("kept")
         self._resting.add(worker)
         self._refill()
@@ -167,6 +169,7 @@ class WorkerPool:
 
     def discard(self, worker: Worker, reason: Ending = Ending.DONE) -> None:
         """The worker's task has ended: kill it and close its socket. Safe to call twice."""
+        self._preloading.heard(worker)
         if worker.state == "dead":
             worker.close_socket()  # it died while a task had it
             return
@@ -180,9 +183,9 @@ class WorkerPool:
         self._refill()
         self._weigh()
 
-    async def wait_warm(self, count: int | None = None) -> None:
+    async def wait_warm(self, count: int = -1) -> None:
         """Wait until ``count`` workers are parked (all of them by default)."""
-        while self.parked < (self.size if count is None else count):
+        while self.parked < (self.size if count < 0 else count):
             await self._changed.wait()
 
     def close(self) -> None:
@@ -202,51 +205,58 @@ class WorkerPool:
         async with scratch as (self.config, self._gone), trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._look)
-            backoff = BACKOFF_FIRST
-            for attempt in itertools.count(1):
-                born = trio.current_time()
-                problem = await self._one_zygote(nursery)
-                lived = trio.current_time() - born
-                if lived >= HEALTHY:
-                    backoff = BACKOFF_FIRST
-                killed = isinstance(problem, ZygoteEnded) and problem.killed
-                if not (self._started or (killed and attempt < FIRST_STARTS)):
-                    raise PoolRefused(str(problem)) from problem
-                self._report(problem, lived, backoff)
-                await trio.sleep(backoff)
-                backoff = min(backoff * 2, BACKOFF_LAST)
+            if self._learns:
+                nursery.start_soon(self._faults.keep, "pool", self._preloading.run, self)
+            await one_after_the_other(self._one_zygote, lambda: self._started, self._meter, self._faults)
 
-    async def _one_zygote(self, nursery: trio.Nursery) -> Exception:
-        """Start a zygote; why no more workers are to be had of it, once that is so."""
+    async def _one_zygote(self) -> Exception:
+        """Start a zygote; why no more workers are to be had of it, or of those that followed, once that is so."""
         try:
-            brood = Brood(self, self.numbers, self._faults)
+            brood = self.beside(self, self._preloading.added(self.config))
         except OSError as error:  # out of processes, descriptors, memory
             problem = ZygoteEnded(f"the zygote cannot be started: {error}")
             self._no_zygote = f"no zygote is up: {problem}"
             return problem
-        for hung in [brood for brood in self._broods if brood.retired][:-1]:
+        for hung in [other for other in self._broods if other.retired and other.problem][:-1]:
             hung.end()  # each costs as much as a pool: one of them is let finish
-        self._broods.append(brood)
-        nursery.start_soon(self._keep, brood)
         await brood.over.wait()
+        while brood.successor is not None:
+            brood = brood.successor
+            await brood.over.wait()
+        if not brood.greeted and self._preloading.distrust(str(brood.problem)):
+            return ZygoteEnded(str(brood.problem), killed=True)
         return brood.problem or ZygoteEnded("the zygote ended")
 
-    async def _keep(self, brood: Brood) -> None:
+    def beside(self, owner: Owner, config: wire.ZygoteConfig) -> Brood:
+        """Start a zygote, with whatever others there are. Raises OSError."""
+        assert self._nursery is not None
+        brood = Brood(owner, self.numbers, self._faults)
+        self._broods.append(brood)
+        self._nursery.start_soon(self._keep, brood, config)
+        return brood
+
+    async def _keep(self, brood: Brood, config: wire.ZygoteConfig) -> None:
         try:
-            await brood.live(self.config)
+            await brood.live(config)
         finally:
             self._broods.remove(brood)
             if self._brood is brood:  # at the end of the pool
                 self._brood = None
 
-    def _report(self, problem: Exception, lived: float, wait: float) -> None:
-        event = "no zygote; starting another"
-        said = {"reason": str(problem) or type(problem).__name__, "lived_s": round(lived, 1), "wait_s": wait}
-        self._meter.zygote_replaced()
-        if isinstance(problem, ZygoteEnded):
-            log.error(event, **said)
-        else:
-            self._faults.met(problem, "zygote", event, **said)
+    @property
+    def serving(self) -> tuple[Brood, list[Worker]] | None:
+        """The zygote that serves, and its parked workers; None where it's no time for another to take its place."""
+        busy = self._closing or self._pausing or self.trouble or any(brood.retired for brood in self._broods)
+        return None if self._brood is None or busy else (self._brood, [*self._parked])
+
+    def succeed(self, old: Brood, new: Brood, hello: wire.Hello, parked: list[Worker]) -> None:
+        """Have workers of ``new`` from now on, these first; those of ``old`` end with their tasks."""
+        new.owner, self._brood = self, new
+        self._parked.clear()
+        self._take(hello)
+        for worker in parked:
+            self._park(worker)
+        old.relieve(new)
 
     async def _look(self) -> None:
         """Look now and then for what nobody tells: that something doesn't happen."""
@@ -285,11 +295,7 @@ class WorkerPool:
 
     def greeted(self, brood: Brood, hello: wire.Hello) -> None:
         """A zygote is ready to fork."""
-        self.layers = hello.layers
-        self.tricks = hello.tricks
-        self._meter.isolation(hello.layers)
-        self._meter.tricks(hello.tricks)
-        self.on_greeted()
+        self._take(hello)
         self._brood, self._started = brood, True
         self._proven, self._failure = False, ""
         self._weigh()
@@ -297,6 +303,13 @@ class WorkerPool:
             self._greeted.started()
             self._greeted = None
         self._refill()
+
+    def _take(self, hello: wire.Hello) -> None:
+        self.layers, self.tricks = hello.layers, hello.tricks
+        self._meter.isolation(hello.layers)
+        self._meter.tricks(hello.tricks)
+        self._preloading.greeted(hello)
+        self.on_greeted()
 
     def lost(self, brood: Brood) -> None:
         """No more workers are to be had of it."""

@@ -65,6 +65,7 @@ class Worker:
         "fd",
         "forked",
         "handed",
+        "imported",
         "killed_for",
         "limits",
         "number",
@@ -86,6 +87,7 @@ class Worker:
         self.cpu_before = 0.0  # of it, what tasks before its present one have used
         self.tasks = 0  # that it has ended well
         self.limits: TaskLimits | None = None  # its task's, where they aren't everybody's
+        self.imported = b""  # what its last task has imported, as it says (``learning.py``)
         self.baseline = -1  # bytes that it held before its task; -1: not known
         self.exited = trio.Event()
         self._tell_end: Callable[[wire.Exited | None], None] | None = None

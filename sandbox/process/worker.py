@@ -45,6 +45,7 @@ from reptarium.sandbox.language import (
     show_environment,
     shown_environment,
 )
+from reptarium.sandbox.process import imports
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
 from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail, format_value
 from reptarium.sandbox.task.execute import Compiled, TaskInput, Terms, execute
@@ -216,7 +217,7 @@ class WorkerLife:
             return False
         _, *saved = outcome
         custom, static = map(len, saved)
-        head = wire.ResultHead(custom, static, self._is_clean())
+        head = wire.ResultHead(custom, static, self._is_clean(), imports.told())
         self._channel.send(_RESULT, *wire.with_head(head, *(memoryview(raw) for raw in outcome)))
         return head.again
 

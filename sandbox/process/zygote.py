@@ -50,7 +50,7 @@ from reptarium.sandbox.language import (
     show_environment,
     silence_compiler,
 )
-from reptarium.sandbox.process import fork, heap, worker
+from reptarium.sandbox.process import fork, heap, imports, worker
 from reptarium.sandbox.process.immortal import immortalize
 
 #: Send buffer of a worker's socket in bytes: a large result in few wake-ups (capped by net.core.wmem_max).
@@ -99,6 +99,7 @@ def main() -> int:
     failed = preload_modules(config, threads, late)
     if threads.starters and threads.others():
         _start_anew(command, control, raw, environment, (*late, *threads.starters))
+    imports.watch()
     _hide_our_own(config)
     sys.argv = [""]  # a script's that was started without arguments
     told_of_forks = fork.settle()
@@ -122,6 +123,7 @@ def main() -> int:
     worker.set_name(wire.ZYGOTE_NAME)
     zygote = _Zygote(control, config, prepared)
     gc.collect()
+    imports.forget()
     immortal, mortal_because = immortalize()
     gc.freeze()
 

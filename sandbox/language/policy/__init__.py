@@ -9,7 +9,7 @@
 `refusals.py`     findings and errors
 """
 
-from reptarium.sandbox.language.policy.allowlist import LanguagePolicy
+from reptarium.sandbox.language.policy.allowlist import LanguagePolicy, import_refusal
 from reptarium.sandbox.language.policy.refusals import Finding, PolicyViolation, RefusedAttribute, RefusedImport
 
-__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport"]
+__all__ = ["Finding", "LanguagePolicy", "PolicyViolation", "RefusedAttribute", "RefusedImport", "import_refusal"]

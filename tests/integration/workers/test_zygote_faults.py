@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from reptarium.pool.endings import Ending
 from reptarium.pool.refusal import PoolRefused
-from reptarium.pool.workers import brood, pool, zygote
+from reptarium.pool.workers import brood, pool, zygote, zygotes
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker
@@ -85,7 +85,7 @@ async def does_a_task(worker: Worker) -> None:
 
 async def test_a_lying_zygote_is_replaced_and_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed with whatever it has forked, counted, reported; the pool offers nothing until there is another."""
-    monkeypatch.setattr(pool, "BACKOFF_LAST", 0.1)
+    monkeypatch.setattr(zygotes, "BACKOFF_LAST", 0.1)
     with fail_after(120), capture_logs() as lines:
         async with warm_pool() as here:
             told = here.reports.kept
@@ -198,7 +198,7 @@ async def test_zygotes_that_die_at_their_start_again_and_again_leave_nothing_to_
     monkeypatch.setattr(pool, "NO_WORKER", 1.0)
     with fail_after(60):
         async with warm_pool() as here:
-            monkeypatch.setattr(pool, "BACKOFF_LAST", 0.1)
+            monkeypatch.setattr(zygotes, "BACKOFF_LAST", 0.1)
             lying(monkeypatch, "sys.exit('no module named pandas')")
             here.zygotes[0].kill()
             await until(lambda: here.pool.limit == 0)
@@ -256,7 +256,7 @@ async def test_an_error_of_the_system_within_a_group_is_one_more_failed_zygote(m
         assert ended.group_contains(PoolRefused, match="Too many open files")
         monkeypatch.undo()
         async with warm_pool() as here:
-            monkeypatch.setattr(pool, "BACKOFF_LAST", 0.1)
+            monkeypatch.setattr(zygotes, "BACKOFF_LAST", 0.1)
             monkeypatch.setattr(brood.select, "epoll", fails)
             here.zygotes[0].kill()
             await until(lambda: here.sample("reptarium_zygote_restarts_total") >= 3)

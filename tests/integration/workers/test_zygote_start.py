@@ -14,7 +14,8 @@ import trio
 
 from reptarium.pool.refusal import PoolRefused
 from reptarium.pool.workers.configuration import zygote_config
-from reptarium.pool.workers.pool import FIRST_STARTS, WorkerPool
+from reptarium.pool.workers.pool import WorkerPool
+from reptarium.pool.workers.zygotes import FIRST_STARTS
 from reptarium.sandbox import wire
 from tests.conftest import make_settings
 from tests.limits import fail_after, within
