@@ -20,7 +20,12 @@ def embedded_settings(environ: Mapping[str, str], **changes: Any) -> Settings:
     """Settings for a runner beside an embedded broker: quiet, one task at a time, no health server."""
     settings = load_settings({"REPTARIUM_LOG_LEVEL": "error", **environ})
     settings = msgspec.structs.replace(
-        settings, max_concurrency=1, warm_workers=1, health_enabled=False, auto_shutdown_timeout=0.0
+        settings,
+        max_concurrency=1,
+        warm_workers=1,
+        health_enabled=False,
+        auto_shutdown_timeout=0.0,
+        preload_learn="off",
     )
     return msgspec.structs.replace(settings, **changes)
 

@@ -31,6 +31,7 @@ from reptarium.pool.powers.destinations import Destinations, parse_entry
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.pool.tasks.rulings import Rulebook, connect_limits, wanted_pools
 from reptarium.pool.workers.configuration import zygote_config
+from reptarium.pool.workers.learnt import Learnt
 from reptarium.pool.workers.pools import Pools
 from reptarium.pool.workers.reuse import Reuse
 from reptarium.pool.workers.watchdog import Watchdog
@@ -61,6 +62,10 @@ class Runner:
         self.metrics = metrics or Metrics()
         self._reporter = reporter or Reporter()
         self._faults = OwnFaults(self.metrics, self._reporter)
+        self._learnt = None
+        if settings.preload_learn == "on":
+            budget, path = settings.preload_memory, settings.state_path
+            self._learnt = Learnt(budget=budget, meter=self.metrics.preload, path=path)
         policy = None if settings.policy is None else read_policy(settings.policy, settings)
         self.pools = Pools(
             zygote or (zygote_config(settings) if policy is None else wanted_pools(policy)[0][1]),
@@ -69,6 +74,7 @@ class Runner:
             faults=self._faults,
             most=1 if policy is None else settings.max_pools,
             idle=settings.pool_idle,
+            learnt=self._learnt,
         )
         self.pool = self.pools.default
         self.pools.on_limit = self._pool_changed
@@ -105,7 +111,8 @@ class Runner:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> int:
         """Serve the brokers until :meth:`shutdown` or until nothing is left to do. Returns the exit status.
 
-        ``task_status.started()``: the pool is warm and the links are being made. Raises
+        ``task_status.started()``: the pool is warm and the links are being made; with a grant they are made before
+        that, without an offer. Raises
         ``pool.PoolRefused`` and ``endpoint.EndpointError``.
         """
         self.metrics.capacity(self.settings.max_concurrency)
@@ -116,25 +123,29 @@ class Runner:
                 serve = partial(serve_endpoint, self.settings, self, self.metrics, self._reporter)
                 urls = await nursery.start(partial(keep, "endpoint", serve))
                 log.info("health and metrics", at=urls[0])
-            await nursery.start(self.pools.run)
-            if self.connector is not None:
-                await nursery.start(partial(keep, "connections", self.connector.run))
-            nursery.start_soon(keep, "watchdog", self.watchdog.run)
-            if self._reuse is not None:
-                nursery.start_soon(keep, "pool", self._reuse.run)
-            nursery.start_soon(keep, "metrics", self._observe)
-            nursery.start_soon(keep, "capacity", self._slots.keep_time)
-            self._idle_since = trio.current_time()  # a slow start is not idleness
-            if self.settings.auto_shutdown_timeout:
-                nursery.start_soon(keep, "runner", self._shut_down_when_idle)
-            self._begun = True
-            task_status.started()
             async with trio.open_nursery() as links:
-                for uri in self.settings.broker_uris:
-                    if uri.startswith(resolve.PREFIX):
-                        links.start_soon(keep, "resolver", self._follow_name, uri, {}, links)
-                    else:
-                        self._add_link(uri, links)
+                if early := self.settings.grant_token is not None:
+                    # it lives for 30 s only, and what is preloaded may take longer: nothing is offered until then
+                    self._slots.set_slots(0)
+                    self._connect(links)
+                await nursery.start(self.pools.run)
+                if self.connector is not None:
+                    await nursery.start(partial(keep, "connections", self.connector.run))
+                nursery.start_soon(keep, "watchdog", self.watchdog.run)
+                if self._reuse is not None:
+                    nursery.start_soon(keep, "pool", self._reuse.run)
+                if self._learnt is not None:
+                    nursery.start_soon(keep, "pool", self._learnt.run)
+                nursery.start_soon(keep, "metrics", self._observe)
+                nursery.start_soon(keep, "capacity", self._slots.keep_time)
+                self._idle_since = trio.current_time()  # a slow start is not idleness
+                if self.settings.auto_shutdown_timeout:
+                    nursery.start_soon(keep, "runner", self._shut_down_when_idle)
+                self._begun = True
+                task_status.started()
+                self._pool_changed()
+                if not early:
+                    self._connect(links)
                 links.start_soon(self._stop_links, links)
             self.pools.close()
             nursery.cancel_scope.cancel()
@@ -210,6 +221,13 @@ class Runner:
 
     # ---- brokers ----------------------------------------------------------------------
 
+    def _connect(self, links: trio.Nursery) -> None:
+        for uri in self.settings.broker_uris:
+            if uri.startswith(resolve.PREFIX):
+                links.start_soon(self._faults.keep, "resolver", self._follow_name, uri, {}, links)
+            else:
+                self._add_link(uri, links)
+
     def _add_link(self, uri: str, nursery: trio.Nursery) -> BrokerLink:
         link = BrokerLink(self._shared, uri)
         self.links.append(link)
@@ -255,7 +273,7 @@ class Runner:
 
     def _pool_changed(self) -> None:
         """The pool can serve less than it could, or more: offers follow."""
-        slots = self.settings.max_concurrency
+        slots = self.settings.max_concurrency if self._begun else 0
         if (limit := self.pools.limit) is not None:
             slots = min(slots, limit)
         self._slots.set_slots(slots)
@@ -286,6 +304,7 @@ class Runner:
                 "; ".join(f"{layer.name} missing: {layer.detail}" for layer in missing)
                 or ("" if self.pool.layers else "no zygote is up"),
             ),
+            ReadinessCheck("preload", True, "" if self._learnt is None else self._learnt.said),
             # of one that can't be made the tasks fail, and no others
             ReadinessCheck("pools", True, f"of some rules none can be made: {refused}" if refused else ""),
             ReadinessCheck("draining", not self.stopping, "shutting down" if self.stopping else ""),

@@ -117,7 +117,7 @@ def _by_settings(tasks: list[_Task]) -> list[tuple[Settings, list[_Task]]]:
         settings = msgspec.structs.replace(
             task.settings,
             max_concurrency=1, warm_workers=1, health_enabled=False, auto_shutdown_timeout=0.0, policy=None,
-            log_level="critical", connect_allow=_NOWHERE if task.settings.connect_allow else (),
+            log_level="critical", preload_learn="off", connect_allow=_NOWHERE if task.settings.connect_allow else (),
         )  # fmt: skip
         groups.setdefault(repr(settings), (settings, []))[1].append(task)
     return list(groups.values())

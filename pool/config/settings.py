@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_transitive_imports: bool
     """Always so, whatever it says; see the table."""
     preload: tuple[str, ...]
+    preload_learn: Literal["on", "off"]
+    preload_memory: int
+    state_path: str | None
+    """None = nothing is kept."""
     language: Literal["restricted", "python"]
     block_env_access: bool
     result_conversion: Literal["rich", "original"]

@@ -170,6 +170,19 @@ VARIABLES: tuple[Variable, ...] = (
         "Modules to import before workers are forked, besides those that the allowlists name.",
     ),
     _row(
+        "REPTARIUM_PRELOAD_LEARN", "preload_learn", kinds.choice("on", "off"), "on", _CODE,
+        "`on`: packages that tasks import again and again are imported before workers are forked from then on, as far "
+        "as the allowlists permit them. See operating.md.",
+    ),
+    _row(
+        "REPTARIUM_PRELOAD_MEMORY", "preload_memory", kinds.size(0, TIB, bare=MIB), 256 * MIB, _CODE,
+        "Memory that what is learnt may take, in each pool: zygote and warm workers.",
+    ),
+    _row(
+        "REPTARIUM_STATE_PATH", "state_path", kinds.absolute_path(), None, _CODE,
+        "File in which what is learnt is kept across restarts. One file for each runner.",
+    ),
+    _row(
         "REPTARIUM_LANGUAGE", "language", kinds.choice("restricted", "python"), "restricted", _CODE,
         "`restricted` judges user code before it runs and guards what it reads; `python` runs it as plain CPython, "
         "held by the kernel layer alone: the runner then starts only where that is there in full. See "

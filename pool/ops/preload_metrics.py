@@ -36,7 +36,9 @@ class PreloadMetrics:
 
     def learnt(self, pool: object, modules: Mapping[str, int]) -> None:
         """A pool preloads these from now on, each with its bytes."""
-        self._of[pool] = dict(modules)
+        self._of.pop(pool, None)
+        if modules:
+            self._of[pool] = dict(modules)
         total: dict[str, int] = {}
         for of_pool in self._of.values():
             for name, held in of_pool.items():

@@ -107,6 +107,11 @@ class Learning:
         """What is to be preloaded beside what the administrator says."""
         return tuple(self.learnt)
 
+    @property
+    def line(self) -> str:
+        """What to write into the environment so that nothing of it need be learnt."""
+        return f"REPTARIUM_PRELOAD={','.join((*self._policy.preload, *self.names))}"
+
     def heard(self, report: bytes, now: float) -> None:
         """A task's report of its imports, as its worker gave it: what is wrong with it is dropped."""
         try:

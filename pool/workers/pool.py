@@ -243,11 +243,10 @@ class WorkerPool:
             if self._brood is brood:  # at the end of the pool
                 self._brood = None
 
-    @property
-    def serving(self) -> tuple[Brood, list[Worker]] | None:
-        """The zygote that serves, and its parked workers; None where it's no time for another to take its place."""
-        busy = self._closing or self._pausing or self.trouble or any(brood.retired for brood in self._broods)
-        return None if self._brood is None or busy else (self._brood, [*self._parked])
+    def serving(self, *, calm: bool) -> tuple[Brood, list[Worker]] | None:
+        """The zygote that serves, and its parked workers. ``calm``: None where no other is to be started beside it."""
+        busy = calm and (self._pausing or self.trouble or any(brood.retired for brood in self._broods))
+        return None if self._brood is None or self._closing or busy else (self._brood, [*self._parked])
 
     def succeed(self, old: Brood, new: Brood, hello: wire.Hello, parked: list[Worker]) -> None:
         """Have workers of ``new`` from now on, these first; those of ``old`` end with their tasks."""

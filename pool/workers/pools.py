@@ -27,6 +27,7 @@ from reptarium.pool.endings import Ending
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.refusal import StartRefused
+from reptarium.pool.workers.learnt import Learnt
 from reptarium.pool.workers.pool import WorkerPool
 from reptarium.pool.workers.sharing import fits, pool_for, same_pool, share_of_uids
 from reptarium.pool.workers.waiting import NoWorker
@@ -141,9 +142,18 @@ class Pools:
     """The pools of a runner: at most ``most`` of them, each of up to ``size`` warm workers. ``idle``: seconds."""
 
     def __init__(
-        self, config: ZygoteConfig, *, size: int, meter: Metrics, faults: OwnFaults, most: int = 1, idle: float = 0.0
+        self,
+        config: ZygoteConfig,
+        *,
+        size: int,
+        meter: Metrics,
+        faults: OwnFaults,
+        most: int = 1,
+        idle: float = 0.0,
+        learnt: Learnt | None = None,
     ) -> None:
         self.size = size
+        self._learnt = learnt
         self._most = most
         self._idle = idle
         self._meter = meter
@@ -162,7 +172,8 @@ class Pools:
 
     def _make(self, config: ZygoteConfig, number: int, size: int) -> WorkerPool:
         own = config if self._most == 1 else share_of_uids(config, number, self._most)
-        pool = WorkerPool(own, size=size, meter=self._meter, faults=self._faults)
+        preloading = None if self._learnt is None else self._learnt.of(config, default=not number)
+        pool = WorkerPool(own, size=size, meter=self._meter, faults=self._faults, preloading=preloading)
         pool.numbers = self._numbers
         pool.on_greeted = self._count_layers
         return pool

@@ -46,9 +46,8 @@ class Pool(Predecessor, Protocol):
     config: wire.ZygoteConfig
     size: int
 
-    @property
-    def serving(self) -> tuple[Brood, list[Worker]] | None:
-        """The zygote that serves, and those of its workers that are parked; None where it's no time for changes."""
+    def serving(self, *, calm: bool) -> tuple[Brood, list[Worker]] | None:
+        """The zygote that serves, and its parked workers. ``calm``: None at a bad time for changes."""
 
     def beside(self, owner: Owner, config: wire.ZygoteConfig) -> Brood:
         """Another zygote. Raises OSError."""
@@ -66,7 +65,6 @@ class Preloading:
         self.learning = learning
         self._meter = meter
         self._keep = keep
-        meter.learnt(self, learning.learnt)
 
     @classmethod
     def of_nothing(cls, policy: LanguagePolicy, meter: PreloadMetrics) -> Preloading:
@@ -99,23 +97,28 @@ class Preloading:
             self._meter.learnt(self, self.learning.learnt)
         return bool(names)
 
-    def line(self, config: wire.ZygoteConfig) -> str:
-        """What to write into the environment so that nothing need be learnt."""
-        names = (*config.language.preload, *self.learning.names)
-        return f"REPTARIUM_PRELOAD={','.join(names)}" if names else ""
+    @property
+    def said(self) -> str:
+        """What is learnt, as a line for the environment, and what is left out."""
+        left_out = [f"{name} is left out: {reason}" for name, reason in self.learning.left_out.items()]
+        return "; ".join([self.learning.line, *left_out] if self.learning.names else left_out)
 
     # ---- changes ------------------------------------------------------------------------
 
     async def run(self, pool: Pool) -> None:
         """Try what is due, one after the other, until cancelled."""
         self.learning.installed = installed()
-        while True:
-            await trio.sleep(LOOK)
-            now = trio.current_time()
-            name = self.learning.due(now)
-            if name is not None and (serving := pool.serving) is not None:
-                self.learning.begin(now)
-                await self._try(pool, serving[0], name)
+        self._meter.learnt(self, self.learning.learnt)
+        try:
+            while True:
+                await trio.sleep(LOOK)
+                now = trio.current_time()
+                name = self.learning.due(now)
+                if name is not None and (serving := pool.serving(calm=True)) is not None:
+                    self.learning.begin(now)
+                    await self._try(pool, serving[0], name)
+        finally:
+            self._meter.learnt(self, {})
 
     async def _try(self, pool: Pool, old: Brood, name: str) -> None:
         successor = Successor(pool, pool.size)
@@ -150,9 +153,9 @@ class Preloading:
         if name in hello.failed:
             self._leave_out(name, hello.failed[name])
             return False
-        serving = pool.serving
+        serving = pool.serving(calm=False)  # it may be slow by now: so much the better
         if not successor.whole or serving is None or serving[0] is not old:
-            self._put_off(name, str(successor.failure or "it's no time for changes"))
+            self._put_off(name, str(successor.failure or "the zygote beside it was replaced meanwhile"))
             return False
         try:
             size = pool.size if serving[1] else 0  # where all have a task, zygotes are compared
@@ -168,7 +171,7 @@ class Preloading:
             log.info("a module takes more memory than preloading it is worth", **told)
             return False
         pool.succeed(old, brood, hello, successor.parked)
-        log.info("a module is preloaded from now on", **told, to_keep_it=self.line(pool.config))
+        log.info("a module is preloaded from now on", **told, to_keep_it=self.learning.line)
         self._told()
         return True
 

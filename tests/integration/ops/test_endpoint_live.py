@@ -124,7 +124,7 @@ async def test_readiness_follows_the_broker_and_the_shutdown() -> None:
                     "missing": [],
                     "checks": {
                         name: {"ok": True, "detail": ""}
-                        for name in ("broker", "workers", "isolation", "pools", "draining")
+                        for name in ("broker", "workers", "isolation", "preload", "pools", "draining")
                     },
                 },
             )

@@ -24,6 +24,7 @@ def exported() -> dict[str, dict[str, set[str]]]:
     metrics = Metrics()
     metrics.broker_registered("http://n8n:5679")
     metrics.broker_lost("http://n8n:5679")
+    metrics.preload.learnt(metrics, {"pandas": 1})
     metrics.isolation([SimpleNamespace(name="seccomp", state="active")])
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.expose().decode()):
