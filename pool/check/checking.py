@@ -35,7 +35,7 @@ async def check(found: Found, policy: Policy, progress: Callable[[int], object] 
     """
     reports = await _reports(found.nodes, policy, progress, needs=True)
     checked = Checked(found=found, reports=reports)
-    proposal = propose(checked)
+    proposal = propose(checked, policy.settings)
     proposed = under(proposal)
     promised = [one for one in reports if one.counts and one.status != "never"]
     again = await _reports([one.node for one in promised], proposed, id, needs=False)

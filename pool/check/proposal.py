@@ -14,7 +14,7 @@ import msgspec
 from reptarium.pool.check.distributions import KNOWN
 from reptarium.pool.check.reports import Checked, NodeReport, entry_for, is_elsewhere
 from reptarium.pool.check.workflows import MOST_NODES
-from reptarium.pool.config import load_settings
+from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
 from reptarium.pool.tasks.rulings import wanted_pools
@@ -48,8 +48,8 @@ class Proposal(msgspec.Struct, kw_only=True):
         return _lines(self.everywhere)
 
 
-def propose(checked: Checked) -> Proposal:
-    """The least for all nodes that any settings let run."""
+def propose(checked: Checked, settings: Settings) -> Proposal:
+    """The least for all nodes that any settings let run. ``settings``: those that they were checked under."""
     wanting = [one for one in checked.reports if one.counts and one.status != "never"]
     stdlib = {module for one in wanting for module in one.needs.stdlib if _is_needed(one, module)}
     external = {module for one in wanting for module in one.needs.external if _is_needed(one, module)}
@@ -58,7 +58,7 @@ def propose(checked: Checked) -> Proposal:
         "N8N_RUNNERS_EXTERNAL_ALLOW": ",".join(sorted(external)),
         "REPTARIUM_PRELOAD": ",".join(_preload(wanting)),
     }
-    environ = {name: value for name, value in environ.items() if value}
+    environ = {name: value for name, value in environ.items() if value} | _taken_back(wanting, settings)
     rules = _rules(wanting)
     proposal = Proposal(
         environ=environ, everywhere=_everywhere(wanting), requirements=_requirements(wanting),
@@ -78,6 +78,21 @@ def under(proposal: Proposal) -> Policy:
     if not proposal.policy:
         return Policy(settings=settings)
     return parse_policy(proposal.policy, settings, POLICY_PATH)
+
+
+def _taken_back(reports: list[NodeReport], settings: Settings) -> dict[str, str]:
+    """What an administrator has closed, as far as it has to be open."""
+    refused = [one for report in reports for one in report.refusals]
+    closed = {one.setting for one in refused}
+    found = {}
+    if (name := "REPTARIUM_RPC_ALLOW") in closed:
+        found[name] = {*settings.rpc_allow, *(call for report in reports for call in report.calls)}
+    if (name := "REPTARIUM_HTTP_ALLOW") in closed:
+        found[name] = {*settings.http_allow, *(host.host for report in reports for host in report.http_hosts)}
+    if (name := "N8N_RUNNERS_BUILTINS_DENY") in closed:
+        needed = {one.message.split("'")[1] for one in refused if one.setting == name}
+        found[name] = {*settings.builtins_deny} - needed
+    return {name: ",".join(sorted(values)) for name, values in found.items()}
 
 
 def _is_needed(report: NodeReport, module: str) -> bool:
@@ -136,13 +151,18 @@ def _powers(report: NodeReport) -> _Powers:
         SCRATCH if needs.files else "",
         tuple(sorted(entries)),
         tuple(sorted(path for path in _reads(report) if _is_listable(path))),
-        tuple(_examples(report)) if needs.connections and report.unknown_hosts else (),
+        tuple(_examples(report)),
     )
 
 
 def _examples(report: NodeReport) -> Iterable[str]:
     """Entries to fill in."""
-    return [f"HOST:{port}" for port in report.ports]
+    if not report.needs.connections:
+        return []
+    found = [f"{host.host}:PORT" for host in report.hosts if not host.port]
+    if report.unknown_hosts or not report.hosts:
+        found += [f"HOST:{port or 'PORT'}" for port in report.ports or [0]]
+    return found
 
 
 def _reads(report: NodeReport) -> set[str]:
@@ -278,16 +298,15 @@ def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
             if not _is_listable(path):
                 # with its escapes: it may hold what nobody sees
                 yield f"{report.node.place}: the path {path!a} is none that REPTARIUM_READ_PATHS takes"
-        if not report.needs.connections:
-            continue
-        unlisted = [host.host for host in report.hosts if entry_for(host) is None]
-        if report.unknown_hosts:
+        if examples := list(_examples(report)):
+            who = f"{', '.join(report.libraries)} connects" if report.libraries else "it connects"
             yield (
-                f"{report.node.place}: where {', '.join(report.libraries)} connects to doesn't stand in the code; "
-                f"name it: REPTARIUM_CONNECT_ALLOW={','.join(_examples(report))}, or connect_allow of its rule"
+                f"{report.node.place}: where {who} to doesn't stand in the code; "
+                f"name it: REPTARIUM_CONNECT_ALLOW={','.join(examples)}, or connect_allow of its rule"
             )
-        for host in unlisted:
-            yield f"{report.node.place}: {host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"
+        for host in report.hosts if report.needs.connections else ():
+            if host.port and entry_for(host) is None:
+                yield f"{report.node.place}: {host.host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"
 
 
 def _lines(environ: Mapping[str, str]) -> list[str]:

@@ -230,7 +230,7 @@ def _more(
 
 def is_elsewhere(file: File) -> bool:
     """Whether it is a file outside of the task's own directory."""
-    return file.path.startswith("/") and not file.path.startswith("/tmp/")
+    return file.path.startswith("/") and not f"{file.path}/".startswith("/tmp/")
 
 
 def _readable(path: str, settings: Settings) -> bool:
@@ -243,17 +243,22 @@ def destinations(settings: Settings) -> Destinations:
 
 
 def opens(allowed: Destinations, host: Host) -> bool:
-    """Whether a connection to the host, by its name or its address, is listed."""
+    """Whether a connection to the host, by its name or its address, is listed; without a port nothing is refused."""
     try:
-        return allowed.judge(ip_address(host.host), host.port).allowed
+        return not host.port or allowed.judge(ip_address(_address(host)), host.port).allowed
     except ValueError:
         name = normal_name(host.host)
         return name is not None and any(entry.names(name) and entry.opens(host.port) for entry in allowed.entries)
 
 
+def _address(host: Host) -> str:
+    """A host as the list has it, where no resolver is asked for it."""
+    return "127.0.0.1" if host.host == "localhost" else host.host
+
+
 def entry_for(host: Host) -> str | None:
     """The narrowest entry of ``REPTARIUM_CONNECT_ALLOW`` for a host; None where it can't be listed."""
-    name = "127.0.0.1" if host.host == "localhost" else host.host
+    name = _address(host)
     text = f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
     try:
         entry: Entry = parse_entry(text.lower())

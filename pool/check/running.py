@@ -25,7 +25,7 @@ from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
 from reptarium.pool.embedded_broker.calls import own_task_data
 from reptarium.pool.embedded_broker.handle import RpcError, TaskHandle
-from reptarium.pool.embedded_broker.items import NotItems, text_of
+from reptarium.pool.embedded_broker.items import NotItems, items_of, text_of
 from reptarium.pool.embedded_broker.outcome import Outcome, failure_text
 from reptarium.sandbox.nesting import room
 
@@ -112,15 +112,19 @@ async def run_all(
 
 def _by_settings(tasks: list[_Task]) -> list[tuple[Settings, list[_Task]]]:
     """The tasks by what they run under: a runner serves those of one kind."""
-    groups: dict[str, tuple[Settings, list[_Task]]] = {}
+    groups: list[tuple[Settings, list[_Task]]] = []
     for task in tasks:
         settings = msgspec.structs.replace(
             task.settings,
             max_concurrency=1, warm_workers=1, health_enabled=False, auto_shutdown_timeout=0.0, policy=None,
             log_level="critical", preload_learn="off", connect_allow=_NOWHERE if task.settings.connect_allow else (),
         )  # fmt: skip
-        groups.setdefault(repr(settings), (settings, []))[1].append(task)
-    return list(groups.values())
+        group = next((tasks for shared, tasks in groups if shared == settings), None)
+        if group is None:
+            groups.append((settings, [task]))
+        else:
+            group.append(task)
+    return groups
 
 
 async def _one(broker: Broker, found: Found, task: _Task, answers: Answers, timeout: float) -> Outcome:
@@ -167,13 +171,20 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
     if outcome.status != "done":
         run.verdict, run.detail = "fails", failure_text(outcome)
         return
-    ours = _result(outcome)
-    if task.report.node.tool:
-        try:
-            ours = text_of(ours)
-        except NotItems as error:
+    node = task.report.node
+    try:
+        ours = _result(outcome)
+        taken = text_of(ours) if node.tool else items_of(ours)
+    except NotItems as error:
+        # where its workflow goes on, an item tells of the failure
+        if node.tool or not node.continue_on_fail:
             run.verdict, run.detail = "fails", f"n8n refuses the result: {error}"
             return
+    except ValueError as error:
+        run.verdict, run.detail = "fails", f"the result can't be read: {error}"
+        return
+    else:
+        ours = taken if node.tool else ours
     if other is not None:
         run.with_what = "n8n's runner"
         if other.status != "done":
@@ -181,7 +192,7 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
             return
         theirs = _result(other)
     else:
-        compared = comes_out(found, task.report.node, task.pinned) if task.pinned else None
+        compared = comes_out(found, node, task.pinned) if task.pinned else None
         if compared is None:
             run.verdict = "ran"
             return

@@ -21,6 +21,8 @@ MOST_NODES, DEEPEST = 200_000, 16
 MOST_CIRCLES, _CIRCLE_SHOWN = 20, 10
 #: Characters of a name that are kept, bytes of one node's code.
 LONGEST_NAME, LONGEST_CODE = 200, 1 << 20
+#: No node of n8n's has such a version: exports have all kinds of numbers.
+HIGHEST_VERSION = 1_000
 
 CODE_NODE = "n8n-nodes-base.code"
 TOOLS = frozenset({"@n8n/n8n-nodes-langchain.toolCode", "n8n-nodes-base.codeTool"})
@@ -194,8 +196,9 @@ class _Finder:
             self._say(workflow.source, f"{where}: its code has {len(code):,} characters; {LONGEST_CODE:,} are checked")
             return
         version = node.get("typeVersion", 2)
-        if isinstance(version, bool) or not isinstance(version, int | float):
-            self._say(workflow.source, f"{where}: `typeVersion` is {_kind(version)}; a number is expected")
+        if isinstance(version, bool) or not isinstance(version, int | float) or not 0 <= version < HIGHEST_VERSION:
+            kind = "none that n8n has" if type(version) in (int, float) else _kind(version)
+            self._say(workflow.source, f"{where}: `typeVersion` is {kind}; a number is expected")
             version = 2
         if not tool and version < 2:
             note = "n8n runs a Code node of version 1 as JavaScript, whatever language it names; it is checked anyway"

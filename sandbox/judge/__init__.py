@@ -5,4 +5,5 @@
 `verdict.py`    what is refused under a policy, and the least under which nothing is
 `features.py`   what a program names: imports, calls, hosts, files
 `network.py`    clients: which libraries connect, to which port
+`opened.py`     functions of libraries that open the file at a path
 """

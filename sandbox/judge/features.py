@@ -12,6 +12,7 @@ from typing import Any
 
 from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
 from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
+from reptarium.sandbox.judge.opened import opened
 from reptarium.sandbox.judge.returned import returned
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
@@ -70,7 +71,7 @@ class _Reader:
             self._look(node, function)
         found = self.found
         found.libraries = list(self._clients)
-        found.ports = sorted({LIBRARIES.get(library) or 443 for library in self._clients})
+        found.ports = sorted({LIBRARIES.get(library, 443) for library in self._clients})
         if found.libraries:
             found.signs["uses/network"] = 1
         found.unknown_hosts = bool(self._clients) and not found.hosts
@@ -239,12 +240,12 @@ class _Reader:
         if name is not None:
             self._use(name, node, True)
             self._connection(name, node)
-            if name in ("tempfile.mkstemp", "tempfile.mkdtemp", "os.makedirs", "os.mkdir") or name.startswith(
-                ("tempfile.Named", "tempfile.Temporary", "shutil.copy", "shutil.move", "zipfile.ZipFile.extract")
+            if name in ("tempfile.mkstemp", "tempfile.mkdtemp") or name.startswith(
+                ("tempfile.Named", "tempfile.Temporary", "shutil.move")
             ):
-                self._file(node, _text(node, 0), True)
-            if name == "sqlite3.connect" and _text(node, 0) not in (":memory:", ""):
-                self._file(node, _text(node, 0), True)
+                self._file(node, "", True)
+            if (file := opened(name, node)) is not None:
+                self._file(node, *file)
         if isinstance(node.func, ast.Name):
             self._call_of_name(node.func.id, node)
         elif isinstance(node.func, ast.Attribute):
@@ -281,11 +282,16 @@ class _Reader:
         elif function.attr in _READERS and "://" in text:
             if text.partition("://")[0] in SCHEMES and "pandas" in self._tops():
                 self._clients.setdefault("pandas", 0)
-        elif function.attr in _READERS and text and not _NO_PATH.intersection(text):
+        elif self._reads_path(function.attr, text):
             self._file(node, text, False)
         elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in self._tops():
             path = _text(function.value, 0) if isinstance(function.value, ast.Call) else ""
             self._file(node, path, function.attr in _PATH_WRITERS)
+
+    def _reads_path(self, method: str, text: str) -> bool:
+        if method == "read":
+            return "configparser" in self._tops() and _PATH.fullmatch(text) is not None
+        return method in _READERS and text != "" and not _NO_PATH.intersection(text)
 
     # ---- addresses and files ----------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class ProgramFeatures(msgspec.Struct):
     libraries: list[str] = []
     """Clients that it uses."""
     ports: list[int] = []
-    """Where these connect to unless they're told otherwise."""
+    """Where these connect to unless they're told otherwise; 0: nothing tells."""
     files: list[File] = []
     methods: dict[str, int] = {}
     """Attributes that it calls, of whatever → the first line."""

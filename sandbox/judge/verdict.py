@@ -29,6 +29,8 @@ from reptarium.sandbox.userspace.names import NAMES, mentioned
 
 SCRATCH_SETTING = "REPTARIUM_SCRATCH"
 _NEVER = "No setting allows it."
+#: Parts of a dotted name that are looked at: no module lies deeper.
+_DEEPEST = 8
 
 _BY_SETTING: dict[str | None, Kind] = {
     STDLIB_SETTING: "imports",
@@ -84,7 +86,9 @@ def _refusals(source: str, found: ProgramFeatures, policy: LanguagePolicy) -> li
         open_lists = msgspec.structs.replace(
             policy, mode="restricted", stdlib_allow=("*",), external_allow=("*", *_external(found))
         )
+        tried = {f"import of '{one.module}' is not allowed" for one in found.imports if one.optional}
         held = [one for one in _refusals(source, found, open_lists) if one.kind in ("connections", "files", "never")]
+        held = [one for one in held if one.message not in tried]  # it fails, as the program expects
         if "syntax/relative-import" in found.signs:
             line, why = found.signs["syntax/relative-import"], "a task is not part of a package"
             held.append(Objection(line, "a relative import finds nothing", why, None, "never"))
@@ -111,27 +115,30 @@ def _refusal(finding: Finding, with_files: bool) -> Objection:
 def _at_run_time(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Finding]:
     """Names that the façades of modules lack, and functions that refuse."""
     imported = {one.module for one in found.imports}  # of modules the compiler tells
+    told: set[str] = set()
     for use in found.uses:
-        module, name = _split(use.name)
-        own = f"{module}.{name}"
-        why = _withheld(module, name, policy.files) if name and own not in imported else None
-        if why:
-            yield Finding(use.line, f"'{module}.{name}' isn't there", None, why.removesuffix(f". {_NEVER}"))
+        for module, name in _splits(use.name):
+            own = f"{module}.{name}"
+            why = _withheld(module, name, policy.files) if own not in imported else None
+            if why and own not in told:
+                told.add(own)
+                yield Finding(use.line, f"'{own}' isn't there", None, why.removesuffix(f". {_NEVER}"))
+            if why:
+                break
     tops = {one.module.partition(".")[0] for one in found.imports}
     for name, why in pandas.METHODS.items():
         if name in found.methods and "pandas" in tops:
             yield Finding(found.methods[name], f"'DataFrame.{name}' is not allowed", None, why)
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The innermost module of a dotted name that the tables know, and its attribute; nothing where they know none."""
-    module = name
-    while "." in module:
-        module, _, attribute = module.rpartition(".")
-        known = module in stdlib.ONLY or module in stdlib.OPEN or module in files.MODULES
-        if known or module.partition(".")[0] in registry.PACKAGES:
-            return module, attribute
-    return "", ""
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """A dotted name as modules and attributes of theirs, the outermost first, as far as the tables may know it."""
+    parts = name.split(".")
+    known = parts[0] in registry.PACKAGES
+    for end in range(1, min(len(parts), _DEEPEST)):
+        module = ".".join(parts[:end])
+        if known or module in stdlib.ONLY or module in stdlib.OPEN or module in files.MODULES:
+            yield module, parts[end]
 
 
 def _withheld(module: str, name: str, with_files: bool) -> str | None:
@@ -158,7 +165,7 @@ def _of_files(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) ->
         if not policy.files:
             if file.line not in told:
                 yield Objection(file.line, what, "tasks have no files", SCRATCH_SETTING, "files")
-        elif file.writes and file.path.startswith("/") and not file.path.startswith("/tmp/"):
+        elif file.writes and file.path.startswith("/") and not f"{file.path}/".startswith("/tmp/"):
             why = "a task writes in its own directory only; return it as binary data, and let a node of n8n write it"
             yield Objection(file.line, what, why, None, "never")
 

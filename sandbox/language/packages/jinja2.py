@@ -93,10 +93,8 @@ def _own_extension(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 #: What the façades of ``jinja2`` and ``jinja2.environment`` lack besides: files, and the parts of the compiler.
-_OUTSIDE = (
-    "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache "
-    "environment nodes compiler loaders utils runtime nativetypes bccache"
-)
+_LOADERS = "FileSystemLoader PackageLoader ModuleLoader FileSystemBytecodeCache MemcachedBytecodeCache"
+_OUTSIDE = f"{_LOADERS} environment nodes compiler loaders utils runtime nativetypes bccache"
 
 
 def _environments(_: Any) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def _environments(_: Any) -> dict[str, Any]:
 
 PACKAGE = Package(
     "jinja2",
-    withheld={"jinja2": "bccache compiler debug loaders nativetypes nodes parser runtime utils"},
+    withheld={"jinja2": f"{_LOADERS} bccache compiler debug loaders nativetypes nodes parser runtime utils"},
     made={"jinja2": _environments, "jinja2.environment": _environments},
     patches={"jinja2.environment": _patch_environment, "jinja2.sandbox": _guard, "jinja2.nodes": _guard},
     code_checks={"jinja2.environment": check_source},

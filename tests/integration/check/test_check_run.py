@@ -70,6 +70,32 @@ def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Off" not in found
 
 
+def test_each_under_its_own_powers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is proposed for one node is what that node runs under, beside others that need something else."""
+    nodes = [
+        code("Lists", "return [{'n': hasattr(_items, 'x')}]"),
+        code("Files", "with open('a.txt', 'w') as file:\n    file.write('x')\nreturn [{'n': 1}]"),
+        code("Plain", "return [{'n': eval('1 + 1')}]"),
+    ]
+    status, found = runs(tmp_path, capsys, nodes, {"In": IN})
+    assert found == {node["name"]: ("ran", "", "") for node in nodes}
+    assert status == 1  # two need settings
+
+
+def test_results_that_n8n_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node whose result n8n would refuse has failed, unless its workflow goes on with that."""
+    nodes = [
+        code("Number", "found = 3\nreturn found"),
+        code("Goes on", "found = 3\nreturn found", onError="continueRegularOutput"),
+        code("Dict", "found = {'a': 1}\nreturn found"),
+    ]
+    _, found = runs(tmp_path, capsys, nodes, {"In": IN})
+    assert {name: verdict for name, (verdict, _, _) in found.items()} == {
+        "Number": "fails", "Goes on": "ran", "Dict": "ran",
+    }  # fmt: skip
+    assert found["Number"][2].startswith("n8n refuses the result: the code returns a number (3)")
+
+
 def test_items_and_answers_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Items can be given by a node's name, and recorded answers to its calls, in their order."""
     (tmp_path / "items.json").write_text('[{"n": 7}]')

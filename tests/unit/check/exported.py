@@ -57,9 +57,9 @@ def only(source: str, environ: Mapping[str, str] | None = None, **more: Any) -> 
 
 def result(*values: Any, environ: Mapping[str, str] | None = None) -> Result:
     """The whole check."""
-    everything = found(*values)
-    first = _under(everything, Policy(settings=load_settings(environ or {})))
-    proposal = propose(Checked(found=everything, reports=first))
+    everything, settings = found(*values), load_settings(environ or {})
+    first = _under(everything, Policy(settings=settings))
+    proposal = propose(Checked(found=everything, reports=first), settings)
     promised = {id(one.node) for one in first if one.counts and one.status != "never"}
     again = [one for one in _under(everything, under(proposal)) if id(one.node) in promised]
     unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]

@@ -195,6 +195,14 @@ def test_wrong_types(value: Any, said: str) -> None:
     assert "A" in [node.name for node in everything.nodes]
 
 
+@pytest.mark.parametrize("version", [10**30, 10**400, float("nan"), float("inf"), -1, True, "2", None])
+def test_versions_that_are_none(version: object) -> None:
+    """Whatever stands for a version, the node is checked as one of version 2, and that is said."""
+    everything = found(workflow({**code("A", "return []"), "typeVersion": version}))
+    assert [node.version for node in everything.nodes] == [2]
+    assert "`typeVersion` is" in everything.problems[0].text
+
+
 def test_odd_values_where_nothing_depends_on_them() -> None:
     """Names, ids, pins and connections of any type are no error."""
     odd = {"id": {}, "name": [], "pinData": 3, "connections": "x", "nodes": [{**code("A", "x"), "name": 5, "id": []}]}

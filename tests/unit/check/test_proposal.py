@@ -118,6 +118,56 @@ def test_where_to_connect_is_unknown() -> None:
         assert any(f"name it: REPTARIUM_CONNECT_ALLOW={host}, or" in line for line in proposal.open)
 
 
+@pytest.mark.parametrize(
+    ("source", "example"),
+    [
+        ("import socket\nsocket.gethostbyname('a.example')", "a.example:PORT"),
+        ("import socket\nsocket.socket().connect(where)", "HOST:PORT"),
+        ("from urllib.error import HTTPError", "HOST:PORT"),
+    ],
+)
+def test_ports_that_no_text_tells(source: str, example: str) -> None:
+    """Without a port, or without a client at all, there is a line to fill in, too."""
+    proposal = result(workflow(code("A", source))).proposal
+    assert f'# connect_allow = ["{example}"] # where to' in proposal.policy
+    assert len(proposal.open) == 1
+    assert f"doesn't stand in the code; name it: REPTARIUM_CONNECT_ALLOW={example}, or" in proposal.open[0]
+    closed = {"REPTARIUM_CONNECT_ALLOW": "a.example:1", "N8N_RUNNERS_STDLIB_ALLOW": "*"}
+    assert result(workflow(code("A", source)), environ=closed).checked.reports[0].refusals == []
+
+
+def test_this_machine() -> None:
+    """`localhost` is listed by its address."""
+    everything = result(workflow(code("A", "import requests\nrequests.get('http://localhost:8080/x')")))
+    assert 'connect_allow = ["127.0.0.1:8080"]' in everything.proposal.policy
+    assert everything.unproven == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "given", "wanted"),
+    [
+        (
+            "x = _helpers.get_binary(0)\ny = _node['A'].all()",
+            "REPTARIUM_RPC_ALLOW", "httpRequest", "getBinaryDataBuffer,httpRequest,taskData",
+        ),
+        (
+            "x = _helpers.http_request('https://a.example/x')",
+            "REPTARIUM_HTTP_ALLOW", "*.b.example", "*.b.example,a.example",
+        ),
+        ("return [hash(1), id(2)]", "N8N_RUNNERS_BUILTINS_DENY", "hash,eval", "eval"),
+        ("return [hash(1), id(2)]", "N8N_RUNNERS_BUILTINS_DENY", "hash", ""),
+    ],
+)  # fmt: skip
+def test_what_was_closed(source: str, name: str, given: str, wanted: str) -> None:
+    """What an administrator has closed and a node needs is proposed with what stays as it was."""
+    source = f"{source}\nreturn []"
+    everything = result(workflow(code("A", source), code("B", "import math")), environ={name: given})
+    assert everything.checked.reports[0].status == "settings"
+    assert everything.proposal.environ[name] == wanted
+    assert everything.unproven == []
+    assert name not in result(workflow(code("B", "import math")), environ={name: given}).proposal.environ
+
+
 def test_paths_in_lines_to_paste() -> None:
     """A path that the code names is one word of a shell's line, and no line, setting or escape of its own."""
     paths = "/x$(id > y|sh)", "/a b'`c`", "/x\nREPTARIUM_LANGUAGE=python", "/x\x1b[2J", "/x\u202ey", "/c:d"

@@ -205,6 +205,22 @@ def test_files() -> None:
     assert only("open('/data/o.csv', 'w')").status == "never"
 
 
+def test_names_within_what_is_withheld() -> None:
+    """What a module lacks is told whatever of it is used, and of loaders of templates, too."""
+    assert said("import sys\nsys.path.append('/data')\nsys.path.insert(0, '.')") == [
+        (2, "'sys.path' isn't there", "REPTARIUM_LANGUAGE")
+    ]
+    assert said("from jinja2 import FileSystemLoader", N8N_RUNNERS_EXTERNAL_ALLOW="jinja2") == [
+        (1, "'jinja2.FileSystemLoader' isn't there", "REPTARIUM_LANGUAGE")
+    ]
+
+
+def test_refused_imports_that_are_expected_to_fail() -> None:
+    """Plain Python refuses them while the code runs, which goes on without them."""
+    one = only("try:\n    import subprocess\nexcept ImportError:\n    subprocess = None")
+    assert (one.status, one.needs.language) == ("settings", "python")
+
+
 def test_texts_that_are_no_files() -> None:
     """What a method of a writer's name is given is told where it is meant for a path; what writes for sure, writes."""
     source = "store.save('Bearer abc')\nx.to_json('k3y')\nfig.write_image('s3cr')\ny.save('out/a')\nz.save('a b.png')"
