@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reptarium.sandbox.language.packages import pandas, registry
-from reptarium.sandbox.language.policy import files, names, nodes, stdlib
+from reptarium.sandbox.language.policy import files, names, stdlib
 from reptarium.sandbox.language.policy.allowlist import CONNECT_SETTING
 from reptarium.sandbox.language.policy.refusals import BY_PYTHON, with_other_mode
 
@@ -24,7 +24,6 @@ PAGE = ROOT / "docs/user-code.md"
 SOURCE = ROOT / "sandbox/language"
 #: What stands between these on the page is replaced; neither is seen when it is rendered.
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- / -->)", re.DOTALL)
-_PARSED_NEVER = ("it isn't a program", "type comments aren't read")
 
 
 # ---- from the tables ---------------------------------------------------------------------
@@ -81,7 +80,6 @@ def tables() -> dict[str, Mapping[str, str]]:
     """Title → name → why."""
     return {
         "Builtins": names.DENIED_BUILTINS,
-        "Syntax": {nodes.LABELS.get(n, n): why for n, why in nodes.REFUSED.items() if why not in _PARSED_NEVER},
         "Modules of the standard library": modules(),
         "Names of modules (`…`: what begins so, or else isn't there)": parts(),
         "Functions and methods": functions(),

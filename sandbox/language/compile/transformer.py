@@ -16,7 +16,14 @@ from reptarium.sandbox.language.compile.scopes import names_in_text
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, attribute_advice, located
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.formats import format_refusal, needs_a_look
-from reptarium.sandbox.language.policy.names import DUNDER_IMPORT, GETATTR, GETATTR_HOOK
+from reptarium.sandbox.language.policy.names import (
+    DUNDER_IMPORT,
+    GETATTR,
+    GETATTR_HOOK,
+    GETATTRIBUTE_HOOK,
+    GROUPS,
+    OWN_CHANGED,
+)
 from reptarium.sandbox.language.policy.nodes import PLAIN
 from reptarium.sandbox.language.policy.stdlib import HOT
 
@@ -53,6 +60,8 @@ class Transformer(Patterns, ImportStatements):
             name in rules.READABLE_GLOBALS
             or name in rules.SCRIPT_NAMES
             or (self._scopes[-1] == "class" and name in rules.DEFINABLE)
+            or (self._scopes[-1] == "function" and name in rules.OWN_METHODS and name in self.bound)
+            or (name == "__class__" and "class" in self._scopes[:-1])
         ):
             self.refuse(node, f"the name '{name}' is not allowed", "it belongs to the interpreter")
         return node
@@ -106,8 +115,13 @@ class Transformer(Patterns, ImportStatements):
             self._values.add(f"{node.value.id}.{name}")
         self._base = node.value
         if node.ctx.__class__ is not ast.Load:
+            if name in rules.OWN_METHODS:
+                guard = ast.Name(OWN_CHANGED, LOAD)
+                call = ast.Call(guard, [self.visit(node.value), ast.Constant(name)], [])
+                node.value = located(call, node, guard, call.args[1])
+                return node
             if not rules.may_write(name):
-                self.refuse(node, f"changing the attribute '{name}' is not allowed", "it belongs to the interpreter")
+                self.refuse(node, f"changing the attribute '{name}' is not allowed", attribute_advice(name))
             else:
                 self._changed.append(node)
             return self._children(node)
@@ -180,13 +194,13 @@ class Transformer(Patterns, ImportStatements):
         return node
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        hook = self._scopes[-1] == "class" and node.name == "__getattr__"
+        hook = self._scopes[-1] == "class" and node.name in rules.HOOKS
         if hook:
             self._hooks.add(id(node))
         self._bind(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         if hook:
-            guard = ast.Name(GETATTR_HOOK, LOAD)
+            guard = ast.Name(GETATTR_HOOK if node.name == "__getattr__" else GETATTRIBUTE_HOOK, LOAD)
             node.decorator_list.insert(0, ast.copy_location(guard, node))
         self._type_parameters(node)
         self._arguments(node.args)
@@ -325,6 +339,14 @@ class Transformer(Patterns, ImportStatements):
         node.orelse, node.finalbody = self._block(node.orelse), self._block(node.finalbody)
         return node
 
+    def _try_star(self, node: Any) -> ast.AST:
+        """``except*`` around a try that looks at the group first: some Pythons believe what its methods say."""
+        self._children(node)
+        look = ast.Call(ast.Name(GROUPS, LOAD), [], [])
+        first = ast.Try(node.body, [ast.ExceptHandler(look, None, [ast.Pass()])], [], [])
+        node.body = [ast.fix_missing_locations(ast.copy_location(first, node.body[0]))]
+        return cast(ast.AST, node)
+
     def _handler(self, node: ast.ExceptHandler) -> ast.AST:
         self._bind(node, node.name)
         return self._children(node)
@@ -364,8 +386,8 @@ def _handlers() -> dict[type[ast.AST], Callable[[Any, Any], Any]]:
         "DictComp": t._comprehension_expression, "GeneratorExp": t._comprehension_expression,
         "NamedExpr": t._walrus, "Import": t._import, "ImportFrom": t._import_from, "ExceptHandler": t._handler,
         "Global": t._global, "Nonlocal": t._nonlocal, "Yield": t._yield, "YieldFrom": t._yield,
-        "Assign": t._assign, "AugAssign": t._augmented, "Try": t._try, "MatchValue": t._pattern_value,
-        "AnnAssign": t._annotated, "Match": t._match, "MatchClass": t._match_class,
+        "Assign": t._assign, "AugAssign": t._augmented, "Try": t._try, "TryStar": t._try_star,
+        "MatchValue": t._pattern_value, "AnnAssign": t._annotated, "Match": t._match, "MatchClass": t._match_class,
         "MatchMapping": t._match_capture, "MatchStar": t._match_capture, "MatchAs": t._match_capture,
         "TypeAlias": t._type_alias, "TypeVar": t._type_parameter, "ParamSpec": t._type_parameter,
         "TypeVarTuple": t._type_parameter, "AsyncFunctionDef": t._function, "AsyncFor": t._await,

@@ -13,11 +13,13 @@ from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
 from reptarium.sandbox.language.policy.names import CHANGED
-from reptarium.sandbox.language.policy.nodes import LABELS, LEAVES, REFUSED
+from reptarium.sandbox.language.policy.nodes import LEAVES, REFUSED
 from reptarium.sandbox.language.policy.stdlib import HOT, setting_refusal
 
 LOAD = ast.Load()
 STORE = ast.Store()
+
+MAKES_COPIES = "it says how copies are made; define __copy__ and __deepcopy__"
 
 
 class Walk(RestrictingNodeTransformer):
@@ -78,7 +80,7 @@ class Walk(RestrictingNodeTransformer):
             name = kind.__name__
             self.refuse(
                 node,
-                f"{LABELS.get(name, name)} is not allowed",
+                f"{name} is not allowed",
                 REFUSED.get(name, "this layer doesn't know it"),
             )
             return node
@@ -165,13 +167,19 @@ class Walk(RestrictingNodeTransformer):
             self.task_names.add(name)
         if rules.is_dunder(name):
             if innermost == "class" and name in rules.DEFINABLE:
-                if name == "__getattr__" and id(node) not in self._hooks:
-                    self.refuse(node, "binding the name '__getattr__' this way is not allowed", "use def, or =")
+                if name in rules.HOOKS and id(node) not in self._hooks:
+                    self.refuse(node, f"binding the name '{name}' this way is not allowed", "use def")
                 return
             if innermost in ("task", "class") and name in rules.SCRIPT_NAMES:
                 return
+            declares = isinstance(node, ast.Global | ast.Nonlocal)
+            if innermost == "function" and name in rules.OWN_METHODS and not declares:
+                return  # def __init__(self): …; cls.__init__ = __init__
             where = " here" if name in rules.DEFINABLE else ""
-            self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
+            if name in ("__reduce__", "__reduce_ex__"):
+                self.refuse(node, f"binding the name '{name}' is not allowed", MAKES_COPIES)
+            else:
+                self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
 
     def _mentioned(self, name: str) -> None:
         """A name is read or deleted here."""
@@ -211,6 +219,10 @@ def located(new: ast.expr, old: ast.expr, *others: ast.expr) -> ast.expr:
 
 
 def attribute_advice(name: str) -> str:
+    if name == "__dict__":
+        return "whoever holds it writes any names; update it: x.__dict__.update(…)"
+    if name == "__class__":
+        return "make an object of the other class"
     if name in ("__mro__", "__bases__", "__base__", "__subclasses__"):
         return "it walks to every class of the interpreter"
     if name in (

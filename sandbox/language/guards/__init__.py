@@ -22,6 +22,7 @@ from reptarium.sandbox.language.guards.attributes import (
     guarded_read,
     guarded_setattr,
     modest_getattr,
+    modest_getattribute,
 )
 from reptarium.sandbox.language.guards.checks import (
     FACADES,
@@ -48,7 +49,7 @@ from reptarium.sandbox.language.guards.classes import (
 )
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
-from reptarium.sandbox.language.guards.own import is_own_function
+from reptarium.sandbox.language.guards.own import is_own_function, no_odd_group, own_changed
 
 __all__ = [
     "FACADES",
@@ -78,6 +79,9 @@ __all__ = [
     "makes_classes",
     "match_class",
     "modest_getattr",
+    "modest_getattribute",
+    "no_odd_group",
+    "own_changed",
     "passes_for",
     "refuse_metaclasses",
     "refused",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FrameType, ModuleType
+from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards import formats
+from reptarium.sandbox.language.guards import formats, instances, own
 from reptarium.sandbox.language.guards.checks import (
     SET_ON_MODULE,
     check_write,
@@ -19,9 +19,10 @@ from reptarium.sandbox.language.guards.checks import (
 )
 from reptarium.sandbox.language.guards.classes import class_of
 from reptarium.sandbox.language.guards.instances import instance_dict
-from reptarium.sandbox.language.guards.own import own_read
+from reptarium.sandbox.language.guards.own import own_changed, own_read, owner_of
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.names import GETATTR
 
 _MISSING = object()
 _HARMLESS_PROBES = (rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS) - {"__del__"}
@@ -43,6 +44,65 @@ def modest_getattr(answer: Any) -> Callable[[Any, str], Any]:
     return __getattr__
 
 
+def modest_getattribute(answer: Any) -> Callable[[Any, str], Any]:
+    """A class's ``__getattribute__`` that is asked for names that a task may read, but for what the interpreter keeps
+    of an object (its class, its dict): those are read as if there was none.
+    """
+
+    def __getattribute__(self: Any, name: str) -> Any:
+        if rules.may_read(name) and name not in rules.GUARDED_DUNDERS:
+            bound = answer if not hasattr(type(answer), "__get__") else answer.__get__(self, type(self))
+            return bound(name)
+        asking: FrameType | None = sys._getframe(1)
+        while asking is not None and asking.f_globals.get("__name__") == _FOR_LIBRARIES:
+            asking = asking.f_back
+        assert asking is not None
+        real = _beyond(type(self), __getattribute__)
+        if asking.f_globals.get("__name__") in _ASK_FOR_ALL:
+            return real(self, name)
+        # others may be calling a function that the task has taken out of its class's names
+        if name in rules.GUARDED_DUNDERS:
+            return _dunder(self, name)
+        if name in _TAKES_APART or GETATTR in asking.f_builtins:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return real(self, name)
+
+    return __getattribute__
+
+
+#: What reads an object for what it is, and keeps it.
+_ASK_FOR_ALL = ("copy", "copyreg", __name__, instances.__name__, own.__name__)
+#: Reads in a library's place.
+_FOR_LIBRARIES = "reptarium.sandbox.language.hardening.readers"
+_TAKES_APART = rules.LEADING_DUNDERS | {"__getstate__", "__setstate__"}
+
+
+def _beyond(cls: type, hook: object) -> Any:
+    """The ``__getattribute__`` that this one of the class's stands before."""
+    found = [vars(each)["__getattribute__"] for each in type.mro(cls) if "__getattribute__" in vars(each)]
+    if hook not in found:
+        raise TypeError("this __getattribute__ is another class's")
+    return found[found.index(hook) + 1]
+
+
+def _getattribute(obj: Any) -> Callable[..., Any]:
+    """``super().__getattribute__`` and ``object.__getattribute__``: what they read is looked at as what is spelled."""
+    real = getattr(obj, "__getattribute__")  # noqa: B009 - by a name of its own class, where there is one
+
+    def __getattribute__(*args: Any) -> Any:
+        if not args:
+            raise TypeError("__getattribute__ takes an attribute's name")
+        name, owner = checked_name(args[-1]), owner_of(args[0] if len(args) > 1 else obj)
+        if not rules.may_read(name):
+            raise refused(f"the attribute '{name}' is not allowed")
+        if name in rules.GUARDED_DUNDERS:
+            return _dunder(owner, name)
+        _look_at_owner(owner, name)
+        return _looked_at(real(*args), name)
+
+    return __getattribute__
+
+
 def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
     """``super().__setattr__``, ``object.__setattr__`` and their like: the name is checked, then the real one runs."""
     real = getattr(obj, name)
@@ -58,7 +118,19 @@ def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
         else:
             real(*args)
 
-    return guarded
+    return guarded if isinstance(real, (FunctionType, MethodType)) else _Change(guarded)
+
+
+class _Change:
+    """The guard of a method that isn't written in Python, and isn't taken for one that is."""
+
+    __slots__ = ("_guarded",)
+
+    def __init__(self, guarded: Callable[..., None]) -> None:
+        self._guarded = guarded
+
+    def __call__(self, *args: Any) -> None:
+        self._guarded(*args)
 
 
 def _dunder(obj: Any, name: str) -> Any:
@@ -102,21 +174,30 @@ _FORMATS = ("format", "format_map")
 
 def guarded_read(obj: Any, name: str) -> Any:
     """An attribute whose name needs a look at the object or at the result. ``name`` is allowed already."""
+    if name == "__getattribute__":
+        return _getattribute(obj)
     if name in rules.OWN_DUNDERS:
         return own_read(obj, name)
     if name in rules.GUARDED_DUNDERS:
         return _dunder(obj, name)
-    if name in _FORMATS:
-        return checked_value(_format_method(getattr(obj, name)), name)
+    _look_at_owner(obj, name)
+    return _looked_at(getattr(obj, name), name)
+
+
+def _looked_at(found: Any, name: str) -> Any:
+    """What was read under a name, as a task may have it."""
+    return checked_value(_format_method(found) if name in _FORMATS else found, name)
+
+
+def _look_at_owner(obj: Any, name: str) -> None:
+    """Raise where the name may be read of most objects, but not of this one."""
     if name == "obj":
-        owner = obj.__self__ if issubclass(type(obj), super) else obj
-        if isinstance(owner, (AttributeError, NameError)):
+        if isinstance(owner_of(obj), (AttributeError, NameError)):
             raise refused("the attribute 'obj' of an exception is not allowed", "it betrays what the code failed on")
     elif name in ("dump", "ctypes", "cffi") and "numpy" in {  # a weak proxy is of another class than it says
         cls.__module__.partition(".")[0] for cls in (type(obj), obj.__class__)
     }:
         raise refused(f"the attribute '{name}' of an array is not allowed", "it writes files or hands out pointers")
-    return checked_value(getattr(obj, name), name)
 
 
 def guarded_getattr(obj: Any, name: str, default: Any = _MISSING, /) -> Any:
@@ -159,13 +240,19 @@ def guarded_hasattr(obj: Any, name: str, /) -> bool:
 
 def guarded_setattr(obj: Any, name: str, value: Any, /) -> None:
     """``setattr`` in a task."""
-    check_write(checked_name(name))
+    if checked_name(name) in rules.OWN_METHODS:
+        own_changed(obj, name)
+    else:
+        check_write(name)
     setattr(changed(obj), name, value)
 
 
 def guarded_delattr(obj: Any, name: str, /) -> None:
     """``delattr`` in a task."""
-    check_write(checked_name(name))
+    if checked_name(name) in rules.OWN_METHODS:
+        own_changed(obj, name)
+    else:
+        check_write(name)
     delattr(changed(obj), name)
 
 

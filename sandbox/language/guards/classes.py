@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import collections
+import functools
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +14,35 @@ from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.refusals import unavailable
 
 
+class _Prepare:
+    """``__prepare__`` of the task's own metaclasses as the interpreter asks it: the answer is looked at, and a copy.
+
+    A class body looks its names up there first, those of our guards among them.
+    """
+
+    def __get__(self, metaclass: Any, owner: Any = None) -> Any:
+        return type.__prepare__ if metaclass is None else functools.partial(_prepared, metaclass)
+
+    def __set__(self, metaclass: Any, value: object) -> None:  # what has it comes before what a class has
+        raise TypeError("__prepare__ cannot be set")
+
+
+def _prepared(metaclass: type, name: str, bases: tuple[Any, ...], **options: Any) -> dict[str, Any]:
+    # of the classes that say so, the last one is `type`
+    where = next(cls for cls in type.mro(metaclass) if "__prepare__" in vars(cls))
+    made = vars(where)["__prepare__"].__get__(None, metaclass)(name, bases, **options)
+    if type(made) not in (dict, collections.OrderedDict):
+        raise unavailable("a __prepare__ that returns another mapping is not available in a task: return a dict")
+    checked = checked_namespace(made)
+    if any(" " in key for key in checked):
+        raise unavailable("a __prepare__ that returns other names is not available in a task: return names of Python")
+    return checked
+
+
 class _TypeMeta(type):
     """Makes :class:`TypeFacade` behave as ``type`` in calls and checks."""
+
+    __prepare__ = _Prepare()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is not TypeFacade:
@@ -85,8 +114,8 @@ def checked_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
     for name, value in dict(namespace).items():
         if type(name) is not str:
             raise TypeError(f"names of a class must be exactly str, not '{type(name).__name__}'")
-        if (rules.is_dunder(name) and name not in _BODY and name not in rules.DEFINABLE) or name == "__getattr__":
-            hook = name == "__getattr__" and getattr(value, "__module__", None) == _HOOKS
+        if (rules.is_dunder(name) and name not in _BODY and name not in rules.DEFINABLE) or name in rules.HOOKS:
+            hook = name in rules.HOOKS and getattr(value, "__module__", None) == _HOOKS
             if not hook:
                 raise RefusedAttribute(
                     f"the name '{name}' in a class made by a call is not allowed: it belongs to the interpreter. "

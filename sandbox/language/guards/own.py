@@ -1,14 +1,18 @@
 """Special attributes that are read of what the task itself made: its classes' bases and subclasses, the function
-beneath its decorators, the binding of its functions. Of all else they lead on to the interpreter's objects.
+beneath its decorators, the binding of its functions. Of all else they lead on to the interpreter's objects. And what
+only its own classes are changed in, or caught as.
 """
 
 from __future__ import annotations
 
+import copyreg
+import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
 from reptarium.sandbox.language.guards.checks import checked_value, refused
+from reptarium.sandbox.language.guards.instances import instance_dict
 from reptarium.sandbox.language.policy.names import GETATTR
 
 
@@ -33,6 +37,19 @@ def own_read(obj: Any, name: str) -> Any:
             f"the attribute '{name}' is not allowed",
             "it reads what no guard looks at, and is there for functions and the task's own descriptors",
         )
+    if name in ("__func__", "__self__"):
+        if type(obj) is MethodType and is_own_function(obj.__func__):
+            return checked_value(obj.__func__ if name == "__func__" else obj.__self__, name)
+        raise refused(
+            f"the attribute '{name}' is not allowed",
+            "it leads to the interpreter's own names, and is read of methods of the task's own",
+        )
+    if name in ("__getstate__", "__setstate__"):
+        return _state_method(obj, name)
+    if name == "__prepare__":
+        if is_own_class(owner_of(obj)):
+            return getattr(obj, name)
+        raise refused(f"the attribute '{name}' is not allowed", "it is for metaclasses of the task's own")
     if name == "__wrapped__":
         found = getattr(obj, name)
         if is_own_function(found):
@@ -47,6 +64,57 @@ def own_read(obj: Any, name: str) -> Any:
         f"the attribute '{name}' is not allowed",
         "it walks to every class of the interpreter, and is read of the task's own classes alone",
     )
+
+
+def owner_of(obj: Any) -> Any:
+    """Whose attributes are read of this: its own, or those of the object that a ``super()`` stands for."""
+    return obj.__self__ if issubclass(type(obj), super) else obj
+
+
+def _state_method(obj: Any, name: str) -> Any:
+    found, owner = getattr(obj, name), owner_of(obj)
+    if is_own_function(getattr(found, "__func__", found)):
+        return found
+    if name == "__setstate__" or not is_own_class(type(owner)):
+        raise refused(
+            f"the attribute '{name}' is not allowed",
+            "it takes an object apart, and is there for the task's own methods; use vars(x)",
+        )
+
+    def __getstate__() -> Any:
+        attributes = dict(instance_dict(owner)) if hasattr(owner, "__dict__") else None
+        slots = {key: getattr(owner, key) for key in copyreg._slotnames(type(owner)) if hasattr(owner, key)}  # type: ignore[attr-defined]
+        return (attributes or None, slots) if slots else attributes or None
+
+    return __getstate__
+
+
+def own_changed(obj: Any, name: str) -> Any:
+    """The object, whose method ``name`` is going to be set or deleted. Raises RefusedAttribute where neither it nor its
+    class is one that the task made.
+    """
+    if is_own_class(obj) or is_own_class(type(obj)):
+        return obj
+    raise refused(f"changing the attribute '{name}' is not allowed", "the class isn't the task's own: derive one")
+
+
+#: Whether ``except*`` takes what a group's ``split()`` returns for a pair without a look (CVE-2025-22153).
+_BELIEVES_GROUPS = sys.version_info < (3, 13, 2)
+
+
+def no_odd_group() -> tuple[()]:
+    """What the exception that is being handled is compared with before ``except*`` sees it: nothing that matches.
+
+    Raises RefusedAttribute for a group of another class than Python's own, where ``except*`` would believe it.
+    """
+    if _BELIEVES_GROUPS:
+        kind = type(sys.exception())
+        if issubclass(kind, BaseExceptionGroup) and kind not in (BaseExceptionGroup, ExceptionGroup):
+            raise refused(
+                f"except* with a {kind.__name__} is not allowed",
+                "this version of Python believes what its split() returns; use except",
+            )
+    return ()
 
 
 def _bases(cls: type, name: str) -> Any:

@@ -23,6 +23,8 @@ from reptarium.sandbox.language.policy.names import is_dunder, is_plain
 
 #: What types are made of: names, paths, subscripts, literals, unions.
 _PARTS = (ast.Expression, ast.Subscript, ast.Tuple, ast.List, ast.Starred, ast.Constant, ast.Load, ast.BitOr, ast.USub)
+#: And of what describes them (``Annotated[int, Field(gt=0)]``): calls of what has a name.
+_DESCRIBING = (ast.Call, ast.keyword, ast.Dict, ast.Set)
 
 
 #: What Pythons make of a text before they compile it: which of them for which text differs (3.14 looks for a star
@@ -44,7 +46,19 @@ def annotation_refusal(text: str) -> str | None:
     return next(filter(None, (_refusal(tree, text) for tree in trees)), None)
 
 
+def _descriptions(tree: ast.Expression) -> set[int]:
+    """The nodes behind the type in ``Annotated[…]``, by identity."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+            name = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if name == "Annotated":
+                found.update(id(inner) for each in node.slice.elts[1:] for inner in ast.walk(each))
+    return found
+
+
 def _refusal(tree: ast.Expression, text: str) -> str | None:
+    describing = _descriptions(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             if is_dunder(node.id):
@@ -54,6 +68,11 @@ def _refusal(tree: ast.Expression, text: str) -> str | None:
                 kind = "name" if is_dunder(node.attr) else "attribute"
                 return f"the {kind} '{node.attr}' in an annotation is not allowed"
             if not isinstance(node.value, (ast.Name, ast.Attribute)):
+                return f"the annotation {text!r} is not allowed: it must be a type's name, not an expression"
+        elif isinstance(node, ast.keyword) and node.arg is not None and is_dunder(node.arg):
+            return f"the keyword argument '{node.arg}' in an annotation is not allowed"
+        elif isinstance(node, _DESCRIBING):
+            if id(node) not in describing:
                 return f"the annotation {text!r} is not allowed: it must be a type's name, not an expression"
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             continue

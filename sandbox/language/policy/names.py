@@ -36,6 +36,7 @@ DEFINABLE = frozenset(
             init_subclass class_getitem dir post_init copy deepcopy replace slots match_args doc fspath
             pydantic_init_subclass get_pydantic_core_schema get_pydantic_json_schema
             await aiter anext aenter aexit
+            getattribute getstate setstate instancecheck subclasscheck subclasshook prepare
             attrs_pre_init attrs_post_init
             tablename table_args mapper_args abstract html
             json rich rich_repr nonzero unicode cmp coerce long oct hex div rdiv idiv getslice setslice delslice
@@ -47,9 +48,13 @@ DEFINABLE = frozenset(
 _DEFINE_ONLY = frozenset(
     f"__{name}__"
     for name in (
-        "getattr get set delete set_name del match_args get_pydantic_core_schema get_pydantic_json_schema"
+        "getattr getattribute get set delete set_name del get_pydantic_core_schema get_pydantic_json_schema "
+        "getstate setstate prepare"
     ).split()
 )
+
+#: Hooks that are asked for attributes by name: bound with def (the first with = too), so that a guard is before them.
+HOOKS = frozenset({"__getattr__", "__getattribute__"})
 
 #: What scripts write at their top, and classes carry. Names of the task's own, which it may read as well.
 SCRIPT_NAMES = frozenset(
@@ -64,7 +69,10 @@ GUARDED_DUNDERS = frozenset(
 
 #: Double-underscore attributes that are read of what the task itself made where the program spells them, and refused of
 #: all else (guards/own.py).
-OWN_DUNDERS = frozenset("__mro__ __bases__ __base__ __subclasses__ __get__ __wrapped__".split())
+OWN_DUNDERS = frozenset(
+    "__mro__ __bases__ __base__ __subclasses__ __get__ __wrapped__ __func__ __self__ "
+    "__getattribute__ __getstate__ __setstate__ __prepare__".split()
+)
 
 #: Double-underscore attributes that are plain text or plain behaviour: read as they stand.
 READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
@@ -77,6 +85,7 @@ READABLE_DUNDERS = (DEFINABLE - _DEFINE_ONLY - GUARDED_DUNDERS) | {
     "__required_keys__",
     "__optional_keys__",
     "__total__",
+    "__metadata__",  # of typing.Annotated: what the task wrote there
     "__cause__",
     "__context__",
     "__suppress_context__",
@@ -98,6 +107,8 @@ COMPILED_DUNDERS = frozenset({"__classcell__", "__classdictcell__", "__annotate_
 WRITABLE_DUNDERS = frozenset(
     "__name__ __qualname__ __doc__ __isabstractmethod__ __cause__ __suppress_context__".split()
 )
+#: What decorators of classes set: methods of the task's own classes (guards/own.py), no others'.
+OWN_METHODS = DEFINABLE - _DEFINE_ONLY - WRITABLE_DUNDERS - {"__match_args__", "__slots__", "__prepare__"}
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
@@ -221,8 +232,11 @@ IMPORT_FROM = "guard import from"
 MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
 GETATTR_HOOK = "guard getattr hook"
+GETATTRIBUTE_HOOK = "guard getattribute hook"
 STAR = "guard star"
 CHANGED = "guard changed"
+OWN_CHANGED = "guard own changed"
+GROUPS = "guard groups"
 TASK = "guard task"
 #: Among the builtins of a task from which a setting took some: all of them, for code that libraries generate.
 GENERATED = "guard generated code"

@@ -12,13 +12,12 @@ PLAIN = """
     USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
 """.split()
 _CHECKED = """
-    Assign Try Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
+    Assign Try TryStar Name Attribute Call keyword arg arguments Lambda FunctionDef ClassDef ListComp SetComp DictComp
     GeneratorExp comprehension NamedExpr Import ImportFrom alias ExceptHandler Global Nonlocal Yield
     YieldFrom AnnAssign AugAssign Match MatchValue MatchClass MatchMapping MatchStar MatchAs TypeAlias
     TypeVar ParamSpec TypeVarTuple AsyncFunctionDef AsyncFor AsyncWith Await
 """.split()
 REFUSED = {
-    "TryStar": "exception groups would hand out what they wrap (CVE-2025-22153): use except",
     "Interactive": "it isn't a program",
     "Expression": "it isn't a program",
     "FunctionType": "it isn't a program",
@@ -44,5 +43,3 @@ LEAVES = frozenset(
     for name in PLAIN
     if hasattr(ast, name) and not getattr(ast, name)._fields  # contexts, operators, pass, break, continue
 ) | {ast.Constant}
-
-LABELS = {"TryStar": "except*"}

@@ -33,7 +33,7 @@ OPEN: dict[str, tuple[str, ...]] = {
     "random": (),
     "statistics": ("attrgetter",),
     "json": (),
-    "enum": ("EnumMeta", "EnumType", "global_enum"),  # global_enum writes into the module that a class names
+    "enum": ("global_enum",),  # global_enum writes into the module that a class names
 }
 
 #: Only these names are carried over, where most of a module is not for tasks.
@@ -54,7 +54,7 @@ ONLY: dict[str, str] = {
     ),
     "codecs": (
         "BOM_UTF8 BOM_UTF16 BOM_UTF16_LE BOM_UTF16_BE BOM_UTF32 BOM_UTF32_LE BOM_UTF32_BE decode encode getreader "
-        "getwriter getencoder getdecoder getincrementalencoder getincrementaldecoder iterencode iterdecode "
+        "lookup getwriter getencoder getdecoder getincrementalencoder getincrementaldecoder iterencode iterdecode "
         "strict_errors ignore_errors replace_errors xmlcharrefreplace_errors "
         "backslashreplace_errors namereplace_errors BOM BOM_BE BOM_LE"
     ),
@@ -134,12 +134,12 @@ ONLY: dict[str, str] = {
         "DynamicClassAttribute"
     ),
     "importlib": "import_module",
-    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet ReferenceType ProxyType",
+    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet WeakMethod ReferenceType ProxyType",
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
     "deprecated filters",
-    "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
+    "zipfile": "ZipFile ZipInfo Path BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": (
         "TarFile TarInfo TarError ReadError CompressionError StreamError ExtractError HeaderError FilterError "
         "is_tarfile open data_filter tar_filter ENCODING DEFAULT_FORMAT USTAR_FORMAT GNU_FORMAT PAX_FORMAT"
@@ -279,7 +279,7 @@ WITHHELD: dict[str, dict[str, str]] = {
     "multiprocessing.pool": {"": NO_PROCESSES},
     "mimetypes": {"init knownfiles read_mime_types": "it reads files of the machine", "": NOT_DATA},
     "codecs": {
-        "lookup register": "it is what str.encode and bytes.decode are made of; use those, or codecs.getencoder and "
+        "register": "it is what str.encode and bytes.decode are made of; use those, or codecs.getencoder and "
         "codecs.getdecoder",
         "": NOT_DATA,
     },
@@ -294,11 +294,10 @@ WITHHELD: dict[str, dict[str, str]] = {
     },
     "weakref": {
         "finalize": "it is for the end of the interpreter; use try and finally, or __del__",
-        "WeakMethod": "it tells whose a method is; keep weakref.ref() of the object, and the method's name",
         "": NOT_DATA,
     },
     "zipfile": {
-        "Path CompleteDirs FastLookup": "it changes the archive's own class; use namelist(), read() and open()",
+        "CompleteDirs FastLookup": "it is what zipfile.Path is made of; use that, or namelist(), read() and open()",
         "": NOT_DATA,
     },
     "xml.sax": {
@@ -359,6 +358,11 @@ def setting_refusal(module: str, name: str) -> tuple[str, str] | None:
     """Why this name of a standard module may not be set (or deleted), as what and why; None when it may."""
     if module.partition(".")[0] not in sys.stdlib_module_names or name in SETTINGS.get(module, "").split():
         return None
+    if module == "sys" and name in ("stdout", "stderr"):
+        return (
+            f"changing '{name}' of the module '{module}' is not allowed",
+            "it is the worker's; have with contextlib.redirect_stdout(io.StringIO()) take what is printed",
+        )
     return (
         f"changing '{name}' of the module '{module}' is not allowed",
         "a task leaves the standard library as it is; call a function of your own instead",

@@ -82,7 +82,10 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         names.STAR: unbound(imports.import_star),
         names.MATCH_CLASS: guards.match_class,
         names.GETATTR_HOOK: guards.modest_getattr,
+        names.GETATTRIBUTE_HOOK: guards.modest_getattribute,
         names.CHANGED: guards.changed,
+        names.OWN_CHANGED: guards.own_changed,
+        names.GROUPS: guards.no_odd_group,
     }
     if not policy.builtins_deny:
         return table

@@ -173,7 +173,7 @@ async def test_tasks_use_what_is_allowed_and_are_told_what_is_not() -> None:
 CORPUS = """
     test_language_builtins test_language_classes test_language_dataclasses test_language_exceptions
     test_language_formatting test_language_functions test_language_generated_classes test_language_generators
-    test_language_match test_language_reflection test_packages test_stdlib_data test_stdlib_formats
+    test_language_hooks test_language_match test_language_reflection test_packages test_stdlib_data test_stdlib_formats
     test_stdlib_numbers test_stdlib_reports test_stdlib_text test_stdlib_time
 """.split()
 

@@ -111,7 +111,6 @@ PLAIN = {
     "subclasses": ("return int in object.__subclasses__()", b"true"),
     "class_of_a_library": ("import json\njson.JSONDecoder.mine = 1\nreturn json.JSONDecoder().mine", b"1"),
     "types": ("return type('T', (), {'x': 3}).x", b"3"),
-    "except_star": ("try:\n    raise ExceptionGroup('g', [ValueError(1)])\nexcept* ValueError:\n    return 1", None),
     "ctypes": ("import ctypes\nreturn ctypes.c_int(7).value", b"7"),
     "pickle": ("import pickle\nreturn pickle.loads(pickle.dumps([1]))", b"[1]"),
     "class_of_an_item": (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy.names import DEFINABLE
+from reptarium.sandbox.language.policy.names import DEFINABLE, OWN_METHODS
 
 #: Special methods that a class might define to answer for itself, to be pickled, or to take part in making classes.
 REFUSED = """
-    __class__ __dict__ __bases__ __mro__ __subclasses__ __getattribute__ __instancecheck__ __subclasscheck__ __subclasshook__
-    __prepare__ __mro_entries__ __build_class__ __reduce__ __reduce_ex__ __getstate__ __setstate__ __getnewargs__
+    __class__ __dict__ __bases__ __mro__ __subclasses__
+    __mro_entries__ __build_class__ __reduce__ __reduce_ex__ __getnewargs__
     __getnewargs_ex__ __array__ __array_interface__
     __array_struct__ __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __annotations__ __annotate__
     __dataclass_fields__ __dataclass_params__ __abstractmethods__ __wrapped__ __signature__ __module__ __qualname__ __name__
@@ -34,7 +34,6 @@ ATTACKS = {
     "metaclass_keyword": Attack("class A(metaclass=reached.append): pass", "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them", TypeError),
     "metaclass_in_keywords": Attack("class A(**{'metaclass': reached.append}): pass", "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them", TypeError),
     "build_class": at_compile("reached.append(__build_class__(lambda: 1, 'A'))", "the name '__build_class__' is not allowed"),
-    "class_cell": at_compile("class A:\n    def f(self): return __class__\nreached.append(A().f())", "the name '__class__' is not allowed"),
     "class_cell_rebound": at_compile("class A:\n    def f(self):\n        nonlocal __class__\n        __class__ = 1", "binding the name '__class__' is not allowed; binding the name '__class__' is not allowed"),
     "module_name": at_compile("class A:\n    x = __module__\nreached.append(A.x)", "the name '__module__' is not allowed"),
     "class_locals": Attack("class A:\n    locals()['__reduce__'] = len\nreached.append(A.x)", "type object 'A' has no attribute 'x'", AttributeError),
@@ -47,7 +46,6 @@ ATTACKS = {
     "init_subclass_keyword": at_compile("class A:\n    def __init_subclass__(cls, **k): reached.append(k)\nclass B(A, __class__=1): pass", "the keyword argument '__class__' is not allowed"),
     "set_name_owner": Attack("class D:\n    def __set_name__(self, owner, name):\n        try: reached.append(getattr(owner, '__sub' + 'classes__'))\n        except AttributeError as e: errors.append(e)\nerrors = []\nclass A: d = D()\nraise errors[0]", attribute("__subclasses__")),
     "set_name_called": at_compile("class D:\n    def __set_name__(self, o, n): pass\nreached.append(D().__set_name__)", "the attribute '__set_name__' is not allowed"),
-    "get_called": at_compile("def f(): pass\nreached.append(f.__get__(1).__self__)", "the attribute '__self__' is not allowed"),
     "getattr_called": at_compile("class A:\n    def __getattr__(self, n): pass\nreached.append(A().__getattr__)", "the attribute '__getattr__' is not allowed"),
     "new_of_type": Attack("t = object.__new__(type)\nreached.append(t('X', (), {}))", "object.__new__(type) is not safe, use type.__new__()", TypeError),
     "new_of_another_class": Attack("reached.append(object.__new__(int))", "object.__new__(int) is not safe, use int.__new__()", TypeError),
@@ -71,9 +69,16 @@ def test_special_name(name: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DEFINABLE))
-@pytest.mark.parametrize("form", ["N = 1", "def N(): pass", "def f():\n    N = 1", "for N in []: pass", "lambda N: 1"])
+@pytest.mark.parametrize("form", ["N = 1", "def N(): pass", "for N in []: pass", "def f():\n    global N"])
 def test_definable_name_outside_of_a_class(name: str, form: str) -> None:
     """What a class may define means nothing elsewhere, and might to a module: ``__getattr__``, ``__dir__``."""
+    check(at_compile(form.replace("N", name), f"binding the name '{name}' here is not allowed"))
+
+
+@pytest.mark.parametrize("name", sorted(DEFINABLE - OWN_METHODS))
+@pytest.mark.parametrize("form", ["def f():\n    N = 1", "lambda N: 1"])
+def test_name_that_is_for_class_bodies_alone(name: str, form: str) -> None:
+    """In functions stands what is set on a class later; the rest isn't."""
     check(at_compile(form.replace("N", name), f"binding the name '{name}' here is not allowed"))
 
 

@@ -9,6 +9,8 @@ from reptarium.sandbox.language import PolicyViolation, compile_task, make_names
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
 
 WALKS_CLASSES = f"it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"
+OF_METHODS = f"it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"
+STATE = f"it takes an object apart, and is there for the task's own methods; use vars(x). {NO_SETTING}"
 LEADS_ON = f"it leads to the interpreter's own names, and is read where it is the task's own function. {NO_SETTING}"
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
@@ -16,11 +18,11 @@ DUNDERS = """
     __abstractmethods__ __annotate__ __args__ __base__ __bases__ __basicsize__
     __bound__ __build_class__ __builtins__ __cached__ __closure__ __code__ __constraints__
     __conform__ __dataclass_fields__ __debug__ __default__ __del__ __delete__ __dictoffset__
-    __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getattribute__ __getinitargs__
-    __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __instancecheck__ __itemsize__
-    __loader__ __match_args__ __metadata__ __mro__ __mro_entries__ __objclass__ __orig_bases__ __orig_class__ __origin__
-    __package__ __parameters__ __path__ __prepare__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
-    __setstate__ __signature__ __spec__ __static_attributes__ __subclasscheck__ __subclasshook__ __subclasses__
+    __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getinitargs__
+    __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __itemsize__
+    __loader__ __mro__ __mro_entries__ __objclass__ __orig_bases__ __orig_class__ __origin__
+    __package__ __parameters__ __path__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
+    __setstate__ __signature__ __spec__ __static_attributes__ __subclasses__
     __text_signature__ __thisclass__ __type_params__ __unpacked__ __value__
     __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
     __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
@@ -30,10 +32,19 @@ DUNDERS = """
 OF_OWN = {
     **dict.fromkeys(["__mro__", "__bases__", "__base__", "__subclasses__"], WALKS_CLASSES),
     "__wrapped__": LEADS_ON,
+    **dict.fromkeys(["__self__", "__func__"], OF_METHODS),
+    **dict.fromkeys(["__getstate__", "__setstate__"], STATE),
     "__get__": f"it reads what no guard looks at, and is there for functions and the task's own descriptors. {NO_SETTING}",
 }
 #: What has them and isn't the task's: all else is a class.
-HAVING = {"__wrapped__": "functools.lru_cache(len)", "__get__": "property(len)"}
+HAVING = {
+    "__wrapped__": "functools.lru_cache(len)",
+    "__get__": "property(len)",
+    "__self__": "logging.root.info",
+    "__func__": "logging.root.info",
+    "__getstate__": "logging.root",
+    "__setstate__": "random.Random()",
+}
 
 #: Where an attribute can be read: the name alone decides, wherever it stands.
 PLACES = {
@@ -132,10 +143,7 @@ WALKS = {
         "import json\nreached.append(json.JSONEncoder.__init__.__globals__['__builtins__'])",
         "the attribute '__globals__' is not allowed",
     ),
-    "builtin_self": at_compile(
-        "reached.append(print.__self__.open)",
-        "the attribute '__self__' is not allowed",
-    ),
+    "builtin_self": Attack("reached.append(print.__self__.open)", f"the attribute '__self__' is not allowed: {OF_METHODS}"),
     "method_function": at_compile(
         "class A:\n    def f(self): pass\nreached.append(A().f.__func__.__code__)",
         "the attribute '__code__' is not allowed",
@@ -207,7 +215,10 @@ def test_special_attribute_cannot_be_read(name: str) -> None:
     refusal = f"the attribute '{name}' is not allowed"
     if name in OF_OWN:
         check(
-            Attack(f"import functools\nreached.append({HAVING.get(name, 'int')}.{name})", f"{refusal}: {OF_OWN[name]}")
+            Attack(
+                f"import functools, logging, random\nreached.append({HAVING.get(name, 'int')}.{name})",
+                f"{refusal}: {OF_OWN[name]}",
+            )
         )
     else:
         check(at_compile(f"x = 1\nreached.append(x.{name})", refusal))
@@ -225,8 +236,8 @@ def test_special_attribute_cannot_be_read(name: str) -> None:
         "__class__",
         "__dict__",
         "__module__",
-        "__init__",
-        "__eq__",
+        "__getattribute__",
+        "__prepare__",
         "__slots__",
         *sorted(DENIED_ATTRIBUTES),
     ],

@@ -54,7 +54,7 @@ ATTACKS = {
     "create_by_name": Attack("reached.append(getattr(Own, '_create_')('E', {'__reduce__': 1}))", attribute("_create_")),
     "add_member": at_compile("Own._add_member_('__reduce__', 1)", "the attribute '_add_member_' is not allowed"),
     "add_member_by_name": Attack("getattr(Own, '_add_member_')('__reduce__', 1)", attribute("_add_member_")),
-    "prepare": at_compile("reached.append(Enum.__prepare__('E', ()))", "the attribute '__prepare__' is not allowed"),
+    "prepare": Attack("reached.append(Enum.__prepare__('E', ()))", f"the attribute '__prepare__' is not allowed: it is for metaclasses of the task's own. {NO_SETTING}"),
     "global_enum": Attack("import enum\nreached.append(enum.global_enum)", "module 'enum' has no attribute 'global_enum'", AttributeError),
     "global_enum_from": Attack("from enum import global_enum\nreached.append(global_enum)", "cannot import name 'global_enum' from 'enum'", RefusedImport),
     "enum_dict": Attack("import enum\nreached.append(enum._EnumDict)", "module 'enum' has no attribute '_EnumDict'", AttributeError),

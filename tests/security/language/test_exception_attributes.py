@@ -33,7 +33,7 @@ OF_OBJ = {
     "super": Attack("class E(AttributeError):\n    def f(self): return super().obj\nreached.append(E(obj=target).f())", OBJ),
     "name_error": Attack("try: nope\nexcept NameError as e: reached.append(e.obj)", OBJ),
     "copied": Attack("import copy\nreached.append(copy.copy(error).obj)", OBJ),
-    "state": at_compile("reached.append(error.__getstate__())", "the attribute '__getstate__' is not allowed"),
+    "state": Attack("reached.append(error.__getstate__())", f"the attribute '__getstate__' is not allowed: it takes an object apart, and is there for the task's own methods; use vars(x). {NO_SETTING}"),
     "reduced": at_compile("reached.append(error.__reduce__())", "the attribute '__reduce__' is not allowed"),
 }  # fmt: skip
 
@@ -74,7 +74,6 @@ TRACEBACKS = {
     "excepthook": at_compile("import sys\nsys.excepthook = lambda *e: reached.append(e)", "changing 'excepthook' of the module 'sys' is not allowed"),
     "excepthook_by_name": Attack("import sys\nsetattr(sys, 'excepthook', lambda *e: reached.append(e))", f"changing 'excepthook' of the module 'sys' is not allowed: a task leaves the standard library as it is; call a function of your own instead. {NO_SETTING}"),
     "unraisablehook": Attack("import sys\nreached.append(sys.unraisablehook)", "module 'sys' has no attribute 'unraisablehook'", AttributeError),
-    "except_star": at_compile("try: 1 / 0\nexcept* ZeroDivisionError as e: reached.append(e)", "except* is not allowed"),
 }  # fmt: skip
 
 #: What exceptions tell is text, and what the program itself has put into them.
@@ -85,7 +84,7 @@ PLAIN = {
     "args": "if [type(a) for a in error.args] != [str]: reached.append(error.args)",
     "vars": "if vars(error): reached.append(vars(error))",
     "dir": "reached.extend(n for n in dir(error) if n in ('__reduce__', '__setstate__', '__getattribute__'))",
-    "hasattr": "reached.extend(n for n in ('__reduce__', '__setstate__', '__getattribute__') if hasattr(error, n))",
+    "hasattr": "reached.extend(n for n in ('__reduce__', '__traceback_entries__', '__objclass__') if hasattr(error, n))",
     "extracted": "import traceback\nfor f in traceback.extract_tb(error.__traceback__):\n    if (type(f.lineno), type(f.name), type(f.line), f.locals) != (int, str, str, None): reached.append(f)",
     "predecessors": "try:\n    try: 1 / 0\n    except ZeroDivisionError as e: raise ValueError from e\nexcept ValueError as e:\n    if (type(e.__cause__), type(e.__context__), e.__suppress_context__) != (ZeroDivisionError, ZeroDivisionError, True): reached.append(e)",
     "formatted": "import traceback\nfor line in traceback.format_exception(error):\n    if type(line) is not str: reached.append(line)",
@@ -108,7 +107,7 @@ def test_object_of_an_error(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("way", CHAINED)
-@pytest.mark.parametrize("name", ["__reduce__", "__getattribute__", "__setstate__"])
+@pytest.mark.parametrize("name", ["__reduce__", "__reduce_ex__"])
 def test_inside_of_errors(way: str, name: str) -> None:
     """What leads on from an exception or its traceback is not for tasks, to read or to change."""
     program = RAISED + CHAINED[way].replace("NAME", name)

@@ -23,7 +23,7 @@ ATTACKS = {
     "type_of_a_method": Attack("class A:\n    def f(self): pass\nreached.append(type(A.f)(code, {}))", NO_FUNCTION, TypeError),
     "type_of_a_library_function": Attack("import json\nreached.append(type(json.dumps)(code, {}))", NO_FUNCTION, TypeError),
     "partial": Attack("from functools import partial\nreached.append(partial(type(lambda: 1), code)({}))", NO_FUNCTION, TypeError),
-    "new": at_compile("reached.append(type(lambda: 1).__new__.__self__)", "the attribute '__self__' is not allowed"),
+    "new": Attack("reached.append(type(lambda: 1).__new__.__self__)", f"the attribute '__self__' is not allowed: it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"),
     "new_of_the_stand_in": Attack("F = type(lambda: 1)\nreached.append(F.__new__(F, code, {}))", "function() takes no arguments", TypeError),
     "subclass": Attack("class F(type(lambda: 1)): pass\nreached.append(F)", "type 'function' is not an acceptable base type", TypeError),
     "traceback": Attack("import types\nreached.append(types.TracebackType(None, code, 1, 1))", "cannot create 'traceback' instances", TypeError),

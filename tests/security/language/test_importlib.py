@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import Attack, at_compile, attribute, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language import RefusedImport
 
@@ -22,8 +22,8 @@ ATTACKS = {
     "module_getattr": at_compile("import json\nreached.append(json.__getattr__)", "the attribute '__getattr__' is not allowed"),
     "module_getattr_changed": at_compile("import json\njson.__getattr__ = 1", "changing the attribute '__getattr__' is not allowed"),
     "lazy_attribute": Attack("import json\nreached.append(getattr(json, 'tool'))", "module 'json' has no attribute 'tool'", AttributeError),
-    "object_behind_import_module": at_compile("import importlib\nreached.append(importlib.import_module.__self__)", "the attribute '__self__' is not allowed"),
-    "object_behind_by_weak_method": Attack("import weakref, importlib\nreached.append(weakref.WeakMethod(importlib.import_module))", "module 'weakref' has no attribute 'WeakMethod'", AttributeError),
+    "object_behind_import_module": Attack("import importlib\nreached.append(importlib.import_module.__self__)", f"the attribute '__self__' is not allowed: it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"),
+    "object_behind_by_weak_method": Attack("import weakref, importlib\nreached.append(weakref.WeakMethod(importlib.import_module))", "argument should be a bound method, not <class 'function'>", TypeError),
     "path_entry": Attack("import sys\nsys.path.insert(0, '/tmp')", "module 'sys' has no attribute 'path'", AttributeError),
     "meta_path": Attack("import sys\nreached.append(sys.meta_path)", "module 'sys' has no attribute 'meta_path'", AttributeError),
     "path_hooks": Attack("import sys\nreached.append(sys.path_hooks)", "module 'sys' has no attribute 'path_hooks'", AttributeError),

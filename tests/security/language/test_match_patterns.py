@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, is_dunder
 
@@ -126,8 +126,6 @@ OTHERS = {
     "object_with_match_args": Attack("class A: pass\na = A()\nmatch target:\n    case a(x): reached.append(x)", _not_a_class(), TypeError),
     "match_args_assigned": at_compile("class A: pass\nA.__match_args__ = ('gi_frame',)", "changing the attribute '__match_args__' is not allowed"),
     "match_args_set": Attack("class A: pass\nsetattr(A, '__match_args__', ('gi_frame',))", f"changing the attribute '__match_args__' is not allowed: it belongs to the interpreter. {NO_SETTING}"),
-    "match_args_read": at_compile("class A:\n    __match_args__ = ('x',)\nreached.append(A.__match_args__)", "the attribute '__match_args__' is not allowed"),
-    "match_args_read_by_name": Attack("class A:\n    __match_args__ = ('x',)\nreached.append(getattr(A, '__match_args__'))", attribute("__match_args__")),
     "outside_of_a_class": at_compile("__match_args__ = ('gi_frame',)", "binding the name '__match_args__' here is not allowed"),
     "module_kept_by_a_library_class": Attack("from pathlib import PurePosixPath\nclass P(PurePosixPath):\n    __match_args__ = ('_flavour',)\nmatch P('a'):\n    case P(x): reached.append(x)", reads("_flavour")),
     "module_kept_since_3_13": Attack("from pathlib import PurePosixPath\nclass P(PurePosixPath):\n    __match_args__ = ('parser',)\nmatch P('a'):\n    case P(x): reached.append(x)", reads("parser")),

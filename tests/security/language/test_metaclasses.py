@@ -7,8 +7,6 @@ from __future__ import annotations
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language import RefusedImport
-
 NONE = "this metaclass is not available in a task: inherit from type or abc.ABCMeta"
 THIS = "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them"
 BASES = {
@@ -39,8 +37,9 @@ OTHERS = {
     "classic_name": at_compile("class M:\n    __metaclass__ = reached.append", "binding the name '__metaclass__' is not allowed"),
     "abc_meta": Attack("from abc import ABCMeta\nreached.append(ABCMeta('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "abc_meta_attribute": Attack("import abc\nclass M(abc.ABCMeta): pass\nreached.append(M('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),
-    "enum_meta": Attack("from enum import EnumMeta\nreached.append(EnumMeta)", "cannot import name 'EnumMeta' from 'enum'", RefusedImport),
-    "enum_type": Attack("import enum\nreached.append(enum.EnumType)", "module 'enum' has no attribute 'EnumType'", AttributeError),
+    "enum_meta_called": Attack("from enum import EnumMeta\nreached.append(EnumMeta('E', (), {}))", "cannot create 'EnumType' instances", TypeError),
+    "enum_meta_inherited": Attack("import enum\nclass M(enum.EnumType): pass\nreached.append(M)", "type 'EnumType' is not an acceptable base type", TypeError),
+    "enum_meta_as_metaclass": Attack("import enum\nclass A(metaclass=enum.EnumMeta): pass\nreached.append(A)", "this metaclass is not available in a task: use type, abc.ABCMeta or one that inherits from them", TypeError),
     "named_tuple_meta": Attack("import typing\nreached.append(typing.NamedTupleMeta)", "module 'typing' has no attribute 'NamedTupleMeta'", AttributeError),
     "private_protocol_meta": Attack("import typing\nreached.append(typing._ProtocolMeta)", "module 'typing' has no attribute '_ProtocolMeta'", AttributeError),
     "pydantic_meta": Attack("import pydantic.main\nreached.append(pydantic.main.ModelMetaclass)", "module 'pydantic.main' has no attribute 'ModelMetaclass'", AttributeError),

@@ -8,7 +8,6 @@ from programs import OPEN, Attack, at_compile, by_id, check
 from reptarium.sandbox.language import LanguagePolicy, PolicyViolation, compile_task
 
 CONSTRUCTS = {
-    "except_star": at_compile("try: pass\nexcept* ValueError as e: reached.append(e)", "except* is not allowed"),
     "star_import_of_a_refused_module": at_compile("from os import *\nfrom subprocess import *", "import of 'subprocess' is not allowed"),
     "star_import_in_a_class": at_compile("class A:\n    from json import *", "'from json import *' is not allowed here"),
     "coroutine_frame": at_compile("async def f(): reached.append(1)\nc = f()\nreached.append(c.cr_frame)\nc.close()", "the attribute 'cr_frame' is not allowed"),

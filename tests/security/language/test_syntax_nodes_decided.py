@@ -67,13 +67,12 @@ ACCEPTED = [
     "match x:\n    case 1 | None:\n        pass\n    case [1, *a] | {'k': 1, **a}:\n        pass\n    case int() as a:\n        pass",
 ]
 ACCEPTED += [
+    "try: pass\nexcept* ValueError as e: pass",
     "async def f():\n    async for x in y: pass\n    async with x: pass\n    await x\n    return [x async for x in y]",
 ]
 ACCEPTED_3_12 = ["type A[T: int, *Ts, **P] = list[T]", "def f[T](a: T) -> T:\n    return a"]
 ACCEPTED_3_14 = ["x = 1\nreturn t'a{x!r:>3}'"]
-REFUSED = {
-    "TryStar": "try: pass\nexcept* ValueError: pass",
-}
+REFUSED: dict[str, str] = {}
 #: Other roots than a program's, and type comments, which the parser is not asked for.
 NOT_IN_A_PROGRAM = {"Interactive", "Expression", "FunctionType", "TypeIgnore"}
 

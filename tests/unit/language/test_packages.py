@@ -135,6 +135,21 @@ PACKAGES = {
         """,
     },
     "pydantic": {
+        "annotated_in_text": """
+            from __future__ import annotations
+            from typing import Annotated, Optional
+            import typing
+            from pydantic import BaseModel, Field, ValidationError
+            class M(BaseModel):
+                x: Annotated[int, Field(gt=0, description="n")]
+                tags: typing.Annotated[list[str], Field(default_factory=list, max_length=2)]
+                o: Annotated[Optional[str], Field(json_schema_extra={"a": 1})] = None
+            try:
+                M(x=0)
+            except ValidationError as e:
+                error = e.errors()[0]["type"]
+            return M(x=1).model_dump(), error, M.model_json_schema()["properties"]["x"]["description"]
+        """,
         "models": """
             from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator, computed_field, ConfigDict, field_serializer, TypeAdapter, ValidationInfo, PrivateAttr, AliasChoices, BeforeValidator, StringConstraints, conint
             from typing import Annotated, Literal, Optional, Generic, TypeVar, Any

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import abc
+import enum
 import functools
 import inspect
 import operator
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Callable, Iterable
 from types import FrameType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.attributes import own_names
+from reptarium.sandbox.language.guards.classes import stand_in
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
 from reptarium.sandbox.language.hardening.annotations import patch_get_annotations
@@ -159,6 +162,26 @@ class singledispatchmethod:
         return update_wrapper(method, self.func)
 
 
+# ---- weakref, enum ------------------------------------------------------------------------
+
+
+_TELLS_WHOSE = "it tells whose the method is; keep weakref.ref() of the object, and the method's name"
+
+
+class WeakMethod(weakref.WeakMethod[Any]):
+    """``weakref.WeakMethod`` of methods of the task's own: it tells whose they are."""
+
+    __slots__ = ()
+
+    def __new__(cls, meth: Any, callback: Any = None) -> WeakMethod:
+        if type(meth) is types.MethodType and not guards.is_own_function(meth.__func__):
+            raise guards.refused("WeakMethod() of a library's method is not allowed", _TELLS_WHOSE)
+        return super().__new__(cls, meth, callback)
+
+
+stand_in(enum.EnumMeta)  # for isinstance(); classes it makes by class statements that inherit from enumerations
+
+
 # ---- inspect -----------------------------------------------------------------------------
 
 
@@ -256,6 +279,7 @@ PACKAGES = (
             (readers.library_methodcaller, methodcaller),
         ),
     ),
+    Package("weakref", replaced={"weakref": {"WeakMethod": WeakMethod}}),
     Package("types", everywhere=((types.SimpleNamespace, SimpleNamespace),)),
     Package(
         "functools",  # contextlib and others carry these too
