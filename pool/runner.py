@@ -6,6 +6,7 @@ session and call router; what they share is the slots (``brokers/capacity.py``).
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +22,9 @@ from reptarium.pool.brokers.shared import Shared, Slots
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.config import Settings
 from reptarium.pool.endings import ENDINGS, Ending
-from reptarium.pool.ops.endpoint import ReadinessCheck, serve_endpoint
+from reptarium.pool.installing.installation import Installation
+from reptarium.pool.installing.place import place_of
+from reptarium.pool.ops.endpoint import INSTALLING, ReadinessCheck, serve_endpoint
 from reptarium.pool.ops.faults import OwnFaults
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.ops.sentry import Reporter
@@ -67,6 +70,8 @@ class Runner:
             budget, path = settings.preload_memory, settings.state_path
             self._learnt = Learnt(budget=budget, meter=self.metrics.preload, path=path)
         policy = None if settings.policy is None else read_policy(settings.policy, settings)
+        place = place_of(settings)
+        self._packages = None if place is None else Installation(place, settings, os.environ)
         self.pools = Pools(
             zygote or (zygote_config(settings) if policy is None else wanted_pools(policy)[0][1]),
             size=settings.warm_workers or settings.max_concurrency,
@@ -113,7 +118,7 @@ class Runner:
 
         ``task_status.started()``: the pool is warm and the links are being made; with a grant they are made before
         that, without an offer. Raises
-        ``pool.PoolRefused`` and ``endpoint.EndpointError``.
+        ``pool.PoolRefused``, ``endpoint.EndpointError`` and ``installing.requirements.PackagesRefused``.
         """
         self.metrics.capacity(self.settings.max_concurrency)
         keep = self._faults.keep
@@ -128,6 +133,8 @@ class Runner:
                     # it lives for 30 s only, and what is preloaded may take longer: nothing is offered until then
                     self._slots.set_slots(0)
                     self._connect(links)
+                if self._packages is not None:
+                    await self._packages.have()
                 await nursery.start(self.pools.run)
                 if self.connector is not None:
                     await nursery.start(partial(keep, "connections", self.connector.run))
@@ -291,7 +298,9 @@ class Runner:
         missing = [layer for layer in self.pools.layers if layer.state == "missing"]
         refused = "; ".join(self.pools.refused)
         unregistered = "left, to shut down" if self.stopping else "not registered with any broker"
+        installing = self._packages.doing if self._packages is not None else ""
         return (
+            *((ReadinessCheck(INSTALLING, False, installing),) if installing else ()),
             ReadinessCheck("broker", bool(registered), "" if registered else unregistered),
             ReadinessCheck(
                 "workers",

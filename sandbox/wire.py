@@ -214,7 +214,9 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """First control message to the zygote: everything that it and its workers need to know.
 
     ``environ`` is what tasks may see of the runner's environment (empty unless the admin
-    released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``task_memory`` and the
+    released it), ``time_zone`` the runner's ``TZ`` (empty: the system's). ``packages`` is a directory that modules are
+    also imported from, after all others (empty: none), ``preload_from`` the file that says which of them ahead of need
+    (:class:`PackageIndex`; empty: none of them for that reason). ``task_memory`` and the
     limits are in bytes. ``reuse``: a worker may be given a task of the same code again. ``probe`` is for probing the
     kernel layer (its tests, ``doctor``): the workers run their task's code below the language layer. ``plain_prints``:
     what tasks print looks as Python prints it, not as n8n's browser console shows it. ``patience`` is how many times as
@@ -229,12 +231,20 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_console: int = 2**20
     environ: dict[str, str] = {}
     time_zone: str = ""
+    packages: str = ""
+    preload_from: str = ""
     helpers: bool = True
     rpc_max_bytes: int = 256 * 2**20
     reuse: bool = False
     probe: bool = False
     plain_prints: bool = False
     patience: float = 1.0
+
+
+class PackageIndex(msgspec.Struct, frozen=True):
+    """What is said of installed packages, beside their directory: names to import those that were asked for by."""
+
+    imports: tuple[str, ...] = ()
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):

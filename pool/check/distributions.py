@@ -9,6 +9,8 @@ from functools import cache
 
 import msgspec
 
+from reptarium.pool.installing.place import imports_of
+
 #: Import → distribution, where the names differ. Of the rest the distribution has the import's name, with dashes.
 KNOWN: dict[str, str] = {
     "attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless", "Crypto": "pycryptodome",
@@ -66,18 +68,30 @@ def provided(module: str) -> Provided:
     found = _owners().get(top)
     if found:
         return Provided(module, sorted(found)[0], True)
-    installed = importlib.machinery.PathFinder.find_spec(top) is not None
+    installed = importlib.machinery.PathFinder.find_spec(top, [*sys.path, *_beside]) is not None
     return Provided(module, KNOWN.get(top, top.replace("_", "-")), installed)
+
+
+#: Directories beside Python's own that tasks import from.
+_beside: list[str] = []
+
+
+def look_in(directory: str) -> None:
+    """Take what is installed in this directory for installed, too (``REPTARIUM_REQUIREMENTS``)."""
+    if directory not in _beside:
+        _beside.append(directory)
+        provided.cache_clear()
+        _owners.cache_clear()
 
 
 @cache
 def _owners() -> dict[str, list[str]]:
-    return {name: list(owners) for name, owners in importlib.metadata.packages_distributions().items()}
+    found = {name: list(owners) for name, owners in importlib.metadata.packages_distributions().items()}
+    for distribution in importlib.metadata.distributions(path=list(_beside)):
+        for name in imports_of(distribution):
+            found.setdefault(name, []).append(distribution.metadata["Name"])
+    return found
 
 
 def _has(distribution: str) -> bool:
-    try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    return any(True for _ in importlib.metadata.distributions(name=distribution, path=[*sys.path, *_beside]))

@@ -16,6 +16,7 @@ import trio
 
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.check.checking import Result, check, to_run
+from reptarium.pool.check.distributions import look_in
 from reptarium.pool.check.exports import Document, Problem, read_all
 from reptarium.pool.check.n8n_api import PAGE, ApiError, base_of, in_the_clear, read_key, read_workflows
 from reptarium.pool.check.proposal import POLICY_PATH
@@ -26,6 +27,7 @@ from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
 from reptarium.pool.cli.task_input import BadInput, read_items, read_query
 from reptarium.pool.config import Settings, load_settings
+from reptarium.pool.installing.place import place_of
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.policy.file import PolicyError, read_policy
 from reptarium.pool.policy.rules import Policy
@@ -80,6 +82,8 @@ def call(arguments: argparse.Namespace) -> int:
             say(f"reptarium check: {idle[0]} is for --run")
             return BAD_INPUT
     settings = load_settings(os.environ)
+    if (place := place_of(settings)) is not None and place.ready():
+        look_in(str(place.site))
     try:
         policy = Policy(settings=settings) if settings.policy is None else read_policy(settings.policy, settings)
     except PolicyError as error:

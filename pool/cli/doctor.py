@@ -20,6 +20,7 @@ from rich.text import Text
 from reptarium import __version__
 from reptarium.pool.config import load_settings
 from reptarium.pool.doctor import Examination, examine
+from reptarium.pool.installing.place import place_of
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.policy.file import read_policy
 from reptarium.pool.tasks.rulings import wanted_pools
@@ -44,6 +45,12 @@ def call(arguments: argparse.Namespace) -> int:
     pools: list[tuple[tuple[str, ...], ZygoteConfig]] = [((), zygote_config(settings))]
     if settings.policy is not None:
         pools = wanted_pools(read_policy(settings.policy, settings))
+    place = place_of(settings)
+    # nothing is installed for an examination
+    missing = place is not None and not place.ready()
+    pools = [
+        (rules, msgspec.structs.replace(config, preload_from="") if missing else config) for rules, config in pools
+    ]
     found = [(rules, trio.run(examine, config)) for rules, config in pools]
     if arguments.json:
         print(_as_json(found))
@@ -52,6 +59,9 @@ def call(arguments: argparse.Namespace) -> int:
             if rules:
                 print(f"Workers of tasks under: {', '.join(rules)}\n")
             _show(one)
+        if place is not None:
+            there = "not installed yet: `reptarium install` or the start does it" if missing else "installed"
+            print(f"Packages of {place.requirements.path}, in {place.site}: {there}")
     return 0 if all(one.healthy for _, one in found) else 1
 
 

@@ -21,6 +21,8 @@ from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker import Broker, RpcError, TaskHandle
 from reptarium.pool.embedded_broker.outcome import Outcome
+from reptarium.pool.installing.installation import Installation
+from reptarium.pool.installing.place import place_of
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.workers.configuration import zygote_config
 from reptarium.sandbox.nesting import room
@@ -95,6 +97,8 @@ async def _no_n8n(task: TaskHandle, name: str, params: list[Any]) -> Any:
 
 @asynccontextmanager
 async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIterator[Broker]:
+    if (place := place_of(settings)) is not None and not place.ready():
+        await Installation(place, settings, os.environ, lambda step: say(f"reptarium exec: {step}")).have()
     # with rules for some workflows the pools are theirs, and prints as in n8n
     zygote = None
     if arguments.console == "python" and settings.policy is None:

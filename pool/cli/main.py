@@ -24,6 +24,7 @@ from reptarium.pool.refusal import StartRefused, require_interpreter
 #: declares them, and ``call(arguments)``, which carries the command out and returns the exit status.
 COMMANDS = {
     "run": "the runner: connect to n8n's task broker and serve it",
+    "install": "install the packages that REPTARIUM_REQUIREMENTS names, and end",
     "exec": "run one script on an embedded broker and print its result",
     "broker": "the embedded broker alone",
     "submit": "run one script on a runner of that broker",

@@ -57,6 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     preload_memory: int
     state_path: str | None
     """None = nothing is kept."""
+    requirements: str | None
+    """None = no packages beside those of the interpreter."""
+    requirements_path: str
+    requirements_preload: bool
+    wheels: str | None
+    """None = from an index."""
+    installer: Literal["auto", "uv", "pip"]
     language: Literal["restricted", "python"]
     block_env_access: bool
     result_conversion: Literal["rich", "original"]

@@ -183,6 +183,28 @@ VARIABLES: tuple[Variable, ...] = (
         "File in which what is learnt is kept across restarts. One file for each runner.",
     ),
     _row(
+        "REPTARIUM_REQUIREMENTS", "requirements", kinds.absolute_path(), None, _CODE,
+        "Requirements file: what it names is installed at the start, for tasks alone, and allowed by "
+        "`N8N_RUNNERS_EXTERNAL_ALLOW` as what came with the image is. See installing-packages.md.",
+    ),
+    _row(
+        "REPTARIUM_REQUIREMENTS_PATH", "requirements_path",
+        kinds.absolute_path("directory"), "/var/lib/reptarium/packages", _CODE,
+        "Directory that they are installed below and kept in, a volume; several runners may share it.",
+    ),
+    _row(
+        "REPTARIUM_REQUIREMENTS_PRELOAD", "requirements_preload", kinds.boolean(), False, _CODE,
+        "Whether workers have the packages that the file names imported already, as those that the allowlist names.",
+    ),
+    _row(
+        "REPTARIUM_WHEELS", "wheels", kinds.absolute_path("directory"), None, _CODE,
+        "Directory with wheels that they are taken from, and from nowhere else: no index is asked.",
+    ),
+    _row(
+        "REPTARIUM_INSTALLER", "installer", kinds.choice("auto", "uv", "pip"), "auto", _CODE,
+        "Who installs them; `auto`: uv where it is found and nothing configures pip, else pip.",
+    ),
+    _row(
         "REPTARIUM_LANGUAGE", "language", kinds.choice("restricted", "python"), "restricted", _CODE,
         "`restricted` judges user code before it runs and guards what it reads; `python` runs it as plain CPython, "
         "held by the kernel layer alone: the runner then starts only where that is there in full. See "
@@ -379,14 +401,8 @@ VARIABLES: tuple[Variable, ...] = (
         "Share of those that are profiled. Handed to the SDK.",
     ),
     _row("N8N_VERSION", "n8n_version", kinds.text(), "", _WATCH, "n8n's version, for error reports."),
-    _row(
-        "ENVIRONMENT", "environment", kinds.text(), "", _WATCH,
-        "Name of the environment, for error reports.",
-    ),
-    _row(
-        "DEPLOYMENT_NAME", "deployment_name", kinds.text(), "", _WATCH, "Name of the deployment, for error "
-        "reports.",
-    ),
+    _row("ENVIRONMENT", "environment", kinds.text(), "", _WATCH, "Name of the environment, for error reports."),
+    _row("DEPLOYMENT_NAME", "deployment_name", kinds.text(), "", _WATCH, "The deployment's name, for error reports."),
 )  # fmt: skip
 BY_FIELD = {variable.field: variable for variable in VARIABLES}
 #: What a rule of a policy may set, by its key there.

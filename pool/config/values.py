@@ -308,15 +308,15 @@ def destinations() -> ValueKind:
     )
 
 
-def absolute_path() -> ValueKind:
-    """The path of one file. Whether there is one, whoever reads it finds out."""
+def absolute_path(what: str = "file") -> ValueKind:
+    """The path of one file or directory. Whether there is one, whoever reads it finds out."""
 
     def parse(value: str) -> str:
         if not value.startswith("/") or not value.isprintable():
             raise ValueError("not an absolute path")
         return value
 
-    return ValueKind(parse, "the absolute path of a file")
+    return ValueKind(parse, f"the absolute path of a {what}")
 
 
 def absolute_paths() -> ValueKind:

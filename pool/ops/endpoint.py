@@ -32,6 +32,9 @@ from reptarium.pool.refusal import StartRefused
 #: How old `/metrics` may be, seconds: making them takes milliseconds of the loop, however often somebody asks.
 FRESH = 0.1
 
+#: The check that doesn't hold while packages for user code are installed, before there is a pool.
+INSTALLING = "packages"
+
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 

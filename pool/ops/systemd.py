@@ -1,7 +1,8 @@
 """What the service manager is told: sd_notify(3), spoken without its library.
 
 ``READY=1`` once workers are parked and the brokers are being called: whether one answers is the broker's own matter
-(``STATUS=`` and ``/readyz`` say it), and a start that waited for n8n would fail after ``TimeoutStartSec``.
+(``STATUS=`` and ``/readyz`` say it), and a start that waited for n8n would fail after ``TimeoutStartSec``. One that
+installs packages gets more time (``EXTEND_TIMEOUT_USEC=``), as long as it does.
 ``WATCHDOG=1`` from the event loop, while it turns and there are tasks or workers for some: a runner that stands is
 ended and started anew. ``STOPPING=1`` when it drains. Nothing here waits for the service manager; without one nothing
 is done.
@@ -19,12 +20,14 @@ from typing import Protocol, Self
 import structlog
 import trio
 
-from reptarium.pool.ops.endpoint import HealthSource, ReadinessCheck
+from reptarium.pool.ops.endpoint import INSTALLING, HealthSource, ReadinessCheck
 
 log = structlog.get_logger("reptarium.pool.ops.systemd")
 
 #: Seconds between two looks at what there is to tell.
 PERIOD = 1.0
+#: Microseconds that a start may still take, told again and again while packages are installed.
+_MORE = 60_000_000
 #: Digits of the longest number of 64 bits.
 LONGEST_NUMBER = 20
 
@@ -95,7 +98,12 @@ async def keep_told(notifier: Notifier, service: Service, started: trio.Event) -
     feeding = notifier.watchdog / 2
     fed = -math.inf
     told: set[str] = set()
-    await started.wait()
+    while not started.is_set():
+        for check in service.checks():
+            if check.name == INSTALLING and not check.ok:
+                notifier.tell(f"STATUS=installing packages: {check.detail}", f"EXTEND_TIMEOUT_USEC={_MORE}")
+        with trio.move_on_after(PERIOD):
+            await started.wait()
     notifier.tell("READY=1")
     while True:
         checks = service.checks()

@@ -8,6 +8,7 @@ import os
 import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, task_environment
+from reptarium.pool.installing.place import place_of
 from reptarium.pool.powers.certificates import certificates, resolver_files
 from reptarium.sandbox.kernel import IsolationConfig
 from reptarium.sandbox.language.policy import LanguagePolicy
@@ -33,7 +34,8 @@ def language_policy(settings: Settings) -> LanguagePolicy:
 def zygote_config(settings: Settings) -> ZygoteConfig:
     """The zygote's configuration, with what tasks may see of this process's environment.
 
-    Raises ``config.ConfigError`` for an environment that is too much to hand on.
+    Raises ``config.ConfigError`` for an environment that is too much to hand on, and ``PackagesRefused`` for a file of
+    requirements that can't be read.
     """
     environ = task_environment(os.environ, settings)
     if (size := len(msgspec.json.encode(environ))) > MAX_ENVIRONMENT:
@@ -43,6 +45,7 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
                 f"{MAX_ENVIRONMENT // 1024} KiB to hand on to tasks",
             )
         )
+    place = place_of(settings)
     return ZygoteConfig(
         language=language_policy(settings),
         isolation=IsolationConfig(
@@ -70,6 +73,8 @@ def zygote_config(settings: Settings) -> ZygoteConfig:
         rpc_max_bytes=min(settings.rpc_max_bytes, settings.task_memory),
         environ=environ,
         time_zone=os.environ.get("TZ", ""),
+        packages="" if place is None else str(place.site),
+        preload_from="" if place is None or not settings.requirements_preload else str(place.index),
         # files and connections are one task's
         reuse=settings.worker_reuse == "same-node" and not settings.connect_allow and settings.scratch is None,
     )

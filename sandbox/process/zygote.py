@@ -50,6 +50,7 @@ from reptarium.sandbox.language import (
     show_environment,
     silence_compiler,
 )
+from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.process import fork, heap, imports, worker
 from reptarium.sandbox.process.immortal import immortalize
 
@@ -89,6 +90,7 @@ def main() -> int:
         return 0
     config = msgspec.json.decode(raw, type=wire.ZygoteConfig)
     environment = dict(os.environ)
+    config = _with_packages(config)
     _set_environment(config)
     time.tzset()  # reads the zone's file now: it may be out of reach later
 
@@ -147,6 +149,19 @@ def _sealing(sealed: bool | None) -> Iterator[wire.Trick]:
     if sealed is not None:  # plain Python: it isn't wanted
         why = "" if sealed else "this interpreter lays its classes out in an unknown way"
         yield wire.Trick("sealing", sealed, why)
+
+
+def _with_packages(config: wire.ZygoteConfig) -> wire.ZygoteConfig:
+    """What was installed for tasks is found from now on, behind everything else: it takes no module's place."""
+    if config.packages:
+        sys.path.append(config.packages)
+    if not config.preload_from:
+        return config
+    with open(config.preload_from, "rb") as file:
+        index = msgspec.json.decode(file.read(), type=wire.PackageIndex)
+    allowed = tuple(name for name in index.imports if import_refusal(config.language, name) is None)
+    language = msgspec.structs.replace(config.language, preload=(*config.language.preload, *allowed))
+    return msgspec.structs.replace(config, language=language)
 
 
 def _set_environment(config: wire.ZygoteConfig) -> None:

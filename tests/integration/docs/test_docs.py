@@ -171,6 +171,8 @@ def test_every_command_is_run_below() -> None:
         "reptarium stubs types",  # tests/integration/cli/test_stubs_command.py
         "reptarium check",  # the command itself, as in the next ones
         "reptarium exec",
+        "reptarium install",  # tests/integration/installing
+        "reptarium install --constraints > runner.txt",
         "reptarium run",
         "reptarium run --print-config",
         BESIDE_N8N,

@@ -18,8 +18,8 @@ ROOT = diagrams.ROOT
 #: From the top down: a room imports only from rooms further down.
 ORDER = [
     "pool/cli", "pool/check", "pool/bench", "pool/demo", "pool/embedded", "pool/doctor", "pool/runner",
-    "pool/brokers", "pool/tasks", "pool/workers", "pool/embedded_broker", "pool/ops", "pool/policy", "pool/config",
-    "pool/powers", "pool/differences", "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
+    "pool/brokers", "pool/tasks", "pool/workers", "pool/embedded_broker", "pool/ops", "pool/policy", "pool/installing",
+    "pool/config", "pool/powers", "pool/differences", "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
     "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/judge", "sandbox/userspace", "sandbox/wire",
     "sandbox/language", "sandbox/kernel", "sandbox/nesting", "sandbox/texts",
 ]  # fmt: skip

@@ -55,7 +55,8 @@ class Service:
 
     def checks(self) -> Sequence[ReadinessCheck]:
         return [
-            ReadinessCheck(name, name not in self.missing, self.missing.get(name, "")) for name in ("broker", "workers")
+            ReadinessCheck(name, name not in self.missing, self.missing.get(name, ""))
+            for name in dict.fromkeys(("broker", "workers", *self.missing))
         ]
 
 
@@ -82,6 +83,25 @@ async def test_ready_status_and_stopping(manager: Manager, autojump_clock: trio.
         assert manager.heard() == ["STOPPING=1"]
         nursery.cancel_scope.cancel()
     assert manager.heard() == ["STOPPING=1", "STATUS=ending"]
+
+
+async def test_a_start_that_installs_gets_more_time(manager: Manager, autojump_clock: trio.testing.MockClock) -> None:
+    """Told again and again while packages are installed, and at what step that is; not once they are there."""
+    service, started = Service(), trio.Event()
+    service.missing["packages"] = "Downloading pandas"
+    async with telling(environ(manager), service, started) as nursery:
+        told = []
+        for _ in range(60):  # the socket holds a few
+            await trio.sleep(1.5)
+            told += manager.heard()
+        assert told.count("EXTEND_TIMEOUT_USEC=60000000") > 45
+        assert set(told) == {"EXTEND_TIMEOUT_USEC=60000000", "STATUS=installing packages: Downloading pandas"}
+        service.missing.clear()
+        await trio.sleep(5)
+        manager.heard()
+        await trio.sleep(90)
+        assert manager.heard() == []
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_watchdog_is_fed_while_it_lives(manager: Manager, autojump_clock: trio.testing.MockClock) -> None:
