@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reptarium.pool.config.table import VARIABLES, Variable
+from reptarium.pool.config.table import BY_FIELD, VARIABLES
+from reptarium.pool.config.variable import Variable
 
 _HEAD = """\
 # Configuration
@@ -41,8 +42,12 @@ def render() -> str:
 
 
 def _default(variable: Variable) -> str:
-    text = variable.default_text
-    return text if text.startswith(("(", "that of")) else f"`{text}`"
+    if variable.default_from is not None:
+        return f"that of `{BY_FIELD[variable.default_from].name}`"
+    if variable.default is None or variable.default == "":
+        return "(not set)"
+    text = variable.kind.show(variable.default)
+    return text if text.startswith("(") else f"`{text}`"
 
 
 def _cell(text: str) -> str:

@@ -18,8 +18,9 @@ import msgspec
 from reptarium.pool.config.oddities import contradictions, meant, oddities
 from reptarium.pool.config.secrets import holds_secret, names_secret, shows_secret
 from reptarium.pool.config.settings import Settings, Source, secret_values
-from reptarium.pool.config.table import VARIABLES, Variable
+from reptarium.pool.config.table import VARIABLES
 from reptarium.pool.config.values import BROKER_PORT, KIB
+from reptarium.pool.config.variable import Variable
 from reptarium.pool.refusal import StartRefused
 
 _FILE_SUFFIX = "_FILE"

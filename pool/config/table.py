@@ -8,41 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from reptarium.pool.config import values as kinds
 from reptarium.pool.config.values import GIB, KIB, MIB, TIB, ValueKind
+from reptarium.pool.config.variable import Variable
 
 _DAY = 86_400.0
 
 _LEVELS = kinds.choice(
     "debug", "info", "warning", "error", "critical", aliases={"warn": "warning", "silent": "critical"}
 )
-
-
-class Variable(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table."""
-
-    name: str
-    field: str
-    kind: ValueKind
-    default: Any
-    doc: str
-    group: str
-    secret: bool = False
-    default_from: str | None = None
-    """The field whose value is the default. It must stand earlier in the table."""
-    zero_is_default: bool = False
-    """0 also means "the default"."""
-    by_rule: bool = False
-    """Whether a rule of `REPTARIUM_POLICY` may say otherwise for its tasks."""
-
-    @property
-    def default_text(self) -> str:
-        """The default in words, for the documentation."""
-        if self.default_from is not None:
-            return f"that of `{BY_FIELD[self.default_from].name}`"
-        return "(not set)" if self.default is None or self.default == "" else self.kind.show(self.default)
 
 
 _BROKER, _CODE, _LIMITS, _SANDBOX, _RULES, _CONNECTIONS, _CALLS, _WATCH = (

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from reptarium.pool.config import ConfigError, Settings, contradictions, oddities
-from reptarium.pool.config.table import BY_RULE, Variable
+from reptarium.pool.config.table import BY_RULE
+from reptarium.pool.config.variable import Variable
 from reptarium.pool.policy.lines import Place, lines_of
 from reptarium.pool.policy.rules import DEFAULT, Policy, Rule
 
