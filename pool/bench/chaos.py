@@ -27,7 +27,7 @@ from reptarium.pool.bench.cases import CASES, Case
 from reptarium.pool.bench.faults import FaultMaker
 from reptarium.pool.bench.hostile import HostileNeighbours
 from reptarium.pool.bench.injuries import Record
-from reptarium.pool.bench.lag import Passes, Stall, longest, passes, waited
+from reptarium.pool.bench.lag import Loop, Stall, longest, loop, waited
 from reptarium.pool.bench.ledger import Ledger, wrong
 from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
@@ -209,21 +209,20 @@ class _Run:
                 self._found.broken.append(str(error))
             self._found.faults[name] = self._found.faults.get(name, 0) + 1
 
-    async def _loops(self) -> list[tuple[Passes | None, float]]:
+    async def _loops(self) -> list[tuple[Loop, float]]:
         """What each runner's loop says of itself."""
         processors = [waited(runner.pid) for runner in self._site.runners]
-        return [(await passes(port), one) for port, one in zip(self._around.ports, processors, strict=True)]
+        return [(await loop(port) or Loop(), one) for port, one in zip(self._around.ports, processors, strict=True)]
 
-    async def _measure(self, name: str, before: list[tuple[Passes | None, float]]) -> list[tuple[Passes | None, float]]:
+    async def _measure(self, name: str, before: list[tuple[Loop, float]]) -> list[tuple[Loop, float]]:
         """What they say of the fault ``name`` that was done since ``before``. Returns what they say now."""
         now = await self._loops()
-        for (passed, waited_before), (passing, waited_now) in zip(before, now, strict=True):
-            slowest = longest(passed, passing)
-            if name and slowest is not None:
-                worst = self._found.stalls.get(name, Stall(0.0, 0.0))
-                starved = max(worst.waited, waited_now - waited_before)
-                self._found.stalls[name] = Stall(max(worst.longest, slowest), starved)
-        return [(new[0] or old[0], new[1]) for old, new in zip(before, now, strict=True)]
+        for (then, waited_before), (since, waited_now) in zip(before, now, strict=True):
+            lag, work = longest(then.lags, since.lags), longest(then.works, since.works)
+            if name and lag is not None and work is not None:
+                stall = Stall(lag, work, max(waited_now - waited_before, 0.0))
+                self._found.stalls[name] = stall.or_worse(self._found.stalls.get(name))
+        return [(new[0] if new[0].lags else old[0], new[1]) for old, new in zip(before, now, strict=True)]
 
     def _ended_alone(self) -> None:
         """No fault but a SIGKILL may end a runner: note one that has ended, and start it anew."""

@@ -1,4 +1,4 @@
-"""A runner's loop lag, asked for over its own health endpoint."""
+"""A runner's loop lag, and how much of it was its own work, asked for over its own health endpoint."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ Passes = Mapping[float, float]
 """Upper bound in seconds → passes of the loop that took no longer."""
 
 
+class Loop(msgspec.Struct, frozen=True):
+    """The loop's passes so far, by the time and by the processor time that they took. None: the runner doesn't say."""
+
+    lags: Passes | None = None
+    works: Passes | None = None
+
+
 async def ask(port: int, path: str) -> bytes:
     """What the endpoint on loopback answers, head and all.
 
@@ -31,14 +38,18 @@ async def ask(port: int, path: str) -> bytes:
             return b"".join([chunk async for chunk in stream])
 
 
-async def passes(port: int) -> Passes | None:
-    """The loop's passes so far; None where the runner doesn't say."""
+async def loop(port: int) -> Loop | None:
+    """What a runner says of its loop; None where it doesn't answer."""
     try:
         lines = (await ask(port, "/metrics")).decode().splitlines()
     except (OSError, trio.BrokenResourceError, trio.TooSlowError):
         return None
-    values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("reptarium_loop_lag_seconds_bucket"))
-    found = {bound: values.get(f'reptarium_loop_lag_seconds_bucket{{le="{_spelt(bound)}"}}') for bound in BOUNDS}
+    values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("reptarium_loop_"))
+    return Loop(*(_passes(values, name) for name in ("reptarium_loop_lag_seconds", "reptarium_loop_work_seconds")))
+
+
+def _passes(values: Mapping[str, str], name: str) -> Passes | None:
+    found = {bound: values.get(f'{name}_bucket{{le="{_spelt(bound)}"}}') for bound in BOUNDS}
     return {bound: float(value) for bound, value in found.items() if value is not None} or None
 
 
@@ -47,16 +58,26 @@ class Stall(msgspec.Struct, frozen=True):
 
     longest: float
     """No pass took longer than this, one of the histogram's bounds."""
+    work: float
+    """No pass took more processor time than this, likewise. The rest is the machine's: it had none for the runner."""
     waited: float
-    """How long the runner waited for a processor, all passes together: a busy machine's share in it."""
+    """How long the runner waited for a processor, all passes together."""
 
     def text(self) -> str:
         """For people."""
         verdict = "met" if self.longest <= TARGET else "missed"
+        if self.work <= TARGET < self.longest:
+            verdict += " by the machine, which had no processor"
         return (
             f"loop stall ≤ {self.longest * 1000:g} ms (≤ {TARGET * 1000:g} ms: {verdict}), "
-            f"{self.waited * 1000:.0f} ms without a processor in all"
+            f"of its own work ≤ {self.work * 1000:g} ms; {self.waited * 1000:.0f} ms without a processor in all"
         )
+
+    def or_worse(self, other: Stall | None) -> Stall:
+        """The worse of both, each for itself."""
+        if other is None:
+            return self
+        return Stall(max(self.longest, other.longest), max(self.work, other.work), max(self.waited, other.waited))
 
 
 def longest(before: Passes | None, after: Passes | None) -> float | None:

@@ -80,11 +80,33 @@ def test_a_stall_is_seen_in_full() -> None:
     assert count("reptarium_loop_lag_seconds_sum") >= 0.11
 
 
+def test_what_was_waited_for_is_no_work() -> None:
+    """Beside the lag stands the processor time: a call that waits takes none, one that computes does."""
+    metrics = Metrics()
+
+    async def main() -> None:
+        time.sleep(0.3)  # noqa: ASYNC251
+        await trio.lowlevel.checkpoint()
+        ends = time.thread_time() + 0.03
+        while time.thread_time() < ends:
+            pass
+        await trio.lowlevel.checkpoint()
+
+    trio.run(main, instruments=[metrics.process.loop_lag])
+    value = metrics.registry.get_sample_value
+    assert value("reptarium_loop_work_seconds_sum") >= 0.03
+    passes = value("reptarium_loop_work_seconds_count")
+    assert passes is not None
+    assert value("reptarium_loop_work_seconds_bucket", {"le": "0.025"}) == passes - 1
+    assert value("reptarium_loop_work_seconds_bucket", {"le": "0.25"}) == passes
+    assert value("reptarium_loop_lag_seconds_bucket", {"le": "0.25"}) < passes
+
+
 def test_it_is_exposed_as_a_histogram() -> None:
     """Buckets with their bounds, cumulated, sum and count; the gauge."""
     metrics = Metrics()
     families = {family.name: family for family in text_string_to_metric_families(metrics.expose().decode())}
-    assert families["reptarium_loop_lag_seconds"].type == "histogram"
+    assert families["reptarium_loop_lag_seconds"].type == families["reptarium_loop_work_seconds"].type == "histogram"
     assert families["reptarium_loop_lag_max_seconds"].type == "gauge"
     bounds = [one.labels["le"] for one in families["reptarium_loop_lag_seconds"].samples if "le" in one.labels]
     assert bounds[0] == "0.001"
