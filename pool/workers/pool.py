@@ -250,7 +250,7 @@ class WorkerPool:
 
     def succeed(self, old: Brood, new: Brood, hello: wire.Hello, parked: list[Worker]) -> None:
         """Have workers of ``new`` from now on, these first; those of ``old`` end with their tasks."""
-        new.owner, self._brood = self, new
+        new.owner, self._brood, self._proven = self, new, True
         self._parked.clear()
         self._take(hello)
         for worker in parked:

@@ -232,3 +232,38 @@ async def test_off(packages: Path) -> None:
             for _ in range(5):
                 assert await here.value(IMPORT.format("slowly")) == ["slowly"]
             assert here.learning._scores == {}
+
+
+@pytest.mark.parametrize("grant", [True, False])
+async def test_who_is_connected_to_before_all_is_preloaded(grant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a grant, which runs out, the broker, and nothing is offered until the pool is ready; otherwise nobody."""
+    ready = trio.Event()
+    with fail_after(120):
+        async with open_broker(BrokerConfig(auth_token="secret", drain_grace=0.2)) as broker:
+            tokens: dict[str, Any] = {"auth_token": None if grant else "secret"}
+            tokens["grant_token"] = broker.grant_token() if grant else None
+            runner = Runner(msgspec.structs.replace(make_settings(), broker_uris=(broker.uri,), **tokens))
+            run = runner.pools.run
+
+            async def late(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+                await ready.wait()
+                await run(task_status=task_status)
+
+            monkeypatch.setattr(runner.pools, "run", late)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(runner.run)
+                if grant:
+                    await broker.wait_for_runner()
+                    handle = broker.submit({"code": "return [1]", "items": []}, timeout=60)
+                    await trio.sleep(0.2)
+                    assert runner.links[0].registered
+                    assert (runner.links[0].open_offers, runner.accepted) == (0, 0)
+                    ready.set()
+                else:
+                    await trio.sleep(0.2)
+                    assert runner.links == []
+                    ready.set()
+                    await broker.wait_for_runner()
+                    handle = broker.submit({"code": "return [1]", "items": []}, timeout=60)
+                assert (await handle.outcome()).status == "done"
+                runner.shutdown()
