@@ -97,7 +97,8 @@ def _getattribute(obj: Any) -> Callable[..., Any]:
             raise refused(f"the attribute '{name}' is not allowed")
         if name in rules.GUARDED_DUNDERS:
             return _dunder(owner, name)
-        _look_at_owner(owner, name)
+        if name in _OF_SOME:
+            _look_at_owner(owner, name)
         return _looked_at(real(*args), name)
 
     return __getattribute__
@@ -180,8 +181,13 @@ def guarded_read(obj: Any, name: str) -> Any:
         return own_read(obj, name)
     if name in rules.GUARDED_DUNDERS:
         return _dunder(obj, name)
-    _look_at_owner(obj, name)
+    if name in _OF_SOME:
+        _look_at_owner(obj, name)
     return _looked_at(getattr(obj, name), name)
+
+
+#: Read of most objects, and not of some.
+_OF_SOME = frozenset({"obj", "dump", "ctypes", "cffi"})
 
 
 def _looked_at(found: Any, name: str) -> Any:

@@ -88,7 +88,7 @@ _FUNCTIONS: dict[str, str] = {
     "sys": "_getframe settrace setprofile _current_frames addaudithook _clear_type_cache "
     "_getframemodulename call_tracing breakpointhook excepthook displayhook",
     "io": "open open_code FileIO",
-    "codecs": "open EncodedFile lookup register StreamReaderWriter",
+    "codecs": "open EncodedFile register StreamReaderWriter",
     "importlib": "import_module reload __import__",
     "traceback": "walk_stack walk_tb extract_stack",
     "logging": "FileHandler currentframe",

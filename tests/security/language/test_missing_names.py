@@ -42,7 +42,6 @@ REASONS = {
     ("sys", "modules"): OTHER,
     ("sys", "settrace"): OTHER,
     ("codecs", "open"): FILES,
-    ("codecs", "lookup"): CODECS,
     ("codecs", "register"): CODECS,
     ("mimetypes", "read_mime_types"): "it reads files of the machine",
     ("sys", "stdin"): "what comes in is _items, _item or _query",
@@ -51,7 +50,7 @@ REASONS = {
     ("inspect", "stack"): FRAMES,
     ("inspect", "getsource"): "a task's program is not a file",
     ("weakref", "finalize"): "it is for the end of the interpreter; use try and finally, or __del__",
-    ("zipfile", "Path"): "it changes the archive's own class; use namelist(), read() and open()",
+    ("zipfile", "CompleteDirs"): "it is what zipfile.Path is made of; use that, or namelist(), read() and open()",
     ("xml.sax", "make_parser"): "it reads what addresses and paths name; use parseString() with the text",
     ("asyncio", "create_subprocess_exec"): PROCESSES,
     (

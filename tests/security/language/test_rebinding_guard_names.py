@@ -106,7 +106,6 @@ INTERPRETERS = [
     "__loader__",
     "__spec__",
     "__annotations__",
-    "__getattribute__",
 ]
 #: What RestrictedPython calls its guards, and what its older versions called them.
 CLASSIC = [

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from reptarium.sandbox.language.policy.names import DEFINABLE
+from tests.unit.language import test_language_hooks
 from tests.unit.language.support import answers_of_python, assert_same
 
 PROGRAMS = {
@@ -764,5 +765,6 @@ def test_program(name: str, python: dict[str, str]) -> None:
 
 def test_every_definable_name_is_defined_by_a_program() -> None:
     """What the policy lets a class body define is defined, and used, by one of these programs."""
-    defined = set(re.findall(r"(?:def |^ *|, )(__[a-z_]+__)(?=\(| =|, __)", "\n".join(PROGRAMS.values()), re.MULTILINE))
+    programs = "\n".join((*PROGRAMS.values(), *test_language_hooks.PROGRAMS.values()))
+    defined = set(re.findall(r"(?:def |^ *|, )(__[a-z_]+__)(?=\(| =|, __)", programs, re.MULTILINE))
     assert set(DEFINABLE) - _ELSEWHERE - defined == set()
