@@ -12,7 +12,7 @@ N8N_CACHE ?= build/n8n
 # Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
 SEEDS ?= 1000
 
-.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms clean
+.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -103,6 +103,13 @@ vms:
 	failed=; for each in $(KERNELS); do tests/platforms/vm.sh "$${each%-*}" "$${each##*-}" || failed="$$failed $$each"; done; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
+# The documentation as a site, in build/site; what is wrong in it is an error
+SITE = $(VENV)-site
+site:
+	test -x $(SITE)/bin/mkdocs || { $(PYTHON) -m venv $(SITE) && \
+		$(SITE)/bin/python -m pip install -q --disable-pip-version-check -c constraints-docs.txt mkdocs-material; }
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reptarium needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -123,4 +130,4 @@ $(PACKAGES)/.installed: pyproject.toml tests/packages/constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PACKAGES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PACKAGES) $(SITE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

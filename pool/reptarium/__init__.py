@@ -4,4 +4,4 @@
 ``reptarium.sandbox``: nothing of ours is a top-level package with a name that others use too.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
