@@ -48,6 +48,19 @@ class Kind(enum.IntEnum):
     RPC = 20
 
 
+# A CONSOLE frame is a u64, how many bytes of prints came before it, and then prints: each a JSON list of strings and a
+# line feed, which JSON text has none of. A frame that is longer than :data:`PRINTS_ROOM` has a single one. What waits
+# to be sent lies in memory that the supervisor reads, too (``PRINTS_SIZE`` bytes, one such area a worker): a u64, how
+# many bytes came before what lies there, a u64, how many bytes that is, and these. So what was printed is there
+# whatever the worker does then, or whatever is done to it, and a print is no system call.
+#
+# The first print of a task goes out at once; from then on the supervisor looks by itself.
+PRINTS_PLACE = struct.Struct("<Q")
+PRINTS_HEAD = 2 * PRINTS_PLACE.size
+PRINTS_SIZE = 64 * 1024
+PRINTS_ROOM = PRINTS_SIZE - PRINTS_HEAD
+
+
 class ProtocolViolation(Exception):
     """A worker said something that no honest worker says."""
 
@@ -263,7 +276,7 @@ class Trick(msgspec.Struct, frozen=True):
     why not.
     """
 
-    name: Literal["sealing", "immortal objects", "plain fork", "heap"]
+    name: Literal["sealing", "immortal objects", "plain fork", "heap", "shared prints"]
     on: bool
     detail: str
 
@@ -286,7 +299,9 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 class Forked(msgspec.Struct, frozen=True, tag="forked"):
-    """Zygote to supervisor, with two descriptors: the worker's socket and its pidfd."""
+    """Zygote to supervisor, with two or three descriptors: the worker's socket, its pidfd, the memory that its prints
+    lie in.
+    """
 
     pid: _Pid
 

@@ -19,7 +19,7 @@ from reptarium.pool.bench.injuries import Injury, Record
 from reptarium.pool.bench.lag import ask
 from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import DEFAULTS, Site
-from reptarium.sandbox.wire import BUSY_NAME, HEADER, ZYGOTE_NAME, Kind
+from reptarium.sandbox.wire import BUSY_NAME, HEADER, PRINTS_PLACE, ZYGOTE_NAME, Kind
 
 #: Clients of the health endpoint that say nothing, and that ask and don't read.
 IDLE, DEAF = 1000, 20
@@ -35,7 +35,8 @@ _PRIORITIES = b"\x00\x00\x05\x02\x00\x00\x00\x00\x01\x00\x00\x00\x00\x10" * 5_00
 _ASKED = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
 
 _PIDFD_GETFD = 438  # syscalls(2): the same number on every architecture
-_TEN_BYTES = (HEADER.pack(Kind.CONSOLE, 2) + b"[]") * 100_000
+#: Empty prints, each in a frame of its own.
+_SMALL = b"".join(HEADER.pack(Kind.CONSOLE, 11) + PRINTS_PLACE.pack(3 * n) + b"[]\n" for n in range(100_000))
 
 
 class HostileNeighbours:
@@ -123,7 +124,7 @@ class HostileNeighbours:
                 raise AssertionError("a zygote that hung was never replaced")
 
     async def hostile_console(self) -> None:
-        """A worker prints frames of ten bytes without end (root only): it is killed, all others have their turn."""
+        """A worker prints small frames without end (root only): it is killed, all others have their turn."""
         found = [
             (number, worker)
             for number, runner in enumerate(self._site.runners)
@@ -172,10 +173,10 @@ def _its_socket(pid: int) -> socket.socket:
 
 def _flood(channel: socket.socket) -> None:
     """Frames without end, until the worker is killed."""
-    left, ends = memoryview(_TEN_BYTES), time.monotonic() + FLOODS
+    left, ends = memoryview(_SMALL), time.monotonic() + FLOODS
     while time.monotonic() < ends:
         try:
-            left = left[channel.send(left, socket.MSG_DONTWAIT) :] or memoryview(_TEN_BYTES)
+            left = left[channel.send(left, socket.MSG_DONTWAIT) :] or memoryview(_SMALL)
         except BlockingIOError:
             time.sleep(0.001)
         except OSError:

@@ -80,8 +80,10 @@ class Connection:
         self.outbox.put(message)
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
-        """Queue a message of bulk, waiting for room. A closed connection swallows it: its tasks have failed."""
-        await trio.lowlevel.checkpoint()  # a flood of prints takes turns with everything else
+        """Queue a message of bulk, waiting for room. A closed connection swallows it: its tasks have failed.
+
+        No checkpoint where there is room: who sends many sees to everybody's turns.
+        """
         await self.outbox.room()
         self.outbox.put(message, bulk=True)
 

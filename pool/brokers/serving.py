@@ -27,6 +27,7 @@ from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.protocol.messages import (
     BrokerDrain,
     BrokerMessage,
+    BrokerRpcResponse,
     BrokerRunnerRegistered,
     Malformed,
     RunnerMessage,
@@ -220,6 +221,8 @@ class Serving:
                     pass
 
     def _receive(self, message: BrokerMessage | Unknown | Malformed) -> None:
+        if isinstance(message, BrokerRpcResponse) and self._router.nobody_waits(message.call_id):
+            return  # as many as there are prints
         if isinstance(message, BrokerRunnerRegistered):
             log.info("registered with the broker", broker=self._uri, offers=self.session.capacity)
             self._metrics.broker_registered(self._uri)

@@ -16,16 +16,10 @@ import structlog
 import trio
 
 from reptarium.pool.endings import Ending
-from reptarium.pool.protocol.messages import (
-    UNREADABLE,
-    TaskDoneData,
-    TaskErrorData,
-    TaskSettings,
-    blanked,
-    judging_json,
-)
+from reptarium.pool.protocol.messages import UNREADABLE, TaskDoneData, TaskErrorData, TaskSettings, judging_json
 from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
+from reptarium.pool.tasks.console import LOOK, PrintsOf
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.report import Report
 from reptarium.pool.tasks.router import RpcRouter
@@ -37,7 +31,6 @@ from reptarium.pool.workers.reuse import Code, Reuse, code_of
 from reptarium.pool.workers.waiting import NoWorker
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
-from reptarium.sandbox.texts import PRINT_PRICE
 from reptarium.sandbox.wire import Kind
 
 log = structlog.get_logger("reptarium.pool.tasks.execution")
@@ -45,10 +38,8 @@ log = structlog.get_logger("reptarium.pool.tasks.execution")
 #: Failures and calls are small; a worker that says more is not honest. In bytes: the texts of an honest failure have
 #: 48 Ki characters in all, of up to six bytes each.
 MAX_FAILURE = 384 * 1024
-#: JSON and framing around a result, and the note that ends a console.
+#: JSON and framing around a result.
 _OVERHEAD = 64 * 1024
-#: A longer one is judged in pieces, in bytes: the limit of what a task may print is an administrator's to set.
-LARGE_PRINT = 1 << 19
 #: How long the zygote may take to say how a worker ended, in seconds.
 STATUS_WAIT = 0.5
 #: Workers that die between two tasks are replaced; this many in a row is a fault to report.
@@ -92,7 +83,7 @@ class Execution:
         self._killed_by = Ending.CANCELLED
         self.state: ExecutionState = "waiting"
         self._again = False  # the worker says that it could run its code again
-        self._console_left = limits.max_console
+        self._prints: PrintsOf | None = None
         self._callbacks: Callbacks | None = None
         self.accepted, self.started = time.perf_counter(), 0.0
         self.on_dispatch: Callable[[Execution], None] | None = None
@@ -139,6 +130,7 @@ class Execution:
             if outcome is None and self.state in ("starting", "running"):
                 unanswered = None if self._callbacks is None else self._callbacks.waiting
                 outcome = self._failure(Ending.TIMEOUT, failures.out_of_time(self._limits, unanswered))
+            await self._take_rest()
         except Exception:
             self.report.ending, self.report.reason = Ending.FAULT, "a fault of the runner: see its log"
             raise
@@ -161,6 +153,15 @@ class Execution:
             self.report.ending, self.report.reason = self._killed_by, outcome.message
         return outcome
 
+    async def _take_rest(self) -> None:
+        """What the task had printed when it was ended: nobody hears it when n8n has forgotten the task."""
+        ending = self.report.ending if self._killed_for is None else self._killed_by
+        if self._prints is None or self.worker is None or ending in _NOT_HEARD:
+            return
+        if self._killed_for is not None or ending is Ending.TIMEOUT:
+            self.worker.kill(ending)
+        await self._prints.take_rest(self.worker)
+
     def _let_go(self) -> None:
         if self.worker is None:
             return
@@ -180,7 +181,7 @@ class Execution:
         assert self.settings is not None
         if self._ruling_of is not None:
             self.ruling = ruling = self._ruling_of(self.settings)
-            self._pool, self._limits, self._console_left = ruling.lender, ruling.limits, ruling.limits.max_console
+            self._pool, self._limits = ruling.lender, ruling.limits
         if self._reuse is not None and (code := code_of(self.settings, self._broker, self.ruling)) is not None:
             self._code, self.worker = code, self._reuse.take(code)
             self.report.reused = self.worker is not None
@@ -258,8 +259,9 @@ class Execution:
         return self.worker
 
     async def _listen(self, worker: Worker) -> TaskDoneData:
+        self._prints = prints = PrintsOf(self.task_id, self._router, self._limits.max_console, self.on_call)
         limits = {
-            Kind.CONSOLE: self._limits.max_console + _OVERHEAD,
+            Kind.CONSOLE: prints.longest,
             Kind.RESULT: min(self._limits.max_result, self._limits.memory) + _OVERHEAD,
             Kind.FAILED: MAX_FAILURE,
             Kind.RPC: min(self._limits.calls.max_bytes, self._limits.memory) + _OVERHEAD,
@@ -267,25 +269,24 @@ class Execution:
         self._callbacks = callbacks = Callbacks(self.task_id, self._router, self._limits.calls, self.on_call)
         while True:
             try:
+                if prints.some and not await worker.speaks(LOOK):
+                    await prints.look(worker)
+                    continue
                 kind, payload = await worker.receive(limits)
+                if kind is Kind.CONSOLE:
+                    await prints.take(worker, payload)
+                elif kind is Kind.RPC:
+                    await worker.send(Kind.RPC_ANSWER, *await self._answer(callbacks, worker, payload))
             except WorkerGone:
+                await prints.take_rest(worker)
                 raise _Failed(*await self._death(worker)) from None
             except wire.FrameTooLarge as error:
                 raise self._too_large(error) from None
             except wire.ProtocolViolation as error:
                 raise self._violation(str(error)) from None
-            if kind is Kind.CONSOLE:
-                await self._print(payload)
-            elif kind is Kind.RPC:
-                try:
-                    await worker.send(Kind.RPC_ANSWER, *await self._answer(callbacks, worker, payload))
-                except wire.ProtocolViolation as error:
-                    raise self._violation(str(error)) from None
-                except WorkerGone:
-                    raise _Failed(*await self._death(worker)) from None
-            elif kind is Kind.RESULT:
+            if kind is Kind.RESULT:
                 return await self._done(worker, payload)
-            else:
+            if kind is Kind.FAILED:
                 raise self._failed(payload)
             del payload  # not kept until the next one comes
 
@@ -312,29 +313,6 @@ class Execution:
         if parts is None:
             raise WorkerGone
         return parts
-
-    async def _print(self, payload: bytes | bytearray) -> None:
-        self._console_left -= len(payload) + PRINT_PRICE
-        if self._console_left < -_OVERHEAD:  # an honest console stops by itself and says so
-            raise self._violation("prints far beyond what REPTARIUM_MAX_CONSOLE allows")
-        if not await self._is_print(payload):
-            raise self._violation("a console line that is not a list of strings")
-        await self._router.post(self.task_id, "logNodeOutput", msgspec.Raw(payload))
-        if self.on_call is not None:
-            self.on_call("logNodeOutput", "success", None)  # nobody answers it
-
-    @staticmethod
-    async def _is_print(payload: bytes | bytearray) -> bool:
-        if len(payload) > LARGE_PRINT:  # a list at least: what is in it nobody here makes objects of
-            return payload[:1] == b"[" and await in_turns(judging_json(payload))
-        try:
-            try:
-                _console_decoder.decode(payload)
-            except msgspec.DecodeError:  # a lone surrogate is JSON all the same
-                _console_decoder.decode(blanked(payload))
-        except UNREADABLE:
-            return False
-        return True
 
     async def _done(self, worker: Worker, payload: bytes | bytearray) -> TaskDoneData:
         try:
@@ -394,6 +372,7 @@ class Execution:
 
 
 _SENT = msgspec.Raw(b"[]")
-_console_decoder = msgspec.json.Decoder(list[str])
+#: Endings after which nothing is looked for that the task has printed: all of it has come, or it is nobody's any more.
+_NOT_HEARD = frozenset({Ending.DONE, Ending.VIOLATION, Ending.CANCELLED, Ending.DISCONNECTED})
 _result_decoder = msgspec.json.Decoder(wire.ResultHead)
 _failure_decoder = msgspec.json.Decoder(wire.Failure)

@@ -42,6 +42,8 @@ class RpcRouter:
         self._send = send
         self._calls: dict[str, tuple[str, trio.MemorySendChannel[Answer]]] = {}
         self._tasks: dict[str, set[str]] = {}
+        # of calls that are posted: an id for each would take a system call
+        self._mark, self._posted = f"{new_call_id()}-", 0
 
     @property
     def open_calls(self) -> int:
@@ -60,8 +62,13 @@ class RpcRouter:
                 entry[1].close()
 
     async def post(self, task_id: str, name: str, params: msgspec.Raw) -> None:
-        """A call that nobody waits for (``logNodeOutput``): its answer is dropped."""
-        await self._send(RunnerRpcCall(new_call_id(), task_id, name, params))
+        """A call that nobody waits for (``logNodeOutput``): its answer is dropped. With room, this is no checkpoint."""
+        self._posted += 1
+        await self._send(RunnerRpcCall(f"{self._mark}{self._posted}", task_id, name, params))
+
+    def nobody_waits(self, call_id: str) -> bool:
+        """Whether it is one of :meth:`post`'s."""
+        return call_id.startswith(self._mark)
 
     async def call(self, task_id: str, name: str, params: msgspec.Raw, via: str = "rpc") -> Answer:
         """Send a call and wait for its answer.

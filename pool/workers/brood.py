@@ -266,10 +266,12 @@ class Brood:
 
     def _born(self, news: Newborn) -> Worker:
         try:
-            worker = Worker(next(self._numbers), news.pid, news.fd, news.pidfd)
+            worker = Worker(next(self._numbers), news.pid, news.fd, news.pidfd, news.prints)
         except OSError:
             os.close(news.fd)
             os.close(news.pidfd)
+            if news.prints >= 0:
+                os.close(news.prints)
             raise ZygoteFault("the zygote gave a worker that is none: its socket is none") from None
         strange = "its pid is another worker's" if news.pid in self.workers else worker.stranger(self.zygote.pid)
         if strange:
@@ -363,6 +365,7 @@ _TRICKS = {
     "immortal objects": "a task takes a fifth more processor time",
     "plain fork": "a worker's start takes half a millisecond more, and tells those who registered of each fork",
     "heap": "forks are a little dearer",
+    "shared prints": "each print is a system call of its worker's, and a turn of the supervisor's",
 }
 
 

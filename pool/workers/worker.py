@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from reptarium.pool.endings import Ending, signal_name
+from reptarium.pool.workers.prints import Prints
 from reptarium.pool.workers.states import WORKER_TRANSITIONS, WorkerEvent, WorkerState
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import TaskLimits
@@ -70,11 +71,12 @@ class Worker:
         "limits",
         "number",
         "pid",
+        "prints",
         "state",
         "tasks",
     )
 
-    def __init__(self, number: int, pid: int, fd: int, pidfd: int) -> None:
+    def __init__(self, number: int, pid: int, fd: int, pidfd: int, prints: int = -1) -> None:
         self.number = number
         self.pid = pid
         self.fd = fd
@@ -93,6 +95,7 @@ class Worker:
         self._tell_end: Callable[[wire.Exited | None], None] | None = None
         self._sock = self._open(fd)
         self._pidfd = pidfd
+        self.prints = Prints(prints)
         self.handed: list[int] = []  # the listener of its filter and its memory, when it may ask for connections
         self._buffer = bytearray()
         self._read = 0  # frames since the last look at the event loop
@@ -161,6 +164,7 @@ class Worker:
         if self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+        self.prints.close()
 
     def taken_again(self) -> bool:
         """Another task of the same code has it. False when it rests no longer."""
@@ -250,6 +254,10 @@ class Worker:
         if (whole := self._whole_frame(limits)) is not None:
             return whole
         header = wire.parse_header(buffer[: wire.HEADER.size], limits)
+        if header.length <= _RECEIVE:  # what has come stays where it is until all has: who is cancelled loses nothing
+            while (whole := self._whole_frame(limits)) is None:
+                buffer += await self._some()
+            return whole
         del buffer[: wire.HEADER.size]
         payload, self._buffer = buffer, bytearray()
         since = 0
@@ -268,8 +276,31 @@ class Worker:
 
     def receive_nowait(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes] | None:
         """A small frame, if all of it has come. Raises as :meth:`receive` does."""
+        if (whole := self._whole_frame(limits)) is not None:
+            return whole
         self._buffer += self._some_nowait() or b""
         return self._whole_frame(limits)
+
+    async def receive_now(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes] | None:
+        """A frame of any size, if all of it has come. Raises as :meth:`receive` does."""
+        since = 0
+        while (whole := self._whole_frame(limits)) is None:
+            data = self._some_nowait()
+            if data is None:
+                return None
+            self._buffer += data
+            since += len(data)
+            if since >= _SLICE:
+                since = 0
+                await trio.lowlevel.checkpoint()
+        return whole
+
+    async def speaks(self, within: float) -> bool:
+        """Whether a frame begins within so many seconds. Raises :class:`WorkerGone`."""
+        if not self._buffer:
+            with trio.move_on_after(within):
+                self._buffer += await self._some()
+        return bool(self._buffer)
 
     def _whole_frame(self, limits: Mapping[Kind, int]) -> tuple[Kind, bytes] | None:
         buffer = self._buffer

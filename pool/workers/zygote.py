@@ -48,8 +48,8 @@ _END_TIMEOUT = 1.0
 _COMMAND: tuple[str, ...] = (sys.executable, "-P", "-s", "-B", "-m", "reptarium.sandbox")
 #: Bytes of an unfinished line on standard error that are kept.
 _MAX_LINE = 64 * 1024
-#: Room for a worker's two descriptors.
-_RIGHTS = socket.CMSG_LEN(8)
+#: Room for a worker's three descriptors.
+_RIGHTS = socket.CMSG_LEN(12)
 #: Packets, and lines, that are read without a look at the event loop.
 _PACKETS = 64
 
@@ -63,11 +63,14 @@ class ZygoteSlow(ZygoteFault):
 
 
 class Newborn(msgspec.Struct, frozen=True):
-    """A worker was forked. Its socket and its pidfd are the receiver's to close."""
+    """A worker was forked. Its descriptors are the receiver's to close. ``prints``: see ``wire.PRINTS_SIZE``; -1: there
+    is none.
+    """
 
     pid: int
     fd: int
     pidfd: int
+    prints: int = -1
 
 
 #: What a zygote tells while it serves.
@@ -122,10 +125,10 @@ class ZygoteProcess:
         """What it tells next; None when it has ended. Raises :class:`ZygoteFault`."""
         packet, fds, cut = await self._receive_packet()
         message = _decoded(packet, fds)
-        if isinstance(message, wire.Forked) and len(fds) == 2 and not cut:
+        if isinstance(message, wire.Forked) and len(fds) in (2, 3) and not cut:
             return Newborn(message.pid, *fds)
         _close(fds)
-        if isinstance(message, wire.Forked) and len(fds) < 2 and cut:
+        if isinstance(message, wire.Forked) and len(fds) < 3 and cut:
             # no room for them in our table (unix(7), MSG_CTRUNC): the worker meets the end of its socket
             return wire.ForkFailed(errno.EMFILE)
         if fds or cut or isinstance(message, wire.Forked | wire.Hello | wire.Refusal):

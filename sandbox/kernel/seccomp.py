@@ -88,6 +88,8 @@ _O_DIRECTORY: Final[dict[Arch, int]] = {"x86_64": 0o200000, "aarch64": 0o40000}
 _O_NOFOLLOW: Final[dict[Arch, int]] = {"x86_64": 0o400000, "aarch64": 0o100000}
 _O_CLOEXEC: Final = 0o2000000
 
+_PROT_READ_WRITE: Final = 0x3
+_MAP_SHARED: Final = 0x01
 _MAP_TYPE: Final = 0x0F
 _MAP_PRIVATE: Final = 0x02
 _MAP_GROWSDOWN: Final = 0x100
@@ -243,6 +245,11 @@ def zygote_rules(arch: Arch) -> Rules:
     plain |= dict.fromkeys(extra, ALLOW)
     thread = worker.checked["clone"]
     checked["clone"] = (*thread, Clause((Check(0, _CLONE_FORK),)))
+    # memory that a worker has in common with the supervisor, for what its task prints
+    checked["memfd_create"] = (Clause((Check(1, (os.MFD_CLOEXEC,)),)),)
+    plain["ftruncate"] = ALLOW
+    shared = (Check(3, (_MAP_SHARED,)), Check(2, (_PROT_READ_WRITE,)))
+    checked["mmap"] = (*checked["mmap"], Clause(shared))
     # /dev/null for each worker; Landlock says that it is nothing else
     checked["openat"] = (*checked["openat"], Clause((Check(2, (os.O_RDWR,)),)))
     return Rules(plain, checked)

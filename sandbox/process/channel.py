@@ -1,7 +1,13 @@
-"""A worker's end of its socket: blocking frames (``sandbox/wire.py``) over one file descriptor."""
+"""A worker's end of its socket: blocking frames (``sandbox/wire.py``) over one file descriptor.
+
+What a task prints waits in memory that the supervisor reads (``wire.PRINTS_SIZE``), until that is full or something
+else is said: a kill in the middle of a task loses none of it, not even while the interpreter computes in C for
+minutes, which no thread and no signal of its own would come through.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import threading
@@ -17,6 +23,8 @@ _answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
 _CONSOLE, _RPC, _RPC_ANSWER = map(int, (Kind.CONSOLE, Kind.RPC, Kind.RPC_ANSWER))
 #: Bytes per readv(2).
 _CHUNK = 1 << 20
+_HEAD, _ROOM = wire.PRINTS_HEAD, wire.PRINTS_ROOM
+_place = wire.PRINTS_PLACE.pack
 
 
 class SupervisorGone(Exception):
@@ -28,13 +36,24 @@ class Channel:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._prints: mmap.mmap | None = None  # where prints wait; None: nowhere, each is sent at once
+        self._numbers: memoryview | None = None  # what stands before them
+        self._before = self._waiting = 0  # bytes of prints: sent, and in ``prints``
+        self._told = False  # that this task prints
         self._calls = 0
         self._lock = threading.Lock()
 
+    def share(self, prints: mmap.mmap | None) -> None:
+        """Prints wait there from now on, where nothing is; None: nowhere, the memory before is let go."""
+        if self._numbers is not None:
+            self._numbers.release()
+        self._prints = prints
+        self._numbers = None if prints is None else memoryview(prints)[:_HEAD].cast("Q")
+
     def send(self, kind: int, *parts: bytes | bytearray | memoryview) -> None:
-        """Write one frame completely. Raises :class:`SupervisorGone`."""
+        """Write one frame completely, after what was printed. Raises :class:`SupervisorGone`."""
         with self._lock:
-            self._write(wire.frame(kind, *parts))
+            self._say(wire.frame(kind, *parts))
 
     def as_socket(self) -> socket.socket:
         """What :meth:`send_descriptors` takes. To be made before a filter that has getsockname(2) asked about."""
@@ -49,9 +68,51 @@ class Channel:
             for each in descriptors:
                 os.close(each)
 
-    def print(self, payload: bytes | bytearray) -> None:
-        """One CONSOLE frame."""
-        self.send(_CONSOLE, payload)
+    def print(self, line: bytes | bytearray) -> None:
+        """A print of a task: a JSON list of strings and a line feed. Raises :class:`SupervisorGone`."""
+        with self._lock:
+            waiting = self._waiting
+            end = waiting + len(line)
+            if end > _ROOM or not self._told or self._prints is None or self._numbers is None:
+                self._print_now(line)
+                return
+            self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
+            self._waiting = self._numbers[1] = end
+
+    def renew(self) -> None:
+        """Another task follows: its first print is told again."""
+        self._told = False
+
+    def _print_now(self, line: bytes | bytearray) -> None:
+        """What finds no room, or nobody looks for yet."""
+        first, self._told = not self._told, True
+        self._say([])
+        if first or len(line) > _ROOM or self._prints is None or self._numbers is None:
+            self._write(wire.frame(_CONSOLE, _place(self._before), line))
+            self._count(len(line))
+        else:
+            self._prints[_HEAD : _HEAD + len(line)] = line
+            self._waiting = self._numbers[1] = len(line)
+
+    def _say(self, frame: list[bytes | bytearray | memoryview]) -> None:
+        """Write what was printed, and ``frame``.
+
+        It lies in the memory until it is written, and after that not for a moment under another number: who looks
+        meanwhile finds what it knows, or nothing.
+        """
+        if self._waiting and self._prints is not None and self._numbers is not None:
+            sent, self._waiting = self._waiting, 0
+            said = self._prints[_HEAD : _HEAD + sent]
+            self._write([*wire.frame(_CONSOLE, _place(self._before), said), *frame])
+            self._numbers[1] = 0
+            self._count(sent)
+        elif frame:
+            self._write(frame)
+
+    def _count(self, sent: int) -> None:
+        self._before += sent
+        if self._numbers is not None:
+            self._numbers[0] = self._before
 
     def _write(self, buffers: list[bytes | bytearray | memoryview]) -> None:
         while buffers:
@@ -91,7 +152,7 @@ class Channel:
             self._calls += 1
             number = self._calls
             head = wire.RpcHead(number, name, via)
-            self._write(wire.frame(_RPC, *wire.with_head(head, memoryview(params))))
+            self._say(wire.frame(_RPC, *wire.with_head(head, memoryview(params))))
             while True:
                 kind, payload = self.receive()
                 if kind != _RPC_ANSWER:

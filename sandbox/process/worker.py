@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import mmap
 import os
 import random
 import socket
@@ -84,7 +85,7 @@ def dummy_code(policy: LanguagePolicy) -> str:
     return "\n".join(piece for builtin, piece in _DUMMY if builtin not in policy.builtins_deny)
 
 
-def _ignore(payload: bytes | bytearray) -> None:
+def _ignore(line: bytearray) -> None:
     """A console that nobody reads (the dummy task's)."""
 
 
@@ -120,6 +121,10 @@ class WorkerLife:
         self._variables: scratch.Variables | None = None
         self._compiled: Compiled | None = {} if config.reuse else None
         self._free = -1  # the lowest descriptor that is free before any task
+
+    def share(self, prints: mmap.mmap | None) -> None:
+        """Zygote: what the next worker's task prints lies there."""
+        self._channel.share(prints)
 
     def make_room(self, own: scratch.Scratch) -> None:
         """Zygote: tasks may write in a directory of their own, and nowhere else. Whoever asks where is told so."""
@@ -182,6 +187,7 @@ class WorkerLife:
         set_name(wire.BUSY_NAME)
         REDIRECTED.clear()
         self._console = self._console.renewed()
+        self._channel.renew()
         self._stdin, self._stderr = io.StringIO(), StderrTail()
         self._stdout = StdoutTail(self._stderr)
         sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr

@@ -25,6 +25,7 @@ from __future__ import annotations
 import _socket
 import ctypes
 import gc
+import mmap
 import os
 import platform
 import select
@@ -59,7 +60,8 @@ _BUFFER = 4 << 20
 # Plain numbers, for the reason that worker.py gives
 _AF_UNIX, _SOCK_STREAM = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
 _SOL_SOCKET, _SO_SNDBUF, _SCM_RIGHTS = socket.SOL_SOCKET, socket.SO_SNDBUF, socket.SCM_RIGHTS
-_DESCRIPTORS = struct.Struct("=ii")
+_DESCRIPTORS = {number: struct.Struct(f"={number}i") for number in (2, 3)}
+_CLOSE_ON_EXEC = os.MFD_CLOEXEC
 # wait4(2) by hand: os.wait4 imports a module each time, which costs the zygote pages of its own (7 a worker, measured)
 _wait4 = ctypes.PyDLL(None).wait4
 _status, _usage = ctypes.create_string_buffer(4), ctypes.create_string_buffer(256)
@@ -139,6 +141,7 @@ def main() -> int:
             wire.Trick("immortal objects", immortal > 0, mortal_because or f"{immortal} objects"),
             wire.Trick("plain fork", not told_of_forks, ", ".join(told_of_forks)),
             wire.Trick("heap", heap.gathered(), f"{pages} huge pages"),
+            wire.Trick("shared prints", not zygote.unshared, zygote.unshared),
         ),
     )
     control.send(msgspec.json.encode(hello))
@@ -219,8 +222,34 @@ class _Zygote:
         if prepared.scratch is not None:
             self._life.make_room(prepared.scratch)
         self._prepared = prepared
+        self._prints: mmap.mmap | None = None  # of the worker that is being forked
         self._pid = os.getpid()
         self._forks = 0
+        #: Why workers' prints don't lie where the supervisor reads them, but are sent one by one.
+        self.unshared = ""
+        try:
+            os.close(self._share_prints())
+        except OSError as error:
+            self.unshared = f"{error.strerror}: memory that is shared can't be had"
+        self._share_no_prints()
+
+    def _share_prints(self) -> int:
+        """Memory for the next worker's prints, and the descriptor that it is read through. Raises OSError."""
+        fd = os.memfd_create("prints", _CLOSE_ON_EXEC)
+        try:
+            os.ftruncate(fd, wire.PRINTS_SIZE)
+            self._prints = mmap.mmap(fd, wire.PRINTS_SIZE)
+        except OSError:
+            os.close(fd)
+            raise
+        self._life.share(self._prints)
+        return fd
+
+    def _share_no_prints(self) -> None:
+        self._life.share(None)
+        if self._prints is not None:
+            self._prints.close()
+            self._prints = None
 
     def serve(self) -> int:
         # A wakeup descriptor instead of a handler that does the work: forking and reaping never interleave
@@ -270,15 +299,20 @@ class _Zygote:
         theirs.setsockopt(_SOL_SOCKET, _SO_SNDBUF, _BUFFER)
         self._forks += 1
         self._prepared.score.raise_()
-        pid = fork.fork()
-        if pid == 0:
-            self._child(theirs.detach(), urgent)
-        pidfd = os.pidfd_open(pid)
+        handed = [ours.fileno()]
         try:
-            descriptors = _DESCRIPTORS.pack(ours.fileno(), pidfd)
+            if not self.unshared:
+                handed.append(self._share_prints())
+            pid = fork.fork()
+            if pid == 0:
+                self._child(theirs.detach(), urgent)
+            handed.insert(1, os.pidfd_open(pid))
+            descriptors = _DESCRIPTORS[len(handed)].pack(*handed)
             self._control.sendmsg([msgspec.json.encode(wire.Forked(pid))], [(_SOL_SOCKET, _SCM_RIGHTS, descriptors)])
         finally:
-            os.close(pidfd)
+            self._share_no_prints()
+            for fd in handed[1:]:
+                os.close(fd)
 
     def _child(self, fd: int, urgent: bool) -> NoReturn:
         signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""``print`` as user code sees it: each call becomes one CONSOLE frame, at once.
+"""``print`` as user code sees it: each call becomes a message to n8n.
 
 The format is the original's, which people know from their browser console: strings in single
 quotes, numbers, booleans and None as Python writes them, anything else as JSON. Unlike the
@@ -14,8 +14,9 @@ from typing import Any
 
 from reptarium.sandbox.language import REDIRECTED
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
-from reptarium.sandbox.userspace.json_form import Raw, write_plain
+from reptarium.sandbox.userspace.json_form import write_plain
 
+_LINE_FEED = 10
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
 STDERR_TAIL = 16 * 1024
 
@@ -33,20 +34,23 @@ def format_value(value: object) -> str:
 
 
 class Console:
-    """Turns prints into frames until ``limit`` bytes are used up, then says so once.
+    """Turns prints into lines until ``limit`` bytes are used up, then says so once.
 
-    Each takes the bytes of its frame and :data:`PRINT_PRICE`.
+    Each takes the bytes of its line and :data:`PRINT_PRICE`.
 
-    ``send`` takes the payload of a CONSOLE frame: a JSON list of strings. ``form`` is what becomes of a printed value.
+    ``send`` takes a line: a JSON list of strings and a line feed. ``form`` is what becomes of a printed value.
     """
 
-    def __init__(self, send: Callable[[Raw], None], limit: int, form: Callable[[object], str] = format_value) -> None:
+    def __init__(
+        self, send: Callable[[bytearray], None], limit: int, form: Callable[[object], str] = format_value
+    ) -> None:
         self._send = send
         self._form = form
         self._limit = limit
         self._used = 0
         self._closed = False
-        self._pending = ""
+        self._pending: list[str] = []  # pieces of an unfinished line
+        self._unfinished = 0  # characters of these
         #: :meth:`print` for user code: a function, since a bound method leads to this object.
         self.printer = _printer(self)
 
@@ -68,12 +72,27 @@ class Console:
             if option is not None and not isinstance(option, str):
                 raise TypeError(f"{name} must be None or a string, not {type(option).__name__}")
         if sep in (None, " ") and end in (None, "\n") and not self._pending:
-            self._emit([self._form(arg) for arg in args])
+            self._emit(args)
             return
-        text = self._pending + (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
-        *lines, self._pending = text.split("\n")
-        if lines:
-            self._emit([self._form("\n".join(lines))])
+        text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
+        if self._closed:
+            return
+        done, newline, rest = text.rpartition("\n")
+        if newline:
+            pieces, self._pending, self._unfinished = [*self._pending, done], [], 0
+            self._emit(("".join(pieces),))
+        if rest:
+            self._pending.append(rest)
+            self._unfinished += len(rest) + 1  # what is empty isn't kept, but a piece weighs, too
+            if self._unfinished > self._limit:
+                self.flush()
+
+    def line(self, args: tuple[object, ...]) -> None:
+        """:meth:`print` without options."""
+        if REDIRECTED or self._pending:
+            self.print(*args)
+        else:
+            self._emit(args)
 
     def renewed(self) -> Console:
         """The console of another task of this worker's."""
@@ -86,30 +105,40 @@ class Console:
     def flush(self) -> None:
         """Send what a last ``print(..., end="")`` left unfinished."""
         if self._pending:
-            pending, self._pending = self._pending, ""
-            self._emit([self._form(pending)])
+            pieces, self._pending, self._unfinished = self._pending, [], 0
+            self._emit(("".join(pieces),))
 
-    def _emit(self, parts: list[str]) -> None:
+    def _emit(self, values: tuple[object, ...]) -> None:
         if self._closed:
             return
-        payload: Raw = b""
-        if self._used + sum(map(len, parts)) <= self._limit:  # what is too long as it is needs no copy
+        form, parts, room = self._form, [], self._limit - self._used
+        for value in values:
+            part = form(value)
+            room -= len(part)
+            parts.append(part)
+        line = bytearray()
+        if room >= 0:  # what is too long as it is needs no copy
             try:
-                payload = write_plain(parts)
+                line = write_plain(parts)
             except UnicodeEncodeError:
-                payload = json.dumps(parts).encode()
-            self._used += len(payload) + PRINT_PRICE
-        if not payload or self._used > self._limit:
+                line = bytearray(json.dumps(parts).encode())
+            line.append(_LINE_FEED)
+            self._used += len(line) + PRINT_PRICE
+        if not line or self._used > self._limit:
             self._closed = True
-            payload = write_plain([truncation_note(self._limit)])
-        self._send(payload)
+            line = write_plain([truncation_note(self._limit)])
+            line.append(_LINE_FEED)
+        self._send(line)
 
 
 def _printer(console: Console) -> Callable[..., None]:
     def print(
         *args: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
     ) -> None:
-        console.print(*args, sep=sep, end=end, file=file, flush=flush)
+        if sep is None and end is None and file is None:
+            console.line(args)
+        else:
+            console.print(*args, sep=sep, end=end, file=file, flush=flush)
 
     print.__qualname__ = "print"  # it is shown where code prints or returns the function itself
     return print

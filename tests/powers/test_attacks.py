@@ -213,7 +213,7 @@ signal.pause()
             await holder.send(Kind.TASK, *wire.with_head(head, b"[]"))
             connections = it.connector.begin(holder.take_handed())
             assert connections is not None
-            assert await holder.receive({Kind.CONSOLE: 100}) == (Kind.CONSOLE, b"ETOOMANYREFS")
+            assert await holder.receive({Kind.CONSOLE: 100}) == (Kind.CONSOLE, bytes(8) + b"ETOOMANYREFS")
             for _ in range(4):
                 worker = await it.pool.lease()
                 assert len(worker.handed) == 2

@@ -70,7 +70,7 @@ class Machine:
         self.zygotes.append(zygote)
         return zygote
 
-    def worker(self, number: int, pid: int, fd: int, pidfd: int) -> ImaginaryWorker:
+    def worker(self, number: int, pid: int, fd: int, pidfd: int, prints: int) -> ImaginaryWorker:
         """In place of ``Worker``."""
         return ImaginaryWorker(number, self.everybody[pid])
 

@@ -98,7 +98,8 @@ def task(number: str, plan: Plan, rng: random.Random, *, under: list[object] | N
     if "workers hang" in plan.troubles and rng.random() < 0.2:
         end = ["hang"]
     if "workers lie" in plan.troubles and rng.random() < 0.3:
-        steps.append(["lie", rng.randrange(len(LIES))])
+        scribble: list[object] = ["scribble", rng.choice([0, 8, 16, 30]), rng.choice([0, 1, 100, 2**20, 2**64 - 1])]
+        steps += rng.choice([[["lie", rng.randrange(len(LIES))]], [["print", 3, 10], scribble, ["wait", 0.1]]])
     return settings(number, [*steps, end], continue_on_fail=rng.random() < 0.2, under=under)
 
 

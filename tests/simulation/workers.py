@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import trio
 
+from reptarium.pool.workers.prints import Prints
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
+from reptarium.sandbox.process.channel import Channel
 from reptarium.sandbox.wire import Kind
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ LIES = (
     b"".join(wire.frame(Kind.RESULT, b"\xff\xff\xff\xff")),
     b"".join(wire.frame(Kind.RESULT, *wire.with_head(wire.ResultHead(), b'"x"}, "y": {"'))),
     b"".join(wire.frame(Kind.RESULT, *wire.with_head(wire.ResultHead(custom_data_size=99), b"[]"))),
-    b"".join(wire.frame(Kind.CONSOLE, b'{"not": "a list"}')),
+    b"".join(wire.frame(Kind.CONSOLE, bytes(8), b'{"not": "a list"}\n')),
+    b"".join(wire.frame(Kind.CONSOLE, b"\xff" * 8, b'["from another place"]\n')),
+    b"".join(wire.frame(Kind.CONSOLE, bytes(8), b'["unfinished"]')),
     b"".join(wire.frame(Kind.FAILED, b"{}")),
     b"".join(wire.frame(Kind.RPC, *wire.with_head(wire.ResultHead(), b"[]"))),
     b"".join(wire.frame(Kind.RPC, *wire.with_head(wire.RpcHead(1, "helpers.httpRequest"), b"[] []"))),
@@ -42,7 +46,7 @@ LIES = (
 )
 
 
-STEPS = {"under", "wait", "print", "call", "result", "fail", "die", "leave", "hang", "grow", "lie"}
+STEPS = {"under", "wait", "print", "scribble", "call", "result", "fail", "die", "leave", "hang", "grow", "lie"}
 
 
 class _Socket:
@@ -94,6 +98,7 @@ class ImaginaryWorker(Worker):
     def __init__(self, number: int, process: Process) -> None:
         self._process = process
         super().__init__(number, process.pid, process.fd, -1)
+        self.prints = ImaginaryPrints(process.prints)
         process.worker = self
 
     def _open(self, fd: int) -> Any:
@@ -129,12 +134,48 @@ class ImaginaryWorker(Worker):
             raise WorkerGone("closed")
 
 
+class ImaginaryPrints(Prints):
+    """The real ones, but for the system calls."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: bytearray) -> None:
+        super().__init__(-1)
+        self._memory = memory
+
+    @property
+    def readable(self) -> bool:
+        """It is memory."""
+        return True
+
+    def _read(self, size: int, at: int) -> bytes:
+        return bytes(self._memory[at : at + size])
+
+
+class _Console(Channel):
+    """The real one's prints, but for the system calls: what it would write lies in ``written``."""
+
+    def __init__(self, memory: bytearray) -> None:
+        super().__init__(-1)
+        self.written: list[Any] = []
+        self.share(memory)  # type: ignore[arg-type] # as good as a mapping, to whom writes into it
+
+    def flush(self) -> None:
+        """What was printed goes first, whatever is said then."""
+        self._say([])
+
+    def _write(self, buffers: list[bytes | bytearray | memoryview]) -> None:
+        self.written += buffers
+
+
 class Process:
     """A worker's process."""
 
     def __init__(self, machine: Machine, zygote: Zygote) -> None:
         self.pid, self.fd = machine.new_id(), machine.new_id()
         self.said, self.heard = bytearray(), bytearray()
+        self.prints = bytearray(wire.PRINTS_SIZE)
+        self._console = _Console(self.prints)
         self.speaks = True  # its end of the socket is open
         self.left = False  # the other end is closed
         self.changed = trio.Event()
@@ -213,7 +254,11 @@ class Process:
             await trio.sleep(facts[0])
         elif step == "print":
             for number in range(facts[0]):
-                await self._say(wire.frame(Kind.CONSOLE, json.dumps([f"line {number}" + "." * facts[1]]).encode()))
+                self._console.print(json.dumps([f"line {number}" + "." * facts[1]]).encode() + b"\n")
+                await self._deliver()
+        elif step == "scribble":
+            at = facts[0] % (len(self.prints) - 8)
+            self.prints[at : at + 8] = facts[1].to_bytes(8, "little")
         elif step == "call":
             head = wire.RpcHead(1, facts[0], facts[1])
             await self._say(wire.frame(Kind.RPC, *wire.with_head(head, facts[2].encode())))
@@ -242,7 +287,13 @@ class Process:
             await self._say([LIES[facts[0]]])
 
     async def _say(self, parts: list[Any]) -> None:
-        data = b"".join(parts)
+        self._console.flush()
+        self._console.written += parts
+        await self._deliver()
+
+    async def _deliver(self) -> None:
+        data = b"".join(self._console.written)
+        self._console.written.clear()
         while data:
             room = ROOM - len(self.said)
             if room > 0:

@@ -123,6 +123,7 @@ def test_this_machine() -> None:
         "immortal objects": sys.version_info >= (3, 12),
         "plain fork": True,
         "heap": True,
+        "shared prints": True,
     }
     assert found["worker"]["Seccomp"] == "2"
 

@@ -465,13 +465,19 @@ class TestZygoteRules:
             "socket",
             "connect",
             "bind",
-            "memfd_create",
             "shmget",
             "unlinkat",
             "renameat2",
             "kill",
         ]:
             assert ask(arch, name, filters=ZYGOTE) == DENY, name
+        # memory for a worker's prints, of which the worker can make none
+        assert ask(arch, "memfd_create", 0x1000, 1, filters=ZYGOTE) == ALLOW
+        assert ask(arch, "memfd_create", 0x1000, 5, filters=ZYGOTE) == DENY  # in huge pages
+        assert ask(arch, "mmap", 0, 4096, 3, 0x01, 7, filters=ZYGOTE) == ALLOW
+        assert ask(arch, "mmap", 0, 4096, 7, 0x01, 7, filters=ZYGOTE) == DENY
+        for name, arguments in (("memfd_create", (0x1000, 1)), ("mmap", (0, 4096, 3, 0x01, 7)), ("ftruncate", (7, 1))):
+            assert ask(arch, name, *arguments, filters=WORKER) == DENY, name
         assert ask(arch, "unshare", 0x10000000, filters=ZYGOTE) == KILL
         assert ask(arch, "socketpair", 2, 1, filters=ZYGOTE) == DENY
         assert ask(arch, "clone", 0x10000011, filters=ZYGOTE) == DENY

@@ -173,7 +173,8 @@ async def test_items_are_let_go_when_they_are_sent(pool: OnePool, uncollected: N
 async def floods(stream: trio.SocketStream) -> None:
     """A worker that has broken out: blocks of small console frames for ever."""
     await read_task(stream)
-    block = frame(Kind.CONSOLE, b'["x"]') * 20_000
+    place = wire.PRINTS_PLACE.pack
+    block = b"".join(frame(Kind.CONSOLE, place(6 * number), b'["x"]\n') for number in range(20_000))
     while True:
         try:
             await stream.send_all(block)

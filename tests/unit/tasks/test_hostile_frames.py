@@ -11,7 +11,8 @@ import pytest
 from reptarium.pool.endings import Ending
 from reptarium.pool.protocol.messages import PIECE
 from reptarium.pool.tasks.callbacks import Callbacks, CallLimits
-from reptarium.pool.tasks.execution import LARGE_PRINT, Execution, _Failed
+from reptarium.pool.tasks.console import LARGE_PRINT, is_print
+from reptarium.pool.tasks.execution import Execution, _Failed
 from reptarium.pool.tasks.limits import task_limits
 from reptarium.sandbox import wire
 from tests.conftest import make_settings, others_turns
@@ -70,14 +71,14 @@ async def test_failures_and_prints(name: str) -> None:
     """A failure and a print have no head: they are one value."""
     known = name in ("deep", "below zero", "deep in a field")
     assert known or execution()._failed(HEADS[name]).ending is Ending.VIOLATION
-    assert not await Execution._is_print(HEADS[name])
+    assert not await is_print(HEADS[name])
 
 
 async def test_a_long_print_is_judged_in_steps() -> None:
     """The limit of what a task may print is an administrator's to set: everything else has its turn."""
     long = b'["' + b"x" * 2 * LARGE_PRINT + b'"]'
     async with others_turns() as turns:
-        assert await Execution._is_print(long)
+        assert await is_print(long)
         assert turns() >= len(long) // PIECE - 1
-        assert not await Execution._is_print(b'{"a":' + long + b"}")
-        assert not await Execution._is_print(long[:-1])
+        assert not await is_print(b'{"a":' + long + b"}")
+        assert not await is_print(long[:-1])
