@@ -1,11 +1,11 @@
 r"""A runner to compare with: each task forks from a multiprocessing forkserver and imports its needs anew.
 
     N8N_RUNNERS_TASK_BROKER_URI=... N8N_RUNNERS_AUTH_TOKEN=... \
-        python -m reptarium.pool.bench.baseline [--offer-interval S]
+        python -m reptarium.pool.bench.baseline [--offer-interval S] [--by monty|nsjail]
 
-No sandbox, no helpers, no reconnect: only the way a task gets its process is of interest. By default a
-free slot is offered at once, which flatters it; ``--offer-interval 0.25`` tops offers up every quarter
-of a second, as runners do that poll.
+``--by`` has something else run the tasks (``others.py``). No sandbox otherwise, no helpers, no reconnect: only the way
+a task gets its process is of interest. By default a free slot is offered at once, which flatters it;
+``--offer-interval 0.25`` tops offers up every quarter of a second, as runners do that poll.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Sequence
-from functools import partial
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 import trio
 
 from reptarium.pool.bench import baseline_task
+from reptarium.pool.bench.others import OTHERS, Missing, Perform
 from reptarium.pool.brokers.connection import Connection, connect
 from reptarium.pool.brokers.grant import fetch_grant
 from reptarium.pool.protocol.messages import (
@@ -44,8 +46,8 @@ _TIMEOUT = 60.0
 
 
 class _Baseline:
-    def __init__(self, connection: Connection, slots: int, interval: float) -> None:
-        self._connection, self._slots, self._interval = connection, slots, interval
+    def __init__(self, connection: Connection, slots: int, interval: float, perform: Perform) -> None:
+        self._connection, self._slots, self._interval, self._perform = connection, slots, interval, perform
         self._held, self._offers, self._registered = 0, 0, False
 
     def _offer(self) -> None:
@@ -79,8 +81,7 @@ class _Baseline:
     async def _run(self, task_id: str, settings: TaskSettings) -> None:
         try:
             per_item = settings.node_mode == "runOnceForEachItem"
-            work = partial(_in_process, settings.code, bytes(settings.items), per_item)
-            ok, data = await trio.to_thread.run_sync(work)
+            ok, data = await trio.to_thread.run_sync(self._perform, settings.code, bytes(settings.items), per_item)
         except OSError as error:
             ok, data = False, str(error).encode()
         if ok:
@@ -119,17 +120,26 @@ async def _main(arguments: argparse.Namespace, environ: Any) -> None:
     base = environ["N8N_RUNNERS_TASK_BROKER_URI"].rstrip("/")
     grant = await fetch_grant(base, "/runners", environ["N8N_RUNNERS_AUTH_TOKEN"])
     slots = int(environ.get("N8N_RUNNERS_MAX_CONCURRENCY", "5"))
-    async with connect(base, "/runners", f"baseline-{os.getpid()}", grant, 2**30) as connection:
-        await _Baseline(connection, slots, arguments.offer_interval).serve()
+    with ExitStack() as stack:
+        perform = OTHERS[arguments.by](slots, stack) if arguments.by else _in_process
+        async with connect(base, "/runners", f"baseline-{os.getpid()}", grant, 2**30) as connection:
+            await _Baseline(connection, slots, arguments.offer_interval, perform).serve()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the broker closes the connection."""
     parser = argparse.ArgumentParser(prog="python -m reptarium.pool.bench.baseline")
     parser.add_argument("--offer-interval", type=float, default=0.0, help="seconds; 0: offer at once")
-    # the forkserver first: it must not inherit the connection, nor import what this process has
-    multiprocessing.get_context("forkserver").Process(target=int).start()
-    trio.run(_main, parser.parse_args(argv), os.environ)
+    parser.add_argument("--by", choices=OTHERS, help="what runs the tasks")
+    arguments = parser.parse_args(argv)
+    if not arguments.by:
+        # the forkserver first: it must not inherit the connection, nor import what this process has
+        multiprocessing.get_context("forkserver").Process(target=int).start()
+    try:
+        trio.run(_main, arguments, os.environ)
+    except Missing as missing:
+        print(f"baseline: {missing}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -89,6 +89,10 @@ CASES: dict[str, Case] = {
         Case(name="idle", about="trivial, one at a time on an idle pool", code=_NUMBER + _ANSWER,
              concurrency=1, tasks=500, pause=0.02),
         Case(name="trivial", about="one item in, one out", code=_NUMBER + _ANSWER, tasks=4000, share=30),
+        Case(name="reuse", about="trivial, in workers that may serve the same code again", code=_NUMBER + _ANSWER,
+             tasks=4000, environ={"REPTARIUM_WORKER_REUSE": "same-node"}),
+        Case(name="reuse-idle", about="the same, one at a time on an idle pool", code=_NUMBER + _ANSWER,
+             tasks=500, concurrency=1, pause=0.02, environ={"REPTARIUM_WORKER_REUSE": "same-node"}),
         Case(name="map100", about="100 items mapped in one go", items=100, returns="items", share=20, tasks=2000,
              code='return [{"json": {**it["json"], "n": it["json"]["n"] + 1}} for it in _items]'),
         Case(name="each100", about="100 items, the code runs for each", items=100, returns="items", per_item=True,
@@ -102,6 +106,11 @@ CASES: dict[str, Case] = {
              'return [{"json": {"n": n + 1, "digest": digest, "day": day.isoformat()}}]'),
         Case(name="prints", about="ten print calls", prints=10, share=5,
              code=_NUMBER + 'for i in range(10):\n    print("line", i, "of task", n)\n' + _ANSWER),
+        Case(name="flood", about="50,000 short prints, all of which n8n gets", prints=50_000, tasks=5, concurrency=1,
+             environ={"REPTARIUM_MAX_CONSOLE": "16MiB"},
+             code=_NUMBER + 'for i in range(50_000):\n    print(f"line {i}")\n' + _ANSWER),
+        Case(name="format", about="the loop of flood, which prints nothing", tasks=50, concurrency=1,
+             code=_NUMBER + 'for i in range(50_000):\n    f"line {i}"\n' + _ANSWER),
         Case(name="cpu", about="a loop of 200,000 turns", tasks=400, concurrency=10, share=5,
              code=_NUMBER + "total = 0\nfor i in range(200_000):\n    total += i * i % 7\n" + _ANSWER),
         Case(name="1mb", about="1 MB in and out", bulk=1_000_000, returns="bulk", code="return _items",
@@ -114,6 +123,9 @@ CASES: dict[str, Case] = {
              + 'frame = pd.DataFrame({"k": [i % 7 for i in range(500)], "v": [float(i) for i in range(500)]})\n'
              'sums = frame.groupby("k")["v"].sum().to_dict()\n'
              'return [{"json": {"n": n + 1, "groups": len(sums)}}]'),
+        Case(name="unnamed", about="import of pandas, which is allowed and not named for preloading", concurrency=1,
+             tasks=200, pause=0.02, environ={"N8N_RUNNERS_EXTERNAL_ALLOW": "*"},
+             code="import pandas as pd\n" + _NUMBER + 'return [{"json": {"n": int(pd.Series([n, 1]).sum())}}]'),
         Case(name="failing", about="user code raises", expect="error", share=5,
              code=_NUMBER + 'raise ValueError(f"wrong {n}")'),
         Case(name="cancelled", about="cancelled 20 ms after its request", expect="cancelled", cancel_after=0.02,
@@ -136,7 +148,9 @@ def _base(name: str) -> TaskSettings:
         "code": case.code,
         "items": bulk_items(case.bulk) if case.bulk else [],
         "nodeMode": "runOnceForEachItem" if case.per_item else "runOnceForAllItems",
+        "workflowId": "bench",
         "workflowName": "bench",
+        "nodeId": name,
         "nodeName": name,
     }
     return task_settings(settings)

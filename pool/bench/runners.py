@@ -22,12 +22,15 @@ OWN = shlex.join([sys.executable, "-m", "reptarium", "run"])
 _BASELINE = shlex.join([sys.executable, "-m", "reptarium.pool.bench.baseline"])
 #: Short names that ``--runner-cmd`` and ``--against`` understand. The baseline's tasks import again what its main
 #: module does (event loop, WebSocket library), as is the way of a forkserver; ``baseline-light`` has a main module
-#: that spares them that, ``baseline-polling`` offers every quarter of a second instead of at once.
+#: that spares them that, ``baseline-polling`` offers every quarter of a second instead of at once. ``monty`` and
+#: ``nsjail`` need the extra ``bench``: see ``others.py``.
 KNOWN = {
     "reptarium": OWN,
     "baseline": _BASELINE,
     "baseline-light": shlex.join([sys.executable, "-m", "reptarium.pool.bench.baseline_light"]),
     "baseline-polling": f"{_BASELINE} --offer-interval 0.25",
+    "monty": f"{_BASELINE} --by monty",
+    "nsjail": f"{_BASELINE} --by nsjail",
 }
 
 #: What a runner under load is started with, unless the environment or the case says otherwise.
