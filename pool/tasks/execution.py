@@ -83,6 +83,7 @@ class Execution:
         self._killed_by = Ending.CANCELLED
         self.state: ExecutionState = "waiting"
         self._again = False  # the worker says that it could run its code again
+        self._imported = b""
         self._prints: PrintsOf | None = None
         self._callbacks: Callbacks | None = None
         self.accepted, self.started = time.perf_counter(), 0.0
@@ -285,7 +286,9 @@ class Execution:
             except wire.ProtocolViolation as error:
                 raise self._violation(str(error)) from None
             if kind is Kind.RESULT:
-                return await self._done(worker, payload)
+                done = await self._done(payload)
+                worker.imported = self._imported
+                return done
             if kind is Kind.FAILED:
                 raise self._failed(payload)
             del payload  # not kept until the next one comes
@@ -314,7 +317,7 @@ class Execution:
             raise WorkerGone
         return parts
 
-    async def _done(self, worker: Worker, payload: bytes | bytearray) -> TaskDoneData:
+    async def _done(self, payload: bytes | bytearray) -> TaskDoneData:
         try:
             raw, body = wire.split_head(payload, wire.MAX_HEAD)
             head = _result_decoder.decode(raw)
@@ -328,7 +331,7 @@ class Execution:
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
             if not await in_turns(judging_json(piece)):
                 raise self._violation("a result that is not one well-formed JSON value")
-        self._again, worker.imported = head.again, bytes(head.imported)
+        self._again, self._imported = head.again, bytes(head.imported)
         self.report.ending, self.report.bytes_out = Ending.DONE, len(pieces[0])
         result, custom_data, static_data = (msgspec.Raw(piece) for piece in pieces)
         return TaskDoneData(

@@ -24,7 +24,7 @@ BELOW = {
     "hardening": {"policy", "guards"},
     "packages": {"policy", "guards", "hardening"},
     "runtime": {"policy", "guards", "hardening", "packages"},
-    "plain": {"policy", "compile", "packages", "runtime"},
+    "plain": {"policy", "compile", "guards", "packages", "runtime"},
 }
 
 
