@@ -130,13 +130,14 @@ class Installation:
         self._step(f"installing what {place.requirements.path} names")
         part: Path | None = None
         try:
-            part = await trio.to_thread.run_sync(partial(_begin, place))
+            part = await _in_thread(partial(_begin, place))
             target = part / "set" / "site-packages"
             if place.requirements.wants_any:
                 environ = environment(self._environ, self._settings, place, part)
                 words = await _in_thread(partial(command, self._settings, place, environ, part, target))
                 await self._run(words, environ)
-            await _in_thread(partial(_finish, place, part / "set", self._settings))
+            # Waited for, come what may: what is removed below meanwhile would get its name in halves
+            await trio.to_thread.run_sync(partial(_finish, place, part / "set"))
         finally:
             if part is not None:
                 with trio.move_on_after(LAST, shield=True):
@@ -259,7 +260,7 @@ def _begin(place: Place) -> Path:
     return part
 
 
-def _finish(place: Place, made: Path, settings: Settings) -> None:
+def _finish(place: Place, made: Path) -> None:
     """Give it its name, once all of it is on the disk."""
     site = made / "site-packages"
     index = PackageIndex(tuple(_imports(site, place.requirements.names)))

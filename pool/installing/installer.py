@@ -6,7 +6,6 @@ need, and of what the requirements file itself names; never a variable that has,
 
 from __future__ import annotations
 
-import ensurepip
 import importlib.util
 import os
 import shutil
@@ -129,7 +128,10 @@ def _pip(wanted: str) -> list[str]:
     base = getattr(sys, "_base_executable", sys.executable)
     if base != sys.executable and _has_pip(base):
         return [base, "-I", "-m", "pip"]
-    bundled = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+    # Debian has it in a package of its own
+    brought = importlib.util.find_spec("ensurepip")
+    folders = [] if brought is None else brought.submodule_search_locations or []
+    bundled = sorted(wheel for folder in folders for wheel in Path(folder, "_bundled").glob("pip-*.whl"))
     if not bundled:
         program = "pip" if wanted == "pip" else "neither uv nor pip"
         raise PackagesRefused(

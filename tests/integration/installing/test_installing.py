@@ -56,7 +56,7 @@ class Shop:
 
     def call(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         with self.start(*arguments, **environ) as process:
-            out, err = process.communicate(timeout=within(120))
+            out, err = process.communicate(timeout=within(300))
         return process.returncode, out, err
 
     def left(self) -> list[str]:
@@ -150,7 +150,7 @@ async def test_a_runner_that_installs_says_so_and_can_be_ended(shop: Shop, tmp_p
     endless_package(shop.wheels, told)
     shop.file.write_text("alpha-thing\nendless --config-settings=x=${INDEX_WORD}\n")
     log = tmp_path / "log"
-    with fail_after(120), log.open("w") as stderr:
+    with fail_after(300), log.open("w") as stderr:
         process = shop.start(
             "run",
             log=stderr,
@@ -187,6 +187,7 @@ async def test_a_runner_that_installs_says_so_and_can_be_ended(shop: Shop, tmp_p
     assert "MY_OWN" not in seen
 
 
+@pytest.mark.slow
 def test_a_failure_names_package_and_line(shop: Shop) -> None:
     """What can't be had, what hasn't its hash, and what the runner needs in another version: each ends
     the start with the status of a wrong configuration, and says which line it is.
@@ -211,6 +212,7 @@ def test_a_failure_names_package_and_line(shop: Shop) -> None:
     assert shop.left() == []
 
 
+@pytest.mark.slow
 async def test_two_at_once_make_one(shop: Shop) -> None:
     """Runners that share the volume and start together: one installs, the other waits and takes what is there; what
     somebody left who was killed is removed, and taken by nobody.
@@ -220,7 +222,7 @@ async def test_two_at_once_make_one(shop: Shop) -> None:
     )
     shop.volume.mkdir()
     both = [shop.start("install") for _ in range(2)]
-    with fail_after(120):
+    with fail_after(300):
         said = [await trio.to_thread.run_sync(one.communicate) for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     (name,) = shop.left()
@@ -234,10 +236,11 @@ async def test_two_at_once_make_one(shop: Shop) -> None:
     assert shop.left() == [name]
 
 
+@pytest.mark.slow
 async def test_a_broker_is_served_once_all_is_there(shop: Shop) -> None:
     """A runner with the packages registers and runs a task that imports one, through its real broker."""
     shop.file.write_text("./wheels/alpha_thing-1.0-py3-none-any.whl\n")
-    with fail_after(120):
+    with fail_after(300):
         async with open_broker(BrokerConfig(auth_token=TOKEN)) as broker:
             process = shop.start(
                 "run",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from reptarium.pool.installing.blame import explain, plain
 from reptarium.pool.installing.own import own_versions
 from reptarium.pool.installing.place import Place
 from reptarium.pool.installing.requirements import PackagesRefused, Requirements, read_requirements
+from tests.limits import within
 
 
 def read(folder: Path, text: str, **others: str) -> Requirements:
@@ -127,6 +131,36 @@ def test_the_installer_sees_no_secret(tmp_path: Path) -> None:
         "PATH", "HTTPS_PROXY", "PIP_INDEX_URL", "UV_INDEX_URL", "INDEX_USER",
     }  # fmt: skip
     assert token not in str(seen)
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Modules that an installer doesn't find: pip, and what is added."""
+    real, gone = importlib.util.find_spec, {"pip"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in gone else real(name))
+    monkeypatch.setattr(sys, "_base_executable", sys.executable)
+    return gone
+
+
+def test_no_installer_is_told(tmp_path: Path, absent: set[str]) -> None:
+    """Neither uv nor a pip, nor the one that Python brings along, which Debian has in a package of its own."""
+    absent.add("ensurepip")
+    place = Place(read(tmp_path, "a\n"), tmp_path, "name")
+    with pytest.raises(PackagesRefused, match="neither uv nor pip is here"):
+        installer.command(load_settings({}), place, {"PATH": "/nowhere"}, tmp_path, tmp_path / "target")
+
+
+@pytest.mark.slow
+def test_pip_that_python_brings_along_runs(tmp_path: Path, absent: set[str]) -> None:
+    """In an environment without pip it is run out of its wheel."""
+    place = Place(read(tmp_path, "a\n"), tmp_path, "name")
+    words = installer.command(load_settings({"REPTARIUM_INSTALLER": "pip"}), place, {}, tmp_path, tmp_path / "target")
+    asked = subprocess.run(
+        [*words[: words.index("install")], "--version"],
+        capture_output=True, text=True, timeout=within(300), check=True,
+    )  # fmt: skip
+    assert asked.stdout.startswith("pip ")
+    assert "ensurepip" in asked.stdout
 
 
 def test_who_installs(tmp_path: Path) -> None:
