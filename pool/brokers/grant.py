@@ -15,6 +15,8 @@ from reptarium.sandbox.nesting import bounded
 
 #: The longest head of an answer, and the longest answer in all, bytes. n8n's has a few hundred.
 LONGEST_HEAD, LONGEST_ANSWER = 16 * 1024, 64 * 1024
+#: How much of it is looked at before everything else has its turn, bytes: 64 KiB may be ten thousand chunks.
+PIECE = 4096
 
 _HTTP = b"HTTP/"
 
@@ -82,7 +84,7 @@ async def _post(stream: trio.abc.Stream, url: str, body: bytes) -> tuple[int, by
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            data = await stream.receive_some(LONGEST_ANSWER)
+            data = await stream.receive_some(PIECE)
             if received < len(_HTTP):  # another protocol's banner is no head that might still come
                 _check_start(url, received, data)
             received += len(data)

@@ -17,9 +17,11 @@ import pytest
 import trio
 import trio.testing
 
+from reptarium.pool.brokers import grant as grant_module
 from reptarium.pool.brokers.connection import connect
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.grant import fetch_grant
+from tests.conftest import others_turns
 from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -307,3 +309,25 @@ async def test_broker_that_closes_during_the_handshake(name: str, autojump_clock
             with pytest.raises(LinkError, match=f"^{uri}"):
                 await opened(uri)
             assert trio.current_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [chunked(*[b"x"] * 9000, end=b""), b"HTTP/1.1 100 C\r\n\r\n" * 3500],
+    ids=["chunks of a byte", "interim answers"],
+)
+async def test_an_answer_of_many_parts_is_taken_in_turns(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is there at once: ten thousand chunks took the loop 0.14 s, in which nothing else had its turn."""
+
+    async def there(*_: Any) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        await theirs.send_all(answer)
+        await theirs.send_stream.aclose()
+        return ours
+
+    monkeypatch.setattr(grant_module, "open_stream", there)
+    with fail_after(20):
+        async with others_turns() as turns:
+            with pytest.raises(LinkError):
+                await fetch_grant("http://broker", "/runners", TOKEN)
+            assert turns() > len(answer) / 2000
