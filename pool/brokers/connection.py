@@ -2,7 +2,8 @@
 
 One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
 passes through one bounded outbox to one writer task, so that frames never interleave
-and a broker that doesn't read makes senders wait instead of our memory grow. Messages are
+and a broker that doesn't read makes senders wait instead of our memory grow. One that says more
+than it is asked for is read slowly (``pace.py``). Messages are
 bytes here, and large ones go out in pieces (``bytes_websocket.py``): heartbeats are answered
 while 100 MB do.
 """
@@ -14,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
+import structlog
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 from wsproto.utilities import LocalProtocolError
@@ -21,8 +23,11 @@ from wsproto.utilities import LocalProtocolError
 from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocket
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.outbox import Outbox
+from reptarium.pool.brokers.pace import Pace
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
-from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage
+from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, RunnerTaskOffer
+
+log = structlog.get_logger("reptarium.pool.brokers.connection")
 
 #: How much of the answer to the handshake is looked at before everything else has its turn, in bytes.
 HANDSHAKE_PIECE = 4096
@@ -69,14 +74,19 @@ class _Heard(trio.abc.Stream):
 class Connection:
     """One open WebSocket to a broker. What is put into ``outbox`` goes out."""
 
-    def __init__(self, ws: BytesWebSocket, heard: _Heard) -> None:
+    def __init__(self, ws: BytesWebSocket, heard: _Heard, uri: str) -> None:
         self.outbox = Outbox()
         self._ws = ws
         self._heard = heard
+        self._uri = uri
+        self._pace = Pace()
+        self._slowed = False
         self._closing: trio.Event | None = None
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
+        if isinstance(message, RunnerTaskOffer):
+            self._pace.offered()
         self.outbox.put(message)
 
     async def send(self, message: RunnerMessage | BrokerMessage) -> None:
@@ -84,6 +94,7 @@ class Connection:
 
         No checkpoint where there is room: who sends many sees to everybody's turns.
         """
+        self._pace.called()
         await self.outbox.room()
         self.outbox.put(message, bulk=True)
 
@@ -91,9 +102,16 @@ class Connection:
         """Every message that comes, until the connection ends."""
         while True:
             try:
-                yield await self._ws.get_message()  # type: ignore[misc] # no str: see there
+                message = await self._ws.get_message()
             except ConnectionClosed:
                 return
+            if pause := self._pace.take(trio.current_time()):
+                if not self._slowed:
+                    log.warning("the broker says more than it is asked for: it is read slowly", broker=self._uri)
+                self._slowed = True
+                await trio.sleep(pause)  # what is behind it waits too, answers to pings as well
+            yield message  # type: ignore[misc] # no str: see there
+            del message  # not kept until the next one comes
 
     @property
     def close_reason(self) -> str:
@@ -185,7 +203,7 @@ async def connect(
                         max_message_size=max_payload,
                     )
                 opened, heard.opening = True, False
-                connection = Connection(ws, heard)
+                connection = Connection(ws, heard, uri)
                 nursery.start_soon(connection.write)
                 try:
                     yield connection

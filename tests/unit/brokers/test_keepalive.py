@@ -36,7 +36,7 @@ class Peer:
 
 async def given_up(peer: Peer, limit: float = 1000 * INTERVAL) -> float | None:
     """After how many seconds the peer is given up; None when it isn't."""
-    connection = Connection(cast(Any, peer), cast(Any, peer))
+    connection = Connection(cast(Any, peer), cast(Any, peer), "http://broker")
     began, found = trio.current_time(), None
     with trio.move_on_after(limit):
         async with trio.open_nursery() as nursery:
