@@ -66,8 +66,15 @@ def read_file(path: Path, named: bool = True) -> Document | Problem:
 def _folder(folder: Path) -> Iterator[Document | Problem]:
     found = 0
     failed: list[OSError] = []
-    for where, folders, names in os.walk(folder, onerror=failed.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    seen = {_identity(folder)}
+    for where, folders, names in os.walk(folder, onerror=failed.append, followlinks=True):
+        found_here = sorted(name for name in folders if not name.startswith("."))
+        folders.clear()
+        for name in found_here:
+            which = _identity(Path(where) / name)
+            if which not in seen:  # links may lead in a circle, or to what is read anyway
+                seen.add(which)
+                folders.append(name)
         for name in sorted(names):
             if not name.endswith(".json"):
                 continue
@@ -80,6 +87,15 @@ def _folder(folder: Path) -> Iterator[Document | Problem]:
         yield Problem(str(error.filename or folder), f"the folder can't be read: {error.strerror or error}")
     if not found and not failed:
         yield Problem(str(folder), "there is no .json file in it; `n8n export:workflow --all --separate` writes such")
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    """What tells a folder from others, by whatever path it is reached."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return str(folder)
+    return status.st_dev, status.st_ino
 
 
 def _decoded(source: str, raw: bytes, named: bool) -> Document | Problem:

@@ -24,6 +24,8 @@ from reptarium.pool.check.shown import shown
 PAGE, MOST_PAGES, PAGE_TIME = 250, 4_000, 120.0
 _PATH = "/api/v1"
 _LONGEST_HEAD, _LONGEST_KEY = 64 * 1024, 64 * 1024
+#: Bytes of all pages: they are kept. Characters of an address that are shown.
+MOST_BYTES, _SHOWN = 1 << 30, 200
 
 
 class ApiError(Exception):
@@ -78,16 +80,17 @@ async def read_workflows(
     documents: list[Document | Problem] = []
     cursor: Any = None
     seen: set[str] = set()
-    count = 0
+    count = length = 0
     for _ in range(MOST_PAGES):
         try:
-            page = await _page(base, key, tls, cursor)
+            page, bytes_read = await _page(base, key, tls, cursor)
         except ApiError as error:
             if not documents:
                 raise
             return [*documents, Problem(base, f"{error}; what came before is checked")]
         documents.append(Document(base, page["data"], named=False))
         count += len(page["data"])
+        length += bytes_read
         progress(count)
         cursor = page.get("nextCursor")
         if not cursor:
@@ -95,10 +98,16 @@ async def read_workflows(
         if not isinstance(cursor, str) or cursor in seen:
             return [*documents, Problem(base, "its pages don't end; what came before is checked")]
         seen.add(cursor)
+        if length > MOST_BYTES:
+            return [
+                *documents,
+                Problem(base, f"its pages have more than {MOST_BYTES >> 20:,} MiB; the first are checked"),
+            ]
     return [*documents, Problem(base, f"it has more than {MOST_PAGES * PAGE:,} workflows; the first are checked")]
 
 
-async def _page(base: str, key: str, tls: ssl.SSLContext | None, cursor: str | None) -> dict[str, Any]:
+async def _page(base: str, key: str, tls: ssl.SSLContext | None, cursor: str | None) -> tuple[dict[str, Any], int]:
+    """A page, and its length in bytes."""
     query = urlencode({"limit": PAGE, **({"cursor": cursor} if cursor else {})})
     try:
         with trio.fail_after(PAGE_TIME):
@@ -121,7 +130,7 @@ async def _page(base: str, key: str, tls: ssl.SSLContext | None, cursor: str | N
         page = None
     if not isinstance(page, dict) or not isinstance(page.get("data"), list):
         raise ApiError(f"{base}{_PATH}/workflows answered something that is no page of workflows")
-    return page
+    return page, len(body)
 
 
 def _refused(base: str, status: int, headers: dict[bytes, bytes]) -> str:
@@ -133,10 +142,18 @@ def _refused(base: str, status: int, headers: dict[bytes, bytes]) -> str:
     if status == 404:
         return f"{where} isn't there (404): is --n8n-url n8n's own address, and N8N_PUBLIC_API_DISABLED not set?"
     if 300 <= status < 400:
-        target = urlsplit(headers.get(b"location", b"").decode("latin-1"))
-        address = shown(f"{target.scheme}://{target.netloc}")
-        return f"{where} leads elsewhere ({status}): give --n8n-url the address itself, {address}"
+        return f"{where} leads elsewhere ({status}): give --n8n-url the address itself{_address(headers)}"
     return f"{where} answered {status}"
+
+
+def _address(headers: dict[bytes, bytes]) -> str:
+    """Where a redirect leads, as far as it is an address: without the path, which may hold secrets."""
+    try:
+        target = urlsplit(headers.get(b"location", b"").decode("latin-1"))
+    except ValueError:
+        return ""
+    address = shown(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
+    return f", {address[:_SHOWN]}" if target.netloc else ""
 
 
 async def _get(stream: trio.abc.Stream, base: str, target: str, key: str) -> tuple[int, dict[bytes, bytes], bytes]:

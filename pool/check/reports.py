@@ -37,6 +37,14 @@ _TASK_DATA = frozenset(
     "_getWorkflowStaticData".split()
 )
 TASK_DATA = "taskData"
+#: Names that people take for those of a node's data → what there is instead, where nothing defines them.
+_MISTAKEN = {
+    "_items": "the node runs once for each item: read _item, or run it once for all items",
+    "_item": "the node runs once for all items: read _items, or run it once for each",
+    "items": "instead: _items",
+    "item": "instead: _item",
+    "query": "instead: _query",
+}
 
 
 class Warned(msgspec.Struct, frozen=True):
@@ -120,7 +128,8 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
         why = "what n8n makes of it is known only when it runs; write the code itself"
         never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
     else:
-        changes = [*_rewritten(old_names, judgement), *_no_items(node, features.returns)]
+        changes = [*_rewritten(old_names, judgement), *_undefined(node, judgement)]
+        changes += [] if changes else _no_items(node, features.returns)
         never = [*needs.unsolved, *changes]
         refusals += changes
     status: Status = "never" if never else "settings" if refusals or missing else "runs"
@@ -178,6 +187,14 @@ def _rewritten(old_names: Iterable[OldName], judgement: Judgement) -> list[Objec
             why = "it is Pyodide's, where n8n's old Python node ran; packages are installed beside the runner now"
             found.append(Objection(one.line, f"'{one.module}' isn't there", why, None, "never"))
     return found
+
+
+def _undefined(node: CodeNode, judgement: Judgement) -> Iterable[Objection]:
+    """Names of a node's data that this node hasn't, and that it surely reads."""
+    given = "_item" if node.each else "_items"
+    for name, line in judgement.features.undefined.items():
+        if name in _MISTAKEN and name != given:
+            yield Objection(line, f"the name '{name}' isn't there", _MISTAKEN[name], None, "never")
 
 
 def _is_pyodides(module: str) -> bool:

@@ -118,6 +118,7 @@ def find(documents: Iterator[Document | Problem]) -> Found:
 class _Finder:
     def __init__(self) -> None:
         self.found = Found()
+        self._off = False  # within a node that is disabled, and runs no workflow
 
     def document(self, document: Document) -> None:
         before = len(self.found.workflows)
@@ -174,7 +175,9 @@ class _Finder:
             what = f"{workflow.name}, {name}: `parameters` is {_kind(parameters)}; an object is expected"
             self._say(workflow.source, what)
         elif kind in CALLERS:
+            around, self._off = self._off, self._off or node.get("disabled") is True
             self._caller(workflow, name, parameters, within)
+            self._off = around
         else:
             self._code(place, node, name, parameters, within)
 
@@ -209,7 +212,7 @@ class _Finder:
                 within=within, name=name, id=_text(node.get("id"))[:LONGEST_NAME], tool=tool, version=float(version),
                 language="python" if language == "python" else "pythonNative",
                 each=not tool and parameters.get("mode") == "runOnceForEachItem",
-                code=code, disabled=node.get("disabled") is True,
+                code=code, disabled=self._off or node.get("disabled") is True,
                 continue_on_fail=node.get("continueOnFail") is True
                 or node.get("onError") in ("continueRegularOutput", "continueErrorOutput"),
             )
@@ -226,7 +229,7 @@ class _Finder:
             self._say(workflow.source, f"{where}: it runs a workflow from elsewhere ({source}); check that too", True)
         elif inner is not None and source == "parameter":
             self._inline(workflow, name, inner, within)
-        else:
+        elif not self._off:
             target = parameters.get("workflowId")
             if isinstance(target, dict):  # a resource locator
                 target = target.get("value")

@@ -105,10 +105,11 @@ def call(arguments: argparse.Namespace) -> int:
             say(f"reptarium check: {error}")
             return BAD_INPUT
     try:
-        _write(arguments, result)
+        _write_files(arguments, result)
     except OSError as error:
         say(f"reptarium check: {error.filename}: {error.strerror}")
         return BAD_INPUT
+    _write(arguments, result)
     return status(found, result)
 
 
@@ -185,11 +186,14 @@ def status(found: Found, result: Result) -> int:
     return FAILED if failed or any(one.verdict in ("fails", "differs") for one in result.runs) else 0
 
 
-def _write(arguments: argparse.Namespace, result: Result) -> None:
+def _write_files(arguments: argparse.Namespace, result: Result) -> None:
     if arguments.html is not None:
         Path(arguments.html).write_text(page.render(result), "utf-8")
     if arguments.settings is not None:
         _write_settings(Path(arguments.settings), result)
+
+
+def _write(arguments: argparse.Namespace, result: Result) -> None:
     if arguments.json:
         sys.stdout.write(as_json.render(result))
     elif arguments.sarif:

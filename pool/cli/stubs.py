@@ -39,12 +39,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Write them. Returns the exit status."""
-    folder: Path = arguments.folder
+    folder: Path = arguments.folder.absolute()
+    folder = folder.resolve() if folder.name in ("", "..") else folder
     stubs = resources.files("reptarium.sandbox") / "userspace/reptarium-stubs"
     try:
         names = _copy(stubs, folder)
-        text = _SNIPPET.format(folder=f'"{_escaped(folder.name or ".")}"', names=", ".join(f'"{one}"' for one in names))
-        project = folder.absolute().parent / _FILE
+        text = _SNIPPET.format(folder=f'"{_escaped(folder.name)}"', names=", ".join(f'"{one}"' for one in names))
+        project = folder.parent / _FILE
         if project.exists():
             say(f"reptarium stubs: {project} is there already; it needs this:")
             print(text, end="")

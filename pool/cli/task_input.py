@@ -110,6 +110,8 @@ def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
         raise BadInput("workflow and items can't both come from standard input")
     found = find(read_all([arguments.code]))
     node = _chosen(found, arguments.node, arguments.code)
+    if node.tool and arguments.query is None:
+        raise BadInput(f"{shown(repr(node.name))} is a Code Tool, which runs on a query: --query TEXT")
     pinned = None if node.tool else comes_in(found, node)
     if pinned is None and not node.tool and arguments.items is None:
         name = shown(repr(node.name))

@@ -4,6 +4,8 @@
 `messages.py`   the two
 `verdict.py`    what is refused under a policy, and the least under which nothing is
 `features.py`   what a program names: imports, calls, hosts, files
+`returned.py`   what it returns, as far as its text tells
+`surely.py`     names that it reads whatever comes in
 `network.py`    clients: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
 """

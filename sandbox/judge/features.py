@@ -7,6 +7,7 @@ stands in it, that is said (``unknown_hosts``).
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from reptarium.sandbox.judge.messages import File, Host, ImportedModule, Program
 from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
 from reptarium.sandbox.judge.opened import opened
 from reptarium.sandbox.judge.returned import returned
+from reptarium.sandbox.judge.surely import surely_read
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
 _ADDRESS = re.compile(
@@ -42,6 +44,8 @@ _MAYBE_WRITERS = frozenset("save to_json to_html write_image".split())
 _PATH = re.compile(r"\S*/\S*|.*\.[a-zA-Z][a-zA-Z0-9]{0,7}")
 #: In what a library may load that isn't a path: lines, a cookie.
 _NO_PATH = frozenset("\n=;")
+#: With these names may be bound by their text.
+_BINDING = frozenset("exec globals locals vars __import__ __builtins__".split())
 _PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
 _PATH_READERS = frozenset("read_text read_bytes iterdir".split())
 
@@ -79,6 +83,12 @@ class _Reader:
             found.names.pop(name, None)
             for kind in ("builtin", "given-all"):
                 found.signs.pop(f"{kind}/{name}", None)
+        if not (_BINDING & found.names.keys() or "syntax/star-import" in found.signs):
+            found.undefined = {
+                name: line
+                for name, line in surely_read(tree).items()
+                if name in found.names and not hasattr(builtins, name) and not name.startswith("__")
+            }
         found.files = sorted(found.files, key=lambda one: one.line)
         if "syntax/yield" not in found.signs:
             found.returns = returned(tree, nodes)

@@ -82,6 +82,8 @@ class ProgramFeatures(msgspec.Struct):
     """What docs/differences.toml knows programs by → its first line."""
     names: dict[str, int] = {}
     """Names that it reads and nowhere binds → the first line."""
+    undefined: dict[str, int] = {}
+    """Those of them that it surely reads, and that no Python has → the first line."""
     asynchronous: int = 0
     """The line of the first ``await`` or ``async``; 0: none."""
     prints: int = 0

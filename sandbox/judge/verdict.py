@@ -48,6 +48,7 @@ def judge(source: str, policy: LanguagePolicy, *, with_needs: bool = True) -> Ju
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         refusals = [_unreadable(error)]
         return Judgement(refusals, Needs(unsolved=refusals), ProgramFeatures())
+    found.undefined = {name: line for name, line in found.undefined.items() if name not in NAMES}
     needs = _needs(source, found, policy) if with_needs else Needs()
     return Judgement(_refusals(source, found, policy), needs, found, _names(source, found))
 

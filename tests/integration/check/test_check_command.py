@@ -85,6 +85,19 @@ def test_nowhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "No such file" in capsys.readouterr().err
 
 
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A report that finds no room ends in words about standard output, and is no export that can't be read."""
+    good = export(tmp_path / "a.json", *(code(f"N{number}", "import json") for number in range(20)))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "reptarium", "check", good, "--json"],
+            env={"PATH": os.environ["PATH"]}, stdout=full, stderr=subprocess.PIPE, text=True, timeout=within(60),
+            check=False,
+        )  # fmt: skip
+    assert done.stderr.endswith("reptarium: No space left on device (standard output)\n")
+    assert done.returncode == 1
+
+
 @pytest.mark.slow
 def test_many_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ten thousand nodes in one export, most of them alike, are checked."""

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -112,6 +113,9 @@ async def test_tls() -> None:
         (http({}, "404 Not Found"), "N8N_PUBLIC_API_DISABLED"),
         (http({}, "302 Found", "Location: https://login.example/x"), r"leads elsewhere \(302\).*https://login.example"),
         (http({}, "302 Found", "Location: https://a\x9b2Jb/x"), "https://a\xc2\ufffd2Jb"),
+        (http({}, "302 Found", "Location: http://[x"), r"leads elsewhere \(302\): give --n8n-url the address itself$"),
+        (http({}, "302 Found", "Location: /login"), r"the address itself$"),
+        (http({}, "302 Found", "Location: https://u:p@b.example/"), r"itself, https://b\.example$"),
         (http({}, "500 Oh"), "answered 500"),
         (http(b"<html>"), "no page of workflows"),
         (http([]), "no page of workflows"),
@@ -148,6 +152,20 @@ async def test_pages_without_end() -> None:
     async with serving(lambda target, headers: http({"data": [], "nextCursor": "again"})) as url:
         found = find(iter(await read_workflows(url, KEY, None)))
     assert "don't end" in found.problems[-1].text
+
+
+async def test_long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of pages has a bound in all; the first are checked."""
+    monkeypatch.setattr(n8n_api, "MOST_BYTES", 100)
+    numbers = count(1)
+
+    def answer(target: str, headers: dict[str, str]) -> bytes:
+        return http({"data": [workflow(code("A", "return []"))], "nextCursor": str(next(numbers))})
+
+    async with serving(answer) as url:
+        found = find(iter(await read_workflows(url, KEY, None)))
+    assert "the first are checked" in found.problems[-1].text
+    assert [node.name for node in found.nodes] == ["A"]
 
 
 async def test_nobody_there() -> None:

@@ -129,3 +129,9 @@ async def test_watch(tmp_path: Path) -> None:
         finally:
             process.kill()
             await process.stdout.aclose()
+
+
+def test_a_tool_without_a_query(export: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Code Tool isn't run as if it were a Code node: it says what it runs on."""
+    assert main(["exec", export, "--node", "Tool"]) == 2
+    assert "'Tool' is a Code Tool, which runs on a query: --query TEXT" in capsys.readouterr().err

@@ -46,3 +46,14 @@ def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["stubs", str(tmp_path / "file/types")]) == 2
     assert "Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", [".", "../here"])
+def test_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """However the folder is named, the file beside it has the folder's own name."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["stubs", folder]) == 0
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())
+    assert project["tool"]["pyright"]["stubPath"] == "here"
+    assert (tmp_path / "here/__builtins__.pyi").is_file()

@@ -109,6 +109,18 @@ def test_inline_workflows(kind: str, as_text: bool) -> None:
     ]
 
 
+def test_disabled_callers() -> None:
+    """What a disabled node would run doesn't run: neither the workflow in it, nor one by its id."""
+    inner = {"nodes": [code("A", "return []")]}
+    kind = "n8n-nodes-base.executeWorkflow"
+    off = {"name": "Off", "type": kind, "disabled": True, "parameters": {"source": "parameter", "workflowJson": inner}}
+    on = {**off, "name": "On", "disabled": False}
+    elsewhere = {"name": "By id", "type": kind, "disabled": True, "parameters": {"workflowId": "W9"}}
+    everything = found(workflow(off, elsewhere, on))
+    assert [(node.within, node.disabled) for node in everything.nodes] == [(("Off",), True), (("On",), False)]
+    assert everything.notes == []
+
+
 def test_inline_without_end() -> None:
     """Workflows within workflows are read to a depth, and what is below is said not to be."""
     inner: Any = {"nodes": [code("Deepest", "return []")]}
@@ -239,6 +251,17 @@ def test_folders(tmp_path: Path) -> None:
     assert [node.name for node in everything.nodes] == ["A", "B", "C"]
     assert everything.problems == []
     assert everything.notes[0].source.endswith("package.json")
+
+
+def test_linked_folders(tmp_path: Path) -> None:
+    """Folders that are linked are read, each once, and links that lead round in a circle have an end."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a.json").write_text(json.dumps(workflow(code("A", "return []"))))
+    (tmp_path / "here").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "here" / name).symlink_to(tmp_path / "there")
+    (tmp_path / "there/round").symlink_to(tmp_path / "here")
+    assert [Path(document.source).name for document in read_all([str(tmp_path / "here")])] == ["a.json"]
 
 
 def test_unreadable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
