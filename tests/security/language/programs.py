@@ -31,6 +31,10 @@ OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec", "typi
 PACKAGES = ("jinja2", "msgspec", "numpy", "pandas", "pydantic", "yaml")
 
 NO_SETTING = "No setting allows it."
+SETSTATE = (
+    "the attribute '__setstate__' is not allowed: it takes an object apart, and is there for the task's own methods; "
+    f"use vars(x). {NO_SETTING}"
+)
 
 
 class Attack(NamedTuple):

@@ -7,7 +7,7 @@ import importlib
 import pytest
 from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reached
 
-from reptarium.sandbox.language.policy.names import GUARDED_ATTRIBUTES, GUARDED_DUNDERS, is_dunder
+from reptarium.sandbox.language.policy.names import GUARDED_ATTRIBUTES, GUARDED_DUNDERS, OWN_METHODS, is_dunder
 
 CATCH = "class R:\n    def __radd__(self, other): reached.append(other); return self\n"
 
@@ -26,10 +26,17 @@ def test_a_module_is_not_handed_to_the_other_side(name: str) -> None:
     check(Attack(f"{CATCH}holder.{name} += R()", text), holder=Holder())
 
 
-@pytest.mark.parametrize("name", sorted(GUARDED_DUNDERS))
+@pytest.mark.parametrize("name", sorted(GUARDED_DUNDERS - OWN_METHODS))
 def test_special_attributes(name: str) -> None:
     """They can't be assigned at all."""
     check(at_compile(f"class A: pass\nA.{name} += 1", f"changing the attribute '{name}' is not allowed"))
+
+
+@pytest.mark.parametrize("name", sorted(GUARDED_DUNDERS & OWN_METHODS))
+def test_special_methods(name: str) -> None:
+    """Those that decorators set on the task's own classes can't be assigned to others'."""
+    text = f"changing the attribute '{name}' is not allowed: the class isn't the task's own: derive one. {NO_SETTING}"
+    check(Attack(f"{CATCH}holder.{name} += R()", text), holder=Holder())
 
 
 def test_ones_own_attributes() -> None:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, by_id, check
+from programs import NO_SETTING, SETSTATE, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import RefusedImport
 
@@ -50,7 +50,7 @@ ATTACKS = {
     "tofile": at_compile("reached.append(np.zeros(1).tofile(path))", "the attribute 'tofile' is not allowed"),
     "tofile_by_name": Attack("reached.append(getattr(np.zeros(1), 'to' + 'file')(path))", f"the attribute 'tofile' is not allowed: it belongs to the interpreter. {NO_SETTING}"),
     "reduce": at_compile("reached.append(np.zeros(1).__reduce__()[0])", "the attribute '__reduce__' is not allowed"),
-    "setstate": at_compile("np.zeros(1).__setstate__((1, (1,), np.dtype('O'), False, [1]))", "the attribute '__setstate__' is not allowed"),
+    "setstate": Attack("np.zeros(1).__setstate__((1, (1,), np.dtype('O'), False, [1]))", SETSTATE),
     "data_source": Attack("reached.append(np.DataSource(path))", "module 'numpy' has no attribute 'DataSource'", AttributeError),
     "npyio": Attack("reached.append(np.lib.npyio)", "module 'numpy.lib' has no attribute 'npyio'", AttributeError),
     "npyio_imported": Attack("from numpy.lib.npyio import NpzFile\nreached.append(NpzFile)", f"import of 'numpy.lib.npyio' {WITHHELD}", RefusedImport),
