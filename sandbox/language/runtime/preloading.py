@@ -13,14 +13,19 @@ from reptarium.sandbox.language.policy import LanguagePolicy
 COMMON = """
     json re math datetime time calendar collections itertools functools operator statistics random
     decimal fractions string textwrap hashlib hmac base64 uuid copy dataclasses enum typing contextlib
-    csv io html urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback
+    csv io html heapq urllib.parse zoneinfo xml.etree.ElementTree zlib gzip struct logging os sys traceback
     warnings
 """.split()
 
-#: Modules that import more when they are first used → a first use. Found by running the programs of the tests, and all
-#: that the standard library's façades carry, with every open module imported: what was imported then.
+#: Modules that make more when they are first used → a first use. Found by running the programs of the tests, and all
+#: that the standard library's façades carry, with every open module imported: what was imported then, and what calls
+#: took longer the first time (tests/first_uses.py).
 _FIRST_USES: dict[str, Callable[[Any], object]] = {
     "datetime": lambda datetime: datetime.datetime.strptime("2000-01-01", "%Y-%m-%d"),  # _strptime, and its patterns
+    "collections": lambda collections: collections.Counter("aab").most_common(1),
+    "statistics": lambda statistics: statistics.mode([1, 1]),
+    "base64": lambda base64: base64.b85encode(b"text"),  # its tables
+    "traceback": lambda traceback: traceback.format_exception(ValueError("text")),
     "random": lambda random: random.Random("text"),  # _sha2
     "zoneinfo": lambda zoneinfo: zoneinfo.ZoneInfo.no_cache("Europe/Berlin"),  # importlib.resources, without /usr/share
     "xml.dom.minidom": lambda minidom: minidom.parseString("<a/>").toxml(),  # xml.dom.expatbuilder
