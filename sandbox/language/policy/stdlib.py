@@ -139,7 +139,7 @@ ONLY: dict[str, str] = {
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
     "deprecated filters",
-    "zipfile": "ZipFile ZipInfo Path BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
+    "zipfile": "ZipFile ZipInfo BadZipFile LargeZipFile is_zipfile ZIP_STORED ZIP_DEFLATED ZIP_BZIP2 ZIP_LZMA",
     "tarfile": (
         "TarFile TarInfo TarError ReadError CompressionError StreamError ExtractError HeaderError FilterError "
         "is_tarfile open data_filter tar_filter ENCODING DEFAULT_FORMAT USTAR_FORMAT GNU_FORMAT PAX_FORMAT"
@@ -297,7 +297,8 @@ WITHHELD: dict[str, dict[str, str]] = {
         "": NOT_DATA,
     },
     "zipfile": {
-        "CompleteDirs FastLookup": "it is what zipfile.Path is made of; use that, or namelist(), read() and open()",
+        "Path CompleteDirs FastLookup": "it gives the archive another class, and those can't be changed; "
+        "use namelist(), read() and open()",
         "": NOT_DATA,
     },
     "xml.sax": {

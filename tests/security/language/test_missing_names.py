@@ -50,7 +50,8 @@ REASONS = {
     ("inspect", "stack"): FRAMES,
     ("inspect", "getsource"): "a task's program is not a file",
     ("weakref", "finalize"): "it is for the end of the interpreter; use try and finally, or __del__",
-    ("zipfile", "CompleteDirs"): "it is what zipfile.Path is made of; use that, or namelist(), read() and open()",
+    ("zipfile", "Path"): "it gives the archive another class, and those can't be changed; use namelist(), "
+    "read() and open()",
     ("xml.sax", "make_parser"): "it reads what addresses and paths name; use parseString() with the text",
     ("asyncio", "create_subprocess_exec"): PROCESSES,
     (

@@ -250,16 +250,6 @@ PROGRAMS = {
             return out
         return asyncio.run(main())
     """,
-    "archive_paths": """
-        import io, zipfile
-        data = io.BytesIO()
-        with zipfile.ZipFile(data, "w") as archive:
-            archive.writestr("a.txt", "A")
-            archive.writestr("d/b.txt", "B")
-        root = zipfile.Path(zipfile.ZipFile(data))
-        return ([each.name for each in root.iterdir()], (root / "d" / "b.txt").read_text(), (root / "d").is_dir(),
-            (root / "x").exists(), [each.name for each in (root / "d").iterdir()], (root / "a.txt").read_bytes())
-    """,
 }
 
 python = answers_of_python(PROGRAMS)

@@ -10,7 +10,6 @@ from reptarium.sandbox.language.guards.classes import StandInMeta, stand_in
 from reptarium.sandbox.language.hardening import trusted
 from reptarium.sandbox.language.hardening.audit import state
 from reptarium.sandbox.language.packages.package import Package, with_files
-from reptarium.sandbox.language.packages.standard.paths import Path
 from reptarium.sandbox.language.policy.files import NOWHERE
 from reptarium.sandbox.language.policy.stdlib import NO_FILES
 
@@ -20,9 +19,6 @@ def _patch_zipfile(zipfile: Any) -> None:
     zipfile.ZipInfo.from_file = with_files(
         zipfile.ZipInfo.from_file, "ZipInfo.from_file", f"{NO_FILES}; use ZipInfo(name) and writestr()"
     )
-    if not state.files:
-        # a real path of the machine's, with all that one does
-        zipfile.Path.filename = property(lambda self: Path(self.root.filename or "").joinpath(self.at))
 
 
 def _patch_tarfile(tarfile: Any) -> None:
