@@ -67,7 +67,10 @@ class Prints:
         return before, size
 
     def _read(self, size: int, at: int) -> bytes:
-        return os.pread(self._fd, size, at)
+        found = os.pread(self._fd, size, at)
+        if len(found) != size:
+            raise wire.ProtocolViolation("the memory of its prints has shrunk")
+        return found
 
     @property
     def readable(self) -> bool:

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 TOKEN = "the token of both"
 #: Prints all the time, so that messages come back all the time.
 LONG = "import time\nfor _ in range(600):\n    print('on')\n    time.sleep(0.05)\nreturn 1"
+CALLS = "try:\n    _helpers.http_request('http://x.test')\nexcept Exception:\n    pass\nreturn 1"
 FAULT = "The task failed through a fault of the runner"
 
 
@@ -195,7 +196,7 @@ async def test_a_fault_in_a_link_ends_its_connection_alone(part: str, monkeypatc
             task = await running(two.hurt)
             (view,) = two.hurt.runners
             bomb = PARTS[part](two, monkeypatch)
-            two.hurt.submit({"code": "return 1", "items": []})  # something happens
+            two.hurt.submit({"code": CALLS, "items": []})  # something happens
             two.serving.session._offers = dict.fromkeys(two.serving.session._offers, 0.0)  # and soon is due
             await two.contained("link", bomb)
             outcome = await task.outcome()

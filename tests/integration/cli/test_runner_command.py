@@ -256,6 +256,7 @@ async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
             open_broker(patient()) as broker,
             running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
         ):
+            assert (await broker.submit({"code": "return 1", "items": []}).outcome()).status == "done"
             killed: set[int] = set()
             while len(killed) < 3:
                 for zygote in psutil.Process(process.pid).children():

@@ -331,6 +331,7 @@ async def test_descriptors_up_to_the_hard_limit() -> None:
                 running(broker, N8N_RUNNERS_GRANT_TOKEN=broker.grant_token()) as process,
             ):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                assert (await broker.submit({"code": "return []", "items": []}).outcome()).status == "done"
                 ours = open_files(process.pid)
                 (zygote,) = psutil.Process(process.pid).children()
                 assert ours[0] == ours[1] == str(hard)

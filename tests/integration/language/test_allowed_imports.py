@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 async def log_of_a_start(**environ: str) -> list[dict[str, Any]]:
-    """The log of ``reptarium run`` from its start until a broker knows it."""
+    """The log of ``reptarium run`` from its start until it has done a task."""
     async with open_broker(patient()) as broker:
         process = start(
             {
@@ -44,7 +44,7 @@ async def log_of_a_start(**environ: str) -> list[dict[str, Any]]:
             }
         )
         try:
-            await broker.wait_for_runner()
+            assert (await broker.submit({"code": "return []", "items": []}).outcome()).status == "done"
         finally:
             process.send_signal(signal.SIGTERM)
             with trio.CancelScope(shield=True):

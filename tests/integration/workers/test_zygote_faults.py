@@ -32,7 +32,7 @@ LIES = [
     ("said Exited, with 2 descriptors", "say({'type': 'exited', 'pid': 77, 'status': 0, 'cpu': 1}, 0, 1)"),
     ("said Forked, with 0 descriptors", "order(); forked(worker()[0])"),
     ("said Forked, with 1 descriptors", "order(); pid, s, p = worker(); forked(pid, p)"),
-    ("said Forked, with 2 descriptors", "order(); pid, s, p = worker(); forked(pid, s.fileno(), p, p)"),
+    ("said Forked, with 3 descriptors", "order(); pid, s, p = worker(); forked(pid, s.fileno(), p, p, p)"),
     ("its socket is none", "order(); pid, s, p = worker(); forked(pid, 0, p)"),
     ("its socket is none", "order(); pid, s, p = worker(); forked(pid, p, p)"),
     ("its pidfd is another's", "order(); pid, s, p = worker(); forked(pid, s.fileno(), s.fileno())"),
