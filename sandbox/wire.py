@@ -54,11 +54,13 @@ class Kind(enum.IntEnum):
 # many bytes came before what lies there, a u64, how many bytes that is, and these. So what was printed is there
 # whatever the worker does then, or whatever is done to it, and a print is no system call.
 #
-# The first print of a task goes out at once; from then on the supervisor looks by itself.
+# A print after a silence (``PRINTS_QUIET`` seconds; the first of a task, too) goes out at once; the supervisor looks
+# for those that follow, until it has found none for twice as long.
 PRINTS_PLACE = struct.Struct("<Q")
 PRINTS_HEAD = 2 * PRINTS_PLACE.size
 PRINTS_SIZE = 64 * 1024
 PRINTS_ROOM = PRINTS_SIZE - PRINTS_HEAD
+PRINTS_QUIET = 0.1
 
 
 class ProtocolViolation(Exception):

@@ -23,7 +23,7 @@ from reptarium.sandbox.wire import Kind
 
 __all__ = ["LARGE_PRINT", "LOOK", "PrintsOf"]
 
-#: Seconds between two looks for what a task that has printed has printed since.
+#: Seconds between two looks for what a task that has just printed has printed since.
 LOOK: Final = 0.02
 #: A longer one is judged in pieces, in bytes: the limit of what a task may print is an administrator's to set.
 LARGE_PRINT: Final = 1 << 19
@@ -44,13 +44,15 @@ class PrintsOf:
     def __init__(self, task_id: str, router: RpcRouter, limit: int, on_call: OnCall | None = None) -> None:
         self._task_id = task_id
         self._router = router
-        self._left = self._limit = limit
+        self._left = limit
+        self._limit = limit
         self._on_call = on_call
+        self._until = -float("inf")
 
     @property
-    def some(self) -> bool:
-        """Whether there were any."""
-        return self._left < self._limit
+    def awaited(self) -> bool:
+        """Whether some may lie in the worker's memory of which it says nothing."""
+        return trio.current_time() < self._until
 
     @property
     def longest(self) -> int:
@@ -82,6 +84,7 @@ class PrintsOf:
         size = len(lines)
         if not size:
             return
+        self._until = trio.current_time() + 2 * wire.PRINTS_QUIET
         if lines[size - 1] != 0x0A:
             raise wire.ProtocolViolation("a print without an end")
         if size > wire.PRINTS_ROOM:

@@ -270,7 +270,7 @@ class Execution:
         self._callbacks = callbacks = Callbacks(self.task_id, self._router, self._limits.calls, self.on_call)
         while True:
             try:
-                if prints.some and not await worker.speaks(LOOK):
+                if prints.awaited and not await worker.speaks(LOOK):
                     await prints.look(worker)
                     continue
                 kind, payload = await worker.receive(limits)

@@ -11,6 +11,7 @@ import mmap
 import os
 import socket
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -23,7 +24,8 @@ _answer_head = msgspec.json.Decoder(wire.RpcAnswerHead)
 _CONSOLE, _RPC, _RPC_ANSWER = map(int, (Kind.CONSOLE, Kind.RPC, Kind.RPC_ANSWER))
 #: Bytes per readv(2).
 _CHUNK = 1 << 20
-_HEAD, _ROOM = wire.PRINTS_HEAD, wire.PRINTS_ROOM
+_HEAD, _ROOM, _QUIET = wire.PRINTS_HEAD, wire.PRINTS_ROOM, wire.PRINTS_QUIET
+_NEVER = -float("inf")
 _place = wire.PRINTS_PLACE.pack
 
 
@@ -34,12 +36,14 @@ class SupervisorGone(Exception):
 class Channel:
     """The worker's end of its socket: blocking frames over a file descriptor."""
 
+    clock = staticmethod(time.monotonic)
+
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._prints: mmap.mmap | None = None  # where prints wait; None: nowhere, each is sent at once
         self._numbers: memoryview | None = None  # what stands before them
         self._before = self._waiting = 0  # bytes of prints: sent, and in ``prints``
-        self._told = False  # that this task prints
+        self._printed = _NEVER  # when this task did so last
         self._calls = 0
         self._lock = threading.Lock()
 
@@ -71,23 +75,23 @@ class Channel:
     def print(self, line: bytes | bytearray) -> None:
         """A print of a task: a JSON list of strings and a line feed. Raises :class:`SupervisorGone`."""
         with self._lock:
-            waiting = self._waiting
-            end = waiting + len(line)
-            if end > _ROOM or not self._told or self._prints is None or self._numbers is None:
-                self._print_now(line)
+            waiting, now = self._waiting, self.clock()
+            end, quiet = waiting + len(line), now - self._printed > _QUIET
+            self._printed = now
+            if end > _ROOM or quiet or self._prints is None or self._numbers is None:
+                self._print_now(line, quiet)
                 return
             self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
             self._waiting = self._numbers[1] = end
 
     def renew(self) -> None:
-        """Another task follows: its first print is told again."""
-        self._told = False
+        """Another task follows: nobody looks for what it prints yet."""
+        self._printed = _NEVER
 
-    def _print_now(self, line: bytes | bytearray) -> None:
+    def _print_now(self, line: bytes | bytearray, quiet: bool) -> None:
         """What finds no room, or nobody looks for yet."""
-        first, self._told = not self._told, True
         self._say([])
-        if first or len(line) > _ROOM or self._prints is None or self._numbers is None:
+        if quiet or len(line) > _ROOM or self._prints is None or self._numbers is None:
             self._write(wire.frame(_CONSOLE, _place(self._before), line))
             self._count(len(line))
         else:

@@ -155,6 +155,8 @@ class ImaginaryPrints(Prints):
 class _Console(Channel):
     """The real one's prints, but for the system calls: what it would write lies in ``written``."""
 
+    clock = staticmethod(trio.current_time)
+
     def __init__(self, memory: bytearray) -> None:
         super().__init__(-1)
         self.written: list[Any] = []

@@ -168,6 +168,18 @@ def test_what_is_no_memory_is_not_read() -> None:
             os.fstat(fd)
 
 
+def test_memory_that_shrinks_is_found_out() -> None:
+    """Whoever took it away has broken the protocol; nobody here meets half a number."""
+    fd = os.memfd_create("prints", os.MFD_CLOEXEC)
+    os.ftruncate(fd, wire.PRINTS_SIZE)
+    prints = Prints(fd)
+    assert prints.waiting() == b""
+    os.ftruncate(fd, 3)
+    with pytest.raises(wire.ProtocolViolation, match="has shrunk"):
+        prints.waiting()
+    prints.close()
+
+
 async def test_without_shared_memory_each_print_is_sent() -> None:
     """Where none can be had."""
     with pair() as both:
@@ -176,3 +188,19 @@ async def test_without_shared_memory_each_print_is_sent() -> None:
             both.channel.print(b"%d\n" % number)
             both.hear()
             assert both.lines == [b"%d" % each for each in range(number + 1)]
+
+
+async def test_a_print_after_a_silence_says_so_itself() -> None:
+    """Whoever looks for prints needn't go on doing so while a task is silent."""
+    now = 0.0
+    with pair() as both:
+        both.channel.clock = lambda: now  # type: ignore[method-assign, assignment]
+        both.channel.print(b"first\n")
+        now += wire.PRINTS_QUIET
+        both.channel.print(b"soon\n")
+        both.hear()
+        assert both.lines == [b"first"]
+        now += wire.PRINTS_QUIET + 0.01
+        both.channel.print(b"late\n")
+        both.hear()
+        assert both.lines == [b"first", b"soon", b"late"]
