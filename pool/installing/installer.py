@@ -6,12 +6,12 @@ need, and of what the requirements file itself names; never a variable that has,
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from reptarium.pool.config import Settings
@@ -123,13 +123,14 @@ def _configures_pip(environ: Mapping[str, str]) -> bool:
 
 def _pip(wanted: str) -> list[str]:
     """Of this environment; of the Python that it was made with; or the one that Python itself brings along."""
-    if importlib.util.find_spec("pip") is not None:
+    # by their files: setuptools' finder acts on the question alone
+    if PathFinder.find_spec("pip") is not None:
         return [sys.executable, "-I", "-m", "pip"]
     base = getattr(sys, "_base_executable", sys.executable)
     if base != sys.executable and _has_pip(base):
         return [base, "-I", "-m", "pip"]
     # Debian has it in a package of its own
-    brought = importlib.util.find_spec("ensurepip")
+    brought = PathFinder.find_spec("ensurepip")
     folders = [] if brought is None else brought.submodule_search_locations or []
     bundled = sorted(wheel for folder in folders for wheel in Path(folder, "_bundled").glob("pip-*.whl"))
     if not bundled:

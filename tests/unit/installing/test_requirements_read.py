@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -136,8 +136,8 @@ def test_the_installer_sees_no_secret(tmp_path: Path) -> None:
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Modules that an installer doesn't find: pip, and what is added."""
-    real, gone = importlib.util.find_spec, {"pip"}
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in gone else real(name))
+    real, gone = PathFinder.find_spec, {"pip"}
+    monkeypatch.setattr(PathFinder, "find_spec", lambda name, *more: None if name in gone else real(name, *more))
     monkeypatch.setattr(sys, "_base_executable", sys.executable)
     return gone
 
