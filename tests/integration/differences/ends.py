@@ -249,8 +249,8 @@ def _request(request: str) -> Callable[[str], Awaitable[str]]:
             await broker.wait_for_runner(REGISTERS)
             answer = await _ask(port, request)
             with trio.move_on_after(30):
-                # it is registered, and its workers are still being forked
-                while answer.startswith("503") or "is ready yet" in answer:
+                # it is registered, and its zygote or its workers are still being made
+                while answer.startswith("503") or "workers: no" in answer:
                     await trio.sleep(0.05)
                     answer = await _ask(port, request)
             return answer
