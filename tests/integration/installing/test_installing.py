@@ -148,7 +148,7 @@ async def test_a_runner_that_installs_says_so_and_can_be_ended(shop: Shop, tmp_p
     """
     told = tmp_path / "told"
     endless_package(shop.wheels, told)
-    shop.file.write_text("alpha-thing\nendless --config-settings=x=${INDEX_WORD}\n")
+    shop.file.write_text("--find-links ${INDEX_WORD}\nalpha-thing\nendless\n")  # a folder that isn't there
     log = tmp_path / "log"
     with fail_after(300), log.open("w") as stderr:
         process = shop.start(
