@@ -44,8 +44,7 @@ class PrintsOf:
     def __init__(self, task_id: str, router: RpcRouter, limit: int, on_call: OnCall | None = None) -> None:
         self._task_id = task_id
         self._router = router
-        self._left = limit
-        self._limit = limit
+        self._left = self._limit = limit
         self._on_call = on_call
         self._until = -float("inf")
 

@@ -21,6 +21,7 @@ from reptarium.pool.runner import Runner
 from reptarium.pool.workers import learning, preloading, zygote
 from reptarium.pool.workers.learning import Learning
 from tests.conftest import make_settings
+from tests.integration.workers.serving import serving
 from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "kernel_layer")
@@ -98,19 +99,9 @@ class Site:
 
 @asynccontextmanager
 async def site(environ: dict[str, str] | None = None, **changes: Any) -> AsyncIterator[Site]:
-    with capture_logs() as lines:
-        async with open_broker(BrokerConfig(auth_token="secret", drain_grace=0.2)) as broker:
-            allowed = {"N8N_RUNNERS_EXTERNAL_ALLOW": "*", **(environ or {})}
-            settings = make_settings(allowed, **{"preload_learn": "on", **changes})
-            settings = msgspec.structs.replace(settings, broker_uris=(broker.uri,), auth_token="secret")
-            runner = Runner(settings)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(runner.run)
-                await broker.wait_for_runner()
-                try:
-                    yield Site(broker, runner, lines)
-                finally:
-                    runner.shutdown()
+    allowed = {"N8N_RUNNERS_EXTERNAL_ALLOW": "*", **(environ or {})}
+    async with serving(make_settings(allowed, **{"preload_learn": "on", **changes})) as there:
+        yield Site(*there)
 
 
 @pytest.mark.parametrize("language", ["restricted", "python"])

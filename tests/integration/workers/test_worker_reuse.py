@@ -10,12 +10,12 @@ import msgspec
 import psutil
 import pytest
 import trio
-from structlog.testing import capture_logs
 
-from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
+from reptarium.pool.embedded_broker import Broker
 from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.runner import Runner
 from tests.conftest import make_settings
+from tests.integration.workers.serving import serving
 from tests.limits import fail_after
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "kernel_layer")
@@ -48,20 +48,9 @@ class Site:
 
 @asynccontextmanager
 async def site(**changes: Any) -> AsyncIterator[Site]:
-    with capture_logs() as lines:
-        async with open_broker(BrokerConfig(auth_token="secret", drain_grace=0.2)) as broker:
-            settings = make_settings(
-                **{"language": "python", "stdlib_allow": ("*",), "worker_reuse": "same-node", **changes}
-            )
-            settings = msgspec.structs.replace(settings, broker_uris=(broker.uri,), auth_token="secret")
-            runner = Runner(settings)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(runner.run)
-                await broker.wait_for_runner()
-                try:
-                    yield Site(broker, runner, lines)
-                finally:
-                    runner.shutdown()
+    wanted = {"language": "python", "stdlib_allow": ("*",), "worker_reuse": "same-node", **changes}
+    async with serving(make_settings(**wanted)) as there:
+        yield Site(*there)
 
 
 async def test_the_same_code_again() -> None:
