@@ -26,7 +26,7 @@ import trio
 from reptarium.pool.ops.preload_metrics import PreloadMetrics
 from reptarium.pool.workers.brood import Brood, Owner
 from reptarium.pool.workers.learning import Learning, Remembered
-from reptarium.pool.workers.succession import Predecessor, Successor, memory
+from reptarium.pool.workers.succession import Predecessor, Successor, added, memory
 from reptarium.pool.workers.worker import Worker
 from reptarium.pool.workers.zygote import START_TIMEOUT
 from reptarium.sandbox import wire
@@ -159,7 +159,7 @@ class Preloading:
             return False
         try:
             size = pool.size if serving[1] else 0  # where all have a task, zygotes are compared
-            cost = max(memory(brood, successor.parked, size) - memory(old, serving[1], size), 0)
+            cost = added(memory(brood, successor.parked), memory(old, serving[1]), size)
         except OSError as error:
             self._put_off(name, str(error))
             return False

@@ -13,7 +13,7 @@ from reptarium.pool.workers.watchdog import footprint_of, read_proc
 from reptarium.pool.workers.worker import Worker
 from reptarium.sandbox import wire
 
-__all__ = ["Successor", "memory"]
+__all__ = ["Successor", "added", "memory"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -94,8 +94,8 @@ class Successor:
         self._pool.ended(worker, parked=False)
 
 
-def memory(brood: Brood, workers: list[Worker], size: int) -> int:
-    """Bytes that a zygote and ``size`` warm workers of it hold, as far as /proc shows that to any user.
+def memory(brood: Brood, workers: list[Worker]) -> tuple[int, int]:
+    """Bytes that a zygote holds, and a warm worker of it on top, as far as /proc shows that to any user.
 
     Of a worker it's the pages that it has touched since it was forked (each was a fault), and its page tables: what it
     shares with its zygote counts once, there. Raises OSError when one has gone.
@@ -106,7 +106,16 @@ def memory(brood: Brood, workers: list[Worker], size: int) -> int:
         tables = [_page_tables(worker.pid) for worker in workers]
         # the least: those that have run no dummy task have touched less, and none of the measured has run another
         own = min(int(fields[7]) * _PAGE + table for fields, table in zip(facts, tables, strict=True))
-    return footprint_of(brood.zygote.pid) + size * own
+    return footprint_of(brood.zygote.pid), own
+
+
+def added(after: tuple[int, int], before: tuple[int, int], size: int) -> int:
+    """Bytes that ``size`` workers and their zygote hold more, both as :func:`memory` tells.
+
+    Each apart: workers that happened to touch fewer pages than the former make nothing of the module's cheaper.
+    """
+    zygote, worker = (max(new - old, 0) for new, old in zip(after, before, strict=True))
+    return zygote + size * worker
 
 
 def _page_tables(pid: int) -> int:

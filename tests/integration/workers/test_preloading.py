@@ -119,7 +119,7 @@ async def test_what_tasks_import_is_preloaded_and_no_task_notices(
             )  # fmt: skip
             await here.import_until("slowly", lambda: here.learning.names)
             assert here.learning.names == ("slowly",)
-            assert 3 << 20 <= here.learning.learnt["slowly"] < 64 << 20
+            assert 1 << 20 <= here.learning.learnt["slowly"] < 64 << 20
             (line,) = here.said("a module is preloaded from now on")
             assert line["to_keep_it"] == "REPTARIUM_PRELOAD=slowly"
             checks = {check.name: check for check in here.runner.checks()}

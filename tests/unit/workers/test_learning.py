@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reptarium.pool.workers import learning
 from reptarium.pool.workers.learning import CHANGE, EVERY, HALF_LIFE, ONE_TASK, Learning, Remembered, learnable
+from reptarium.pool.workers.succession import added
 from reptarium.sandbox.language.policy import LanguagePolicy
 
 MIB = 2**20
@@ -220,3 +221,18 @@ def test_what_is_remembered_is_judged_anew() -> None:
     assert len(learner(remembered=many).names) == learning.MOST
     assert len(learner(remembered=many).left_out) == learning.MOST_LEFT_OUT
     assert learner(remembered=many).due(1e9) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "cost"),
+    [
+        ((50, 7), (40, 5), 10 + 3 * 2),
+        ((50, 5), (40, 7), 10),  # workers that touched less
+        ((40, 7), (50, 5), 3 * 2),  # huge pages of the zygote that has run for long
+        ((40, 5), (50, 7), 0),
+    ],
+)
+def test_what_shrank_by_chance_makes_no_module_cheaper(
+    after: tuple[int, int], before: tuple[int, int], cost: int
+) -> None:
+    assert added(after, before, 3) == cost
