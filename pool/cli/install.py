@@ -13,6 +13,7 @@ from reptarium.pool.config import load_settings
 from reptarium.pool.installing.installation import Installation
 from reptarium.pool.installing.own import own_constraints
 from reptarium.pool.installing.place import place_of
+from reptarium.pool.installing.pruning import prune
 from reptarium.pool.ops.logs import configure_logging
 from reptarium.pool.refusal import StartRefused
 
@@ -30,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="instead, print the versions that the runner itself needs, as a file of constraints (pip-compile -c, uv "
         "pip compile -c)",
     )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="then remove what lies there for other files, older versions of this one and other Pythons. Runners that "
+        "still use it can't import from it any more",
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -45,5 +52,11 @@ def call(arguments: argparse.Namespace) -> int:
     if place is None:
         raise StartRefused("nothing to install: set REPTARIUM_REQUIREMENTS to a requirements file")
     trio.run(Installation(place, settings, os.environ, lambda step: say(f"reptarium install: {step}")).have)
+    if arguments.prune:
+        try:
+            for gone in prune(place):
+                say(f"reptarium install: removed {gone}")
+        except OSError as error:
+            raise StartRefused(f"--prune: {error.filename or place.root}: {error.strerror or error}") from error
     print(place.site)
     return 0

@@ -112,7 +112,7 @@ class Installation:
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
         """One at a time; who waits looks whether there is still something to do."""
-        fd = await _in_thread(lambda: _open_lock(self.place.root / f".lock-{self.place.name}"))
+        fd = await _in_thread(lambda: open_lock(self.place.root / f".lock-{self.place.name}"))
         try:
             while True:
                 try:
@@ -239,7 +239,8 @@ async def _wait(process: subprocess.Popen[bytes], ended: trio.Event) -> None:
     ended.set()
 
 
-def _open_lock(path: Path) -> int:
+def open_lock(path: Path) -> int:
+    """The file whose lock whoever makes, or removes, a directory holds. Raises OSError."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except PermissionError:

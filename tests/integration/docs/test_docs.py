@@ -174,6 +174,7 @@ def test_every_command_is_run_below() -> None:
         "reptarium exec",
         "reptarium install",  # tests/integration/installing
         "reptarium install --constraints > runner.txt",
+        "reptarium install --prune",
         "reptarium run",
         "reptarium run --print-config",
         BESIDE_N8N,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -301,3 +302,27 @@ def test_uv_installs_the_same(tmp_path: Path, shop: Shop) -> None:
         assert status == 78
         assert line in err, err
     assert shop.left() == [name]
+
+
+def test_prune_removes_what_is_not_the_present_files(shop: Shop) -> None:
+    """Not what somebody makes at the moment, nor what isn't ours."""
+    for text in ("alpha-thing\n", "beta\n"):
+        shop.file.write_text(text)
+        assert shop.call("install")[0] == 0
+    old, other = (path for path in sorted(shop.volume.iterdir()) if not path.name.startswith("."))
+    present = Path(shop.call("install")[1].strip()).parent
+    old = other if old == present else old
+    half, making = (
+        old.with_name(f"{name}-{each * 32}") for name, each in ((".part-cpython-311-x", "a"), ("pypy", "b"))
+    )
+    for each in (half.with_name(f"{half.name}-xy_z8"), making, shop.volume / "mine"):
+        each.mkdir()
+    (shop.volume / ("link-" + "c" * 32)).symlink_to(shop.volume / "mine")
+    with open(shop.volume / f".lock-{making.name}", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, out, err = shop.call("install", "--prune")
+    assert status == 0, err
+    assert out.strip() == str(present / "site-packages")
+    assert re.findall("removed (.*)", err) == [str(half) + "-xy_z8", str(old)]
+    assert shop.left() == sorted([present.name, making.name, "mine", "link-" + "c" * 32])
+    assert shop.call("install")[0] == 0
