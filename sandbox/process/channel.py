@@ -3,6 +3,10 @@
 What a task prints waits in memory that the supervisor reads (``wire.PRINTS_SIZE``), until that is full or something
 else is said: a kill in the middle of a task loses none of it, not even while the interpreter computes in C for
 minutes, which no thread and no signal of its own would come through.
+
+Whoever holds the lock writes what all have printed by then: a print never waits for another thread's, which may wait
+for n8n's answer; and one in the middle of another of the same thread (a finalizer's, which the collector may run at any
+allocation) is written by that one, after what it was about.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -27,6 +32,8 @@ _CHUNK = 1 << 20
 _HEAD, _ROOM, _QUIET = wire.PRINTS_HEAD, wire.PRINTS_ROOM, wire.PRINTS_QUIET
 _NEVER = -float("inf")
 _place = wire.PRINTS_PLACE.pack
+_thread_number = threading.get_ident
+_IN_THE_MIDDLE = "a call to n8n in the middle of another one, or of a print: a finalizer or a handler has made it"
 
 
 class SupervisorGone(Exception):
@@ -44,8 +51,13 @@ class Channel:
         self._numbers: memoryview | None = None  # what stands before them
         self._before = self._waiting = 0  # bytes of prints: sent, and in ``prints``
         self._printed = _NEVER  # when this task did so last
+        self._lines: deque[bytes | bytearray] = deque()  # printed, and not in ``prints`` yet
         self._calls = 0
+        self._calling = threading.RLock()
+        self._called = False
         self._lock = threading.Lock()
+        self._take, self._release = self._lock.acquire, self._lock.release  # twice as fast as ``with``
+        self._holder = 0  # the thread that holds it
 
     def share(self, prints: mmap.mmap | None) -> None:
         """Prints wait there from now on, where nothing is; None: nowhere, the memory before is let go."""
@@ -56,8 +68,13 @@ class Channel:
 
     def send(self, kind: int, *parts: bytes | bytearray | memoryview) -> None:
         """Write one frame completely, after what was printed. Raises :class:`SupervisorGone`."""
-        with self._lock:
+        self._hold()
+        try:
+            self._store()
             self._say(wire.frame(kind, *parts))
+        finally:
+            self._holder = 0
+            self._release()
 
     def as_socket(self) -> socket.socket:
         """What :meth:`send_descriptors` takes. To be made before a filter that has getsockname(2) asked about."""
@@ -74,19 +91,45 @@ class Channel:
 
     def print(self, line: bytes | bytearray) -> None:
         """A print of a task: a JSON list of strings and a line feed. Raises :class:`SupervisorGone`."""
-        with self._lock:
+        self._lines.append(line)
+        self._store_lines()
+
+    def renew(self) -> None:
+        """Another task follows: nobody looks for what it prints yet."""
+        self._lines.clear()  # what finalizers printed when the last one's result was written
+        self._printed = _NEVER
+
+    def _store_lines(self) -> None:
+        """Whoever finds the lock taken leaves them to its holder, who looks once more when it was let go."""
+        lines = self._lines
+        while lines and self._take(False):
+            self._holder = _thread_number()
+            try:
+                self._store()
+            finally:
+                self._holder = 0
+                self._release()
+
+    def _hold(self) -> None:
+        """Take the lock. Raises RuntimeError in the middle of something else that this thread writes or waits for."""
+        if self._holder == _thread_number():
+            raise RuntimeError(_IN_THE_MIDDLE)
+        self._take()
+        self._holder = _thread_number()
+
+    def _store(self) -> None:
+        """What was printed goes into the memory, or out."""
+        lines = self._lines
+        while lines:
+            line = lines.popleft()
             waiting, now = self._waiting, self.clock()
             end, quiet = waiting + len(line), now - self._printed > _QUIET
             self._printed = now
             if end > _ROOM or quiet or self._prints is None or self._numbers is None:
                 self._print_now(line, quiet)
-                return
-            self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
-            self._waiting = self._numbers[1] = end
-
-    def renew(self) -> None:
-        """Another task follows: nobody looks for what it prints yet."""
-        self._printed = _NEVER
+            else:
+                self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
+                self._waiting = self._numbers[1] = end
 
     def _print_now(self, line: bytes | bytearray, quiet: bool) -> None:
         """What finds no room, or nobody looks for yet."""
@@ -151,20 +194,33 @@ class Channel:
         return data
 
     def call(self, name: str, params: bytes | bytearray, via: Any = "rpc") -> tuple[bool, bytes]:
-        """One call to the supervisor, answered in turn: (ok, raw JSON or the text of the error)."""
-        with self._lock:
-            self._calls += 1
-            number = self._calls
-            head = wire.RpcHead(number, name, via)
-            self._say(wire.frame(_RPC, *wire.with_head(head, memoryview(params))))
-            while True:
-                kind, payload = self.receive()
-                if kind != _RPC_ANSWER:
-                    continue
-                raw, body = wire.split_head(payload)
-                answer = _answer_head.decode(raw)
-                if answer.call == number:
-                    return answer.ok, bytes(body)
+        """One call to the supervisor, answered in turn: (ok, raw JSON or the text of the error).
+
+        Raises RuntimeError in the middle of another of this thread's, or of a print (see :meth:`_hold`).
+        """
+        with self._calling:
+            if self._called:
+                raise RuntimeError(_IN_THE_MIDDLE)
+            self._called = True
+            try:
+                return self._call(name, params, via)
+            finally:
+                self._called = False
+
+    def _call(self, name: str, params: bytes | bytearray, via: Any) -> tuple[bool, bytes]:
+        self._calls += 1
+        number = self._calls
+        head = wire.RpcHead(number, name, via)
+        self.send(_RPC, *wire.with_head(head, memoryview(params)))
+        self._store_lines()  # of who found the lock taken
+        while True:
+            kind, payload = self.receive()
+            if kind != _RPC_ANSWER:
+                continue
+            raw, body = wire.split_head(payload)
+            answer = _answer_head.decode(raw)
+            if answer.call == number:
+                return answer.ok, bytes(body)
 
     def linger(self) -> None:
         """Wait until the other end is closed."""

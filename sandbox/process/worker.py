@@ -85,7 +85,7 @@ def dummy_code(policy: LanguagePolicy) -> str:
     return "\n".join(piece for builtin, piece in _DUMMY if builtin not in policy.builtins_deny)
 
 
-def _ignore(line: bytearray) -> None:
+def _ignore(line: bytes | bytearray) -> None:
     """A console that nobody reads (the dummy task's)."""
 
 

@@ -12,11 +12,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from reptarium.sandbox.language import REDIRECTED
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 from reptarium.sandbox.userspace.json_form import write_plain
 
 _LINE_FEED = 10
+#: Characters of a print that is written by the shortest way.
+_SHORT = 80
+_encode = msgspec.json.Encoder().encode
 #: How much of what a task wrote to standard error is kept for its error report, in characters.
 STDERR_TAIL = 16 * 1024
 
@@ -42,7 +47,7 @@ class Console:
     """
 
     def __init__(
-        self, send: Callable[[bytearray], None], limit: int, form: Callable[[object], str] = format_value
+        self, send: Callable[[bytes | bytearray], None], limit: int, form: Callable[[object], str] = format_value
     ) -> None:
         self._send = send
         self._form = form
@@ -87,13 +92,6 @@ class Console:
             if self._unfinished > self._limit:
                 self.flush()
 
-    def line(self, args: tuple[object, ...]) -> None:
-        """:meth:`print` without options."""
-        if REDIRECTED or self._pending:
-            self.print(*args)
-        else:
-            self._emit(args)
-
     def renewed(self) -> Console:
         """The console of another task of this worker's."""
         return Console(self._send, self._limit, self._form)
@@ -116,29 +114,41 @@ class Console:
             part = form(value)
             room -= len(part)
             parts.append(part)
-        line = bytearray()
+        line: bytes | bytearray = b""
         if room >= 0:  # what is too long as it is needs no copy
-            try:
-                line = write_plain(parts)
-            except UnicodeEncodeError:
-                line = bytearray(json.dumps(parts).encode())
-            line.append(_LINE_FEED)
+            line = _json_line(parts)
             self._used += len(line) + PRINT_PRICE
         if not line or self._used > self._limit:
             self._closed = True
-            line = write_plain([truncation_note(self._limit)])
-            line.append(_LINE_FEED)
+            line = _json_line([truncation_note(self._limit)])
         self._send(line)
 
 
+def _json_line(parts: list[str]) -> bytes | bytearray:
+    # six bytes are the most that becomes of a character, and so much finds room without growing: see write_plain()
+    if len(parts) == 1 and len(parts[0]) <= _SHORT:
+        try:
+            return _encode(parts) + b"\n"
+        except UnicodeEncodeError:
+            return json.dumps(parts).encode() + b"\n"
+    try:
+        line = write_plain(parts)
+    except UnicodeEncodeError:
+        line = bytearray(json.dumps(parts).encode())
+    line.append(_LINE_FEED)
+    return line
+
+
 def _printer(console: Console) -> Callable[..., None]:
+    emit, whole = console._emit, console.print
+
     def print(
         *args: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
     ) -> None:
-        if sep is None and end is None and file is None:
-            console.line(args)
+        if sep is None and end is None and file is None and not (REDIRECTED or console._pending):
+            emit(args)
         else:
-            console.print(*args, sep=sep, end=end, file=file, flush=flush)
+            whole(*args, sep=sep, end=end, file=file, flush=flush)
 
     print.__qualname__ = "print"  # it is shown where code prints or returns the function itself
     return print
