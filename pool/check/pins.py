@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reptarium.pool.check.workflows import CodeNode, Found, ReadWorkflow
+from reptarium.pool.check.workflows import CodeNode, Found, ReadWorkflow, cut
 
 Items = list[dict[str, Any]]
 
@@ -97,7 +97,7 @@ def _targets(workflow: ReadWorkflow, source: str) -> Iterator[str]:
     for output in outputs if isinstance(outputs, list) else ():
         for link in output if isinstance(output, list) else ():
             if isinstance(link, dict) and isinstance(link.get("node"), str):
-                yield link["node"]
+                yield cut(link["node"])
 
 
 def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:

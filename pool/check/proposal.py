@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from reptarium.pool.check.distributions import KNOWN
-from reptarium.pool.check.reports import Checked, NodeReport, entry_for, is_elsewhere
-from reptarium.pool.check.workflows import MOST_NODES
+from reptarium.pool.check.reports import Checked, ImportReport, NodeReport, entry_for, is_elsewhere
+from reptarium.pool.check.workflows import CUT, MOST_NODES, is_cut
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
@@ -34,6 +34,8 @@ class Proposal(msgspec.Struct, kw_only=True):
     everywhere: dict[str, str]
     """What the rules' powers would be as variables, for those who give them to every task."""
     requirements: list[str]
+    guesses: list[str]
+    """Distributions that nothing but the name of an import speaks for: none of :attr:`requirements`."""
     policy: str
     """The file of rules; empty where none is needed."""
     open: list[str]
@@ -42,6 +44,10 @@ class Proposal(msgspec.Struct, kw_only=True):
     def lines(self) -> list[str]:
         """The variables, as a shell or a file of an environment reads them."""
         return _lines(self.environ)
+
+    def lines_to_install(self) -> list[str]:
+        """What a file of requirements says, guesses as remarks."""
+        return [*self.requirements, *(f"# {name}  # a guess: see what is still to decide" for name in self.guesses)]
 
     def lines_everywhere(self) -> list[str]:
         """:attr:`everywhere`, in the same way."""
@@ -60,9 +66,12 @@ def propose(checked: Checked, settings: Settings) -> Proposal:
     }
     environ = {name: value for name, value in environ.items() if value} | _taken_back(wanting, settings)
     rules = _rules(wanting)
+    installs = [(report, one) for report in wanting for one in _installs(report)]
+    sure = {KNOWN.get(one.module.partition(".")[0], one.distribution) for _, one in installs if not one.guessed}
+    guesses = {one.distribution for _, one in installs if one.guessed}
     proposal = Proposal(
-        environ=environ, everywhere=_everywhere(wanting), requirements=_requirements(wanting),
-        policy=_policy(rules), open=list(_open(wanting)),
+        environ=environ, everywhere=_everywhere(wanting), requirements=sorted(sure, key=str.lower),
+        guesses=sorted(guesses - sure), policy=_policy(rules), open=[*_open(wanting), *_guessed(installs)],
     )  # fmt: skip
     if rules:
         environ["REPTARIUM_POLICY"] = POLICY_PATH
@@ -119,14 +128,24 @@ def _preload(reports: Iterable[NodeReport]) -> list[str]:
     return sorted(names)
 
 
-def _requirements(reports: Iterable[NodeReport]) -> list[str]:
-    found = {
-        KNOWN.get(one.module.partition(".")[0], one.distribution)
-        for report in reports
-        for one in report.imports
-        if not one.standard and one.distribution and _is_needed(report, one.module)
-    }
-    return sorted(found, key=str.lower)
+def _installs(report: NodeReport) -> Iterable[ImportReport]:
+    """What has to be installed for it, whether it is here or not."""
+    for one in (*report.imports, *report.late):
+        if not one.standard and one.distribution and _is_needed(report, one.module):
+            yield one
+
+
+def _guessed(installs: Iterable[tuple[NodeReport, ImportReport]]) -> Iterable[str]:
+    """Imports of which nothing says what provides them, each once."""
+    places: dict[tuple[str, str], str] = {}
+    for report, one in installs:
+        if one.guessed:
+            places.setdefault((one.module.partition(".")[0], one.distribution), report.node.place)
+    for (module, distribution), place in sorted(places.items()):
+        yield (
+            f"{place}: what provides the import '{module}' isn't known here; by its name it may be {distribution}, but "
+            "anybody may have taken that name: look it up, then put it into requirements.txt"
+        )
 
 
 # ---- powers -----------------------------------------------------------------------------
@@ -241,6 +260,7 @@ def _policy(rules: list[_Rule]) -> str:
 def _pattern(*names: str) -> str:
     """Names as patterns that match as little else as can be."""
     texts = [name.replace("*", "?") for name in names]
+    texts = [f"{name.removesuffix(CUT)}*" if is_cut(name) else name for name in texts]
     return _toml(texts[0]) if len(texts) == 1 else _toml_list(texts)
 
 

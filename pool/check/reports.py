@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from reptarium.pool.check.distributions import PYODIDE, Provided, is_standard, provided
+from reptarium.pool.check.distributions import Provided, is_pyodides, is_standard, provided
+from reptarium.pool.check.given import missing_attributes, rewritten, undefined
 from reptarium.pool.check.old_names import OldName, used
 from reptarium.pool.check.workflows import CodeNode, Found
 from reptarium.pool.config import Settings
@@ -37,14 +38,6 @@ _TASK_DATA = frozenset(
     "_getWorkflowStaticData".split()
 )
 TASK_DATA = "taskData"
-#: Names that people take for those of a node's data → what there is instead, where nothing defines them.
-_MISTAKEN = {
-    "_items": "the node runs once for each item: read _item, or run it once for all items",
-    "_item": "the node runs once for all items: read _items, or run it once for each",
-    "items": "instead: _items",
-    "item": "instead: _item",
-    "query": "instead: _query",
-}
 
 
 class Warned(msgspec.Struct, frozen=True):
@@ -60,7 +53,10 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """One imported module. ``refused``: why it may not be imported under the settings; empty where it may."""
+    """One imported module. ``refused``: why it may not be imported under the settings; empty where it may.
+
+    ``by``: what imports it, where that isn't the program itself: something of a library's that it uses.
+    """
 
     module: str
     line: int
@@ -69,6 +65,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     distribution: str
     installed: bool
     refused: str
+    guessed: bool = False
+    by: str = ""
 
 
 class NodeReport(msgspec.Struct, kw_only=True):
@@ -80,6 +78,8 @@ class NodeReport(msgspec.Struct, kw_only=True):
     """What keeps it from running under the settings that were checked."""
     needs: Needs
     imports: list[ImportReport]
+    late: list[ImportReport]
+    """What its libraries import besides, when it uses something of theirs."""
     calls: dict[str, int]
     """Calls to n8n, by their names → the first line."""
     old_names: list[OldName]
@@ -113,8 +113,10 @@ class Checked(msgspec.Struct, kw_only=True):
 def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeReport:
     """Of one node: ``judgement`` was made under ``settings``."""
     features, needs = judgement.features, judgement.needs
-    pyodide = {f"import of '{one.module}' is not allowed" for one in features.imports if _is_pyodides(one.module)}
-    refusals = [one for one in judgement.refusals if one.message not in pyodide]
+    pyodide = {f"import of '{one.module}' is not allowed" for one in features.imports if is_pyodides(one.module)}
+    # a setting that opens a construct and refuses it nevertheless is none to name
+    solved = {one.message: one for one in needs.unsolved}
+    refusals = [solved.get(one.message, one) for one in judgement.refusals if one.message not in pyodide]
     imports = _imports(judgement)
     by_helpers = not features.libraries
     http_hosts = list(features.http_hosts)
@@ -123,21 +125,22 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
     calls = _calls(judgement)
     old_names = used(features.names, judgement.names)
     refusals += _more(judgement, settings, calls, http_hosts)
-    missing = _missing(imports)
+    late = _late(judgement)
+    missing = _missing([*imports, *late])
     if node.code.startswith("="):
         why = "what n8n makes of it is known only when it runs; write the code itself"
         never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
     else:
-        changes = [*_rewritten(old_names, judgement), *_undefined(node, judgement)]
+        changes = [*rewritten(old_names, features), *undefined(node, features), *missing_attributes(features)]
         changes += [] if changes else _no_items(node, features.returns)
         never = [*needs.unsolved, *changes]
         refusals += changes
     status: Status = "never" if never else "settings" if refusals or missing else "runs"
     return NodeReport(
         node=node, status=status, refusals=sorted([*refusals, *missing], key=lambda one: one.line),
-        needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, calls=calls, old_names=old_names,
-        libraries=features.libraries, ports=features.ports, hosts=[] if by_helpers else features.hosts,
-        http_hosts=http_hosts,
+        needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, late=late, calls=calls,
+        old_names=old_names, libraries=features.libraries, ports=features.ports,
+        hosts=[] if by_helpers else features.hosts, http_hosts=http_hosts,
         unknown_hosts=features.unknown_hosts, files=features.files, asynchronous=features.asynchronous,
         prints=features.prints, warnings=_warnings(features.signs),
     )  # fmt: skip
@@ -151,7 +154,24 @@ def _imports(judgement: Judgement) -> list[ImportReport]:
         source = Provided(one.module, "", True) if standard else provided(one.module)
         why = refused.get(f"import of '{one.module}' is not allowed", "")
         found.append(
-            ImportReport(one.module, one.line, standard, one.optional, source.distribution, source.installed, why)
+            ImportReport(
+                one.module, one.line, standard, one.optional, source.distribution, source.installed, why,
+                source.guessed,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _late(judgement: Judgement) -> list[ImportReport]:
+    """What libraries import when the program uses something of theirs."""
+    found = []
+    for one in judgement.features.late:
+        sources = [provided(module) for module in one.modules]
+        source = next((each for each in sources if each.installed), sources[0])
+        found.append(
+            ImportReport(
+                source.module, one.line, False, False, source.distribution, source.installed, "", source.guessed, one.by
+            )
         )
     return found
 
@@ -162,43 +182,22 @@ def _missing(imports: Iterable[ImportReport]) -> list[Objection]:
     for one in imports:
         if not one.installed and not one.optional and one.distribution:
             what = f"'{one.module.partition('.')[0]}' is not installed"
-            refusal = Objection(one.line, what, f"{one.distribution} provides it", None, "install")
+            what = f"{one.by} needs '{one.module}', which is not installed" if one.by else what
+            sure, guess = f"{one.distribution} provides it", f"{one.distribution} is a guess by its name: look it up"
+            why = guess if one.guessed else sure
+            refusal = Objection(one.line, what, why, None, "install")
             found.setdefault(one.distribution, refusal)
     return list(found.values())
 
 
 def _calls(judgement: Judgement) -> dict[str, int]:
     features = judgement.features
-    calls = {CALLS.get(name, name): line for name, line in features.helpers.items()}
+    gone = {read.path for read in features.reads}
+    called = {name: line for name, line in features.helpers.items() if f"_helpers.{name}" not in gone}
+    calls = {CALLS.get(name, name): line for name, line in called.items()}
     if used_names := _TASK_DATA & set(judgement.names):
         calls[TASK_DATA] = min(features.names.get(name, 1) for name in used_names)
     return calls
-
-
-def _rewritten(old_names: Iterable[OldName], judgement: Judgement) -> list[Objection]:
-    """What of the old node isn't there, so that the code must change."""
-    found = [
-        Objection(one.line, f"the name '{one.name}' isn't there", f"instead: {one.instead}", None, "never")
-        for one in old_names
-        if one.instead
-    ]
-    for one in judgement.features.imports:
-        if _is_pyodides(one.module) and not one.optional:
-            why = "it is Pyodide's, where n8n's old Python node ran; packages are installed beside the runner now"
-            found.append(Objection(one.line, f"'{one.module}' isn't there", why, None, "never"))
-    return found
-
-
-def _undefined(node: CodeNode, judgement: Judgement) -> Iterable[Objection]:
-    """Names of a node's data that this node hasn't, and that it surely reads."""
-    given = "_item" if node.each else "_items"
-    for name, line in judgement.features.undefined.items():
-        if name in _MISTAKEN and name != given:
-            yield Objection(line, f"the name '{name}' isn't there", _MISTAKEN[name], None, "never")
-
-
-def _is_pyodides(module: str) -> bool:
-    return module.partition(".")[0] in PYODIDE
 
 
 def _no_items(node: CodeNode, returns: list[Returned]) -> list[Objection]:

@@ -19,8 +19,9 @@ from reptarium.pool.check.exports import Document, Problem, decode
 MOST_NODES, DEEPEST = 200_000, 16
 #: Circles of calls that are told, and names of one.
 MOST_CIRCLES, _CIRCLE_SHOWN = 20, 10
-#: Characters of a name that are kept, bytes of one node's code.
+#: Characters of a name that are kept (of a longer one the last is CUT), bytes of one node's code.
 LONGEST_NAME, LONGEST_CODE = 200, 1 << 20
+CUT = "…"
 #: No node of n8n's has such a version: exports have all kinds of numbers.
 HIGHEST_VERSION = 1_000
 
@@ -118,6 +119,7 @@ def find(documents: Iterator[Document | Problem]) -> Found:
 class _Finder:
     def __init__(self) -> None:
         self.found = Found()
+        self._told_cut: set[int] = set()  # workflows of which it is said that a name is too long
         self._off = False  # within a node that is disabled, and runs no workflow
 
     def document(self, document: Document) -> None:
@@ -135,13 +137,16 @@ class _Finder:
         (self.found.notes if note else self.found.problems).append(Problem(source, text))
 
     def _workflow(self, source: str, value: Mapping[str, Any], number: int, within: tuple[str, ...]) -> None:
-        name = _text(value.get("name"))[:LONGEST_NAME] or f"workflow {number}"
+        name = cut(_text(value.get("name"))) or f"workflow {number}"
         # a workflow without an id of its own that stands in another one runs under the other's
         workflow = ReadWorkflow(
-            source=source, id=_text(value.get("id")), name=name, within=within, pins={}, connections={}, calls=[]
+            source=source, id=_id(value), name=name, within=within, pins={}, connections={}, calls=[]
         )
         place = len(self.found.workflows)
         self.found.workflows.append(workflow)
+        self._say_cut(place, name)
+        if _text(value.get("id")) != workflow.id:
+            self._say(source, f"{name}: its id has more than {LONGEST_NAME} characters, and counts for none", True)
         nodes = _unwrapped(value.get("nodes"))
         if not isinstance(nodes, list):
             self._say(source, f"{name}: `nodes` is {_kind(nodes)}; a list is expected")
@@ -152,9 +157,9 @@ class _Finder:
             raise _TooMany
         pins, connections = _unwrapped(value.get("pinData")), _unwrapped(value.get("connections"))
         if isinstance(pins, dict):
-            workflow.pins = {str(node): items for node, items in pins.items() if isinstance(items, list)}
+            workflow.pins = {cut(str(node)): items for node, items in pins.items() if isinstance(items, list)}
         if isinstance(connections, dict):
-            workflow.connections = connections
+            workflow.connections = {cut(node): kinds for node, kinds in connections.items()}
         for index, node in enumerate(nodes, 1):
             if not isinstance(node, dict):
                 self._say(source, f"{name}: node {index} is {_kind(node)}; an object is expected")
@@ -169,7 +174,8 @@ class _Finder:
             return
         if kind != CODE_NODE and kind not in TOOLS and kind not in CALLERS:
             return
-        name = _text(node.get("name"))[:LONGEST_NAME] or f"node {index}"
+        name = cut(_text(node.get("name"))) or f"node {index}"
+        self._say_cut(place, name)
         parameters = _unwrapped(node.get("parameters", {}))
         if not isinstance(parameters, dict):
             what = f"{workflow.name}, {name}: `parameters` is {_kind(parameters)}; an object is expected"
@@ -180,6 +186,13 @@ class _Finder:
             self._off = around
         else:
             self._code(place, node, name, parameters, within)
+
+    def _say_cut(self, place: int, name: str) -> None:
+        """Once for each workflow."""
+        if is_cut(name) and place not in self._told_cut:
+            self._told_cut.add(place)
+            text = f"{name}: of longer names {LONGEST_NAME - 1} characters are read; give powers by the workflow's id"
+            self._say(self.found.workflows[place].source, text, note=True)
 
     def _code(
         self, place: int, node: Mapping[str, Any], name: str, parameters: Mapping[str, Any], within: tuple[str, ...]
@@ -325,6 +338,21 @@ def _single(value: Any) -> Iterator[Mapping[str, Any]]:
         value = value.get("workflow", value.get("data"))
     if isinstance(value, dict) and "nodes" in value:
         yield value
+
+
+def cut(name: str) -> str:
+    """A name, or as much of it as is kept."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + CUT
+
+
+def is_cut(name: str) -> bool:
+    """Whether it is but the beginning of somebody's name."""
+    return len(name) == LONGEST_NAME and name.endswith(CUT)
+
+
+def _id(workflow: Mapping[str, Any]) -> str:
+    text = _text(workflow.get("id"))
+    return text if len(text) <= LONGEST_NAME else ""
 
 
 def _unwrapped(value: Any) -> Any:

@@ -207,7 +207,7 @@ def _write_settings(folder: Path, result: Result) -> None:
     proposal = result.proposal
     texts = {
         "runner.env": "\n".join(proposal.lines()),
-        "requirements.txt": "\n".join(proposal.requirements),
+        "requirements.txt": "\n".join(proposal.lines_to_install()),
         Path(POLICY_PATH).name: proposal.policy.rstrip(),
     }
     for name, text in texts.items():

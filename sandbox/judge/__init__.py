@@ -8,4 +8,6 @@
 `surely.py`     names that it reads whatever comes in
 `network.py`    clients: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
+`late.py`       packages that libraries import only when something of theirs is used
+`given.py`      attributes that it reads of the names that a task has
 """

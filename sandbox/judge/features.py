@@ -11,6 +11,8 @@ import builtins
 import re
 from typing import Any
 
+from reptarium.sandbox.judge.given import reads
+from reptarium.sandbox.judge.late import late
 from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
 from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
 from reptarium.sandbox.judge.opened import opened
@@ -83,12 +85,14 @@ class _Reader:
             found.names.pop(name, None)
             for kind in ("builtin", "given-all"):
                 found.signs.pop(f"{kind}/{name}", None)
+        found.reads = reads(nodes, {name for name in found.names if name.startswith("_")})
         if not (_BINDING & found.names.keys() or "syntax/star-import" in found.signs):
             found.undefined = {
                 name: line
                 for name, line in surely_read(tree).items()
                 if name in found.names and not hasattr(builtins, name) and not name.startswith("__")
             }
+        found.late = late(nodes, self._dotted, self._tops(), found.names)
         found.files = sorted(found.files, key=lambda one: one.line)
         if "syntax/yield" not in found.signs:
             found.returns = returned(tree, nodes)

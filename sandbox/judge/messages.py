@@ -52,6 +52,26 @@ class File(msgspec.Struct, frozen=True):
     writes: bool
 
 
+class LateImport(msgspec.Struct, frozen=True):
+    """What a library imports when the program uses ``by``: one of ``modules``, by the names of their imports."""
+
+    modules: list[str]
+    line: int
+    by: str
+
+
+class Read(msgspec.Struct, frozen=True):
+    """An attribute that is read of a name that a task has: ``_node[].first``. ``of``: what it is read of, as the
+    program has it; ``called``: the attribute is called at once; ``kind``: the class that hasn't got it.
+    """
+
+    path: str
+    of: str
+    line: int
+    called: bool
+    kind: str = ""
+
+
 class Returned(msgspec.Struct, frozen=True):
     """A value that the program returns, as JSON: a number, a text, nothing, a list of those; {} is any dict."""
 
@@ -63,6 +83,8 @@ class ProgramFeatures(msgspec.Struct):
     """All of it, each in the order of the program."""
 
     imports: list[ImportedModule] = []
+    late: list[LateImport] = []
+    """What its libraries import besides, when they are used."""
     uses: list[Use] = []
     helpers: dict[str, int] = {}
     """Method of ``_helpers`` → its first line."""
@@ -82,6 +104,8 @@ class ProgramFeatures(msgspec.Struct):
     """What docs/differences.toml knows programs by → its first line."""
     names: dict[str, int] = {}
     """Names that it reads and nowhere binds → the first line."""
+    reads: list[Read] = []
+    """Attributes that it reads of what a task has, and that aren't there."""
     undefined: dict[str, int] = {}
     """Those of them that it surely reads, and that no Python has → the first line."""
     asynchronous: int = 0

@@ -7,11 +7,16 @@ added: names that a short façade lacks, functions that refuse, files, connectio
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 import msgspec
 
 from reptarium.sandbox.judge.features import ADDRESS_READERS, features
+from reptarium.sandbox.judge.given import missing
 from reptarium.sandbox.judge.messages import Judgement, Kind, Needs, Objection, ProgramFeatures
 from reptarium.sandbox.judge.network import library_of
 from reptarium.sandbox.language import Finding, LanguagePolicy, PolicyViolation, mode_of, with_other_mode
@@ -25,10 +30,17 @@ from reptarium.sandbox.language.policy.allowlist import (
     STDLIB_SETTING,
 )
 from reptarium.sandbox.language.policy.refusals import IN_PYTHON, WITH_FILES
+from reptarium.sandbox.language.runtime.parts import is_part
+from reptarium.sandbox.language.runtime.preloading import COMMON
 from reptarium.sandbox.userspace.names import NAMES, mentioned
 
 SCRATCH_SETTING = "REPTARIUM_SCRATCH"
 _NEVER = "No setting allows it."
+#: Parts of standard packages that every worker has loaded: in plain Python they are there without an import.
+LOADED = frozenset(
+    "collections.abc importlib.machinery importlib.util json.decoder json.encoder json.scanner os.path "
+    "urllib.parse".split()
+)
 #: Parts of a dotted name that are looked at: no module lies deeper.
 _DEEPEST = 8
 
@@ -50,7 +62,9 @@ def judge(source: str, policy: LanguagePolicy, *, with_needs: bool = True) -> Ju
         return Judgement(refusals, Needs(unsolved=refusals), ProgramFeatures())
     found.undefined = {name: line for name, line in found.undefined.items() if name not in NAMES}
     needs = _needs(source, found, policy) if with_needs else Needs()
-    return Judgement(_refusals(source, found, policy), needs, found, _names(source, found))
+    names = _names(source, found)
+    found.reads = missing(found.reads, names)
+    return Judgement(_refusals(source, found, policy), needs, found, names)
 
 
 def _unreadable(error: BaseException) -> Objection:
@@ -93,6 +107,7 @@ def _refusals(source: str, found: ProgramFeatures, policy: LanguagePolicy) -> li
         if "syntax/relative-import" in found.signs:
             line, why = found.signs["syntax/relative-import"], "a task is not part of a package"
             held.append(Objection(line, "a relative import finds nothing", why, None, "never"))
+        held += _unloaded(found, policy)
         return sorted({*(_refusal(one, policy.files) for one in findings), *held}, key=lambda one: one.line)
     findings += _at_run_time(found, policy)
     refusals = list(dict.fromkeys(_refusal(finding, policy.files) for finding in findings))
@@ -121,15 +136,49 @@ def _at_run_time(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Fin
         for module, name in _splits(use.name):
             own = f"{module}.{name}"
             why = _withheld(module, name, policy.files) if own not in imported else None
+            setting = None
+            if own in stdlib.NETWORK and not policy.connections and own not in imported:
+                why, setting = stdlib.NO_NETWORK, CONNECT_SETTING
             if why and own not in told:
                 told.add(own)
-                yield Finding(use.line, f"'{own}' isn't there", None, why.removesuffix(f". {_NEVER}"))
+                yield Finding(use.line, f"'{own}' isn't there", setting, why.removesuffix(f". {_NEVER}"))
             if why:
                 break
     tops = {one.module.partition(".")[0] for one in found.imports}
     for name, why in pandas.METHODS.items():
         if name in found.methods and "pandas" in tops:
             yield Finding(found.methods[name], f"'DataFrame.{name}' is not allowed", None, why)
+
+
+def _unloaded(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Objection]:
+    """Parts of standard packages that the program uses and doesn't import: in plain Python they are there when
+    something else has imported them. What packages import isn't known, so that of programs with some nothing is said.
+    """
+    imported = {one.module for one in found.imports}
+    if _external(found):
+        return
+    there = {*imported, *LOADED, *(COMMON if "*" in policy.stdlib_allow else ())}
+    told: set[str] = set()
+    for use in found.uses:
+        parts = use.name.split(".")
+        for end in range(2, min(len(parts), _DEEPEST) + 1):
+            part = ".".join(parts[:end])
+            if not _is_standard_part(part):
+                break
+            if not any(one == part or one.startswith(f"{part}.") for one in there):
+                if part not in told:
+                    told.add(part)
+                    why = f"nothing has imported it: write import {part}"
+                    yield Objection(use.line, f"'{part}' isn't there", why, None, "never")
+                break
+
+
+@cache
+def _is_standard_part(name: str) -> bool:
+    """Whether a module of the standard library lies there. Looks at files; nothing is imported."""
+    *packages, part = name.split(".")
+    folder = Path(sysconfig.get_path("stdlib")).joinpath(*packages)
+    return part.isidentifier() and PathFinder.find_spec(part, [str(folder)]) is not None
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
@@ -143,7 +192,7 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _withheld(module: str, name: str, with_files: bool) -> str | None:
-    if f"{module}.{name}" in stdlib.SUBMODULES or name.startswith("_"):  # of these the compiler tells
+    if is_part(f"{module}.{name}") or name.startswith("_"):  # of these the compiler tells
         return None
     short = files.names(module, stdlib.ONLY) if with_files else stdlib.ONLY.get(module, "").split()
     if short and name not in short:
@@ -192,12 +241,17 @@ def _needs(source: str, found: ProgramFeatures, policy: LanguagePolicy) -> Needs
         for with_files, connections in ((False, False), (True, False), (False, True), (True, True)):
             tried = msgspec.structs.replace(base, mode=language, files=with_files, connections=connections)
             refusals = _refusals(source, found, tried)
-            if best is None or len(refusals) < len(best.unsolved):
+            if best is None or _weight(refusals) < _weight(best.unsolved):
                 best = Needs(language, with_files, connections, required, external, _optional(found), refusals)
             if not refusals:
                 return best
     assert best is not None
     return best
+
+
+def _weight(refusals: list[Objection]) -> tuple[int, int]:
+    """Fewest first; of as many those that say what to change, and not which setting would refuse something else."""
+    return len(refusals), sum(one.setting is not None for one in refusals)
 
 
 def _is_standard(module: str) -> bool:

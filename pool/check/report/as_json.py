@@ -36,6 +36,7 @@ def data(result: Result) -> dict[str, Any]:
             "policy": proposal.policy,
             "everywhere": proposal.everywhere,
             "requirements": proposal.requirements,
+            "guesses": proposal.guesses,
             "open": proposal.open,
             "unproven": [node(report) for report in result.unproven],
         },

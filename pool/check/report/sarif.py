@@ -87,7 +87,7 @@ def _places(reports: list[NodeReport]) -> Iterator[tuple[NodeReport, dict[str, A
 
 def _where(node: CodeNode, line: int) -> dict[str, Any]:
     return {
-        "physicalLocation": _file(node.source, line),
+        "physicalLocation": _file(node.source, line, node.workflow_id),
         "logicalLocations": [{"name": shown(node.name), "fullyQualifiedName": shown(node.place), "kind": "function"}],
     }
 
@@ -101,10 +101,16 @@ def _result(rule: str, text: str, where: dict[str, Any], level: str | None = Non
     }
 
 
-def _file(source: str, line: int) -> dict[str, Any]:
+def _file(source: str, line: int, workflow_id: str = "") -> dict[str, Any]:
+    return {"artifactLocation": {"uri": _uri(source, workflow_id)}, "region": {"startLine": line}}
+
+
+def _uri(source: str, workflow_id: str) -> str:
+    """A file's, or the address at which n8n itself shows a workflow."""
+    if source.startswith(("http://", "https://")):
+        return f"{source}/workflow/{quote(workflow_id, safe='')}" if workflow_id else source
     path = Path(source)
-    uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
-    return {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 class _Export:

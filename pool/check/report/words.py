@@ -118,8 +118,9 @@ def settings_text(result: Result) -> list[tuple[str, str]]:
         parts.append((proposal.environ["REPTARIUM_POLICY"], proposal.policy.rstrip()))
     if proposal.everywhere:
         parts.append(("Or, instead of that file, for every workflow", "\n".join(proposal.lines_everywhere())))
+    if lines := proposal.lines_to_install():
+        parts.append(("requirements.txt", "\n".join(lines)))
     if proposal.requirements:
-        parts.append(("requirements.txt", "\n".join(proposal.requirements)))
         parts.append(("Or, when the image is built", f'EXTRA_PACKAGES="{" ".join(proposal.requirements)}"'))
     return parts
 

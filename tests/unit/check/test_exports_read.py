@@ -11,6 +11,7 @@ import pytest
 
 from reptarium.pool.check import exports, workflows
 from reptarium.pool.check.exports import Document, Problem, decode, read_all
+from reptarium.pool.check.pins import comes_in
 from tests.unit.check.exported import code, found, tool, workflow
 
 
@@ -314,3 +315,21 @@ def test_deep_files(raw: bytes) -> None:
 def test_half_an_emoji() -> None:
     """Texts that JavaScript can write and UTF-8 can't hold are read, without what can't be sent on."""
     assert decode(b'{"a": "x\\ud83d", "b": "\\ud83d\\ude00"}') == {"a": "x\ufffd", "b": "\U0001f600"}
+
+
+def test_names_without_measure() -> None:
+    """Of a long name the beginning is kept, and that is said; a node's pins are found by it all the same."""
+    long, other = "n" * 5_000, "before" * 100
+    links = {other: {"main": [[{"node": long}]]}}
+    everything = found(workflow(code(long, "return []"), pinData={other: [{"a": 1}]}, connections=links, id="x" * 300))
+    (node,) = everything.nodes
+    assert node.name == "n" * 199 + "…"
+    assert node.workflow_id == ""
+    notes = [note.text.partition(": ")[2] for note in everything.notes]
+    assert notes == [
+        "its id has more than 200 characters, and counts for none",
+        "of longer names 199 characters are read; give powers by the workflow's id",
+    ]
+    pinned = comes_in(everything, node)
+    assert pinned is not None
+    assert [item["json"] for item in pinned.items] == [{"a": 1}]

@@ -8,6 +8,7 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -94,7 +95,7 @@ def test_sarif_lines(tmp_path: Path) -> None:
 def test_sarif_of_equal_nodes(tmp_path: Path) -> None:
     """Nodes of equal code, and workflows of one name in two files, have lines and files of their own."""
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
-    nodes = [code("A", "import subprocess  # é"), code("B", "x"), code("C", "import subprocess  # é")]
+    nodes = [code("A", "import subprocess  # é"), code("B", "x = 1"), code("C", "import subprocess  # é")]
     for path, escaped in zip(paths, (True, False), strict=True):
         path.write_text(json.dumps(workflow(*nodes), indent=1, ensure_ascii=escaped))
     everything = result(*(json.loads(path.read_text()) for path in paths))
@@ -178,3 +179,39 @@ def test_without_python(capsys: pytest.CaptureFixture[str]) -> None:
     table.show(everything)
     assert capsys.readouterr().out.strip() == "0 Python nodes in 1 workflow: nothing to run"
     assert "There is no Python node" in page.render(everything)
+
+
+def test_sarif_of_what_n8n_itself_has() -> None:
+    """What was read over the API is at the address at which n8n shows the workflow; a problem, at n8n's own."""
+    everything = result(workflow(code("A", "import subprocess"), id="a b"))
+    (report,) = everything.checked.reports
+    report.node = msgspec.structs.replace(report.node, source="https://n8n.example.com:8443/sub")
+    everything.checked.found.problems = [Problem("http://127.0.0.1:5678", "its pages don't end")]
+    (run,) = json.loads(sarif.render(everything))["runs"]
+    assert list(dict.fromkeys(_addresses(run))) == [
+        "https://n8n.example.com:8443/sub/workflow/a%20b",
+        "http://127.0.0.1:5678",
+    ]
+
+
+def test_sarif_has_what_its_readers_ask_for() -> None:
+    """Of each run, rule and result those properties that SARIF 2.1.0 and code review require, of their types."""
+    log = json.loads(sarif.render(checked()))
+    assert (log["version"], log["$schema"]) == ("2.1.0", "https://json.schemastore.org/sarif-2.1.0.json")
+    (run,) = log["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"]
+    assert all(rule["id"] and rule["shortDescription"]["text"] for rule in driver["rules"])
+    assert len({rule["id"] for rule in driver["rules"]}) == len(driver["rules"])
+    assert run["results"]
+    for one in run["results"]:
+        assert one["level"] in ("none", "note", "warning", "error")
+        assert one["message"]["text"]
+        (where,) = one["locations"]
+        assert where["physicalLocation"]["region"]["startLine"] >= 1
+        assert all(" " not in uri for uri in _addresses(run))
+
+
+def _addresses(run: Any) -> list[str]:
+    """The addresses of a run's results."""
+    return [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in run["results"]]

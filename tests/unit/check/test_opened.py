@@ -26,7 +26,7 @@ ALL = {"N8N_RUNNERS_STDLIB_ALLOW": "*", "N8N_RUNNERS_EXTERNAL_ALLOW": "*"}
         ("import glob\nglob.glob('/data/*.csv')", "/data", False),
         ("import shutil\nshutil.copy('/data/a', 'b')", "/data/a", False),
         ("from PIL import Image\nImage.open('a.png')", "a.png", False),
-        ("import joblib\njoblib.dump(x, 'a.bin')", "a.bin", True),
+        ("import joblib\njoblib.dump(_items, 'a.bin')", "a.bin", True),
     ],
 )
 def test_files_that_libraries_open(source: str, path: str, writes: bool) -> None:

@@ -10,6 +10,7 @@ import pytest
 from reptarium.pool.check.proposal import _RuleNames, under
 from reptarium.pool.check.report.words import settings_text
 from reptarium.pool.policy.file import LONGEST_NAME
+from reptarium.pool.policy.rules import Subject
 from tests.unit.check.exported import code, found, result, workflow
 
 
@@ -56,12 +57,11 @@ def test_optional_imports() -> None:
 def test_requirements() -> None:
     """Distributions are named as they are installed."""
     everything = result(workflow(code("A", "import yaml, PIL.Image, google.cloud.storage, sklearn, some_thing")))
-    assert everything.proposal.requirements == [
-        "google-cloud-storage", "Pillow", "PyYAML", "scikit-learn", "some-thing"
-    ]  # fmt: skip
+    assert everything.proposal.requirements == ["google-cloud-storage", "Pillow", "PyYAML", "scikit-learn"]
+    assert everything.proposal.guesses == ["some-thing"]
     assert (
         "Or, when the image is built",
-        'EXTRA_PACKAGES="google-cloud-storage Pillow PyYAML scikit-learn some-thing"',
+        'EXTRA_PACKAGES="google-cloud-storage Pillow PyYAML scikit-learn"',
     ) in (settings_text(everything))
 
 
@@ -122,7 +122,7 @@ def test_where_to_connect_is_unknown() -> None:
     ("source", "example"),
     [
         ("import socket\nsocket.gethostbyname('a.example')", "a.example:PORT"),
-        ("import socket\nsocket.socket().connect(where)", "HOST:PORT"),
+        ("import socket\nsocket.socket().connect(_items[0]['json']['where'])", "HOST:PORT"),
         ("from urllib.error import HTTPError", "HOST:PORT"),
     ],
 )
@@ -234,7 +234,7 @@ def test_what_is_promised_holds(source: str) -> None:
 
 def test_hosts_that_no_text_tells() -> None:
     """Where a client connects to what isn't in the code, that is left to people, and said to be."""
-    everything = result(workflow(code("A", "import requests\nrequests.get(url)")))
+    everything = result(workflow(code("A", "import requests\nrequests.get(_items[0]['json']['url'])")))
     assert "where requests connects to doesn't stand in the code" in everything.proposal.open[0]
     assert [one.node.name for one in everything.unproven] == ["A"]
 
@@ -255,3 +255,11 @@ def test_found_and_proposed_are_of_one_export() -> None:
     export = workflow(code("A", "eval('1')"))
     assert len(found(export, export).nodes) == 2
     assert len(rules(export, export)) == 1
+
+
+def test_long_names_match_by_their_beginning() -> None:
+    """A rule for a node whose name was cut matches the name that it has."""
+    name = "n" * 5_000
+    (rule,) = under(result(workflow(code(name, "eval('1')"))).proposal).rules
+    assert rule.matches(Subject("W1", "Orders", name))
+    assert not rule.matches(Subject("W1", "Orders", "m" * 5_000))

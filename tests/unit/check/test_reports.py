@@ -34,7 +34,7 @@ def test_runs() -> None:
         ("from os import makedirs", "REPTARIUM_SCRATCH", "files"),
         ("import pandas as pd\npd.DataFrame().to_csv('x.csv')", "REPTARIUM_SCRATCH", "files"),
         ("import smtplib", "REPTARIUM_CONNECT_ALLOW", "connections"),
-        ("import requests\nrequests.get(u)", "REPTARIUM_CONNECT_ALLOW", "connections"),
+        ("import requests\nrequests.get(_query)", "REPTARIUM_CONNECT_ALLOW", "connections"),
         (
             "from httpx import AsyncClient\nasync with AsyncClient() as c: pass",
             "REPTARIUM_CONNECT_ALLOW",
@@ -276,7 +276,7 @@ def test_expressions_for_code() -> None:
         ("def f():\n    return []\nx = f()", False, "the code returns nothing"),
         ("return 3", True, "the list that the code returns has a number (3) in it, at index 0"),
         ("if _items: return 3\nreturn []", False, None),
-        ("return f()", False, None),
+        ("f = _items[0].get\nreturn f()", False, None),
         ("return 3 if _items else []", False, None),
         ("return {}", False, None),
         ("raise ValueError('no return')", False, None),
@@ -299,7 +299,7 @@ def test_results_that_n8n_refuses(source: str, each: bool, why: str | None) -> N
     [
         ("return 3", None),
         ("return 'a'", None),
-        ("return f(_query)", None),
+        ("f = _query.upper\nreturn f(_query)", None),
         ("return {'a': 1}", "the tool returns a dict"),
         ("return [k for k in 'ab']", None),
         ("x = 1", "the tool returns nothing"),
