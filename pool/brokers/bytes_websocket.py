@@ -19,28 +19,38 @@ one of its own class.
 from __future__ import annotations
 
 from codecs import utf_8_decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
+
+from reptarium.pool.brokers.pace import BRINGS_ON, FramePace
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB.
 RECEIVE_BUFFER = 256 * 1024
 #: More than this is sent as several fragments, in bytes.
 FRAGMENT = 256 * 1024
-#: Fragments, pings and pongs that are taken between two looks at the event loop.
-EVENTS = 64
+#: Fragments, pings and pongs that are taken between two looks at the event loop: fifty brokers may have as many each.
+EVENTS = 8
 
 
 class BytesWebSocket(WebSocketConnection):
     """A client's WebSocket. ``get_message`` gives bytes whether what came was text or not."""
 
-    _begun: bytearray | None = None
-    _events = 0
+    on_flood: Callable[[], None] | None = None
+    """Is told when the other side sends more frames that bring nothing on than it may: it is read slowly then."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._begun: bytearray | None = None
+        self._pace = FramePace()
+        self._events = 0
 
     @property
     def receiving(self) -> bool:
@@ -48,7 +58,7 @@ class BytesWebSocket(WebSocketConnection):
         return self._begun is not None
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        await self._take_turns()
+        await self._take_turns(idle=not event.message_finished and len(event.data) < BRINGS_ON)
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
         if begun is None and event.message_finished:
@@ -66,11 +76,18 @@ class BytesWebSocket(WebSocketConnection):
                 self._begun = begun
 
     async def _handle_pong_event(self, event: Pong) -> None:
-        await self._take_turns()
+        await self._take_turns(idle=True)
         await super()._handle_pong_event(event)
 
-    async def _take_turns(self) -> None:
-        """256 KiB may be 100,000 events, none of which waits for anything."""
+    async def _take_turns(self, *, idle: bool) -> None:
+        """256 KiB may be 100,000 events, none of which waits for anything. ``idle``: one that brings nothing on.
+
+        Once we close, the answer to that is what is waited for, if not for long: it is behind what still comes.
+        """
+        if idle and self._wsproto.state is ConnectionState.OPEN and (pause := self._pace.take(trio.current_time())):
+            if self.on_flood is not None:
+                self.on_flood()
+            await trio.sleep(pause)
         self._events += 1
         if self._events % EVENTS == 0:
             await trio.lowlevel.checkpoint()
@@ -78,7 +95,7 @@ class BytesWebSocket(WebSocketConnection):
     async def _handle_ping_event(self, event: Ping) -> None:
         # A ping that crosses our close frame needs no answer (RFC 6455, 5.5.1 and 5.5.2), and wsproto refuses to make
         # one: out of the reader, which nobody looks after while the connection is being closed. Nor does it wait then.
-        await self._take_turns()
+        await self._take_turns(idle=True)
         with suppress(LocalProtocolError):
             await super()._handle_ping_event(event)
 

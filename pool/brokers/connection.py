@@ -25,6 +25,7 @@ from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.outbox import Outbox
 from reptarium.pool.brokers.pace import Pace
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
+from reptarium.pool.heads import HeadLines
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, RunnerTaskOffer
 
 log = structlog.get_logger("reptarium.pool.brokers.connection")
@@ -44,6 +45,7 @@ class _Heard(trio.abc.Stream):
         self.received = 0
         self.opening = True
         self._stream = stream
+        self._lines = HeadLines()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self.opening:  # what comes is taken apart in one go: headers, or interim answers without end
@@ -56,6 +58,8 @@ class _Heard(trio.abc.Stream):
             data = b""
         if self.opening and not data:
             raise LinkError("the connection was closed during the WebSocket's handshake")
+        if self.opening and self._lines.too_many(data):
+            raise LinkError("it answered more lines than a WebSocket's handshake has")
         self.received += len(data)
         return data
 
@@ -82,6 +86,7 @@ class Connection:
         self._pace = Pace()
         self._slowed = False
         self._closing: trio.Event | None = None
+        ws.on_flood = self._slow
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
@@ -106,12 +111,15 @@ class Connection:
             except ConnectionClosed:
                 return
             if pause := self._pace.take(trio.current_time()):
-                if not self._slowed:
-                    log.warning("the broker says more than it is asked for: it is read slowly", broker=self._uri)
-                self._slowed = True
+                self._slow()
                 await trio.sleep(pause)  # what is behind it waits too, answers to pings as well
             yield message  # type: ignore[misc] # no str: see there
             del message  # not kept until the next one comes
+
+    def _slow(self) -> None:
+        if not self._slowed:
+            log.warning("the broker says more than it is asked for: it is read slowly", broker=self._uri)
+        self._slowed = True
 
     @property
     def close_reason(self) -> str:

@@ -11,6 +11,7 @@ import trio
 
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
+from reptarium.pool.heads import HeadLines
 from reptarium.sandbox.nesting import bounded
 
 #: The longest head of an answer, and the longest answer in all, bytes. n8n's has a few hundred.
@@ -80,7 +81,7 @@ async def _post(stream: trio.abc.Stream, url: str, body: bytes) -> tuple[int, by
     await stream.send_all(connection.send(request) + body)
     connection.send(h11.Data(body))
     connection.send(h11.EndOfMessage())
-    status, answer, received = 0, bytearray(), 0
+    status, answer, received, lines = 0, bytearray(), 0, HeadLines()
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -90,6 +91,8 @@ async def _post(stream: trio.abc.Stream, url: str, body: bytes) -> tuple[int, by
             received += len(data)
             if received > LONGEST_ANSWER:
                 raise LinkError(f"{url} answered more than {LONGEST_ANSWER // 1024} KiB, which is not a grant")
+            if lines.too_many(data):
+                raise LinkError(f"{url} answered more lines than a grant has")
             connection.receive_data(bytes(data))
         elif isinstance(event, h11.Response):
             status = event.status_code

@@ -1,8 +1,12 @@
 """How much a broker may say that nobody has asked it for. No I/O, no clock: ``now`` is handed in.
 
-A broker answers: it takes the offers that it gets, sends settings for what it has taken, perhaps cancels that, and
-answers calls. Of its own accord it says next to nothing. One that says more, whatever that is, would take as much of
-the event loop as all others together; so it is read slowly. What is said in answer is never slowed.
+**Messages.** A broker answers: it takes the offers that it gets, sends settings for what it has taken, perhaps
+cancels that, and answers calls. Of its own accord it says next to nothing. One that says more, whatever that is,
+would take as much of the event loop as all others together; so it is read slowly. What is said in answer is never
+slowed.
+
+**Frames.** A frame that brings nothing on, a ping, a pong, an empty fragment or one of a few bytes, costs as much as a
+message does: nobody sends many. So they are counted by themselves, and paid for by nothing that we say.
 """
 
 from __future__ import annotations
@@ -15,14 +19,32 @@ RATE, BURST = 20.0, 64
 OFFER, CALL = 4, 2
 #: More than this isn't saved up by offers that nobody takes: four for each of the 1,000 slots that a runner may have.
 MOST = 4096
+#: Frames a second that bring nothing on, and how many in one go; a part of a message with as many bytes brings it on.
+FRAME_RATE, FRAME_BURST, BRINGS_ON = 10.0, 64, 256
 
 
-class Pace:
-    """What one connection may still say."""
+class FramePace:
+    """How many frames that bring nothing on one connection may still send."""
+
+    def __init__(self, rate: float = FRAME_RATE, burst: int = FRAME_BURST) -> None:
+        self._rate, self._burst = rate, burst
+        self._left: float = burst
+        self._since = math.inf
+
+    def take(self, now: float) -> float:
+        """One has come. Returns for how many seconds it, and what is behind it, has to wait."""
+        if self._left < self._burst:
+            self._left = min(self._left + max(now - self._since, 0.0) * self._rate, self._burst)
+        self._since = now
+        self._left -= 1
+        return max(-self._left / self._rate, 0.0)
+
+
+class Pace(FramePace):
+    """How many messages one connection may still send: earned by what we say, beside its rate."""
 
     def __init__(self) -> None:
-        self._left: float = BURST
-        self._since = math.inf
+        super().__init__(RATE, BURST)
 
     def offered(self) -> None:
         """The broker was offered a slot."""
@@ -31,11 +53,3 @@ class Pace:
     def called(self) -> None:
         """A task has called: n8n is asked for something, or told what was printed."""
         self._left += CALL
-
-    def take(self, now: float) -> float:
-        """A message has come. Returns for how many seconds it, and what is behind it, has to wait."""
-        if self._left < BURST:
-            self._left = min(self._left + max(now - self._since, 0.0) * RATE, BURST)
-        self._since = now
-        self._left -= 1
-        return max(-self._left / RATE, 0.0)

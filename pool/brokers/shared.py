@@ -17,6 +17,7 @@ from reptarium.pool.powers.connector import Connector
 from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.pool.tasks.limits import Limits
 from reptarium.pool.tasks.rulings import Ruling
+from reptarium.pool.turns import Turnstile
 from reptarium.pool.workers.pools import Lender
 from reptarium.pool.workers.reuse import Reuse
 from reptarium.pool.workers.watchdog import Watchdog
@@ -66,7 +67,8 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     ``stopping`` is set once the runner shuts down: a connection that is lost then is not made anew. ``tls`` is what
     brokers' certificates are checked against (``stream.py``). ``connector`` is None where tasks have no connections,
-    ``reuse`` where each has a worker of its own, ``ruling_of`` where all run under the same limits.
+    ``reuse`` where each has a worker of its own, ``ruling_of`` where all run under the same limits. Large messages of
+    all links go through ``turnstile``.
     """
 
     settings: Settings
@@ -78,6 +80,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     faults: OwnFaults
     rng: random.Random
     stopping: trio.Event
+    turnstile: Turnstile = msgspec.field(default_factory=Turnstile)
     task_ended: Callable[[], None]
     connector: Connector | None = None
     reuse: Reuse | None = None

@@ -24,12 +24,14 @@ import msgspec
 import structlog
 import trio
 
+from reptarium.pool.heads import HeadLines
+
 log = structlog.get_logger("reptarium.pool.ops.http_server")
 
 #: Connections at a time.
 MAX_CLIENTS = 64
-#: The longest request line and headers together, bytes.
-LONGEST_HEAD = 16 * 1024
+#: The longest request line and headers together, bytes; and how much of them is looked at in one go.
+LONGEST_HEAD, PIECE = 16 * 1024, 4096
 #: Seconds to send a whole request, to take the answer, and to close after it.
 READ_TIMEOUT, WRITE_TIMEOUT, CLOSE_TIMEOUT = 5.0, 10.0, 1.0
 #: What is read and thrown away of a client that goes on after its answer, bytes: closing on unread data would reset
@@ -147,8 +149,12 @@ class HttpServer:
 
 async def _request(connection: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:
     """What the client asks. None: it has gone without a word. Raises h11.RemoteProtocolError."""
+    lines = HeadLines()
     while (event := connection.next_event()) is h11.NEED_DATA:
-        connection.receive_data(await stream.receive_some(_RECEIVE))
+        data = await stream.receive_some(PIECE)
+        if lines.too_many(data.partition(b"\r\n\r\n")[0]):  # a body, or what is asked beside it, is nobody's
+            raise h11.RemoteProtocolError("too many lines", error_status_hint=431)
+        connection.receive_data(data)
     return event if isinstance(event, h11.Request) else None
 
 

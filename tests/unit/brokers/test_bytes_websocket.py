@@ -14,8 +14,10 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
+from reptarium.pool.brokers import bytes_websocket
 from reptarium.pool.brokers.bytes_websocket import EVENTS
 from reptarium.pool.brokers.connection import Connection, connect
+from reptarium.pool.brokers.pace import FramePace
 from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
 from tests.conftest import others_turns
 from tests.limits import fail_after
@@ -173,9 +175,13 @@ async def test_a_ping_that_crosses_our_close_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize("flood", [b"\x00\x00", b"\x00\x01x", b"\x8a\x00"])
-async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes) -> None:
-    """Empty fragments, fragments of a byte, pongs that nobody asked for: everything else has its turn between them."""
+async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty fragments, fragments of a byte, pongs that nobody asked for: everything else has its turn between them.
+
+    However many of them may come (``test_frame_pace.py``).
+    """
     count = 50_000
+    monkeypatch.setattr(bytes_websocket, "FramePace", lambda: FramePace(1e9, 10**9))
 
     async def send(stream: trio.SocketStream, server: WSConnection) -> None:
         await stream.send_all(b"\x01\x01a" + flood * count + b"\x80\x01z")

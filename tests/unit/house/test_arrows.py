@@ -20,6 +20,7 @@ ORDER = [
     "pool/cli", "pool/check", "pool/bench", "pool/demo", "pool/embedded", "pool/doctor", "pool/runner",
     "pool/brokers", "pool/tasks", "pool/workers", "pool/embedded_broker", "pool/ops", "pool/policy", "pool/installing",
     "pool/config", "pool/powers", "pool/differences", "pool/turns", "pool/protocol", "pool/endings", "pool/refusal",
+    "pool/heads",
     "sandbox/__main__", "sandbox/process", "sandbox/task", "sandbox/judge", "sandbox/userspace", "sandbox/wire",
     "sandbox/language", "sandbox/kernel", "sandbox/nesting", "sandbox/texts",
 ]  # fmt: skip

@@ -1,0 +1,112 @@
+"""Frames that bring nothing on: a flood of them is read slowly, what else comes is not.
+
+A real WebSocket over streams in memory, in imaginary time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Ping
+
+from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocket
+from reptarium.pool.brokers.connection import Connection
+from reptarium.pool.brokers.pace import BRINGS_ON, FRAME_BURST, FRAME_RATE
+
+MESSAGE = b"\x81\x02{}"
+FLOODS = {
+    "pings": b"\x89\x00",
+    "long pings": b"\x89\x7d" + b"p" * 125,
+    "pongs": b"\x8a\x00",
+    "empty fragments": b"\x00\x00",
+    "fragments of a byte": b"\x00\x01 ",
+    "fragments that are too small": b"\x00\x7e" + (BRINGS_ON - 1).to_bytes(2, "big") + b" " * (BRINGS_ON - 1),
+}
+
+
+@asynccontextmanager
+async def websocket() -> AsyncIterator[tuple[BytesWebSocket, Callable[[bytes], Awaitable[None]], WSConnection]]:
+    """Ours; how the other side sends; what it has of the protocol."""
+    here, there = trio.testing.memory_stream_pair()
+    server = WSConnection(ConnectionType.SERVER)
+
+    async def accept() -> None:
+        server.receive_data(bytes(await there.receive_some(65536)))
+        assert list(server.events())
+        await there.send_all(server.send(AcceptConnection()))
+        async for data in there:
+            server.receive_data(bytes(data))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        yield (
+            await open_websocket(nursery, here, "broker", "/", extra_headers=[], max_message_size=2**30),
+            there.send_all,
+            server,
+        )
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_flood_is_read_slowly(flood: str, autojump_clock: trio.testing.MockClock) -> None:
+    """What is behind it waits: the other side has put it there. Said once."""
+    count = FRAME_BURST + 100
+    frames = FLOODS[flood] * count
+    fragments = FLOODS[flood][0] == 0
+    async with websocket() as (ours, say, _):
+        connection, began = Connection(ours, None, "http://broker"), trio.current_time()  # type: ignore[arg-type]
+        with capture_logs() as lines:
+            await say(b"\x01\x01{" + frames + b"\x80\x01}" if fragments else frames + MESSAGE)
+            async with aclosing(connection.frames()) as messages:
+                message = await anext(messages)
+        assert message.split() == ([b"{", b"}"] if fragments and b" " in frames else [b"{}"])
+        assert trio.current_time() - began == pytest.approx(100 / FRAME_RATE, rel=0.05)
+        assert [line["broker"] for line in lines] == ["http://broker"]
+
+
+async def test_what_brings_a_message_on_is_not_slowed(autojump_clock: trio.testing.MockClock) -> None:
+    """A large message in many parts, and a ping now and then."""
+    part = b"\x00\x7e" + BRINGS_ON.to_bytes(2, "big") + b"x" * BRINGS_ON
+    async with websocket() as (ours, say, _):
+        began = trio.current_time()
+        await say(b"\x01\x00" + part * 10 * FRAME_BURST + b"\x80\x00")
+        assert len(await ours.get_message()) == 10 * FRAME_BURST * BRINGS_ON
+        assert trio.current_time() == began
+        for _ in range(2 * FRAME_BURST):
+            await trio.sleep(2 / FRAME_RATE)
+            await say(b"\x89\x00" + MESSAGE)
+            asked = trio.current_time()
+            await ours.get_message()
+            assert trio.current_time() == asked
+
+
+async def test_what_trickles_is_no_later(autojump_clock: trio.testing.MockClock) -> None:
+    """A network that brings twenty bytes at a time: they are read less often than they come, and all at once then."""
+    size = 100_000
+    async with websocket() as (ours, say, _), trio.open_nursery() as nursery:
+        began = trio.current_time()
+
+        async def trickle() -> None:
+            left = b"\x81\x7f" + size.to_bytes(8, "big") + b"x" * size
+            while left:
+                await say(left[:20])
+                left = left[20:]
+                await trio.sleep(0.001)
+
+        nursery.start_soon(trickle)
+        assert len(await ours.get_message()) == size
+        assert trio.current_time() - began == pytest.approx(size / 20 * 0.001, abs=2 / FRAME_RATE)
+
+
+async def test_pings_are_answered_at_their_pace(autojump_clock: trio.testing.MockClock) -> None:
+    """Each of a burst, and none is forgotten after it."""
+    async with websocket() as (_, say, server):
+        await say(server.send(Ping(b"one")) * (FRAME_BURST + 10))
+        await trio.sleep(20 / FRAME_RATE)
+        assert len(list(server.events())) == FRAME_BURST + 10
