@@ -27,7 +27,7 @@ from reptarium.pool.bench.cases import CASES, Case
 from reptarium.pool.bench.faults import FaultMaker
 from reptarium.pool.bench.hostile import HostileNeighbours
 from reptarium.pool.bench.injuries import Record
-from reptarium.pool.bench.lag import Loop, Stall, longest, loop, waited
+from reptarium.pool.bench.lag import Loop, Stall, learnt, longest, loop, waited
 from reptarium.pool.bench.ledger import Ledger, wrong
 from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
@@ -36,12 +36,25 @@ from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 
 Say = Callable[[str], None]
 
-#: What tasks do under faults: quick ones, ones that are in the midst of something, and some that print.
-_WORK = ("trivial", "trivial", "map100", "each100", "prints", "failing", "rpc")
 _SLEEPER = Case(
     name="trivial",
     about="still running when a fault strikes",
     code='import time\nn = _items[0]["json"]["n"]\ntime.sleep(0.05)\nreturn [{"json": {"n": n + 1}}]',
+)
+#: What many tasks import and nobody named for preloading: a runner learns it amid the faults, and changes over to
+#: another zygote.
+_IMPORTER = Case(
+    name="trivial",
+    about="imports what takes long",
+    code='import asyncio\nn = _items[0]["json"]["n"]\nreturn [{"json": {"n": n + 1}}]',
+)
+#: What tasks do under faults: quick ones, ones that are in the midst of something, and some that print.
+_WORK = (
+    *(CASES[name] for name in ("trivial", "trivial", "map100", "each100", "prints", "failing", "rpc")),
+    _SLEEPER,
+    _SLEEPER,
+    _IMPORTER,
+    _IMPORTER,
 )
 #: Limits in seconds, short ones so that what waits in vain is seen to end: the broker's and the runner's.
 _CONFIG = BrokerConfig(task_timeout=6.0, request_timeout=60.0, heartbeat_interval=2.0)
@@ -66,12 +79,15 @@ class Chaos(msgspec.Struct, kw_only=True):
     """Fault → how the runners' event loops fared from its begin to the next one's, at worst."""
     broken: list[str] = []
     recovery: float = math.nan
+    learnt: float = 0
+    """How often a runner that lives at the end has gone over to a zygote that imports what its tasks do."""
 
     def text(self) -> str:
         """For people: one fact a line."""
         lines = [f"seed {self.seed}: {self.tasks} tasks, {sum(self.faults.values())} faults"]
         lines += [self._line(name, count) for name, count in sorted(self.faults.items())]
         lines.append("outcomes: " + ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items())))
+        lines.append(f"preloading was learnt {self.learnt:g} times, amid all that")
         lines.append(f"whole again {self.recovery:.2f} s after the last fault")
         lines += [f"BROKEN: {text}" for text in self.broken] or ["nothing lost"]
         return "\n".join(lines)
@@ -179,6 +195,7 @@ class _Run:
         self._around.garbage.stop()
         self._ended_alone()
         await self._whole(before)
+        self._found.learnt = sum([await learnt(port) for port in self._around.ports])
         self._found.broken += self._ledger.wrong
         counters = self._site.broker.counters
         for name in ("duplicates", "foreign", "malformed", "unknown"):
@@ -237,10 +254,8 @@ class _Run:
         while goes_on():
             self._given += 1
             number = self._given
-            case = _SLEEPER if self._rng.random() < 0.2 else CASES[self._rng.choice(_WORK)]
-            settings = case.settings(number)
-            if case is _SLEEPER:
-                settings = msgspec.structs.replace(settings, code=case.code)
+            case = self._rng.choice(_WORK)
+            settings = msgspec.structs.replace(case.settings(number), code=case.code)
             began = trio.current_time()
             handle = self._site.broker.submit(settings)
             self._faults.handles.add(handle)

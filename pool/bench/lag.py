@@ -40,12 +40,24 @@ async def ask(port: int, path: str) -> bytes:
 
 async def loop(port: int) -> Loop | None:
     """What a runner says of its loop; None where it doesn't answer."""
+    values = await _samples(port, "reptarium_loop_")
+    if values is None:
+        return None
+    return Loop(*(_passes(values, name) for name in ("reptarium_loop_lag_seconds", "reptarium_loop_work_seconds")))
+
+
+async def learnt(port: int) -> float:
+    """How many modules a runner says that it has learnt to preload; 0 where it doesn't answer."""
+    name = 'reptarium_preload_changes_total{result="learnt"}'
+    return float((await _samples(port, name) or {}).get(name, 0))
+
+
+async def _samples(port: int, prefix: str) -> dict[str, str] | None:
     try:
         lines = (await ask(port, "/metrics")).decode().splitlines()
     except (OSError, trio.BrokenResourceError, trio.TooSlowError):
         return None
-    values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("reptarium_loop_"))
-    return Loop(*(_passes(values, name) for name in ("reptarium_loop_lag_seconds", "reptarium_loop_work_seconds")))
+    return dict(line.rsplit(" ", 1) for line in lines if line.startswith(prefix))
 
 
 def _passes(values: Mapping[str, str], name: str) -> Passes | None:

@@ -56,6 +56,16 @@ async def test_hostile_neighbours(neighbour: str) -> None:
     assert ended_well == found.tasks
 
 
+async def test_no_task_notices_that_preloading_was_learnt_amid_faults() -> None:
+    """A second zygote takes over under load, while workers are killed and connections cut."""
+    with fail_after(240):
+        found = await chaos.run(
+            seed=4, tasks=800, concurrency=20, every=0.6, faults=["kill_busy_worker", "cut_connection"]
+        )
+    assert found.broken == []
+    assert found.learnt == 1
+
+
 async def test_connections_cut_in_quick_succession() -> None:
     """Whatever a runner was sending when its connection broke, it lives on and registers again."""
     with fail_after(60):
