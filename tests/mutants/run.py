@@ -73,6 +73,8 @@ class Scratch:
         )  # fmt: skip
         Path(found.stdout.strip(), "scratch.pth").write_text(f"{site}\n{sysconfig.get_path('purelib')}\n")
         self.python = place / "venv" / "bin" / "python"
+        # read by all; what is mutated, or was, is compiled by each interpreter, since nobody writes byte code (-B)
+        subprocess.run([self.python, "-m", "compileall", "-q", "-x", "/scripts/", site], check=True)
 
     def passes(self, tests: tuple[str, ...]) -> bool:
         """Whether these tests pass. Raises Unfit when they could not be run, or hang."""
