@@ -68,14 +68,16 @@ class Console:
         flush: bool = False,
     ) -> None:
         """The built-in's signature. ``file`` may be anything with a ``write`` method."""
-        if file is None and REDIRECTED:
-            file = REDIRECTED[-1]
-        if file is not None:
-            file.write((" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end))
-            return
         for name, option in (("sep", sep), ("end", end)):
             if option is not None and not isinstance(option, str):
                 raise TypeError(f"{name} must be None or a string, not {type(option).__name__}")
+        if file is None and REDIRECTED:
+            file = REDIRECTED[-1]
+        if file is not None:
+            _write(file, args, " " if sep is None else sep, "\n" if end is None else end)
+            if flush:
+                file.flush()
+            return
         if sep in (None, " ") and end in (None, "\n") and not self._pending:
             self._emit(args)
             return
@@ -137,6 +139,15 @@ def _json_line(parts: list[str]) -> bytes | bytearray:
         line = bytearray(json.dumps(parts).encode())
     line.append(_LINE_FEED)
     return line
+
+
+def _write(file: Any, args: tuple[object, ...], sep: str, end: str) -> None:
+    """As the built-in does it: a file of the person's own sees each piece by itself."""
+    for place, value in enumerate(args):
+        if place:
+            file.write(sep)
+        file.write(str(value))
+    file.write(end)
 
 
 def _printer(console: Console) -> Callable[..., None]:

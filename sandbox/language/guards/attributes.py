@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
@@ -25,7 +26,6 @@ from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.names import GETATTR
 
 _MISSING = object()
-_HARMLESS_PROBES = (rules.DEFINABLE | rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS) - {"__del__"}
 
 
 def modest_getattr(answer: Any) -> Callable[[Any, str], Any]:
@@ -36,7 +36,7 @@ def modest_getattr(answer: Any) -> Callable[[Any, str], Any]:
     bind = getattr(type(answer), "__get__", None)
 
     def __getattr__(self: Any, name: str) -> Any:
-        if not rules.may_read(name):
+        if not rules.may_read(name) or name in rules.DOCUMENTED_DUNDERS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         bound = answer if bind is None else bind(answer, self, type(self))
         return bound(name)
@@ -144,14 +144,15 @@ def _dunder(obj: Any, name: str) -> Any:
     return _guarded_change(obj, name)
 
 
-_SIGNATURES = frozenset({"__annotations__", "__defaults__", "__kwdefaults__"})
+_SIGNATURES = frozenset({"__annotations__", "__defaults__", "__kwdefaults__"}) | rules.DOCUMENTED_DUNDERS
 
 
 def _signature_part(obj: Any, name: str) -> Any:
     """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
     value = getattr(obj, name)
     if isinstance(value, tuple):
-        return tuple(checked_value(each, name) for each in value)
+        parts = tuple(checked_value(each, name) for each in value)
+        return value if all(map(operator.is_, parts, value)) else parts
     if isinstance(value, Mapping):
         return {key: checked_value(each, name) for key, each in dict(value).items()}
     return checked_value(value, name)
@@ -231,15 +232,21 @@ def guarded_getattr(obj: Any, name: str, default: Any = _MISSING, /) -> Any:
 formats.READ.append(guarded_getattr)
 
 
+_OWN_ALONE = rules.OWN_DUNDERS - rules.DEFINABLE
+_NOT_TOLD = (rules.LEADING_DUNDERS - rules.DEFINABLE) | {"__del__"}
+
+
 def guarded_hasattr(obj: Any, name: str, /) -> bool:
-    """``hasattr`` in a task: what may not be read isn't there; asking for ordinary special methods is fine."""
+    """``hasattr`` in a task: what leads on to the interpreter isn't there unless the task may read it. Of all other
+    special names (``__set_name__``, ``__clause_element__``) it is told the truth.
+    """
     checked_name(name)
-    if name == "__wrapped__":
+    if name in _OWN_ALONE:
         try:
             return own_read(obj, name) is not None
         except AttributeError:
             return False
-    if not rules.may_read(name) and name not in _HARMLESS_PROBES:
+    if not rules.may_read(name) and (name in _NOT_TOLD or not rules.is_dunder(name)):
         return False
     return hasattr(obj, name)
 

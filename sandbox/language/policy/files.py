@@ -40,6 +40,7 @@ NAMES: dict[str, str] = {
     "pathlib": "Path PosixPath",
     "io": "open FileIO",
     "codecs": "open",
+    "logging.handlers": "RotatingFileHandler TimedRotatingFileHandler WatchedFileHandler",
 }
 
 #: What CPython reports of files to audit hooks (hardening/audit.py).

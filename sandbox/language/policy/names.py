@@ -62,9 +62,20 @@ SCRIPT_NAMES = frozenset(
     for name in "all author authors copyright credits date email license maintainer status title url version".split()
 )
 
+#: Double-underscore attributes in which libraries document what they know of a class, a type or an annotation. A task
+#: reads copies, and no hook of its own answers for them: libraries believe what they find there.
+DOCUMENTED_DUNDERS = frozenset(
+    f"__{name}__"
+    for name in """
+        origin args parameters orig_bases orig_class supertype abstractmethods dataclass_fields
+        struct_fields fields table geo_interface version_info
+    """.split()
+)
+
 #: Double-underscore attributes that are read through a guard.
-GUARDED_DUNDERS = frozenset(
-    "__class__ __dict__ __setattr__ __delattr__ __annotations__ __defaults__ __kwdefaults__".split()
+GUARDED_DUNDERS = (
+    frozenset("__class__ __dict__ __setattr__ __delattr__ __annotations__ __defaults__ __kwdefaults__".split())
+    | DOCUMENTED_DUNDERS
 )
 
 #: Double-underscore attributes that are read of what the task itself made where the program spells them, and refused of

@@ -87,6 +87,7 @@ ONLY: dict[str, str] = {
         "warn raiseExceptions logThreads logProcesses logMultiprocessing BASIC_FORMAT FileHandler "
         "DEBUG INFO WARNING WARN ERROR CRITICAL FATAL NOTSET"
     ),
+    "logging.handlers": "BufferingHandler MemoryHandler QueueHandler QueueListener",
     "mimetypes": "guess_type guess_extension guess_all_extensions guess_file_type add_type types_map common_types",
     "multiprocessing": "cpu_count TimeoutError dummy pool",
     "multiprocessing.dummy": (
@@ -134,7 +135,7 @@ ONLY: dict[str, str] = {
         "DynamicClassAttribute"
     ),
     "importlib": "import_module",
-    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet WeakMethod ReferenceType ProxyType",
+    "weakref": "ref proxy WeakKeyDictionary WeakValueDictionary WeakSet WeakMethod finalize ReferenceType ProxyType",
     "uuid": "UUID SafeUUID uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 "
     "NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID NAMESPACE_X500 NIL MAX",
     "warnings": "warn warn_explicit filterwarnings simplefilter resetwarnings formatwarning showwarning catch_warnings "
@@ -186,7 +187,7 @@ SUBMODULES = frozenset(
         email.mime.message email.mime.nonmultipart email.encoders email.charset email.generator
         email.contentmanager email.iterators email.feedparser email.quoprimime email.base64mime
         compression.zlib compression.gzip compression.bz2 compression.lzma compression.zstd
-        multiprocessing.dummy multiprocessing.pool http.cookies string.templatelib
+        multiprocessing.dummy multiprocessing.pool http.cookies string.templatelib logging.handlers
     """.split()
 )
 
@@ -230,8 +231,6 @@ REFUSED: dict[str, str] = {
         "importlib.resources",
         "imports are made by import statements; for what may be missing there is except ImportError": "importlib.util "
         "importlib.machinery importlib.abc",
-        "its handlers write files or go to the network; use logging.StreamHandler(io.StringIO()), or a class "
-        "of your own that inherits from logging.Handler": "logging.handlers",
         "it makes objects of the names in a dict; use logging.basicConfig() and logger.addHandler()": "logging.config",
         f"{TEXT_AS_CODE}; use time.perf_counter()": "timeit",
         TEXT_AS_CODE: "bdb code codeop doctest pdb runpy trace",
@@ -292,8 +291,9 @@ WITHHELD: dict[str, dict[str, str]] = {
     "traceback": {
         "": "it is about the frames that run the task; traceback.format_exc() and its like tell of an error's",
     },
-    "weakref": {
-        "finalize": "it is for the end of the interpreter; use try and finally, or __del__",
+    "logging.handlers": {
+        "Socket Datagram SysLog NTEvent SMTP HTTP DEFAULT_ SYSLOG_":
+            "it sends records to other machines; collect them in a handler of your own, and let n8n send them",
         "": NOT_DATA,
     },
     "zipfile": {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from programs import NO_SETTING, OPEN, Attack, at_compile, by_id, check
 
@@ -15,13 +18,13 @@ LEADS_ON = f"it leads to the interpreter's own names, and is read where it is th
 
 #: Special attributes that lead somewhere, or that only the interpreter has any business with.
 DUNDERS = """
-    __abstractmethods__ __annotate__ __args__ __base__ __bases__ __basicsize__
+    __annotate__ __base__ __bases__ __basicsize__
     __bound__ __build_class__ __builtins__ __cached__ __closure__ __code__ __constraints__
-    __conform__ __dataclass_fields__ __debug__ __default__ __del__ __delete__ __dictoffset__
+    __conform__ __dataclass_params__ __debug__ __default__ __del__ __delete__ __dictoffset__
     __file__ __flags__ __forward_arg__ __forward_module__ __func__ __get__ __getattr__ __getinitargs__
     __getnewargs__ __getnewargs_ex__ __getstate__ __globals__ __import__ __itemsize__
-    __loader__ __mro__ __mro_entries__ __objclass__ __orig_bases__ __orig_class__ __origin__
-    __package__ __parameters__ __path__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
+    __loader__ __mro__ __mro_entries__ __objclass__
+    __package__ __path__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
     __setstate__ __signature__ __spec__ __static_attributes__ __subclasses__
     __text_signature__ __thisclass__ __type_params__ __unpacked__ __value__
     __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
@@ -173,7 +176,22 @@ WALKS = {
         "'A' object has no attribute '__wrapped__'",
         AttributeError,
     ),
-    "generic_alias": at_compile("reached.append(list[int].__origin__)", "the attribute '__origin__' is not allowed"),
+    "generic_alias": Attack(
+        "from typing import Type\nreached.append(Type[int].__origin__('A', (), {'__reduce__': 1}))",
+        f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}",
+    ),
+    "parameter_of_an_alias": Attack(
+        "reached.append(list[type].__args__[0]('A', (), {'__reduce__': 1}))",
+        f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}",
+    ),
+    "alias_of_a_module": Attack(
+        "reached.append(alias.__origin__)",
+        f"the attribute '__origin__' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}",
+    ),
+    "module_among_an_aliases_parameters": Attack(
+        "reached.append(getattr(alias, '__args__'))",
+        f"the attribute '__args__' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}",
+    ),
     "super_object": at_compile(
         "class A:\n    def f(self): return super().__thisclass__\nreached.append(A().f())",
         "the attribute '__thisclass__' is not allowed",
@@ -266,7 +284,7 @@ def test_every_form_of_a_change(target: str, name: str) -> None:
 @pytest.mark.parametrize("attack", by_id(WALKS))
 def test_walk(attack: Attack) -> None:
     """The whole program is refused because of the step that leads out."""
-    check(attack)
+    check(attack, alias=types.GenericAlias(sys, (sys,)))
 
 
 @pytest.mark.parametrize("name", HARMLESS)

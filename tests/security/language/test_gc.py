@@ -18,7 +18,7 @@ ATTACKS = {
     "kept_by_a_class": Attack("reached.append(keeper.gc)", f"the attribute 'gc' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
     "tracemalloc": at_compile("import tracemalloc\nreached.append(tracemalloc)", "import of 'tracemalloc' is not allowed"),
     "objgraph_by_weakrefs": Attack("import weakref\nreached.append(weakref.getweakrefs(target))", "module 'weakref' has no attribute 'getweakrefs'", AttributeError),
-    "finalize": Attack("import weakref\nreached.append(weakref.finalize)", "module 'weakref' has no attribute 'finalize'", AttributeError),
+    "finalize": Attack("import weakref\nreached.append(weakref.finalize._registry)", "type object 'finalize' has no attribute '_registry'", AttributeError),
     "del_method_called": at_compile("class A:\n    def __del__(self): pass\nreached.append(A().__del__())", "the attribute '__del__' is not allowed"),
 }  # fmt: skip
 QUESTIONS = {

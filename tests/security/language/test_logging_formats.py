@@ -45,7 +45,7 @@ OTHERS = {
     "frames_of_the_record": at_compile("reached.append(logging.currentframe().f_back)", "the attribute 'f_back' is not allowed"),
     "currentframe": Attack("reached.append(logging.currentframe())", "module 'logging' has no attribute 'currentframe'", AttributeError),
     "modules_of_logging": Attack("reached.append(logging.sys)", "module 'logging' has no attribute 'sys'", AttributeError),
-    "handlers": at_compile("import logging.handlers\nreached.append(logging.handlers)", "import of 'logging.handlers' is not allowed"),
+    "handlers": Attack("import logging.handlers\nreached.append(logging.handlers.SocketHandler)", "module 'logging.handlers' has no attribute 'SocketHandler'", AttributeError),
     "config": at_compile("import logging.config\nreached.append(logging.config)", "import of 'logging.config' is not allowed"),
     "file_handler": Attack("reached.append(logging.FileHandler('x'))", "logging.FileHandler is not allowed: tasks have no files; use StreamHandler(io.StringIO()). No setting allows it."),
 }  # fmt: skip

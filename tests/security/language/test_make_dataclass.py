@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 from programs import Attack, attribute, by_id, check, check_nothing_reached, outcome
 
-NAMESPACE = "make_dataclass() with a namespace is not allowed: write a class statement"
+OPTIONS = "make_dataclass() with a module or a decorator is not allowed: write a class statement"
+IN_NAMESPACE = (
+    "the name '{}' in a class made by a call is not allowed: it belongs to the interpreter. No setting allows it."
+)
 NO_METACLASS = "this metaclass is not available in a task: inherit from type or abc.ABCMeta"
 #: Names that no field has; each as a text, alone and with a type.
 NAMES = ["gi_frame", "__class__", "__reduce__", "__array_interface__", "_convert_", "x=1", "x: int = print()", "x, y", "a b", "class",
          "x):\n  reached.append(1) #", "", "1", "x.y", "self=reached"]  # fmt: skip
 
 ATTACKS = {
-    "namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace={'__reduce__': lambda s: 1}))", NAMESPACE),
-    "empty_namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace=None))", NAMESPACE),
-    "module": Attack("reached.append(make_dataclass('A', ['x'], module='sys'))", NAMESPACE),
-    "decorator": Attack("reached.append(make_dataclass('A', ['x'], decorator=reached.append))", NAMESPACE),
+    "namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace={'__reduce__': lambda s: 1}))", IN_NAMESPACE.format("__reduce__")),
+    "fields_in_a_namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace={'__dataclass_fields__': {}}))", IN_NAMESPACE.format("__dataclass_fields__")),
+    "hook_in_a_namespace": Attack("reached.append(make_dataclass('A', ['x'], namespace={'__getattr__': lambda s, n: n}))", IN_NAMESPACE.format("__getattr__")),
+    "module": Attack("reached.append(make_dataclass('A', ['x'], module='sys'))", OPTIONS),
+    "decorator": Attack("reached.append(make_dataclass('A', ['x'], decorator=reached.append))", OPTIONS),
     "metaclass_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(meta,)))", NO_METACLASS, TypeError),
     "alias_of_type_as_a_base": Attack("from typing import Type\nreached.append(make_dataclass('A', [], bases=(Type[int],)))", NO_METACLASS, TypeError),
     "librarys_alias_as_a_base": Attack("reached.append(make_dataclass('A', [], bases=(alias,)))", NO_METACLASS, TypeError),
@@ -84,3 +88,22 @@ def test_check_of_the_name_cannot_be_taken_off(name: str) -> None:
     with pytest.raises(AttributeError) as caught:  # Python's own words, which differ between its versions
         setattr(FieldName(), name, 1)
     check(Attack(program, str(caught.value), AttributeError))
+
+
+def test_fields_are_shown_in_a_copy() -> None:
+    """What a task puts among the fields of a class reaches nobody who believes them."""
+    check_nothing_reached(
+        """
+        from dataclasses import dataclass, field, fields
+        @dataclass
+        class A:
+            x: int
+        A.__dataclass_fields__['y'] = field()
+        getattr(A, '__dataclass_fields__').clear()
+        if [f.name for f in fields(A)] != ['x']: reached.append(fields(A))
+        class B:
+            def __getattr__(self, name): return {'y': field()}
+        for seen in (getattr(B(), '__dataclass_fields__', None), hasattr(B(), '__dataclass_fields__')):
+            if seen: reached.append(seen)
+        """
+    )

@@ -49,7 +49,9 @@ REASONS = {
     ("inspect", "currentframe"): FRAMES,
     ("inspect", "stack"): FRAMES,
     ("inspect", "getsource"): "a task's program is not a file",
-    ("weakref", "finalize"): "it is for the end of the interpreter; use try and finally, or __del__",
+    ("logging.handlers", "SMTPHandler"): "it sends records to other machines; collect them in a handler of your own, "
+    "and let n8n send them",
+    ("logging.handlers", "RotatingFileHandler"): FILES,
     ("zipfile", "Path"): "it gives the archive another class, and those can't be changed; use namelist(), "
     "read() and open()",
     ("xml.sax", "make_parser"): "it reads what addresses and paths name; use parseString() with the text",

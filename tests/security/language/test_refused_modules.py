@@ -19,7 +19,7 @@ MODULES = [
     "_thread", "_ctypes", "posix", "_io", "_imp", "_socket", "_posixsubprocess", "_pickle", "_testcapi", "_sitebuiltins",
     "reptarium.sandbox.language", "reptarium.sandbox.wire", "reptarium.pool.runner", "RestrictedPython.Guards", "_pytest.monkeypatch",
     "importlib.util", "importlib.machinery", "importlib.abc", "importlib.resources", "importlib._bootstrap",
-    "os.nothing", "logging.handlers", "logging.config", "json.tool", "json.scanner", "collections._x", "email._policybase",
+    "os.nothing", "logging.config", "json.tool", "json.scanner", "collections._x", "email._policybase",
     "unittest.mock", "concurrent.futures.process", "multiprocessing.connection", "ctypes.util", "xml.dom.pulldom", "xml.sax.expatreader",
     "html._x", "urllib.request", "urllib.error", "http.client", "http.server", "zoneinfo._common", "encodings.idna",
     "numpy._core", "numpy._core.multiarray", "pandas._libs", "pydantic._internal", "__main__", "__future__.x", "__mp_main__",

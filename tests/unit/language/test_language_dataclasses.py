@@ -209,11 +209,12 @@ PROGRAMS = {
         from dataclasses import make_dataclass, field, fields, asdict
         Row = make_dataclass("Row", ["a", ("b", int), ("c", list, field(default_factory=list))], frozen=True, order=True)
         Sub = make_dataclass("Sub", [("d", str, "x")], bases=(Row,), frozen=True)
+        Named = make_dataclass("Named", ["a"], namespace={"twice": lambda self: self.a * 2, "KIND": "n", "__str__": lambda self: f"<{self.a}>"})
         try:
             make_dataclass("Bad", ["not a name"])
         except (TypeError, AttributeError) as e:
             error = True
-        return Row(1, 2), asdict(Row(1, 2, [3])), Row(1, 2) < Row(2, 1), [f.name for f in fields(Sub)], Sub(1, 2), error
+        return Row(1, 2), asdict(Row(1, 2, [3])), Row(1, 2) < Row(2, 1), [f.name for f in fields(Sub)], Sub(1, 2), Named(4).twice(), str(Named(4)), Named(4), Named.KIND, error
     """,
     "in_match": """
         from dataclasses import dataclass

@@ -43,6 +43,39 @@ PROGRAMS = {
             Order.__doc__, Order.__init__.__annotations__["id"].__name__, typing.get_type_hints(Order.__init__), block.seen,
         )
     """,
+    "what_types_and_classes_document": """
+        import abc, dataclasses, typing
+        T = typing.TypeVar("T")
+        @dataclasses.dataclass
+        class Order:
+            id: int
+            tags: list = dataclasses.field(default_factory=list)
+        class Box(typing.Generic[T]):
+            def __init__(self, value: T): self.value = value
+        class Shape(abc.ABC):
+            @abc.abstractmethod
+            def area(self): ...
+            @abc.abstractmethod
+            def name(self): ...
+        def built(kind, data):
+            if kind.__origin__ is list if hasattr(kind, "__origin__") else False:
+                return [built(kind.__args__[0], each) for each in data]
+            if hasattr(kind, "__dataclass_fields__"):
+                return kind(**{name: data[name] for name in kind.__dataclass_fields__ if name in data})
+            return kind(data)
+        made = built(typing.List[Order], [{"id": 1}, {"id": 2, "tags": ["x"]}])
+        seen = [
+            made, typing.Optional[int].__args__[0] is int, dict[str, int].__origin__ is dict, Box.__parameters__ == (T,),
+            Box[int](1).__orig_class__.__args__[0] is int, sorted(Shape.__abstractmethods__),
+            typing.NewType("Id", int).__supertype__ is int, getattr(list[int], "__args__", None)[0] is int,
+            getattr(Order, "__args__", None), Order.__dataclass_fields__["tags"].default_factory is list,
+        ]
+        return seen, [
+            [hasattr(each, name) for each in (Order, Order(1), Box, Shape, int, list[int], Box.__init__)]
+            for name in ("__dataclass_fields__", "__dataclass_params__", "__orig_bases__", "__origin__", "__args__",
+                         "__abstractmethods__", "__set_name__", "__clause_element__", "__len__", "__weakref__")
+        ]
+    """,
     "states": """
         import inspect
         from types import AsyncGeneratorType, CoroutineType

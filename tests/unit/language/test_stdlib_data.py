@@ -160,6 +160,17 @@ PROGRAMS = {
         before = "n" in cache
         return [q.get()[0] for _ in range(3)], lifo.get(), empty, cycle, list(TopologicalSorter({"c": ["b"], "b": ["a"]}).static_order()), seen, v.get(), before, cache["n"] is n, isinstance(1, numbers.Integral), isinstance(1.5, numbers.Real), errno.ENOENT
     """,
+    "finalizers": """
+        import weakref
+        ended = []
+        class Held: pass
+        held = Held()
+        first, second, third = (weakref.finalize(held, ended.append, each) for each in "abc")
+        added = weakref.finalize(held, lambda x, y=0: x + y, 1, y=2)
+        told = [added.alive, added.peek()[2:], added(), added(), added.alive, third.detach()[0] is held, second.atexit]
+        del held
+        return told, sorted(ended), first.alive, first.peek(), second.detach(), second()
+    """,
     "system_modules_that_hold_only_data": """
         import sys, os, platform, mimetypes, pathlib, http
         from http import HTTPStatus

@@ -15,6 +15,35 @@ from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {
+    "logging_that_holds_records_back": """
+        import logging, queue
+        from logging.handlers import BufferingHandler, MemoryHandler, QueueHandler, QueueListener
+        seen = []
+        class Collect(logging.Handler):
+            def emit(self, record): seen.append(self.format(record))
+        class Batches(BufferingHandler):
+            def flush(self):
+                seen.append([record.getMessage() for record in self.buffer])
+                super().flush()
+        def logger(name, handler):
+            log = logging.getLogger(name)
+            log.setLevel(logging.DEBUG)
+            log.propagate = False
+            log.addHandler(handler)
+            return log
+        held = logger("held", MemoryHandler(100, flushLevel=logging.ERROR, target=Collect()))
+        held.debug("first %d", 1)
+        before = len(seen)
+        held.error("second")
+        waiting = queue.Queue()
+        listener = QueueListener(waiting, Collect(), respect_handler_level=True)
+        listener.start()
+        logger("queued", QueueHandler(waiting)).warning("by %s", "another thread")
+        listener.stop()
+        batches = logger("batches", Batches(2))
+        for each in "xyz": batches.info(each)
+        return before, seen
+    """,
     "logging_to_own_streams": """
         import logging, io
         from logging import getLogger, Formatter, StreamHandler

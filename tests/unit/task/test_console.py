@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -67,10 +68,32 @@ def test_file_gets_the_text() -> None:
     assert buffer.getvalue() == "a 1\n"
 
 
-def test_wrong_sep_is_a_type_error() -> None:
+def test_a_file_of_ones_own_sees_each_piece() -> None:
+    """As with the built-in print: values, what is between them and the end come by themselves; flush flushes."""
+
+    class Seen:
+        def __init__(self) -> None:
+            self.all: list[str] = []
+
+        def write(self, text: str) -> None:
+            self.all.append(text)
+
+        def flush(self) -> None:
+            self.all.append("flushed")
+
+    seen, expected = Seen(), Seen()
+    for file, call in ((expected, print), (seen, lambda *args, **options: printed((args, options)))):
+        call("a", 1, file=file)
+        call(file=file)
+        call("b", None, sep="", end="", file=file, flush=True)
+    assert seen.all == expected.all
+
+
+@pytest.mark.parametrize("options", [{}, {"file": io.StringIO()}], ids=["console", "file"])
+def test_wrong_sep_is_a_type_error(options: dict[str, Any]) -> None:
     """As with the built-in print."""
     with pytest.raises(TypeError, match="sep must be None or a string, not int"):
-        printed((("a",), {"sep": 1}))
+        printed((("a",), {"sep": 1, **options}))
 
 
 def test_output_is_bounded_and_says_so_once() -> None:

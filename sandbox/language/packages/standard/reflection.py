@@ -13,7 +13,7 @@ import typing
 import weakref
 from collections.abc import Callable, Iterable
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.attributes import own_names
@@ -179,6 +179,47 @@ class WeakMethod(weakref.WeakMethod[Any]):
         return super().__new__(cls, meth, callback)
 
 
+class finalize:
+    """``weakref.finalize``, without what all of the process's have in common: the real one's registry shows libraries'.
+
+    What is alive when the task ends isn't called, whatever ``atexit`` says: its process ends at once.
+    """
+
+    __slots__ = ("__weakref__", "_call", "_ref", "atexit")
+    _ALIVE: ClassVar[set[finalize]] = set()
+
+    def __init__(self, obj: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        self._ref, self._call, self.atexit = weakref.ref(obj, self), (func, args, kwargs), True
+        self._ALIVE.add(self)
+
+    def __call__(self, _: Any = None) -> Any:
+        """Call the function and give what it returns, the first time."""
+        if self._died():
+            func, args, kwargs = self._call
+            return func(*args, **kwargs)
+        return None
+
+    def _died(self) -> bool:
+        alive = self in self._ALIVE
+        self._ALIVE.discard(self)
+        return alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is going to be called."""
+        return self in self._ALIVE
+
+    def peek(self) -> Any:
+        """The object, the function and its arguments; None once it is dead."""
+        obj = self._ref() if self.alive else None
+        return None if obj is None else (obj, *self._call)
+
+    def detach(self) -> Any:
+        """As :meth:`peek`, and it isn't going to be called."""
+        found = self.peek()
+        return found if found is not None and self._died() else None
+
+
 stand_in(enum.EnumMeta)  # for isinstance(); classes it makes by class statements that inherit from enumerations
 
 
@@ -245,9 +286,11 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
     parameters = inspect.signature(real).parameters
 
     def make_dataclass(cls_name: str, fields: Any, *, bases: tuple[type, ...] = (), **options: Any) -> Any:
-        """``dataclasses.make_dataclass`` without a namespace of one's own."""
-        if "namespace" in options or "module" in options or "decorator" in options:
-            raise RefusedAttribute("make_dataclass() with a namespace is not allowed: write a class statement")
+        """``dataclasses.make_dataclass``; the names of a namespace of one's own are checked as those of ``type()``."""
+        if "module" in options or "decorator" in options:
+            raise RefusedAttribute(
+                "make_dataclass() with a module or a decorator is not allowed: write a class statement"
+            )
         checked = []
         for item in fields:
             parts = (item,) if isinstance(item, str) else tuple(item)
@@ -259,7 +302,7 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
         bases = tuple(bases)
         guards.refuse_metaclasses(bases)
         # without it the class would be ours, or types': its functions would have that module's names
-        place: dict[str, Any] = {"namespace": {"__module__": "__main__"}}
+        place: dict[str, Any] = {"namespace": guards.checked_namespace(options.pop("namespace", None) or {})}
         if "module" in parameters:
             place["module"] = "__main__"
         return real(str(cls_name), checked, bases=bases, **place, **options)
@@ -279,7 +322,7 @@ PACKAGES = (
             (readers.library_methodcaller, methodcaller),
         ),
     ),
-    Package("weakref", replaced={"weakref": {"WeakMethod": WeakMethod}}),
+    Package("weakref", replaced={"weakref": {"WeakMethod": WeakMethod, "finalize": finalize}}),
     Package("types", everywhere=((types.SimpleNamespace, SimpleNamespace),)),
     Package(
         "functools",  # contextlib and others carry these too
