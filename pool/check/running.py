@@ -36,8 +36,11 @@ Verdict = Literal["same", "differs", "ran", "fails", "skipped"]
 Answers = Mapping[str, Mapping[str, list[Any]]]
 
 NOT_HERE = "not in a check"
+#: Characters of an error that are shown.
+_LONGEST_DETAIL = 600
 #: In place of what tasks may connect to: a name that is nobody's by RFC 2606. So the power is there, and leads nowhere.
 _NOWHERE = ("not-in-a-check.invalid:1",)
+_NOT_REACHED = "it wasn't reached"
 _NO_QUERY = "a tool runs on a query: --query NODE=TEXT"
 
 
@@ -67,20 +70,21 @@ class _Task(msgspec.Struct):
 async def run_all(
     found: Found,
     reports: list[tuple[NodeReport, Settings]],
+    runs: list[NodeRun],
     *,
     given: Mapping[str, Items],
     queries: Mapping[str, Any],
     answers: Answers,
     against: str | None = None,
     progress: Callable[[int], object] = id,
-) -> list[NodeRun]:
-    """Run each node that doesn't rest, under the settings beside it. ``given``: items by the node's name;
-    ``queries``: what Code Tools of a name are asked.
+) -> None:
+    """Run each node that doesn't rest, under the settings beside it. What comes of them goes into ``runs`` as it comes,
+    so that who interrupts this has it. ``given``: items by the node's name; ``queries``: what Code Tools of a name are
+    asked.
 
     ``against``: the command of n8n's own runner, whose results count in place of pinned ones. Raises, in exception
     groups, :class:`NoOtherRunner` when that doesn't start, and what :func:`embedded_runner` raises.
     """
-    runs: list[NodeRun] = []
     tasks: list[_Task] = []
     for report, settings in reports:
         node = report.node
@@ -96,7 +100,7 @@ async def run_all(
             run.items = f"asked of {node.name}"
         else:
             continue
-        run.detail = ""
+        run.detail = _NOT_REACHED
         tasks.append(_Task(report, settings, pinned, queries.get(node.name) if node.tool else None, run))
     theirs = await _of_other(tasks, found, against, answers) if against else {}
     done = 0
@@ -107,7 +111,6 @@ async def run_all(
                 _compare(task, outcome, found, theirs.get(id(task)))
                 done += 1
                 progress(done)
-    return runs
 
 
 def _by_settings(tasks: list[_Task]) -> list[tuple[Settings, list[_Task]]]:
@@ -168,8 +171,9 @@ def with_pins(data: dict[str, Any], workflow: ReadWorkflow) -> dict[str, Any]:
 
 def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None) -> None:
     run = task.run
+    run.detail = ""
     if outcome.status != "done":
-        run.verdict, run.detail = "fails", failure_text(outcome)
+        run.verdict, run.detail = "fails", _brief(failure_text(outcome))
         return
     node = task.report.node
     try:
@@ -188,7 +192,7 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
     if other is not None:
         run.with_what = "n8n's runner"
         if other.status != "done":
-            run.verdict, run.detail = "differs", f"n8n's runner fails: {failure_text(other)}"
+            run.verdict, run.detail = "differs", f"n8n's runner fails: {_brief(failure_text(other))}"
             return
         theirs = _result(other)
     else:
@@ -199,6 +203,12 @@ def _compare(task: _Task, outcome: Outcome, found: Found, other: Outcome | None)
         run.with_what, theirs = f"pinned to {compared.node}", compared.items
     run.detail = difference(ours, theirs) or ""
     run.verdict = "differs" if run.detail else "same"
+
+
+def _brief(failure: str) -> str:
+    """What an error says, without its traceback: a program may make a text of any length of either."""
+    text = failure.partition("\nTraceback (most recent call last)")[0]
+    return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"
 
 
 def _result(outcome: Outcome) -> Any:

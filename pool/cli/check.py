@@ -21,10 +21,10 @@ from reptarium.pool.check.exports import Document, Problem, read_all
 from reptarium.pool.check.n8n_api import PAGE, ApiError, base_of, in_the_clear, read_key, read_workflows
 from reptarium.pool.check.proposal import POLICY_PATH
 from reptarium.pool.check.report import as_json, page, sarif, table
-from reptarium.pool.check.running import Answers, NodeRun, NoOtherRunner, read_answers, run_all
+from reptarium.pool.check.running import Answers, NoOtherRunner, read_answers, run_all
 from reptarium.pool.check.workflows import Found, find
 from reptarium.pool.cli.say import say
-from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED
+from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED, INTERRUPTED, contained
 from reptarium.pool.cli.task_input import BadInput, read_items, read_query
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.installing.place import place_of
@@ -98,9 +98,10 @@ def call(arguments: argparse.Namespace) -> int:
             return BAD_INPUT
     found = find(documents)
     result = trio.run(check, found, policy, _progress(len(found.nodes)))
+    interrupted = False
     if arguments.run:
         try:
-            result.runs = _run(arguments, result, policy)
+            interrupted = _run(arguments, result, policy)
         except BadInput as error:
             say(f"reptarium check: {error}")
             return BAD_INPUT
@@ -110,7 +111,7 @@ def call(arguments: argparse.Namespace) -> int:
         say(f"reptarium check: {error.filename}: {error.strerror}")
         return BAD_INPUT
     _write(arguments, result)
-    return status(found, result)
+    return INTERRUPTED if interrupted else status(found, result)
 
 
 def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document | Problem]:
@@ -126,8 +127,11 @@ def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document 
     return trio.run(read_workflows, base, key, broker_tls(settings), tell)
 
 
-def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[NodeRun]:
-    """Raises :class:`BadInput`, and what :func:`run_all` raises."""
+def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> bool:
+    """Run the nodes. Returns whether somebody has interrupted it: what came of those before is in the result.
+
+    Raises :class:`BadInput`, and what :func:`run_all` raises.
+    """
     nodes = result.checked.found.nodes
     tools = {node.name for node in nodes if node.tool}
     given = {
@@ -147,18 +151,19 @@ def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> list[
     wanted = to_run(result, policy)
     configure_logging(msgspec.structs.replace(policy.settings, log_level="critical"))
     run = partial(
-        run_all, result.checked.found, wanted, given=given, queries=queries, answers=answers,
+        run_all, result.checked.found, wanted, result.runs, given=given, queries=queries, answers=answers,
         against=arguments.against, progress=_progress(len(wanted), "nodes run"),
     )  # fmt: skip
     try:
-        return trio.run(run)
-    except (NoOtherRunner, BaseExceptionGroup) as error:
-        inner: BaseException = error
-        while isinstance(inner, BaseExceptionGroup):
-            inner = inner.exceptions[0]
-        if not isinstance(inner, NoOtherRunner):
+        trio.run(run)
+    except (NoOtherRunner, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if contained(error, KeyboardInterrupt) is not None:
+            say("reptarium check: interrupted; what came of the nodes before is in the report")
+            return True
+        if (other := contained(error, NoOtherRunner)) is None:
             raise
-        raise BadInput(str(inner)) from None
+        raise BadInput(str(other)) from None
+    return False
 
 
 def _named(pairs: list[str], names: set[str], option: str, form: str) -> Iterator[tuple[str, str]]:

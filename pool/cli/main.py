@@ -16,7 +16,7 @@ from typing import Any
 from reptarium import __version__
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.signals import hold
-from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED
+from reptarium.pool.cli.status import BAD_CONFIG, FAILED, INTERRUPTED, contained
 from reptarium.pool.ops.unreadable import become_unreadable
 from reptarium.pool.refusal import StartRefused, require_interpreter
 
@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence()
         return FAILED
     except (StartRefused, BaseExceptionGroup) as error:
-        if _find(error, KeyboardInterrupt) is not None:
+        if contained(error, KeyboardInterrupt) is not None:
             return INTERRUPTED
-        refused = _find(error, StartRefused)
+        refused = contained(error, StartRefused)
         if refused is None:
             raise
         say(f"reptarium: {refused}")
@@ -74,13 +74,6 @@ def _silence() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             os.dup2(null, stream.fileno())
-
-
-def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """The first of that kind in an error that may be a group."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error if isinstance(error, kind) else None
-    return next((found for inner in error.exceptions if (found := _find(inner, kind)) is not None), None)
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -1,7 +1,6 @@
 """What a program names: imports, free names, calls, addresses and files that stand in it as texts.
 
-Read off the syntax tree. What is put together at run time can't be seen: where a program connects and no address
-stands in it, that is said (``unknown_hosts``).
+Read off the syntax tree: what is put together at run time can't be seen, and of hosts that is said (``unknown_hosts``).
 """
 
 from __future__ import annotations
@@ -42,10 +41,12 @@ _READERS = ADDRESS_READERS | {"loadtxt"}
 _WRITERS = frozenset("to_csv to_excel to_parquet to_feather to_pickle savefig savetxt savez".split())
 #: What anything may be called that takes a text, which may be a secret.
 _MAYBE_WRITERS = frozenset("save to_json to_html write_image".split())
-#: A text that is meant for a path, by a folder or a suffix.
+#: Meant for a path, by a folder or a suffix.
 _PATH = re.compile(r"\S*/\S*|.*\.[a-zA-Z][a-zA-Z0-9]{0,7}")
 #: In what a library may load that isn't a path: lines, a cookie.
 _NO_PATH = frozenset("\n=;")
+#: What imports a module by a text.
+_BY = frozenset(("importlib.import_module", "importlib.__import__"))
 #: With these names may be bound by their text.
 _BINDING = frozenset("exec globals locals vars __import__ __builtins__".split())
 _PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
@@ -123,8 +124,8 @@ class _Reader:
                 self._modules[name] = f"{node.module}.{alias.name}"
                 self._use(f"{node.module}.{alias.name}", node, False)
         elif isinstance(node, ast.Call):
-            if module := self._imported(node):
-                self._module(module, node.lineno, optional)
+            if imported := self._imported(node):
+                self._module(imported[1], node.lineno, optional)
         elif isinstance(node, ast.Assign | ast.NamedExpr | ast.AnnAssign) and isinstance(node.value, ast.Call):
             if module := self._given(node.value):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -179,22 +180,24 @@ class _Reader:
             base = self._modules.get(node.id) if isinstance(node, ast.Name) else None
         return base and ".".join((base, *reversed(parts)))
 
-    def _imported(self, node: ast.Call) -> str | None:
-        """The module that a call imports whose name stands in it: ``importlib.import_module("os.path")``."""
-        function = node.func
-        builtin = isinstance(function, ast.Name) and function.id == "__import__"
-        if not builtin and self._dotted(function) not in ("importlib.import_module", "importlib.__import__"):
+    def _imported(self, node: ast.Call) -> tuple[str, str] | None:
+        """What a call imports by, and the module whose name stands in it: ``importlib.import_module("os.path")``."""
+        function, module = node.func, _text(node, 0)
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+        # only what is called so is looked into: a chain of calls is as long as somebody likes
+        if not module or (f"importlib.{name}" not in _BY and self._modules.get(name) not in _BY):
             return None
-        module = _text(node, 0)
-        return module if module and all(part.isidentifier() for part in module.split(".")) else None
+        by = self._dotted(function) or (name if isinstance(function, ast.Name) else "")
+        good = by in ("__import__", *_BY) and all(part.isidentifier() for part in module.split("."))
+        return (by, module) if good else None
 
     def _given(self, node: ast.Call) -> str | None:
         """The module that such a call gives: the outermost one, but where names in it are asked for."""
-        module = self._imported(node)
-        if module is None or self._dotted(node.func) == "importlib.import_module":
-            return module
+        found = self._imported(node)
+        if found is None or found[0] == "importlib.import_module":
+            return found and found[1]
         asked = any(keyword.arg == "fromlist" for keyword in node.keywords) or len(node.args) > 3
-        return module if asked else module.partition(".")[0]
+        return found[1] if asked else found[1].partition(".")[0]
 
     # ---- what it does -----------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -53,6 +53,8 @@ def reads(nodes: Iterable[tuple[ast.AST, bool, bool]], free: Collection[str]) ->
     """Attributes that a program reads of its ``free`` names, each path once. What stands in a ``try`` may fail, and is
     left out.
     """
+    if not free:
+        return []
     every = [node for node, _, _ in nodes]
     bound = _bound(every, free)
     guarded = _guarded(every)
@@ -84,7 +86,7 @@ def _is_missing(kind: type, attribute: str, called: bool) -> bool:
     return not attribute.startswith("__") and not hasattr(kind, attribute)
 
 
-def _path(node: ast.expr | None, bound: dict[str, str], free: Collection[str]) -> str | None:
+def _path(node: ast.expr | None, bound: Mapping[str, str | None], free: Collection[str]) -> str | None:
     hops: list[str] = []
     while not isinstance(node, ast.Name):
         if isinstance(node, ast.Attribute):
@@ -137,7 +139,7 @@ def _bound(nodes: Iterable[ast.AST], free: Collection[str]) -> dict[str, str]:
             pairs.append(_loop(node.target, node.iter))
     for target, value, hop in pairs:
         if isinstance(target, ast.Name):
-            path = _path(value, {name: one for name, one in given.items() if one}, free)
+            path = _path(value, given, free)
             # two loops over the same, each with a name of its own, are as good as one
             known = path and path + hop
             given[target.id] = known if given.get(target.id, known) == known else None

@@ -74,7 +74,7 @@ _CHOSEN: dict[str, dict[str, dict[str, str]]] = {
         "parser": {"etree": "", "lxml": "lxml"},
         "dtype_backend": {"pyarrow": _ARROW},
         "method": dict.fromkeys(
-            "kendall spline polynomial cubic quadratic slinear zero nearest barycentric krogh pchip akima cubicspline "
+            "spline polynomial cubic quadratic slinear zero nearest barycentric krogh pchip akima cubicspline "
             "piecewise_polynomial from_derivatives".split(),
             "scipy",
         ),
@@ -94,6 +94,10 @@ _DRIVERS = {
 }  # fmt: skip
 _DATABASE = re.compile(r"([a-z]+)(?:\+([a-z0-9_]+))?://")
 _STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}
+#: Packages that the tables are about.
+_PACKAGES = frozenset(
+    (*(name.partition(".")[0] for name in (*_NAMED, *_PLACED)), *_METHODS, *_CHOSEN, "httpx", "requests", "spacy")
+)
 #: Names that a task has, which need something.
 _GIVEN = {"_jmespath": "jmespath"}
 
@@ -111,7 +115,7 @@ def late(
     for name, needs in _GIVEN.items():
         if name in names:
             _add(found, name, needs, names[name])
-    for node, optional, _ in nodes:
+    for node, optional, _ in nodes if _PACKAGES.intersection(packages) else ():
         if not optional:
             for by, needs in _of(node, dotted, packages):
                 _add(found, by, needs, getattr(node, "lineno", 1))

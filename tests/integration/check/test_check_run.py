@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from reptarium.pool.cli.main import main
+from tests.limits import within
 from tests.unit.check.exported import code, tool, workflow
 
 
@@ -166,3 +169,50 @@ def test_what_can_not_be_used(
     (tmp_path / "a.json").write_text(json.dumps(workflow(code("A", "return []"), tool("Tool", "1"), pinData={"A": []})))
     assert main(["check", str(tmp_path / "a.json"), "--run", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+HOSTILE = {
+    "Endless": ("while True: pass", "timed out"),
+    "Memory": ("held = []\nwhile True: held.append(bytearray(10_000_000))", "exceeded its memory limit"),
+    "Forks": ("import ctypes\nwhile True: ctypes.CDLL(None).fork() < 0 and 1 / 0", "division by zero"),
+    "Floods": ("while True: print('x' * 10_000)", "timed out"),
+    "Exits": ("import sys\nsys.exit(0)", "tried to exit"),
+    "Ends": ("import os\nos._exit(0)", ""),
+    "Says much": ("raise ValueError('z' * 10_000_000)", "zzz"),
+    "Huge": ("return [{'json': {'x': 'y' * 100_000_000}} for _ in range(20)]", "memory limit"),
+    "Deep": ("x = 1\nfor _ in range(100_000): x = [x]\nreturn [{'json': {'x': x}}]", "nested too deeply"),
+    "Never ends a line": ("import re\nre.match('(a+)+$', 'a' * 60 + 'b')", "timed out"),
+}
+
+
+@pytest.mark.slow
+def test_hostile_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a program does, it ends in a verdict in few words, and those after it are run."""
+    monkeypatch.setenv("N8N_RUNNERS_TASK_TIMEOUT", "4")
+    nodes = [*(code(name, source) for name, (source, _) in HOSTILE.items()), code("After", "return _items")]
+    _, found = runs(tmp_path, capsys, nodes, {"In": IN})
+    for name, (_, words) in HOSTILE.items():
+        assert found[name][0] == "fails", (name, found[name])
+        assert words in found[name][2]
+        assert len(found[name][2]) < 1_000
+    assert found["After"][0] == "ran"
+
+
+@pytest.mark.slow
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C ends the nodes, and what came of those before is in the report."""
+    sources = {"First": "return _items", "Second": "import time\ntime.sleep(6)\nreturn []", "Third": "while True: pass"}
+    nodes = [code(name, source) for name, source in sources.items()]
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(workflow(*nodes, pinData={node["name"]: IN for node in nodes})))
+    command = [sys.executable, "-m", "reptarium", "check", str(path), "--run", "--json"]
+    environ = {"PATH": os.environ["PATH"], "N8N_RUNNERS_STDLIB_ALLOW": "*", "N8N_RUNNERS_TASK_TIMEOUT": "600"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None
+        assert "2 of 3 nodes run" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=within(60))
+    assert process.returncode == 130
+    assert "interrupted" in err
+    ran = {run["place"].partition(" › ")[2]: (run["verdict"], run["detail"]) for run in json.loads(out)["runs"]}
+    assert ran == {"First": ("ran", ""), "Second": ("ran", ""), "Third": ("skipped", "it wasn't reached")}

@@ -43,7 +43,7 @@ def needed(source: str) -> list[str]:
         ("import pandas\nf = pandas.DataFrame()\nf.to_markdown()\nf.plot.bar()", ["tabulate", "matplotlib"]),
         ("import pandas as pd\npd.Series(x, dtype='string[pyarrow]')", ["pyarrow"]),
         ("import pandas as pd\npd.DataFrame().style.background_gradient()", ["Jinja2", "matplotlib"]),
-        ("import pandas as pd\npd.DataFrame().corr(method='kendall')", ["scipy"]),
+        ("import pandas as pd\npd.Series([1]).interpolate(method='cubic')", ["scipy"]),
         ("import pandas as pd\npd.read_sql('select 1', 'postgresql+pg8000://h/d')", ["pg8000"]),
         ("from bs4 import BeautifulSoup\nBeautifulSoup(x, 'lxml')", ["lxml"]),
         ("from bs4 import BeautifulSoup\nBeautifulSoup(x, features='html5lib')", ["html5lib"]),

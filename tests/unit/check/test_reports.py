@@ -371,3 +371,12 @@ def test_nothing_is_run(tmp_path: Path) -> None:
     only(f"import antigravity, this\nopen({str(target)!r}, 'w')\nraise SystemExit(3)", ALL)
     assert not target.exists()
     assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "chain",
+    ["import pandas\nreturn pandas.x" + ".a(n=1)" * 90, "import importlib as i\ni" + ".import_module('a')" * 90],
+)
+def test_chains_of_calls(chain: str) -> None:
+    """Each call of a chain is looked at once: with two looks at each, ninety calls would take for ever."""
+    assert only(chain, ALL).status != "never"
