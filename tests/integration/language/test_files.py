@@ -65,6 +65,15 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
         "return [codecs.open('a', encoding='utf-8').read(), open('b.log').read()]",
         ["x", "said\n"],
     ),
+    "log files that are turned": (
+        "import logging, os\nfrom logging.handlers import RotatingFileHandler, TimedRotatingFileHandler\n"
+        "log = logging.getLogger('turned')\nlog.propagate = False\n"
+        "for handler in RotatingFileHandler('a.log', maxBytes=12, backupCount=1), TimedRotatingFileHandler('b.log'):\n"
+        "    log.addHandler(handler)\n"
+        "for n in range(3): log.warning('line %d', n)\n"
+        "return [sorted(os.listdir('.')), open('a.log').read(), len(open('b.log').readlines())]",
+        [["a.log", "a.log.1", "b.log"], "line 2\n", 3],
+    ),
     "numpy": (
         "import numpy as np\nnp.save('a.npy', np.arange(3))\nnp.savetxt('a.txt', [1.0, 2.0])\n"
         "return [np.load('a.npy').tolist(), np.loadtxt('a.txt').tolist(), len(np.fromfile('a.npy', dtype='u1')) > 80]",
