@@ -1,7 +1,7 @@
 #!/bin/bash
 # vm.sh SUITE ARCHITECTURE [JOB]: a machine with that suite's kernel, emulated (no KVM is needed), runs a job of jobs/ (kernel unless
 # told) and ends. What it said: $PLATFORMS/log/vm-SUITE-ARCHITECTURE.log. SLOWNESS: how much longer tests' limits are there (20).
-# LIMIT: seconds (7200). SMP, MEM: processors, MB. PAGES=16k: a kernel with such pages (arm64).
+# LIMIT: seconds (7200). TESTS: see the job. SMP, MEM: processors, MB. PAGES=16k: a kernel with such pages (arm64).
 . "$(dirname "$0")/lib.sh"
 suite=$1 arch=$2 job=${3:-kernel} name=$1-$2
 case $arch in
@@ -21,7 +21,7 @@ fi
 disk=$(mktemp -d "$PLATFORMS/job.XXXXXX"); trap 'rm -rf "$disk"' EXIT
 put_repo "$disk/src"
 cp "$HERE/jobs/$job.sh" "$disk/job.sh"; cp "$HERE/jobs/common.sh" "$disk/"
-echo "export REPTARIUM_TEST_SLOWNESS=${SLOWNESS:-20}" >"$disk/environment"
+echo "export REPTARIUM_TEST_SLOWNESS=${SLOWNESS:-20} TESTS='${TESTS:-}'" >"$disk/environment"
 tar -c -C "$disk" -f "$disk.tar" src job.sh common.sh environment; truncate -s %1M "$disk.tar"
 trap 'rm -rf "$disk" "$disk.tar"' EXIT
 # shellcheck disable=SC2086  # machine is several words
