@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reptarium.pool.config import ConfigError, load_settings
@@ -155,6 +155,8 @@ def test_nothing_special_is_open_without_an_entry_of_its_own(
         assert not rule.judge(address, port, names).allowed
 
 
+@example(IPv4Address("10.1.2.3"), 443)
+@example(IPv4Address("93.1.1.1"), 443)  # the runner's own: neither network opens it
 @given(st.ip_addresses(v=4), st.integers(1, 65_535))
 def test_an_address_is_judged_the_same_inside_an_ipv6_one(address: IPv4Address, port: int) -> None:
     """Mapped, NAT64 and 6to4 addresses are what they lead to."""
