@@ -20,8 +20,8 @@ from reptarium.sandbox.language.policy.names import (
     DUNDER_IMPORT,
     GETATTR,
     GETATTR_HOOK,
-    GETATTRIBUTE_HOOK,
     GROUPS,
+    HOOK_GUARDS,
     OWN_CHANGED,
 )
 from reptarium.sandbox.language.policy.nodes import PLAIN
@@ -50,6 +50,7 @@ class Transformer(Patterns, ImportStatements):
         self.loaded.setdefault(name, self._place)
         if node is not self._base:
             self._values.add(name)
+        self._supers += [node] if name == "super" and node is not self._called else []
         self._reflects |= name in _REFLECTING
         if name in self._denied_builtins:
             self._denied_loads.append((node, name))
@@ -139,7 +140,7 @@ class Transformer(Patterns, ImportStatements):
         return located(call, node, guard, call.args[1])
 
     def _call(self, node: ast.Call) -> ast.AST:
-        func = node.func
+        self._called = func = node.func
         if isinstance(func, ast.Name) and func.id == "__import__":
             self._static_import(node)
         if (
@@ -200,7 +201,7 @@ class Transformer(Patterns, ImportStatements):
         self._bind(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         if hook:
-            guard = ast.Name(GETATTR_HOOK if node.name == "__getattr__" else GETATTRIBUTE_HOOK, LOAD)
+            guard = ast.Name(HOOK_GUARDS[node.name], LOAD)
             node.decorator_list.insert(0, ast.copy_location(guard, node))
         self._type_parameters(node)
         self._arguments(node.args)

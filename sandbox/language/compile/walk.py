@@ -12,7 +12,7 @@ from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, shared_name
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING
-from reptarium.sandbox.language.policy.names import CHANGED
+from reptarium.sandbox.language.policy.names import CHANGED, SUPER
 from reptarium.sandbox.language.policy.nodes import LEAVES, REFUSED
 from reptarium.sandbox.language.policy.stdlib import HOT, setting_refusal
 
@@ -50,6 +50,7 @@ class Walk(RestrictingNodeTransformer):
             removed = dict.fromkeys(BUILTIN_NAMES.intersection(policy.builtins_deny), "")
             self._denied_builtins = {**removed, **self._denied_builtins}
         self._denied_loads: list[tuple[ast.AST, str]] = []
+        self._supers: list[ast.Name] = []  # that aren't called
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []
         self._scopes: list[str] = ["task"]
@@ -61,6 +62,7 @@ class Walk(RestrictingNodeTransformer):
         self._modules: dict[str, str] = {}  # names that import statements bind → the module
         self._bound_otherwise: set[str] = set()
         self._changed: list[ast.Attribute] = []  # what is set or deleted of attributes
+        self._called: ast.AST | None = None  # what is called
         self._base: ast.AST | None = None  # what an attribute is read or set of
         self._values: set[str] = set()  # names (and parts of theirs) that are more than that
         self._reflects = False  # modules come by other ways than an import statement
@@ -113,6 +115,10 @@ class Walk(RestrictingNodeTransformer):
             why = self._denied_builtins[name]
             setting = None if name in rules.DENIED_BUILTINS else BUILTINS_SETTING
             self.refuse(node, f"'{name}' is not allowed", why or "the administrator removed it", setting)
+        for each in self._supers:
+            if "super" in self.bound:
+                self.refuse(each, "'super' is not allowed here", "the program rebinds that name; call it")
+            each.id = SUPER
         for node, name in self._self_matches:
             if name in self.bound:
                 self.refuse(node, f"the class pattern '{name}(…)' is not allowed", "the program rebinds that name")

@@ -14,6 +14,7 @@ none trusts a name that is not exactly ``str``: a subclass could lie about what 
 
 from reptarium.sandbox.language.guards.attributes import (
     changed,
+    checked_class_hook,
     guarded_delattr,
     guarded_dir,
     guarded_getattr,
@@ -28,6 +29,8 @@ from reptarium.sandbox.language.guards.checks import (
     FACADES,
     READERS,
     SET_ON_MODULE,
+    WITHHELD,
+    beneath,
     checked_name,
     checked_value,
     deleting,
@@ -39,6 +42,7 @@ from reptarium.sandbox.language.guards.classes import (
     PASSING_FOR,
     STAND_INS,
     ABCMetaFacade,
+    Super,
     TypeFacade,
     checked_metaclass,
     checked_namespace,
@@ -50,7 +54,7 @@ from reptarium.sandbox.language.guards.classes import (
 )
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
-from reptarium.sandbox.language.guards.own import is_own_function, no_odd_group, own_changed
+from reptarium.sandbox.language.guards.own import copied_state, is_own_function, no_odd_group, own_changed, slot_names
 
 __all__ = [
     "FACADES",
@@ -58,14 +62,19 @@ __all__ = [
     "READERS",
     "SET_ON_MODULE",
     "STAND_INS",
+    "WITHHELD",
     "ABCMetaFacade",
+    "Super",
     "TypeFacade",
+    "beneath",
     "changed",
+    "checked_class_hook",
     "checked_metaclass",
     "checked_name",
     "checked_namespace",
     "checked_value",
     "class_of",
+    "copied_state",
     "deleting",
     "guarded_delattr",
     "guarded_dir",
@@ -88,4 +97,5 @@ __all__ = [
     "refuse_metaclasses",
     "refused",
     "refusing",
+    "slot_names",
 ]

@@ -5,22 +5,26 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FrameType, FunctionType, GenericAlias, MethodType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards import formats, instances, own
+from reptarium.sandbox.language.guards import formats
 from reptarium.sandbox.language.guards.checks import (
+    HOOK_CODES,
     SET_ON_MODULE,
+    WITHHELD,
+    beneath,
     check_write,
     checked_name,
     checked_value,
     deleting,
     is_facade,
+    is_hook,
     refused,
 )
-from reptarium.sandbox.language.guards.classes import class_of
-from reptarium.sandbox.language.guards.instances import instance_dict
-from reptarium.sandbox.language.guards.own import own_changed, own_read, owner_of
+from reptarium.sandbox.language.guards.classes import IS_HOOK, class_of
+from reptarium.sandbox.language.guards.instances import instance_dict, own_names
+from reptarium.sandbox.language.guards.own import copied_state, own_changed, own_read, owner_of
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.names import GETATTR
@@ -58,8 +62,10 @@ def modest_getattribute(answer: Any) -> Callable[[Any, str], Any]:
             asking = asking.f_back
         assert asking is not None
         real = _beyond(type(self), __getattribute__)
-        if asking.f_globals.get("__name__") in _ASK_FOR_ALL:
-            return real(self, name)
+        # ours: the second is asked for while the first tells
+        if asking.f_globals.get("__name__") in ("copy", __name__) and name in ("__reduce_ex__", "__getstate__"):
+            tell = real(self, name)
+            return lambda *args: copied_state(self, tell(*args))
         # others may be calling a function that the task has taken out of its class's names
         if name in rules.GUARDED_DUNDERS:
             return _dunder(self, name)
@@ -70,24 +76,56 @@ def modest_getattribute(answer: Any) -> Callable[[Any, str], Any]:
     return __getattribute__
 
 
-#: What reads an object for what it is, and keeps it.
-_ASK_FOR_ALL = ("copy", "copyreg", __name__, instances.__name__, own.__name__)
+for _guarded in (modest_getattr(None), modest_getattribute(None)):
+    HOOK_CODES.add(_guarded.__code__)
+
+
+class checked_class_hook:
+    """A class's ``__subclasshook__``, ``__subclasscheck__``, ``__instancecheck__``, which are given classes and objects
+    of whoever asks: they see what a task has for a metaclass, and no module.
+    """
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def __get__(self, obj: Any, cls: Any = None) -> Callable[[Any], Any]:
+        answer = self._answer
+        bound = answer.__get__(obj, cls) if hasattr(type(answer), "__get__") else answer
+
+        def check(value: Any) -> Any:
+            try:
+                shown = checked_value(value, "__class__")
+            except RefusedAttribute:
+                return False  # a library's own, which is none of the task's
+            return bound(shown)
+
+        return check
+
+
+def _is_hook(value: object) -> bool:
+    return is_hook(value) or type(value) is checked_class_hook
+
+
+IS_HOOK.append(_is_hook)
+
 #: Reads in a library's place.
 _FOR_LIBRARIES = "reptarium.sandbox.language.hardening.readers"
 _TAKES_APART = rules.LEADING_DUNDERS | {"__getstate__", "__setstate__"}
 
 
 def _beyond(cls: type, hook: object) -> Any:
-    """The ``__getattribute__`` that this one of the class's stands before."""
+    """The ``__getattribute__`` that this one of the class's stands before, and is no other hook."""
     found = [vars(each)["__getattribute__"] for each in type.mro(cls) if "__getattribute__" in vars(each)]
     if hook not in found:
         raise TypeError("this __getattribute__ is another class's")
-    return found[found.index(hook) + 1]
+    return next(each for each in found[found.index(hook) + 1 :] if not is_hook(each))
 
 
 def _getattribute(obj: Any) -> Callable[..., Any]:
     """``super().__getattribute__`` and ``object.__getattribute__``: what they read is looked at as what is spelled."""
-    real = getattr(obj, "__getattribute__")  # noqa: B009 - by a name of its own class, where there is one
+    real = beneath(obj, "__getattribute__")
 
     def __getattribute__(*args: Any) -> Any:
         if not args:
@@ -106,14 +144,14 @@ def _getattribute(obj: Any) -> Callable[..., Any]:
 
 def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
     """``super().__setattr__``, ``object.__setattr__`` and their like: the name is checked, then the real one runs."""
-    real = getattr(obj, name)
+    real = beneath(obj, name)
     position = 1 if issubclass(type(obj), type) else 0  # isinstance() would ask the object
 
     def guarded(*args: Any) -> None:
         if len(args) <= position:
             raise TypeError(f"{name} takes an attribute's name")
         check_write(checked_name(args[position]))
-        target = args[0] if position else obj
+        target = args[0] if position else owner_of(obj)
         if is_facade(target):
             getattr(_Module(target), name)(*args[position:])
         else:
@@ -149,13 +187,18 @@ _SIGNATURES = frozenset({"__annotations__", "__defaults__", "__kwdefaults__"}) |
 
 def _signature_part(obj: Any, name: str) -> Any:
     """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
-    value = getattr(obj, name)
+    value = beneath(obj, name)
     if isinstance(value, tuple):
-        parts = tuple(checked_value(each, name) for each in value)
+        parts = tuple(_default(each, name) for each in value)
         return value if all(map(operator.is_, parts, value)) else parts
     if isinstance(value, Mapping):
-        return {key: checked_value(each, name) for key, each in dict(value).items()}
-    return checked_value(value, name)
+        return {key: _default(each, name) for key, each in dict(value).items()}
+    return _default(value, name)
+
+
+def _default(value: Any, name: str) -> Any:
+    """A parameter's default, or annotation. Libraries' functions hold what no façade carries (``getattr=getattr``)."""
+    return checked_value(WITHHELD.get(id(value), value), name)
 
 
 def _format_method(found: Any) -> Any:
@@ -198,6 +241,10 @@ def _looked_at(found: Any, name: str) -> Any:
 
 def _look_at_owner(obj: Any, name: str) -> None:
     """Raise where the name may be read of most objects, but not of this one."""
+    if _stands_for_another(obj, name):
+        raise refused(
+            f"the attribute '{name}' of what stands for another object is not allowed", "read it of that object"
+        )
     if name == "obj":
         if isinstance(owner_of(obj), (AttributeError, NameError)):
             raise refused("the attribute 'obj' of an exception is not allowed", "it betrays what the code failed on")
@@ -205,6 +252,21 @@ def _look_at_owner(obj: Any, name: str) -> None:
         cls.__module__.partition(".")[0] for cls in (type(obj), obj.__class__)
     }:
         raise refused(f"the attribute '{name}' of an array is not allowed", "it writes files or hands out pointers")
+
+
+def _stands_for_another(obj: Any, name: str) -> bool:
+    """Whether the standard library would read it of another object: of a reader's stream, an alias's class."""
+    kind = type(obj)
+    if issubclass(kind, GenericAlias):
+        return True
+    hook = next((cls for cls in kind.__mro__ if "__getattr__" in vars(cls)), None)
+    if hook is None or str(hook.__module__).partition(".")[0] not in sys.stdlib_module_names:
+        return False
+    try:
+        object.__getattribute__(obj, name)
+    except AttributeError:
+        return True
+    return False
 
 
 def guarded_getattr(obj: Any, name: str, default: Any = _MISSING, /) -> Any:
@@ -292,20 +354,15 @@ def changed(obj: Any) -> Any:
     return _Module(obj) if type(obj) is ModuleType and is_facade(obj) else obj
 
 
-def own_names(frame: FrameType) -> dict[str, Any]:
-    """The names of a frame of the task's, without those of ours."""
-    return {name: value for name, value in dict(frame.f_locals).items() if " " not in name and name[:1] != "."}
-
-
 def guarded_locals() -> dict[str, Any]:
     """``locals()`` in a task: a copy."""
-    return own_names(sys._getframe(1))
+    return own_names(sys._getframe(1), "locals")
 
 
 def guarded_dir(*args: Any) -> list[str]:
     """``dir(x)`` in a task: names that may be read."""
     if not args:
-        return sorted(own_names(sys._getframe(1)))
+        return sorted(own_names(sys._getframe(1), "dir"))
     if len(args) != 1:
         raise TypeError(f"dir expected at most 1 argument, got {len(args)}")
     return [name for name in dir(args[0]) if type(name) is str and rules.may_read(name)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, is_own_metaclass, makes_classes
@@ -16,6 +16,37 @@ FACADES: dict[int, ModuleType] = {}
 SET_ON_MODULE: list[Callable[[ModuleType, str, Any], None]] = []
 #: Classes of packages whose instances read attributes by name. Filled by packages/.
 READERS: set[type] = set()
+
+
+#: By id: what no façade carries, and what tasks have in its place, or None. Filled by runtime/facades.py.
+WITHHELD: dict[int, Any] = {}
+
+
+#: Code of what stands before ``__getattr__`` and ``__getattribute__`` of a task's class. Filled by attributes.py.
+HOOK_CODES: set[CodeType] = set()
+_NOTHING: Any = object()
+
+
+def is_hook(value: object) -> bool:
+    """Whether it is a task's hook for attributes, with the guard before it."""
+    return type(value) is FunctionType and value.__code__ in HOOK_CODES
+
+
+def beneath(obj: Any, name: str, default: Any = _NOTHING) -> Any:
+    """``getattr`` for what the interpreter keeps of an object: a hook of the task's is not asked. It could not be told
+    who asks: what is written in C asks in the name of whatever code is around it.
+    """
+    kind = type(obj)
+    found: list[Any] = [vars(each)["__getattribute__"] for each in kind.__mro__ if "__getattribute__" in vars(each)]
+    if not is_hook(found[0]):
+        return getattr(obj, name) if default is _NOTHING else getattr(obj, name, default)
+    real = next(each for each in found if not is_hook(each))
+    try:
+        return real(obj, name)
+    except AttributeError:
+        if default is _NOTHING:
+            raise
+        return default
 
 
 def refused(message: str, why: str = "it belongs to the interpreter") -> RefusedAttribute:

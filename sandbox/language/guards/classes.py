@@ -6,7 +6,7 @@ import abc
 import collections
 import functools
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from reptarium.sandbox.language.policy import RefusedAttribute
@@ -78,14 +78,23 @@ class _TypeMeta(type):
         return type.__or__(cls, other)
 
 
-class TypeFacade(type, metaclass=_TypeMeta):
-    """``type`` in a task: tells the class of an object, makes classes of checked names, and is inherited from by the
-    task's own metaclasses.
-    """
+class _Maker(type, metaclass=_TypeMeta):
+    """What :class:`TypeFacade` inherits from, so that ``super(type, metaclass)`` leads here; nobody gets it itself."""
 
     def __new__(mcs, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
         refuse_metaclasses(bases)
-        return super().__new__(mcs, str.__str__(name), bases, checked_namespace(namespace), **options)
+        return _beyond(mcs)(mcs, str.__str__(name), bases, checked_namespace(namespace), **options)
+
+
+def _beyond(metaclass: type[_Maker]) -> Any:
+    """What really makes a class. A function of its own: who is called while a class is made may not ask for super()."""
+    return super(_Maker, metaclass).__new__
+
+
+class TypeFacade(_Maker):
+    """``type`` in a task: tells the class of an object, makes classes of checked names, and is inherited from by the
+    task's own metaclasses.
+    """
 
     def __class_getitem__(cls, item: object) -> object:
         return cls
@@ -114,20 +123,19 @@ def checked_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
     for name, value in dict(namespace).items():
         if type(name) is not str:
             raise TypeError(f"names of a class must be exactly str, not '{type(name).__name__}'")
-        if (rules.is_dunder(name) and name not in _BODY and name not in rules.DEFINABLE) or name in rules.HOOKS:
-            hook = name in rules.HOOKS and getattr(value, "__module__", None) == _HOOKS
-            if not hook:
-                raise RefusedAttribute(
-                    f"the name '{name}' in a class made by a call is not allowed: it belongs to the interpreter. "
-                    "No setting allows it."
-                )
+        unguarded = name in rules.HOOKS and not any(is_hook(value) for is_hook in IS_HOOK)
+        if unguarded or (rules.is_dunder(name) and name not in _BODY and name not in rules.DEFINABLE):
+            raise RefusedAttribute(
+                f"the name '{name}' in a class made by a call is not allowed: it belongs to the interpreter. "
+                "No setting allows it."
+            )
         checked[name] = value
     checked["__module__"] = "__main__"  # libraries take the names of the module that a class says it is from
     return checked
 
 
-#: Where a task's ``__getattr__`` comes from once it has been looked at.
-_HOOKS = "reptarium.sandbox.language.guards.attributes"
+#: What knows a hook of a task's class that has a guard before it. Filled by attributes.py, which imports this module.
+IS_HOOK: list[Callable[[object], bool]] = []
 
 
 def made_class(name: str, bases: tuple[Any, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
@@ -180,6 +188,33 @@ def stand_in(real: type, kind: type[StandInMeta] = StandInMeta) -> type:
 
 for _real in (types.FunctionType, types.CodeType, types.CellType, types.FrameType, types.TracebackType):
     stand_in(_real)
+
+
+class _SuperMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _super) if cls is Super else type.__instancecheck__(cls, instance)
+
+    def __repr__(cls) -> str:
+        return "<class 'super'>" if cls is Super else type.__repr__(cls)
+
+
+_super = super
+
+
+class Super(super, metaclass=_SuperMeta):
+    """``super`` where it isn't called by that name. Python's own, called without arguments from C (by ``iter(super,
+    0)``, which a library asks that it is given to), would speak for the library's method.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        if not args:
+            raise RuntimeError("super(): no arguments")
+        _super.__init__(self, *args)
+
+
+Super.__name__ = Super.__qualname__ = "super"
+Super.__module__ = "builtins"
+STAND_INS[super] = Super
 
 
 #: Classes of ours whose objects pass for those of a built-in class in ``type(x)``.

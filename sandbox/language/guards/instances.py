@@ -5,11 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from reptarium.sandbox.language.guards.checks import check_write, checked_name, checked_value, is_facade, refused
+from reptarium.sandbox.language.guards.checks import (
+    beneath,
+    check_write,
+    checked_name,
+    checked_value,
+    is_facade,
+    refused,
+)
 from reptarium.sandbox.language.policy import names as rules
 
 #: What no attribute holds.
@@ -165,7 +172,7 @@ def instance_dict(obj: Any) -> Any:
 def _real(obj: Any) -> dict[str, Any]:
     if isinstance(obj, ModuleType):
         raise refused("vars() of a module is not allowed", "use dir() and getattr()")
-    real: dict[str, Any] | None = getattr(obj, "__dict__", None)
+    real: dict[str, Any] | None = beneath(obj, "__dict__", None)
     if real is None:
         raise TypeError("vars() argument must have __dict__ attribute")
     return real
@@ -186,10 +193,19 @@ def _readable(obj: Any) -> dict[str, Any]:
     return values
 
 
+def own_names(frame: FrameType, asked: str) -> dict[str, Any]:
+    """The names of a frame of the task's, without those of ours. Raises RefusedAttribute for anybody else's frame: what
+    is written in C calls whatever it is given in the name of the Python code around it, which may be a library's.
+    """
+    if rules.GETATTR not in frame.f_builtins:
+        raise refused(f"{asked}() in a library's place is not allowed", "the names are the library's")
+    return {name: value for name, value in dict(frame.f_locals).items() if " " not in name and name[:1] != "."}
+
+
 def guarded_vars(*args: Any) -> Any:
     """``vars(x)`` in a task."""
     if not args:
-        return {name: value for name, value in dict(sys._getframe(1).f_locals).items() if " " not in name}
+        return own_names(sys._getframe(1), "vars")
     if len(args) != 1:
         raise TypeError(f"vars expected at most 1 argument, got {len(args)}")
     return instance_dict(args[0])

@@ -5,13 +5,13 @@ only its own classes are changed in, or caught as.
 
 from __future__ import annotations
 
-import copyreg
 import sys
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from contextlib import suppress
+from types import FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
-from reptarium.sandbox.language.guards.checks import checked_value, refused
+from reptarium.sandbox.language.guards.checks import beneath, checked_value, refused
 from reptarium.sandbox.language.guards.instances import instance_dict
 from reptarium.sandbox.language.policy.names import GETATTR
 
@@ -30,7 +30,7 @@ def is_own_class(value: Any) -> bool:
 def own_read(obj: Any, name: str) -> Any:
     """One of ``policy.names.OWN_DUNDERS`` of the object. Raises RefusedAttribute where it isn't the task's own."""
     if name == "__get__":
-        found = getattr(obj, name)
+        found = beneath(obj, name)
         if type(obj) is FunctionType or (type(found) is MethodType and is_own_function(found.__func__)):
             return found
         raise refused(
@@ -48,10 +48,10 @@ def own_read(obj: Any, name: str) -> Any:
         return _state_method(obj, name)
     if name == "__prepare__":
         if is_own_class(owner_of(obj)):
-            return getattr(obj, name)
+            return beneath(obj, name)
         raise refused(f"the attribute '{name}' is not allowed", "it is for metaclasses of the task's own")
     if name == "__wrapped__":
-        found = getattr(obj, name)
+        found = beneath(obj, name)
         if is_own_function(found):
             return found
         raise refused(
@@ -72,7 +72,7 @@ def owner_of(obj: Any) -> Any:
 
 
 def _state_method(obj: Any, name: str) -> Any:
-    found, owner = getattr(obj, name), owner_of(obj)
+    found, owner = beneath(obj, name), owner_of(obj)
     if is_own_function(getattr(found, "__func__", found)):
         return found
     if name == "__setstate__" or not is_own_class(type(owner)):
@@ -83,10 +83,40 @@ def _state_method(obj: Any, name: str) -> Any:
 
     def __getstate__() -> Any:
         attributes = dict(instance_dict(owner)) if hasattr(owner, "__dict__") else None
-        slots = {key: getattr(owner, key) for key in copyreg._slotnames(type(owner)) if hasattr(owner, key)}  # type: ignore[attr-defined]
+        slots = {key: getattr(owner, key) for key in slot_names(type(owner)) if hasattr(owner, key)}
         return (attributes or None, slots) if slots else attributes or None
 
     return __getstate__
+
+
+def slot_names(cls: type) -> list[str]:
+    """``copyreg._slotnames``: the slots of a class and of those that it inherits from, which copies take along.
+
+    Those that are there. The real one believes ``__slots__``, which a task may have as a list, and lengthen later.
+    """
+    names: list[str] | None = vars(cls).get("__slotnames__")
+    if names is None:
+        names = [
+            name
+            for each in type.__dict__["__mro__"].__get__(cls)
+            if "__slots__" in vars(each)
+            for name, value in vars(each).items()
+            if type(value) is MemberDescriptorType and value.__objclass__ is each
+        ]
+        with suppress(AttributeError, TypeError):  # a class that can't be changed
+            cls.__slotnames__ = names  # type: ignore[attr-defined]
+    return names
+
+
+def copied_state(owner: Any, state: Any) -> Any:
+    """What an object tells of itself to be copied, without its own ``__dict__``: a copy in its place."""
+    if type(state) is tuple:
+        return tuple(copied_state(owner, each) for each in state)
+    try:
+        own = object.__getattribute__(owner, "__dict__")
+    except AttributeError:
+        return state
+    return dict(state) if state is own else state
 
 
 def own_changed(obj: Any, name: str) -> Any:

@@ -8,6 +8,8 @@ nothing but user code.
 `annotations.py`         text in annotations
 `generated_classes.py`   data classes, named tuples, enumerations
 `sealing.py`             library classes that no task can change
+`initializers.py`        objects that libraries' classes carry, which nobody makes anew
+`copies.py`              what ``copy`` makes of what objects tell of themselves
 `made_code.py`           text that becomes code
 `readers.py`             names that came to a library as data
 `addresses.py`           attributes that numpy takes for addresses of memory

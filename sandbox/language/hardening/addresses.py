@@ -34,10 +34,20 @@ class _Absent:
         raise refused(f"changing the attribute '{self._name}' is not allowed")
 
 
+def absent_addresses() -> dict[str, Any]:
+    """Names of a class whose instances have no such attributes."""
+    return {name: _Absent(name) for name in ADDRESSES}
+
+
 def hide_addresses(cls: type) -> None:
     """Instances of this class, and of those that inherit from it, have no such attributes."""
-    for name in ADDRESSES:
-        setattr(cls, name, _Absent(name))
+    for name, absent in absent_addresses().items():
+        setattr(cls, name, absent)
+
+
+def hides_addresses(cls: type) -> bool:
+    """Whether :func:`hide_addresses` was done to it."""
+    return any(type(vars(each).get(ADDRESSES[0])) is _Absent for each in cls.__mro__)
 
 
 def refuse_addresses(names: Iterable[object]) -> None:

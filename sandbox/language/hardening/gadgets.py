@@ -17,13 +17,15 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from reptarium.sandbox.language.guards import formats, guarded_getattr
+from reptarium.sandbox.language.guards import formats, guarded_getattr, slot_names
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import patch_addresses
 from reptarium.sandbox.language.hardening.annotations import patch_annotations, read_markers
 from reptarium.sandbox.language.hardening.arrivals import watch_arrivals
 from reptarium.sandbox.language.hardening.audit import watching
+from reptarium.sandbox.language.hardening.copies import patch_copies
 from reptarium.sandbox.language.hardening.generated_classes import patch_generated_classes
+from reptarium.sandbox.language.hardening.initializers import patch_initializers
 from reptarium.sandbox.language.policy.refusals import unavailable
 
 
@@ -113,6 +115,7 @@ def harden() -> None:
     style._format = _brace_style_format(style._format)
     setattr(operator, "attrgetter", readers.library_attrgetter)  # noqa: B010
     setattr(operator, "methodcaller", readers.library_methodcaller)  # noqa: B010
+    setattr(copyreg, "_slotnames", slot_names)  # noqa: B010
     setattr(copy, "dispatch_table", collections.ChainMap(UNCOPIED, copyreg.dispatch_table))  # noqa: B010
     alias = vars(typing)["_BaseGenericAlias"]
     for cls in (alias, *alias.__subclasses__()):
@@ -120,4 +123,6 @@ def harden() -> None:
             if method in vars(cls):
                 setattr(cls, method, _no_metaclass(vars(cls)[method]))
     patch_addresses()
+    patch_copies()
+    patch_initializers()
     watch_arrivals()

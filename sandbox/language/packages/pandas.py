@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import sys
 import unicodedata
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.formats import bound_format
 from reptarium.sandbox.language.hardening.addresses import without_addresses
+from reptarium.sandbox.language.hardening.audit import frame_is_users, watching
 from reptarium.sandbox.language.packages.package import Package, only_streams, with_files
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GUARDED_DUNDERS, may_read
@@ -81,6 +84,20 @@ def _checked_expression(real: Callable[..., Any], deeper: int) -> Callable[..., 
     return checked
 
 
+class _Frames:
+    """What pandas' scopes have for ``sys``: the frame so many callers up as one says, if it is one of the task's;
+    without names otherwise, since a library's has all that the library imports.
+    """
+
+    def _getframe(self, depth: int) -> Any:
+        frame = sys._getframe(depth + 1)
+        return frame if not watching() or frame_is_users(frame) else SimpleNamespace(f_globals={}, f_locals={})
+
+
+def _patch_scopes(scope: Any) -> None:
+    scope.sys = _Frames()
+
+
 def _patch_styles(render: Any) -> None:
     """A format that is text is formatted as the task would."""
     real = render._maybe_wrap_formatter
@@ -124,6 +141,7 @@ PACKAGE = Package(
     },
     patches={
         "pandas": _patch,
+        "pandas.core.computation.scope": _patch_scopes,
         "pandas.io.formats.format": _patch_formats,
         "pandas.io.formats.style_render": _patch_styles,
     },

@@ -53,8 +53,9 @@ _DEFINE_ONLY = frozenset(
     ).split()
 )
 
-#: Hooks that are asked for attributes by name: bound with def (the first with = too), so that a guard is before them.
-HOOKS = frozenset({"__getattr__", "__getattribute__"})
+#: Hooks that are asked for attributes by name, or given other people's classes: bound with def (the first with = too),
+#: so that a guard is before them.
+HOOKS = frozenset({"__getattr__", "__getattribute__", "__subclasshook__", "__subclasscheck__", "__instancecheck__"})
 
 #: What scripts write at their top, and classes carry. Names of the task's own, which it may read as well.
 SCRIPT_NAMES = frozenset(
@@ -119,7 +120,7 @@ WRITABLE_DUNDERS = frozenset(
     "__name__ __qualname__ __doc__ __isabstractmethod__ __cause__ __suppress_context__".split()
 )
 #: What decorators of classes set: methods of the task's own classes (guards/own.py), no others'.
-OWN_METHODS = DEFINABLE - _DEFINE_ONLY - WRITABLE_DUNDERS - {"__match_args__", "__slots__", "__prepare__"}
+OWN_METHODS = DEFINABLE - _DEFINE_ONLY - HOOKS - WRITABLE_DUNDERS - {"__match_args__", "__slots__", "__prepare__"}
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})
@@ -244,6 +245,14 @@ MATCH_CLASS = "guard match class"
 DUNDER_IMPORT = "guard dunder import"
 GETATTR_HOOK = "guard getattr hook"
 GETATTRIBUTE_HOOK = "guard getattribute hook"
+CHECK_HOOK = "guard check hook"
+#: Which of them stands before which hook.
+HOOK_GUARDS = {
+    **dict.fromkeys(HOOKS, CHECK_HOOK),
+    "__getattr__": GETATTR_HOOK,
+    "__getattribute__": GETATTRIBUTE_HOOK,
+}
+SUPER = "guard super"
 STAR = "guard star"
 CHANGED = "guard changed"
 OWN_CHANGED = "guard own changed"

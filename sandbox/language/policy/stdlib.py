@@ -33,7 +33,8 @@ OPEN: dict[str, tuple[str, ...]] = {
     "random": (),
     "statistics": ("attrgetter",),
     "json": (),
-    "enum": ("global_enum",),  # global_enum writes into the module that a class names
+    # the first writes into the module that a class names, the others give the function away that reads attributes
+    "enum": ("global_enum", "pickle_by_enum_name", "pickle_by_global_name"),
 }
 
 #: Only these names are carried over, where most of a module is not for tasks.

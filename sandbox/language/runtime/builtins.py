@@ -83,6 +83,8 @@ def task_builtins(policy: LanguagePolicy) -> dict[str, Any]:
         names.MATCH_CLASS: guards.match_class,
         names.GETATTR_HOOK: guards.modest_getattr,
         names.GETATTRIBUTE_HOOK: guards.modest_getattribute,
+        names.CHECK_HOOK: guards.checked_class_hook,
+        names.SUPER: guards.Super,
         names.CHANGED: guards.changed,
         names.OWN_CHANGED: guards.own_changed,
         names.GROUPS: guards.no_odd_group,

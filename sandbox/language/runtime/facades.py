@@ -53,6 +53,7 @@ _STAND_INS: dict[int, Any] = {
     **registry.EVERYWHERE,
     **{id(real): stand_in for real, stand_in in guards.STAND_INS.items()},
 }
+guards.WITHHELD.update({**dict.fromkeys(_FORBIDDEN), **_STAND_INS})
 
 
 #: Submodules that a package shows under another name.

@@ -502,6 +502,17 @@ FOREIGN = [
     "v0 = {x}\nkeep(collections.UserList.copy(v0 if isinstance(v0, type) else type(v0)))",
     "class Q:\n    func, args, kwds = 'Q', (), {{'__module__': 'posix', {n}: {x}}}\nkeep(type(managed())._recreate_cm(Q))",
 ]
+#: Statements that have what asks for its caller's names, or object, asked in the place of a library, or of a guard.
+ASKED = [
+    "import functools\n" + each
+    for each in (
+        "class Q: x = property(functools.partial(next, map(keep, iter({f}, 0))))\nobject.__getattribute__(Q(), 'x')",
+        "class Q(collections.Counter): items = staticmethod(functools.partial(next, map(keep, iter({f}, 0))))\nQ('aab').most_common(1)",
+        "class Q(type): pass\nclass R: __init_subclass__ = functools.partial(next, map(keep, iter({f}, 0)))\nQ('S', (R,), {{}})",
+        "v0 = enum.Enum('V', 'a')\nclass Q: __set_name__ = functools.partial(next, map(keep, iter({f}, 0)))\nenum.EnumType('S', (), {{'q': Q()}})",
+    )
+]
+ASKING = ["vars", "locals", "dir", "super", "type(super(list, []))"]
 #: Where a statement may stand.
 PLACES = [
     "{s}", "{s}", "def h():\n{i}\nh()", "class B:\n{i}", "for v3 in [1]:\n{i}", "with managed() as v3:\n{i}", "try:\n    1 / 0\nexcept ZeroDivisionError as v3:\n{i}",
@@ -555,10 +566,15 @@ def foreign(rng: random.Random, method: str = "") -> str:
     return template.format(x=reached, p=name, n=rng.choice(_spellings(name)))
 
 
+def asked(rng: random.Random) -> str:
+    """Statements that ask somebody else's place for its names."""
+    return rng.choice(ASKED).format(f=rng.choice(ASKING))
+
+
 def _attack(rng: random.Random) -> str:
     """A statement that tries to take something forbidden that is really there."""
     kind = rng.choice(
-        ["expression", "expression", "statement", "module", "builtin", "augmented", "configured", "foreign"]
+        ["expression", "expression", "statement", "module", "builtin", "augmented", "configured", "foreign", "asked"]
     )
     if kind == "expression":
         statement = f"keep({_attacking_expression(rng)})"
@@ -568,6 +584,8 @@ def _attack(rng: random.Random) -> str:
         statement = configured(rng)
     elif kind == "foreign":
         statement = foreign(rng)
+    elif kind == "asked":
+        statement = asked(rng)
     elif kind == "builtin":
         statement = rng.choice(TAKING).format(b=rng.choice(sorted(DENIED_BUILTINS)))
     elif kind == "module":

@@ -36,6 +36,7 @@ from hostile_grammar import (
     MODULE_TREASURES,
     POLICY,
     TREASURES,
+    asked,
     augmented,
     configured,
     foreign,
@@ -48,6 +49,7 @@ from hypothesis import HealthCheck, given, settings
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
 from reptarium.sandbox.language.compile.transformer import Transformer
+from reptarium.sandbox.language.guards import attributes, instances
 from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.task.console import StderrTail
 
@@ -285,6 +287,15 @@ def test_the_fuzzer_knows_objects_that_are_configured(monkeypatch: pytest.Monkey
     assert problem(_many(configured)) is None
     monkeypatch.setattr(ast, "getattr", getattr)
     assert "got hold of" in (problem(_many(configured)) or "")
+
+
+def test_the_fuzzer_knows_places_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of whoever calls, told to whom they aren't, as they once were, are found out."""
+    programs = _many(asked)
+    assert problem(programs) is None
+    for module in (attributes, instances):
+        monkeypatch.setattr(module, "own_names", lambda frame, _: dict(frame.f_locals))
+    assert "got hold of" in (problem(programs) or "")
 
 
 #: What the programs call → where what once stood there stands now, its name, and it.

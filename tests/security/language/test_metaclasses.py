@@ -4,6 +4,9 @@ looks at the names of what it makes. No library's is to be had.
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
@@ -70,6 +73,64 @@ def test_inheriting(base: str) -> None:
         "abc_alias": type("Meta", (type,), {}),
     }
     check(attack, **names)
+
+
+GRAB = "class M(type): pass\nmade = {}\nreached.append(made(M, 'X', (), {{'__reduce__': len}}))"
+FORGED = "the name '{}' in a class made by a call is not allowed: it belongs to the interpreter. " + NO_SETTING
+#: An object that says that it comes from where the guards of hooks do.
+GUARDED = """
+import types
+class N(types.SimpleNamespace):
+    def __call__(self, name): return name
+hook = N(**{'__module__': 'reptarium.sandbox.language.guards.attributes'})
+reached.append(type('C', (), {'%s': hook}))
+"""
+BEYOND = {
+    **{
+        f"{kind}_beyond_type": Attack(GRAB.format(f"super({made}).__new__"), FORGED.format("__reduce__"))
+        for kind, made in (("type", "type, type"), ("metaclass", "type, M"), ("own", "M, M"))
+    },
+    **{f"forged{name}": Attack(GUARDED % name, FORGED.format(name)) for name in ("__getattr__", "__getattribute__")},
+}
+
+
+@pytest.mark.parametrize("attack", by_id(BEYOND))
+def test_beyond_the_metaclass_of_ours(attack: Attack) -> None:
+    """``super(type, …)`` leads to no other maker of classes, and a hook is one that was guarded, not one that says so."""
+    check(attack)
+
+
+def test_checks_are_given_no_metaclass_and_no_module() -> None:
+    """An abstract class is asked about the classes of whatever anybody looks at."""
+    check_nothing_reached(
+        """
+        import abc, collections.abc, types
+        asked = []
+        class A(abc.ABC):
+            @classmethod
+            def __subclasshook__(cls, other):
+                asked.append(other)
+                return NotImplemented
+        class Meta(type):
+            def __subclasscheck__(cls, other):
+                asked.append(other)
+                return False
+            def __instancecheck__(cls, value):
+                asked.append(value)
+                return False
+        class B(metaclass=Meta): pass
+        collections.abc.Sized.register(B)
+        isinstance(int, A)
+        isinstance(int, collections.abc.Sized)
+        isinstance(lambda: 1, A)
+        isinstance(types.SimpleNamespace, B)
+        isinstance(module, B)
+        reached.extend(other for other in asked if isinstance(other, types.ModuleType) or is_real(other))
+        if type not in asked or types.FunctionType not in asked: reached.append(asked)
+        """,
+        module=sys,
+        is_real=lambda value: value in (type, types.FunctionType),
+    )
 
 
 @pytest.mark.parametrize("attack", by_id(OTHERS))

@@ -4,7 +4,9 @@ bodies, states, methods that are set later, groups of exceptions.
 
 from __future__ import annotations
 
+import builtins
 import sys
+import types
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.security.language.programs import (
 OTHERS = "the class isn't the task's own: derive one"
 STATE = f"it takes an object apart, and is there for the task's own methods; use vars(x). {NO_SETTING}"
 OF_METHODS = f"it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"
+STANDS = "the attribute '{}' of what stands for another object is not allowed: read it of that object. " + NO_SETTING
 #: Takes the function that was made of a hook out of the class body's names.
 TAKEN = """
 class Meta(type):
@@ -62,6 +65,13 @@ ATTACKS = {
     "self_of_a_builtin": Attack("reached.append(len.__self__)", f"the attribute '__self__' is not allowed: {OF_METHODS}"),
     "weak_method_of_a_library_s": Attack("import weakref, logging\nreached.append(weakref.WeakMethod(logging.root.info))", f"WeakMethod() of a library's method is not allowed: it tells whose the method is; keep weakref.ref() of the object, and the method's name. {NO_SETTING}"),
     "weak_method_made_beside": Attack("import weakref, logging\nclass W(weakref.WeakMethod): pass\nreached.append(W(logging.root.info)._obj_ref())", f"WeakMethod() of a library's method is not allowed: it tells whose the method is; keep weakref.ref() of the object, and the method's name. {NO_SETTING}"),
+    "weak_method_beyond_ours": Attack("import weakref, logging\nw = weakref.WeakMethod\nreached.append(super(w, w).__new__(w, logging.root.info))", f"WeakMethod() of a library's method is not allowed: it tells whose the method is; keep weakref.ref() of the object, and the method's name. {NO_SETTING}"),
+    "weak_method_among_bases": Attack("import weakref, logging\nclass W(weakref.WeakMethod): pass\nfor cls in W.__mro__[1:-1]: reached.append(cls(logging.root.info))", f"WeakMethod() of a library's method is not allowed: it tells whose the method is; keep weakref.ref() of the object, and the method's name. {NO_SETTING}"),
+    "error_read_by_a_reader": Attack("import codecs\ntry: (1).x\nexcept AttributeError as error: reached.append(codecs.getreader('utf-8')(error).obj)", STANDS.format("obj")),
+    "error_read_by_an_alias": Attack("import types\ntry: (1).x\nexcept AttributeError as error: reached.append(types.GenericAlias(error, ()).obj)", STANDS.format("obj")),
+    "array_read_by_a_reader": Attack("import codecs, numpy\nreader = codecs.getreader('utf-8')(numpy.zeros(1))\nreached.append(reader.ctypes)", STANDS.format("ctypes")),
+    "check_by_assignment": at_compile("class M(type):\n    __subclasscheck__ = reached.append", "binding the name '__subclasscheck__' this way is not allowed"),
+    "check_set_later": at_compile("class M(type): pass\nM.__instancecheck__ = reached.append", "changing the attribute '__instancecheck__' is not allowed"),
     "method_of_a_library_s_class": Attack("import json\njson.JSONEncoder.__init__ = reached.append", f"changing the attribute '__init__' is not allowed: {OTHERS}. {NO_SETTING}"),
     "method_of_a_builtin_class": Attack("setattr(int, '__add__', reached.append)", f"changing the attribute '__add__' is not allowed: {OTHERS}. {NO_SETTING}"),
     "method_of_a_module": Attack("import json\nm = json\nm.__len__ = reached.append", f"changing the attribute '__len__' is not allowed: {OTHERS}. {NO_SETTING}"),
@@ -163,4 +173,27 @@ def test_a_prepared_namespace_is_a_copy() -> None:
             change()
             x = 'a'.format
         """
+    )
+
+
+def test_what_keeps_an_obj_of_its_own_is_read() -> None:
+    """A reader's, or any object's; pandas' frames have columns of that name."""
+    check_nothing_reached(
+        """
+        import codecs, io
+        class Reader(codecs.getreader('utf-8')): obj = 1
+        reader = Reader(io.BytesIO(b'text'))
+        if (reader.obj, memoryview(b'x').obj) != (1, b'x'): reached.append(reader.obj)
+        """
+    )
+
+
+@pytest.mark.parametrize("value", ["getattr", "type", "exec", "vars"])
+def test_defaults_of_a_library_are_what_a_facade_carries(value: str) -> None:
+    """``def f(self, name, getattr=getattr)`` holds the real one."""
+    real = vars(builtins)[value]
+    check_nothing_reached(
+        "reached.extend(each for each in target.__defaults__ if each is real())",
+        target=types.FunctionType((lambda x=0: x).__code__, {}, "f", (real,)),
+        real=lambda: real,
     )

@@ -9,6 +9,7 @@ import pytest
 from programs import NO_SETTING, Attack, attribute, by_id, check, check_nothing_reached
 
 pytest.importorskip("pandas")
+UndefinedVariableError: type[Exception] = importlib.import_module("pandas.errors").UndefinedVariableError
 
 
 def in_expression(name: str) -> str:
@@ -27,6 +28,10 @@ RUNS_TEXT = {
     "pandas_eval_by_name": Attack("reached.append(getattr(pd, 'eval')('@target.gi_frame'))", in_expression("gi_frame")),
     "pandas_eval_of_builtins": Attack("reached.append(pd.eval('@__builtins__'))", in_expression("__builtins__")),
     "pandas_eval_calls": Attack("reached.append(pd.eval('eval(1)'))", in_expression("eval")),
+    "pandas_eval_of_a_library_s_names": Attack("s.apply(lambda x: reached.append(pd.eval('@np', level=1)))", "local variable 'np' is not defined", UndefinedVariableError),
+    "pandas_eval_of_a_library_s_globals": Attack("s.apply(lambda x: reached.append(pd.eval('warnings', level=1)))", "name 'warnings' is not defined", UndefinedVariableError),
+    "pandas_eval_in_a_library_s_place": Attack("import functools\nreached.extend(s.apply(functools.partial(next, map(pd.eval, ['@np']))))", "local variable 'np' is not defined", UndefinedVariableError),
+    "frame_eval_of_a_library_s_names": Attack("s.apply(lambda x: reached.append(df.eval('@lib', level=1)))", "local variable 'lib' is not defined", UndefinedVariableError),
     "frame_eval_of_attributes": Attack("reached.append(df.eval('@df.__class__'))", in_expression("__class__")),
     "frame_eval_unbound": Attack("reached.append(pd.DataFrame.eval(df, '@df.__class__'))", in_expression("__class__")),
     "frame_eval_of_a_keyword": Attack("reached.append(df.eval(expr='@df.__class__'))", in_expression("__class__")),

@@ -16,8 +16,8 @@ from types import FrameType, ModuleType
 from typing import Any, ClassVar
 
 from reptarium.sandbox.language import guards
-from reptarium.sandbox.language.guards.attributes import own_names
 from reptarium.sandbox.language.guards.classes import stand_in
+from reptarium.sandbox.language.guards.instances import own_names
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
 from reptarium.sandbox.language.hardening.annotations import patch_get_annotations
@@ -168,15 +168,24 @@ class singledispatchmethod:
 _TELLS_WHOSE = "it tells whose the method is; keep weakref.ref() of the object, and the method's name"
 
 
-class WeakMethod(weakref.WeakMethod[Any]):
+class _OwnMethod(weakref.WeakMethod[Any]):
+    """What :class:`WeakMethod` inherits from, so that ``super(WeakMethod, …)`` leads here; nobody gets it itself."""
+
+    __slots__ = ()
+
+    def __new__(cls, meth: Any, callback: Any = None) -> _OwnMethod:
+        if type(meth) is types.MethodType and not guards.is_own_function(meth.__func__):
+            raise guards.refused("WeakMethod() of a library's method is not allowed", _TELLS_WHOSE)
+        return weakref.WeakMethod.__new__(cls, meth, callback)
+
+
+class WeakMethod(_OwnMethod):
     """``weakref.WeakMethod`` of methods of the task's own: it tells whose they are."""
 
     __slots__ = ()
 
-    def __new__(cls, meth: Any, callback: Any = None) -> WeakMethod:
-        if type(meth) is types.MethodType and not guards.is_own_function(meth.__func__):
-            raise guards.refused("WeakMethod() of a library's method is not allowed", _TELLS_WHOSE)
-        return super().__new__(cls, meth, callback)
+
+guards.STAND_INS.update({weakref.WeakMethod: WeakMethod, _OwnMethod: WeakMethod})
 
 
 class finalize:
@@ -273,7 +282,7 @@ def get_type_hints(obj: Any, globalns: Any = None, localns: Any = None, include_
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if GETATTR in frame.f_builtins:
-            local = {**own_names(frame), **local}
+            local = {**own_names(frame, "get_type_hints"), **local}
         frame = frame.f_back
     hints = typing.get_type_hints(obj, None, {**local, **(localns or {})}, include_extras=include_extras)
     return {name: guards.checked_value(hint, name) for name, hint in hints.items()}
