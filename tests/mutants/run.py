@@ -22,8 +22,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).resolve().with_name("mutants.toml")
-#: Seconds that the tests of one mutant may take: longer is not caught, it hangs.
-PATIENCE = 300.0
+#: How many times as long the tests of one mutant may take as they took without it, and seconds at least and at most:
+#: longer is not caught, it hangs. A machine with much to do is no fault of the tests.
+TIMES, LEAST, MOST = 10, 300.0, 3600.0
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class Scratch:
         # read by all; what is mutated, or was, is compiled by each interpreter, since nobody writes byte code (-B)
         subprocess.run([self.python, "-m", "compileall", "-q", "-x", "/scripts/", site], check=True)
 
-    def passes(self, tests: tuple[str, ...]) -> bool:
-        """Whether these tests pass. Raises Unfit when they could not be run, or hang."""
+    def passes(self, tests: tuple[str, ...], patience: float = MOST) -> bool:
+        """Whether these tests pass. Raises Unfit when they could not be run, or take longer than so many seconds."""
         try:
             done = subprocess.run(
                 [self.python, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
-                cwd=self.clone, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+                cwd=self.clone, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise Unfit(f"the tests hang: {' '.join(tests)}") from None
@@ -89,13 +90,13 @@ class Scratch:
             raise Unfit(f"{' '.join(tests)} can't be run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.returncode == 0
 
-    def catches(self, mutant: Mutant) -> bool:
-        """Whether the tests tell. Raises Unfit."""
+    def catches(self, mutant: Mutant, patience: float) -> bool:
+        """Whether the tests tell, in so many seconds. Raises Unfit."""
         path = self.package / Path(mutant.file)
         original = path.read_text("utf-8")
         try:
             path.write_text(mutated(mutant, original), "utf-8")
-            return not self.passes(mutant.tests)
+            return not self.passes(mutant.tests, patience)
         finally:
             path.write_text(original, "utf-8")
 
@@ -108,15 +109,15 @@ def main() -> int:
     status = 0
     with tempfile.TemporaryDirectory(prefix="reptarium-mutants-") as place:
         scratch = Scratch(Path(place))
-        told: set[tuple[str, ...]] = set()
+        took: dict[tuple[str, ...], float] = {}  # tests → seconds without a mutant
         for number, mutant in enumerate(chosen, 1):
             print(f"{number}/{len(chosen)} {mutant.file}: {mutant.breaks} … ", end="", flush=True)
             began = time.monotonic()
             try:
-                if mutant.tests not in told and not scratch.passes(mutant.tests):
+                if mutant.tests not in took and not scratch.passes(mutant.tests):
                     raise Unfit(f"the tests fail without the mutant, too: {' '.join(mutant.tests)}")
-                told.add(mutant.tests)
-                caught = scratch.catches(mutant)
+                took.setdefault(mutant.tests, time.monotonic() - began)
+                caught = scratch.catches(mutant, min(MOST, max(LEAST, TIMES * took[mutant.tests])))
             except Unfit as error:
                 print(f"UNFIT: {error}")
                 status = 2
