@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 import structlog
@@ -21,7 +22,12 @@ from tests.limits import within
 
 
 def pytest_configure() -> None:
-    """What a runner does on a signal is tested: none is left ignored, as they are below `nohup` or a shell's `&`."""
+    """How long hypothesis' examples take is no test's business: a machine may be busy. And what a runner does on a
+    signal is tested: none is left ignored, as they are below `nohup` or a shell's `&`.
+    """
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("busy machine", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("busy machine")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import trio
 
@@ -72,6 +73,13 @@ def test_every_limit_follows_the_factor() -> None:
 def test_plain_numbers_are_found(source: str, lines: list[int]) -> None:
     """What waits is told from what is set, in whatever lines it stands."""
     assert list(plain_limits(source)) == lines
+
+
+def test_hypothesis_has_no_limit_of_time() -> None:
+    """Neither for an example nor for making some; what a test sets for itself keeps that."""
+    for settings in (hypothesis.settings(), hypothesis.settings(max_examples=5)):
+        assert settings.deadline is None
+        assert hypothesis.HealthCheck.too_slow in settings.suppress_health_check
 
 
 def test_factor() -> None:
