@@ -114,3 +114,15 @@ def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:
         "workflowName": node.workflow_name,
         "workflowMode": "manual",
     }
+
+
+def with_pins(data: dict[str, Any], workflow: ReadWorkflow) -> dict[str, Any]:
+    """Data of an execution in which the pinned nodes have given what is pinned to them."""
+    data["workflow"]["connections"] = workflow.connections
+    data["workflow"]["nodes"] += [
+        {"id": name, "name": name, "type": "n8n-nodes-base.noOp", "parameters": {}}
+        for name in workflow.pins
+        if name != data["node"]["name"]
+    ]
+    data["workflow"]["pinData"] = {pinned.node: pinned.items for pinned in _pinned(workflow, list(workflow.pins))}
+    return data

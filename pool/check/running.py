@@ -17,9 +17,9 @@ import trio
 
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
 from reptarium.pool.check.compared import difference
-from reptarium.pool.check.pins import Items, Pinned, comes_in, comes_out, task_of
+from reptarium.pool.check.pins import Items, Pinned, comes_in, comes_out, task_of, with_pins
 from reptarium.pool.check.reports import NodeReport
-from reptarium.pool.check.workflows import Found, ReadWorkflow
+from reptarium.pool.check.workflows import Found
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, open_broker
@@ -152,18 +152,6 @@ async def _one(broker: Broker, found: Found, task: _Task, answers: Answers, time
     items = task.pinned.items if task.pinned else []
     handle = broker.submit(task_of(node, items, task.query), timeout=timeout + 30, on_rpc=rpc)
     return await handle.outcome()
-
-
-def with_pins(data: dict[str, Any], workflow: ReadWorkflow) -> dict[str, Any]:
-    """Data of an execution in which the pinned nodes have given what is pinned to them."""
-    data["workflow"]["connections"] = workflow.connections
-    data["workflow"]["nodes"] += [
-        {"id": name, "name": name, "type": "n8n-nodes-base.noOp", "parameters": {}}
-        for name in workflow.pins
-        if name != data["node"]["name"]
-    ]
-    data["workflow"]["pinData"] = workflow.pins
-    return data
 
 
 # ---- comparing --------------------------------------------------------------------------

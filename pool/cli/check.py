@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Read workflow exports of n8n's, say of each Python node whether it runs under the settings of this "
         "environment and what stands in its way, and give the smallest settings under which everything runs. Without "
         "--run no code is run. Exit status: 0 every node runs, 1 some don't, 2 something couldn't be read, 78 the "
-        "environment is wrong. See docs/check.md."
+        "environment is wrong, 130 it was interrupted. See docs/check.md."
     )
     parser.add_argument("places", metavar="FILE|DIR|-", nargs="*", help="exports: files, folders of them, '-'")
     parser.add_argument("--n8n-url", metavar="URL", help="also read the workflows of this n8n, over its public API")

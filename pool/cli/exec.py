@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import trio
 
+from reptarium.pool.check.pins import with_pins
 from reptarium.pool.cli.flagged import flagged
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.showing import show, show_print
 from reptarium.pool.cli.status import BAD_INPUT, FAILED
-from reptarium.pool.cli.task_input import BadInput, files, read_task, task_arguments
+from reptarium.pool.cli.task_input import BadInput, Given, files, read_task, task_arguments
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker import Broker, RpcError, TaskHandle
+from reptarium.pool.embedded_broker.calls import own_task_data
 from reptarium.pool.embedded_broker.outcome import Outcome
 from reptarium.pool.installing.installation import Installation
 from reptarium.pool.installing.place import place_of
@@ -69,25 +71,28 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.watch and "-" in (arguments.code, arguments.items):
         say("reptarium exec: --watch needs files, not standard input")
         return BAD_INPUT
-    task: dict[str, Any] = {}
+    given: Given | None = None
     try:
-        task = read_task(arguments, "exec")
+        given = read_task(arguments, "exec")
     except BadInput as error:
         say(f"reptarium exec: {error}")
         if not arguments.watch:
             return BAD_INPUT
     environ = dict(os.environ)
     environ.setdefault("N8N_RUNNERS_STDLIB_ALLOW", "*")
-    given = {
+    flags = {
         "N8N_RUNNERS_STDLIB_ALLOW": ("--allow-stdlib", arguments.allow_stdlib),
         "N8N_RUNNERS_EXTERNAL_ALLOW": ("--allow-external", arguments.allow_external),
         _TIMEOUT: ("--timeout", arguments.timeout),
     }
-    chosen = flagged("exec", environ, given, embedded_settings)
+    chosen = flagged("exec", environ, flags, embedded_settings)
     if chosen is None:
         return BAD_INPUT
     configure_logging(chosen)
-    return trio.run(_watch if arguments.watch else _exec_one, chosen, arguments, task)
+    if arguments.watch:
+        return trio.run(_watch, chosen, arguments, given)
+    assert given is not None
+    return trio.run(_exec_one, chosen, arguments, given)
 
 
 async def _no_n8n(task: TaskHandle, name: str, params: list[Any]) -> Any:
@@ -108,21 +113,21 @@ async def _runner(settings: Settings, arguments: argparse.Namespace) -> AsyncIte
         yield broker
 
 
-async def _exec_one(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
+async def _exec_one(settings: Settings, arguments: argparse.Namespace, given: Given) -> int:
     async with _runner(settings, arguments) as broker:
-        outcome = await _outcome(broker, settings, task)
-    return show(outcome, arguments.raw, _words(arguments), tool="query" in task)
+        outcome = await _outcome(broker, settings, given)
+    return show(outcome, arguments.raw, _words(arguments), tool="query" in given.task)
 
 
-async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mapping[str, Any]) -> int:
+async def _watch(settings: Settings, arguments: argparse.Namespace, given: Given | None) -> int:
     """Run the task, and again whenever one of its files has changed, on one runner. Ends with Ctrl-C."""
     async with _runner(settings, arguments) as broker:
         seen = _versions(arguments)
         while True:
-            if task:
-                outcome = await _outcome(broker, settings, task)
+            if given is not None:
+                outcome = await _outcome(broker, settings, given)
                 try:
-                    show(outcome, arguments.raw, _words(arguments), tool="query" in task)
+                    show(outcome, arguments.raw, _words(arguments), tool="query" in given.task)
                     sys.stdout.flush()
                 except OSError as error:  # nobody reads it any more
                     say(f"reptarium exec: {error.strerror} (standard output)")
@@ -130,10 +135,10 @@ async def _watch(settings: Settings, arguments: argparse.Namespace, task: Mappin
             say(f"--- waiting for {arguments.code} to change (Ctrl-C ends)")
             seen = await _changed(arguments, seen)
             try:
-                task = read_task(arguments, "exec")
+                given = read_task(arguments, "exec")
             except BadInput as error:
                 say(f"reptarium exec: {error}")
-                task = {}
+                given = None
 
 
 async def _changed(arguments: argparse.Namespace, seen: _Versions) -> _Versions:
@@ -159,9 +164,16 @@ def _versions(arguments: argparse.Namespace) -> _Versions:
     return found
 
 
-async def _outcome(broker: Broker, settings: Settings, task: Mapping[str, Any]) -> Outcome:
-    """What came of one run; its prints are shown as they come."""
-    handle = broker.submit(task, timeout=settings.task_timeout + 30, on_console=show_print)
+async def _outcome(broker: Broker, settings: Settings, given: Given) -> Outcome:
+    """What came of one run; its prints are shown as they come. Nodes of its workflow have what is pinned to them."""
+    workflow = given.workflow
+
+    async def task_data(handle: TaskHandle, params: dict[str, Any]) -> Any:
+        data = await own_task_data(handle, params)
+        return data if workflow is None else with_pins(data, workflow)
+
+    broker.task_data_handler = task_data
+    handle = broker.submit(given.task, timeout=settings.task_timeout + 30, on_console=show_print)
     return await handle.outcome()
 
 

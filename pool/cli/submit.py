@@ -62,7 +62,7 @@ def call(arguments: argparse.Namespace) -> int:
         say("reptarium submit: N8N_RUNNERS_AUTH_TOKEN is not set; `reptarium broker` prints the token that it has made")
         return BAD_CONFIG
     try:
-        task = read_task(arguments, "submit")
+        task = read_task(arguments, "submit").task
         request = TaskRequest(task_settings(task), settings.task_timeout, arguments.queue_timeout)
     except (BadInput, ValueError) as error:
         say(f"reptarium submit: {error}")

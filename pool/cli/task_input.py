@@ -6,14 +6,21 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from reptarium.pool.check.exports import read_all
 from reptarium.pool.check.pins import Items, WrongItems, as_items, as_query, comes_in, task_of
 from reptarium.pool.check.shown import shown
-from reptarium.pool.check.workflows import CodeNode, Found, find
+from reptarium.pool.check.workflows import CodeNode, Found, ReadWorkflow, find
 from reptarium.pool.cli.say import say
 from reptarium.sandbox.nesting import bounded
+
+
+class Given(NamedTuple):
+    """A task in the protocol's form, and the workflow that it is a node of, where it is one."""
+
+    task: dict[str, Any]
+    workflow: ReadWorkflow | None = None
 
 
 class BadInput(Exception):
@@ -34,16 +41,17 @@ def task_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw", action="store_true", help="print the result as it is, whether n8n takes it or not")
 
 
-def read_task(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
-    """The task's settings, in the protocol's form. Raises :class:`BadInput`."""
-    task = _of_workflow(arguments) if _is_workflow(arguments) else _of_script(arguments, command)
+def read_task(arguments: argparse.Namespace, command: str) -> Given:
+    """What is to be run. Raises :class:`BadInput`."""
+    given = _of_workflow(arguments) if _is_workflow(arguments) else Given(_of_script(arguments, command))
+    task = given.task
     if arguments.items is not None:
         task["items"] = read_items(arguments.items, "--items")
     if arguments.each_item:
         task["nodeMode"] = "runOnceForEachItem"
     if arguments.query is not None:
         task["query"] = read_query(arguments.query, "--query")
-    return task
+    return given
 
 
 def files(arguments: argparse.Namespace) -> list[Path]:
@@ -105,7 +113,7 @@ def _is_workflow(arguments: argparse.Namespace) -> bool:
     return arguments.node is not None or arguments.code.endswith(".json")
 
 
-def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
+def _of_workflow(arguments: argparse.Namespace) -> Given:
     if arguments.code == "-" and arguments.items == "-":
         raise BadInput("workflow and items can't both come from standard input")
     found = find(read_all([arguments.code]))
@@ -116,7 +124,7 @@ def _of_workflow(arguments: argparse.Namespace) -> dict[str, Any]:
     if pinned is None and not node.tool and arguments.items is None:
         name = shown(repr(node.name))
         say(f"reptarium exec: no items are pinned before {name}: it runs on none (--items gives some)")
-    return task_of(node, pinned.items if pinned else [])
+    return Given(task_of(node, pinned.items if pinned else []), found.workflows[node.workflow])
 
 
 def _chosen(found: Found, name: str | None, source: str) -> CodeNode:

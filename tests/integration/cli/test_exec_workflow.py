@@ -135,3 +135,15 @@ def test_a_tool_without_a_query(export: str, capsys: pytest.CaptureFixture[str])
     """A Code Tool isn't run as if it were a Code node: it says what it runs on."""
     assert main(["exec", export, "--node", "Tool"]) == 2
     assert "'Tool' is a Code Tool, which runs on a query: --query TEXT" in capsys.readouterr().err
+
+
+def test_other_nodes_have_what_is_pinned_to_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node that reads another one's items gets those that are pinned in the export, as in a check."""
+    source = "return [{'n': _node['In'].first().json.n, 'all': len(_('In').all())}]"
+    path = tmp_path / "flow.json"
+    links = {"In": {"main": [[{"node": "Reads", "type": "main", "index": 0}]]}}
+    path.write_text(
+        json.dumps(workflow(code("Reads", source), pinData={"In": [{"n": 3}, {"n": 4}]}, connections=links))
+    )
+    assert main(["exec", str(path)]) == 0
+    assert [item["json"] for item in json.loads(capsys.readouterr().out)] == [{"n": 3, "all": 2}]
