@@ -125,7 +125,7 @@ def provided(module: str) -> Provided:
     found = _owners().get(top)
     if found:
         return Provided(module, sorted(found)[0], True)
-    installed = importlib.machinery.PathFinder.find_spec(top, [*sys.path, *_beside]) is not None
+    installed = importlib.machinery.PathFinder.find_spec(top, places()) is not None
     return Provided(module, KNOWN.get(top, top.replace("_", "-")), installed, top not in KNOWN and top not in SAME)
 
 
@@ -141,6 +141,11 @@ def look_in(directory: str) -> None:
         _owners.cache_clear()
 
 
+def places() -> list[str]:
+    """Directories that tasks import from."""
+    return [*sys.path, *_beside]
+
+
 @cache
 def _owners() -> dict[str, list[str]]:
     found = {name: list(owners) for name, owners in importlib.metadata.packages_distributions().items()}
@@ -151,4 +156,4 @@ def _owners() -> dict[str, list[str]]:
 
 
 def _has(distribution: str) -> bool:
-    return any(True for _ in importlib.metadata.distributions(name=distribution, path=[*sys.path, *_beside]))
+    return any(True for _ in importlib.metadata.distributions(name=distribution, path=places()))

@@ -12,6 +12,7 @@ import msgspec
 from reptarium.pool.check.distributions import Provided, is_pyodides, is_standard, provided
 from reptarium.pool.check.given import missing_attributes, rewritten, undefined
 from reptarium.pool.check.old_names import OldName, used
+from reptarium.pool.check.parts import parts_not_imported
 from reptarium.pool.check.workflows import CodeNode, Found
 from reptarium.pool.config import Settings
 from reptarium.pool.differences.signs import about
@@ -132,6 +133,7 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
         never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
     else:
         changes = [*rewritten(old_names, features), *undefined(node, features), *missing_attributes(features)]
+        changes += parts_not_imported(features)
         changes += [] if changes else _no_items(node, features.returns)
         never = [*needs.unsolved, *changes]
         refusals += changes
