@@ -28,6 +28,7 @@ from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, fil
 from reptarium.sandbox.language.policy.allowlist import absent, beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read
 from reptarium.sandbox.language.runtime import settings
+from reptarium.sandbox.language.runtime.parts import with_parts
 from reptarium.sandbox.language.runtime.preloading import load_each
 
 _Facades = dict[str, ModuleType]
@@ -253,10 +254,9 @@ class Importer:
         version = getattr(real, "__version__", None)
         if isinstance(version, str):
             found["__version__"] = version
-        if name in stdlib.ONLY:
-            found["__getattr__"] = _missing(name, real, self._policy)
-        else:
-            found["__getattr__"] = self._lazy(name, real, replaced)
+        missing = _missing(name, real, self._policy) if name in stdlib.ONLY else self._lazy(name, real, replaced)
+        is_package = standard and hasattr(real, "__path__")
+        found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
         if live:
             found["__dir__"] = lambda: sorted({*found, *live})
         if live and name not in stdlib.HOT:  # of those, __getattr__ gives what is live
