@@ -9,7 +9,8 @@ TYPED   = $(VENV)/typed
 # Where n8n versions are installed that are asked for by number
 N8N_CACHE ?= build/n8n
 
-# Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106
+# Histories of a runner among hostile neighbours (see tests/simulation/README.md): make simulate SEEDS=100000, or one: SEED=106;
+# PROCESSES: as many as there are processors
 SEEDS ?= 1000
 
 .PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms site clean
@@ -40,7 +41,7 @@ suites: $(VENV)/.tested
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/unit/language tests/security tests/integration
 
 simulate: $(VENV)/.tested
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) $(if $(PROCESSES),--processes $(PROCESSES)))
 
 # Ordinary programs, and the corpus of packages that people name (docs/packages.md is written of it), in real workers;
 # and libraries that speak with real servers: all of it, whichever fails. They have an environment of their own, since some

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -11,27 +12,29 @@ from collections.abc import Iterator
 from tests.simulation.world import Failure, play
 
 #: Seeds that a process plays between two words about its progress.
-BATCH = 100
+BATCH = 20
 
 
 def many(seeds: range, processes: int, *, go_on: bool) -> int:
-    """Every seed of a range, with progress. Returns the exit status."""
+    """Every seed of a range, with progress. Interrupted, it says where to go on. Returns the exit status."""
     began, done, failures = time.monotonic(), 0, 0
     batches = [range(start, min(start + BATCH, seeds.stop)) for start in range(seeds.start, seeds.stop, BATCH)]
+    interrupted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     for played, failed in _results(batches, processes):
         done += played
         for seed, why, events in failed:
             failures += 1
             print("\n" + "\n".join([*events[-40:], why, f"again, with all its events: make simulate SEED={seed}"]))
-        seconds = time.monotonic() - began
-        print(
-            f"\r{done} of {len(seeds)} seeds, {failures} failed, {seconds:.0f} s", end="", file=sys.stderr, flush=True
-        )
-        if failures and not go_on:
+        progress = f"{done} of {len(seeds)} seeds, {failures} failed, {time.monotonic() - began:.0f} s"
+        print(f"\r{progress}", end="", file=sys.stderr, flush=True)
+        if interrupted:
+            print(f"\ngo on: make simulate SEEDS={seeds.start + done}-{seeds.stop}", end="", file=sys.stderr)
+        if interrupted or (failures and not go_on):
             break
     print(file=sys.stderr)
     print(f"{done} seeds in {time.monotonic() - began:.0f} s, {failures} failed")
-    return 1 if failures else 0
+    return 1 if failures else 130 if interrupted else 0
 
 
 Played = tuple[int, list[tuple[int, str, list[str]]]]
@@ -41,8 +44,9 @@ def _results(batches: list[range], processes: int) -> Iterator[Played]:
     if processes <= 1:
         yield from map(_play_all, batches)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_play_all, batches)
+    deaf = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("spawn").Pool(processes, signal.signal, deaf) as pool:
+        yield from pool.imap(_play_all, batches)  # in their order: what is done is a range
 
 
 def _play_all(seeds: range) -> Played:
