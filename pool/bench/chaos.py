@@ -56,6 +56,8 @@ _WORK = (
     _IMPORTER,
     _IMPORTER,
 )
+#: How often a fault is done, at most, until it has been seen what it does to a loop.
+TRIES = 6
 #: Limits in seconds, short ones so that what waits in vain is seen to end: the broker's and the runner's.
 _CONFIG = BrokerConfig(task_timeout=6.0, request_timeout=60.0, heartbeat_interval=2.0)
 _ENVIRON = {
@@ -131,9 +133,9 @@ async def run(
 ) -> Chaos:
     """Load ``runners`` runners and do a fault about each ``every`` seconds until the load ends.
 
-    ``tasks`` ends it, or ``duration`` (seconds) when each fault has been done once; ``faults`` names the methods
-    of :class:`FaultMaker` and :class:`HostileNeighbours` to draw from. Raises RuntimeError when a runner can't be
-    started, trio.TooSlowError when the load hangs.
+    ``tasks`` ends it, or ``duration`` (seconds) when each fault has been done and measured; ``faults`` names the
+    methods of :class:`FaultMaker` and :class:`HostileNeighbours` to draw from. Raises RuntimeError when a runner
+    can't be started, trio.TooSlowError when the load hangs.
     """
     names = [f"runner-{number}" for number in range(1, runners + 1)]
     around = Around(runners, random.Random(seed))
@@ -181,10 +183,9 @@ class _Run:
         self._around.garbage.start()
         ends = math.inf if duration is None else trio.current_time() + duration
         limit = math.inf if tasks is None else tasks
-        done = self._found.faults
 
         def goes_on() -> bool:
-            return self._given < limit and (trio.current_time() < ends or len(done) < len(chosen))
+            return self._given < limit and (trio.current_time() < ends or not self._had(chosen))
 
         with trio.fail_after(120.0 + (duration or 0.0) * 2 + (tasks or 0) * 0.05):
             async with trio.open_nursery() as nursery:
@@ -202,6 +203,11 @@ class _Run:
             if getattr(counters, name):
                 self._found.broken.append(f"{getattr(counters, name)} {name} messages came from the runners")
         return self._found
+
+    def _had(self, chosen: Sequence[Callable[[], Awaitable[None]]]) -> bool:
+        """Whether each fault has been done, and it was seen what it does to a loop: some come while a runner starts."""
+        done, seen = self._found.faults, {*self._found.stalls, "kill_runner"}  # which leaves no loop
+        return all(done.get(name, 0) >= (1 if name in seen else TRIES) for name in (one.__name__ for one in chosen))
 
     async def _torment(
         self, chosen: Sequence[Callable[[], Awaitable[None]]], every: float, say: Say, goes_on: Callable[[], bool]

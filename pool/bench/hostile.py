@@ -21,8 +21,8 @@ from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import DEFAULTS, Site
 from reptarium.sandbox.wire import BUSY_NAME, HEADER, PRINTS_PLACE, ZYGOTE_NAME, Kind
 
-#: Clients of the health endpoint that say nothing, and that ask and don't read.
-IDLE, DEAF = 1000, 20
+#: Clients of the health endpoint that say nothing, that ask and don't read, and that ask in thousands of lines.
+IDLE, DEAF, WORDY = 1000, 20, 60
 #: Seconds that nobody reads a log for; that a worker goes on to print for; until a zygote is missed that must come.
 STALLED, FLOODS, GIVEN_UP = 1.0, 5.0, 20.0
 
@@ -32,6 +32,7 @@ _UPGRADE = (
 )
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _PRIORITIES = b"\x00\x00\x05\x02\x00\x00\x00\x00\x01\x00\x00\x00\x00\x10" * 5_000
+_LINES = b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 3900 + b"\r\n"
 _ASKED = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
 
 _PIDFD_GETFD = 438  # syscalls(2): the same number on every architecture
@@ -64,7 +65,13 @@ class HostileNeighbours:
         port = self._around.ports[number]
         streams: list[trio.SocketStream] = []
         try:
-            for said in (_UPGRADE, _HTTP2 + _PRIORITIES, self._rng.randbytes(20_000), *[_ASKED] * DEAF):
+            for said in (
+                _UPGRADE,
+                _HTTP2 + _PRIORITIES,
+                self._rng.randbytes(20_000),
+                *[_ASKED] * DEAF,
+                *[_LINES] * WORDY,
+            ):
                 streams.append(await self._client(port, said))
             with suppress(OSError):  # as many as there are descriptors for
                 for _ in range(IDLE):

@@ -47,6 +47,7 @@ _GRANTS = (
     b"-ERR unknown command 'POST'\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n{",
     b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(2000)) + b"\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 3900 + b"\r\n",
     b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 200_000,
     _json(b'{"data":' + b"[" * 50_000),
     _json(b'{"data":{"token":"a\\r\\nX: y"}}'),
@@ -60,9 +61,11 @@ _HANDSHAKES: tuple[Callable[[bytes], bytes], ...] = (
     lambda _: b"HTTP/1.1 101 Switching\r\nUpgrade: web",
     lambda _: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     lambda _: b"\x00" * 10_000,
+    lambda _: b"HTTP/1.1 101 Switching Protocols\r\n" + b"a:\r\n" * 3900 + b"\r\n",
     lambda request: _accepted(request) + b"\xff" * 100,
     lambda request: _accepted(request) + b"\x89\x7d" + b"p" * 125,  # a ping, masked though it is a server's
     lambda request: _accepted(request) + b"\x89\x01p" * 20_000,  # pings
+    lambda request: _accepted(request) + b"\x01\x01{" + b"\x00\x00" * 20_000,  # empty parts of a message
     lambda request: _accepted(request) + b"\x81\x02{}" * 5_000,  # messages without a type
     lambda request: _accepted(request) + b"\x81\x04[[[[" * 5_000,
     lambda request: _accepted(request) + b"\x81\x7f" + b"\x7f" + b"\xff" * 7,  # one of 9 exabytes
