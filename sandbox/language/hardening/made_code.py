@@ -20,7 +20,9 @@ _BUILTINS = frozenset(
     "__import__ __builtins__ __loader__ __spec__ __build_class__".split()
 )
 #: Special attributes that generated code uses, and that lead nowhere.
-_DUNDERS = rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS | {"__annotations__", "__weakref__", "__attrs_attrs__"}
+_DUNDERS = (rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS | {"__annotations__", "__weakref__", "__attrs_attrs__"}) - (
+    rules.DOCUMENTED_DUNDERS
+)
 _HOLDERS = frozenset("os sys builtins subprocess importlib ctypes socket shutil posix pty gc inspect".split())
 
 

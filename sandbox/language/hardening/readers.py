@@ -25,6 +25,7 @@ from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
     DENIED_ATTRIBUTES,
+    DOCUMENTED_DUNDERS,
     GUARDED_ATTRIBUTES,
     GUARDED_DUNDERS,
     LEADING_DUNDERS,
@@ -86,7 +87,7 @@ def _written(name: Any, caller: FrameType) -> Any:
     return plain
 
 
-_NOT_WRITTEN = LEADING_DUNDERS | GUARDED_DUNDERS
+_NOT_WRITTEN = LEADING_DUNDERS | (GUARDED_DUNDERS - DOCUMENTED_DUNDERS)
 
 
 def _copies(caller: FrameType, name: str) -> bool:
@@ -187,7 +188,7 @@ def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[s
     return names
 
 
-_LOOKED_AT = DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS | COMPILED_DUNDERS
+_LOOKED_AT = (DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS | COMPILED_DUNDERS) - DOCUMENTED_DUNDERS
 
 
 def _in_table(value: Any) -> Iterator[str]:

@@ -137,3 +137,14 @@ def test_classes_have_the_special_names_that_libraries_ask_for() -> None:
         return [[n async for n in a], await a, a.__tablename__, a.__html__()]
     """
     assert execute(source) == [[1, 2], 3, "users", "<b>"]
+
+
+def test_a_library_keeps_what_it_documents_of_a_class() -> None:
+    """SQLAlchemy gives classes their ``__table__``; who reads types by name gets what is there, to call it as well."""
+    source = """
+    from goes_through_helper import assign, read
+    class A: pass
+    assign(A, "__ta" + "ble__", "users")
+    return A.__table__, read(list[int], "__ori" + "gin__")("ab")
+    """
+    assert execute(source) == ("users", ["a", "b"])
