@@ -148,3 +148,21 @@ def test_a_library_keeps_what_it_documents_of_a_class() -> None:
     return A.__table__, read(list[int], "__ori" + "gin__")("ab")
     """
     assert execute(source) == ("users", ["a", "b"])
+
+
+def test_arrays_of_ones_own_kind_keep_what_they_know() -> None:
+    """numpy tells a subclass of each array that it makes of another; what that returns is nothing to it."""
+    source = """
+    import numpy as np
+    class Measured(np.ndarray):
+        __array_priority__ = 5
+        def __new__(cls, values, unit):
+            made = np.asarray(values).view(cls)
+            made.unit = unit
+            return made
+        def __array_finalize__(self, other):
+            self.unit = getattr(other, "unit", None)
+    both = np.ones(2) + Measured([1, 2], "m")[:2] * 3
+    return both.unit, both.tolist()
+    """
+    assert execute(source) == ("m", [4.0, 7.0])
