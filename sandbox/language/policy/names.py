@@ -41,7 +41,7 @@ DEFINABLE = frozenset(
             tablename table_args mapper_args abstract html
             array_finalize array_priority
             json rich rich_repr nonzero unicode cmp coerce long oct hex div rdiv idiv getslice setslice delslice
-        """.split()  # SQLAlchemy's, and what templates ask for; numpy's; what encoders and terminals do, and Python 2 did
+        """.split()  # SQLAlchemy's, numpy's, what templates ask for; what encoders and terminals do, and Python 2 did
     ]
 )
 

@@ -142,7 +142,7 @@ CHECK = "".join(sections((ROOT / "docs/check.md").read_text(), "sh")).splitlines
 E2E = ("make e2e N8N_DIR=/path/to/n8n", 'make e2e-queue N8N_VERSION="2.40.5 2.41.1"', "make e2e-newest")
 #: They make other platforms: tests/platforms.
 PLATFORMS = (
-    "make pythons", "make pythons VERSIONS=3.14", "make systemd", "make containers", "make vms KERNELS=trixie-arm64",
+    "make pythons", "make pythons VERSIONS=3.14", "make systemd", "make containers",
 )  # fmt: skip
 
 
