@@ -751,8 +751,10 @@ PROGRAMS = {
     """,
 }
 
-#: Hooks of pydantic's and of dataclasses: tested there.
-_ELSEWHERE = {name for name in DEFINABLE if "pydantic" in name or "attrs" in name} | {"__post_init__"}
+#: Hooks of pydantic's, of attrs', of numpy's and of dataclasses: tested there.
+_ELSEWHERE = {name for name in DEFINABLE if "pydantic" in name or "attrs" in name or "array" in name} | {
+    "__post_init__"
+}
 
 python = answers_of_python(PROGRAMS)
 
