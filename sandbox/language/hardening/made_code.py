@@ -19,10 +19,13 @@ _BUILTINS = frozenset(
     "eval exec compile open input breakpoint globals vars help exit quit setattr delattr getattr "
     "__import__ __builtins__ __loader__ __spec__ __build_class__".split()
 )
-#: Special attributes that generated code uses, and that lead nowhere.
-_DUNDERS = (rules.READABLE_DUNDERS | rules.GUARDED_DUNDERS | {"__annotations__", "__weakref__", "__attrs_attrs__"}) - (
-    rules.DOCUMENTED_DUNDERS
-)
+#: Special attributes that generated code uses, and that lead nowhere. (A descriptor's ``__set__`` and ``__delete__`` do
+#: what an assignment and a ``del`` do: SQLAlchemy's hybrid properties hand them on.)
+_DUNDERS = (
+    rules.READABLE_DUNDERS
+    | rules.GUARDED_DUNDERS
+    | {"__annotations__", "__weakref__", "__attrs_attrs__", "__set__", "__delete__"}
+) - (rules.DOCUMENTED_DUNDERS)
 _HOLDERS = frozenset("os sys builtins subprocess importlib ctypes socket shutil posix pty gc inspect".split())
 
 

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
@@ -175,17 +175,26 @@ def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[s
         found: set[str] = set()
         for value in list(module.values()):
             parts = [value]
-            if isinstance(value, type) and value.__module__ == module.get("__name__"):
-                held = vars(value)
-                parts += [getattr(held[name], "__func__", held[name]) for name in list(held) if name not in _COMPILERS]
+            held = _dict_of(value) if issubclass(type(value), type) else {}
+            if held.get("__module__") == module.get("__name__"):
+                parts += [_function(held[name]) for name in list(held) if name not in _COMPILERS]
             for part in parts:
                 found.update(_in_table(part))
-                if functions and getattr(part, "__globals__", None) is module:
-                    found.update(_constants(getattr(part, "__code__", None)))
+                if functions and type(part) is FunctionType and part.__globals__ is module:
+                    found.update(_constants(part.__code__))
         names = _LOOKED_AT.intersection(found)
         if not getattr(module.get("__spec__"), "_initializing", False):  # there is more to come
             known[id(module)] = names
     return names
+
+
+#: What lies in a class, asked of Python itself: hooks of the class's, and of what lies in it, would call libraries back
+#: in the middle of this (SQLAlchemy's columns answer any name).
+_dict_of = type.__dict__["__dict__"].__get__
+
+
+def _function(value: Any) -> Any:
+    return value.__func__ if issubclass(type(value), (classmethod, staticmethod)) else value
 
 
 _LOOKED_AT = (DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS | COMPILED_DUNDERS) - DOCUMENTED_DUNDERS
@@ -193,7 +202,7 @@ _LOOKED_AT = (DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES | LEADING_DUNDERS | COMPILE
 
 def _in_table(value: Any) -> Iterator[str]:
     """The texts of a value, which is one or a collection of some."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         yield str.__str__(value)
     elif type(value) in (tuple, list, set, frozenset, dict):
         yield from (each for each in value if type(each) is str)

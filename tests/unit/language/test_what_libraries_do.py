@@ -45,6 +45,19 @@ LIBRARY = {
         "    exec(compile(text, 'made', 'exec'), vars(module))\n"
         "    return module\n"
     ),
+    # SQLAlchemy's columns lie in classes, and answer any name by what they stand for
+    "answers_all": (
+        "class Answers:\n    inner = 'x'\n    def __getattr__(self, name):\n        return getattr(self.inner, name)\n"
+        "class Holder:\n    kept = Answers()\n"
+        "def read(thing, name):\n    return getattr(thing, name, 'nothing')\n"
+    ),
+    # its hybrid properties hand on what is assigned, by code that it makes
+    "hands_on": (
+        "made = {}\nexec('def assign(held, thing, value): return held.__set__(thing, value)', made)\n"
+        "def make():\n    again = {}\n"
+        "    exec('def assign(held, thing, value): return held.__set__(thing, value)', again)\n"
+        "    return again['assign']\n"
+    ),
     # matplotlib and jieba ask for a place for their caches
     "keeps_a_cache": (
         "import os, tempfile\n"
@@ -166,3 +179,22 @@ def test_arrays_of_ones_own_kind_keep_what_they_know() -> None:
     return both.unit, both.tolist()
     """
     assert execute(source) == ("m", [4.0, 7.0])
+
+
+def test_objects_that_answer_any_name_are_not_asked_by_us() -> None:
+    """Whether a module spells a name is read off its classes; what lies in them is called back by nobody."""
+    source = 'from answers_all import read\nreturn read(print, "__glo" + "bals__"), read("ab", "__le" + "n__")()'
+    assert execute(source) == ("nothing", 2)
+
+
+def test_a_library_makes_code_that_hands_assignments_on() -> None:
+    source = """
+    from hands_on import make
+    class Doubled:
+        def __set__(self, thing, value): thing.seen = value * 2
+    class A: pass
+    a = A()
+    make()(Doubled(), a, 4)
+    return a.seen
+    """
+    assert execute(source) == 8
