@@ -24,14 +24,14 @@ import msgspec
 import trio
 
 from reptarium.pool.bench.cases import CASES, Case
-from reptarium.pool.bench.faults import FaultMaker
+from reptarium.pool.bench.faults import GIVEN_UP, FaultMaker
 from reptarium.pool.bench.hostile import HostileNeighbours
 from reptarium.pool.bench.injuries import Record
 from reptarium.pool.bench.lag import Loop, Stall, learnt, longest, loop, waited
 from reptarium.pool.bench.ledger import Ledger, wrong
 from reptarium.pool.bench.neighbours import Around
 from reptarium.pool.bench.runners import RunnerProcess, Site, registered
-from reptarium.pool.bench.wholeness import GIVEN_UP, State, changed, quiet
+from reptarium.pool.bench.wholeness import State, changed, quiet
 from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 
 Say = Callable[[str], None]

@@ -30,6 +30,8 @@ from reptarium.pool.protocol.messages import (
 )
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
+#: Seconds until what must come, or end, is given up.
+GIVEN_UP = 20.0
 #: Workers that stand still at a time: each holds a slot until its task's time limit.
 MAX_STOPPED = 2
 #: Messages that come twice or late, and settings that are lost, when their turn comes.
@@ -66,6 +68,13 @@ def alive(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def _what(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {process.name()}, {process.status()}, child of {process.ppid()}"
+    except psutil.NoSuchProcess:
+        return f"{process.pid}, which has ended by now"
 
 
 class FaultMaker:
@@ -123,14 +132,14 @@ class FaultMaker:
         family = tree(runner.process)[1:]
         injury = self._note("kill_runner", runner=self._name(runner.process))
         await runner.stop(kill=True)
-        with trio.move_on_after(5.0):
+        with trio.move_on_after(GIVEN_UP):  # to end takes a processor, too, and workers come last
             while any(alive(process) for process in family):
                 await trio.sleep(0.01)
+        left = [_what(process) for process in family if alive(process)]
         injury.ended = trio.current_time()
-        left = [process.pid for process in family if alive(process)]
-        if left:
-            raise AssertionError(f"the killed runner left processes: {left}")
         runner.start()
+        if left:
+            raise AssertionError(f"the killed runner left processes: {', '.join(left)}")
 
     async def stop_worker(self) -> None:
         """SIGSTOP to a worker, for good: whoever waits for it must not wait for ever."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 import psutil
 import trio
 
-from reptarium.pool.bench.faults import alive, below, workers
+from reptarium.pool.bench.faults import GIVEN_UP, alive, below, workers
 from reptarium.pool.bench.injuries import Injury, Record
 from reptarium.pool.bench.lag import ask
 from reptarium.pool.bench.neighbours import Around
@@ -23,8 +23,8 @@ from reptarium.sandbox.wire import BUSY_NAME, HEADER, PRINTS_PLACE, ZYGOTE_NAME,
 
 #: Clients of the health endpoint that say nothing, that ask and don't read, and that ask in thousands of lines.
 IDLE, DEAF, WORDY = 1000, 20, 60
-#: Seconds that nobody reads a log for; that a worker goes on to print for; until a zygote is missed that must come.
-STALLED, FLOODS, GIVEN_UP = 1.0, 5.0, 20.0
+#: Seconds that nobody reads a log for; that a worker goes on to print for.
+STALLED, FLOODS = 1.0, 5.0
 
 _UPGRADE = (
     b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"

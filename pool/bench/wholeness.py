@@ -8,12 +8,9 @@ import msgspec
 import psutil
 import trio
 
-from reptarium.pool.bench.faults import alive
+from reptarium.pool.bench.faults import GIVEN_UP, alive
 from reptarium.pool.bench.runners import Site
 from reptarium.pool.bench.stats import descriptors_of, tree
-
-#: Seconds until a pool that isn't whole again is given up on (a lost connection waits up to 10 s of backoff).
-GIVEN_UP = 20.0
 
 
 class State(msgspec.Struct, frozen=True):
