@@ -189,8 +189,10 @@ class FaultMaker:
         """The network falls silent, without an end: the runner must find out by itself."""
         runner_id = self._some_runner()
         if runner_id is not None:
-            self._note("silence_connection", runner=self._name_of(runner_id))
+            injury = self._note("silence_connection", runner=self._name_of(runner_id))
             self._site.broker.faults.silence(runner_id)
+            # the broker gives it tasks until a ping has gone unanswered, if the runner doesn't come back before
+            injury.ended += 2 * self._site.broker.config.heartbeat_interval
 
     async def slow_reader(self) -> None:
         """The broker reads next to nothing for a while."""
