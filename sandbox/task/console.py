@@ -18,7 +18,6 @@ from reptarium.sandbox.language import REDIRECTED
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 from reptarium.sandbox.userspace.json_form import write_plain
 
-_LINE_FEED = 10
 #: Characters of a print that is written by the shortest way.
 _SHORT = 80
 _encode = msgspec.json.Encoder().encode
@@ -128,16 +127,13 @@ class Console:
 
 def _json_line(parts: list[str]) -> bytes | bytearray:
     # six bytes are the most that becomes of a character, and so much finds room without growing: see write_plain()
-    if len(parts) == 1 and len(parts[0]) <= _SHORT:
-        try:
-            return _encode(parts) + b"\n"
-        except UnicodeEncodeError:
-            return json.dumps(parts).encode() + b"\n"
+    short = len(parts) == 1 and len(parts[0]) <= _SHORT
+    line: bytes | bytearray
     try:
-        line = write_plain(parts)
+        line = _encode(parts) if short else write_plain(parts)
     except UnicodeEncodeError:
-        line = bytearray(json.dumps(parts).encode())
-    line.append(_LINE_FEED)
+        line = json.dumps(parts).encode()
+    line += b"\n"
     return line
 
 

@@ -31,6 +31,16 @@ OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec", "typi
 PACKAGES = ("jinja2", "msgspec", "numpy", "pandas", "pydantic", "yaml")
 
 NO_SETTING = "No setting allows it."
+#: Takes the function that was made of a hook out of the class body's names.
+TAKEN = """
+class Meta(type):
+    def __new__(metacls, name, bases, names):
+        taken.append(names['__getattribute__'])
+        return super().__new__(metacls, name, bases, names)
+taken = []
+class A(metaclass=Meta):
+    def __getattribute__(self, name): return super().__getattribute__(name)
+"""
 SETSTATE = (
     "the attribute '__setstate__' is not allowed: it takes an object apart, and is there for the task's own methods; "
     f"use vars(x). {NO_SETTING}"

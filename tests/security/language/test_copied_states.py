@@ -6,26 +6,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.security.language.programs import NO_SETTING, Attack, by_id, changing, check, check_nothing_reached
+from tests.security.language.programs import NO_SETTING, TAKEN, Attack, by_id, changing, check, check_nothing_reached
 
 ADDRESS = "'__array_interface__'"
 COPY = "import copy, numpy, io\n"
 #: A list of slots that gets longer once the class is there.
 SLOTS = "names = []\nclass M(type): __slots__ = names\nclass K(metaclass=M): pass\n"
-HOOK = """
-import copy, functools
-class Meta(type):
-    def __new__(metacls, name, bases, names):
-        taken.append(names['__getattribute__'])
-        return super().__new__(metacls, name, bases, names)
-taken = []
-class A(metaclass=Meta):
-    def __getattribute__(self, name): return super().__getattribute__(name)
+HOOK = (
+    f"import copy, functools{TAKEN}"
+    + """
 a = A()
 a.x = 1
 class C: pass
 C.__copy__ = functools.partial(next, iter(functools.partial(taken[0], a, '{}'), None))
 """
+)
 ATTACKS = {
     "state_with_an_address": Attack(COPY + f"class A:\n    def __getstate__(self): return {{{ADDRESS}: 5}}\nreached.append(copy.copy(A()))", changing("__array_interface__")),
     "slots_with_an_address": Attack(COPY + f"class A:\n    def __getstate__(self): return None, {{{ADDRESS}: 5}}\nreached.append(copy.copy(A()))", changing("__array_interface__")),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.security.language.programs import (
     NO_SETTING,
+    TAKEN,
     Attack,
     at_compile,
     attribute,
@@ -25,16 +26,6 @@ OTHERS = "the class isn't the task's own: derive one"
 STATE = f"it takes an object apart, and is there for the task's own methods; use vars(x). {NO_SETTING}"
 OF_METHODS = f"it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"
 STANDS = "the attribute '{}' of what stands for another object is not allowed: read it of that object. " + NO_SETTING
-#: Takes the function that was made of a hook out of the class body's names.
-TAKEN = """
-class Meta(type):
-    def __new__(metacls, name, bases, names):
-        taken.append(names['__getattribute__'])
-        return super().__new__(metacls, name, bases, names)
-taken = []
-class A(metaclass=Meta):
-    def __getattribute__(self, name): return super().__getattribute__(name)
-"""
 ATTACKS = {
     "super_reads_an_interpreters_name": Attack("class A:\n    def __getattribute__(self, name): return super().__getattribute__('gi_' + 'frame')\nreached.append(A().x)", attribute("gi_frame")),
     "object_reads_a_generator": Attack("reached.append(object.__getattribute__(target, 'gi_' + 'frame'))", attribute("gi_frame")),
