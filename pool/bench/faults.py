@@ -30,7 +30,7 @@ from reptarium.pool.protocol.messages import (
 )
 from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 
-#: Seconds until what must come, or end, is given up.
+#: Seconds until what must come, or end, is given up (a lost connection waits up to 10 s of backoff).
 GIVEN_UP = 20.0
 #: Workers that stand still at a time: each holds a slot until its task's time limit.
 MAX_STOPPED = 2
