@@ -16,7 +16,7 @@ from reptarium.pool.powers.destinations import Address, Destinations, plain_addr
 
 __all__ = ["Answers", "Names", "NoNames", "ResolutionFailed"]
 
-#: Addresses that are remembered of one task.
+#: Addresses of names that are remembered of one task: a pattern lets it ask for any number of names of one address.
 _REMEMBERED: Final = 4096
 #: Names that are looked up for one task at the same time: the machine has a bound for all of them (`resolver.py`).
 _AT_ONCE: Final = 4
@@ -65,6 +65,7 @@ class Answers:
         self._refuse = refuse
         self._turns = trio.CapacityLimiter(_AT_ONCE)
         self._given: dict[Address, set[str]] = {}
+        self._remembered = 0
 
     def names_of(self, address: Address) -> Collection[str]:
         """The names that the address was given for."""
@@ -104,9 +105,14 @@ class Answers:
             return dns.answer(question, dns.SERVER_FAILURE)
         if found is None:
             return dns.answer(question, dns.NAME_ERROR)
-        for address in found[: dns.MOST_ADDRESSES]:
-            if len(self._given) < _REMEMBERED:
-                self._given.setdefault(plain_address(address), set()).add(name)
+        for address in map(plain_address, found[: dns.MOST_ADDRESSES]):
+            if name in self.names_of(address):
+                continue
+            if self._remembered == _REMEMBERED:
+                self._refuse(f"addresses of {_REMEMBERED} names were given to this task: no more can be remembered")
+                return dns.answer(question, dns.SERVER_FAILURE)
+            self._remembered += 1
+            self._given.setdefault(address, set()).add(name)
         return dns.answer(question, dns.NO_ERROR, found)
 
 
