@@ -51,6 +51,7 @@ class BytesWebSocket(WebSocketConnection):
         super().__init__(*given, **named)
         self._begun: bytearray | None = None
         self._pace = FramePace()
+        self._brought = 0
         self._events = 0
 
     @property
@@ -59,7 +60,11 @@ class BytesWebSocket(WebSocketConnection):
         return self._begun is not None
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        await self._take_turns(idle=not event.message_finished and len(event.data) < BRINGS_ON)
+        self._brought += len(event.data)
+        idle = not event.message_finished and self._brought < BRINGS_ON
+        if not event.message_finished:
+            self._brought = 0
+        await self._take_turns(idle=idle)
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
         if begun is None and event.message_finished:

@@ -6,7 +6,8 @@ would take as much of the event loop as all others together; so it is read slowl
 slowed.
 
 **Frames.** A frame that brings nothing on, a ping, a pong, an empty fragment or one of a few bytes, costs as much as a
-message does: nobody sends many. So they are counted by themselves, and paid for by nothing that we say.
+message does: nobody sends many. So they are counted by themselves, and paid for by nothing that we say. What is read
+at once ends anywhere in a message, so often with a few of its bytes: that is no such frame if enough was read with it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RATE, BURST = 20.0, 64
 OFFER, CALL = 4, 2
 #: More than this isn't saved up by offers that nobody takes: four for each of the 1,000 slots that a runner may have.
 MOST = 4096
-#: Frames a second that bring nothing on, and how many in one go; a part of a message with as many bytes brings it on.
+#: Frames a second that bring nothing on, and how many in one go; so many bytes since the part before do bring it on.
 FRAME_RATE, FRAME_BURST, BRINGS_ON = 10.0, 64, 256
 
 

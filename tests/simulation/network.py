@@ -26,7 +26,7 @@ class Weather(msgspec.Struct, kw_only=True):
     delay: float = 0.0
     #: What fits on the way before the sender waits.
     room: int = 64 * 1024
-    #: The largest piece that is received at once.
+    #: The largest piece that is received at once, by who waits for it: who comes later finds all that has arrived.
     piece: int = 64 * 1024
     #: After so many bytes, of both directions together, it breaks: None never.
     breaks_after: int | None = None
@@ -95,6 +95,8 @@ class Pipe:
                 raise trio.BrokenResourceError("imaginary: connection reset")
             due = max(self._queue[0][0], self.stalled_until) if self._queue else self.stalled_until
             if due <= now:
+                if self._queue and due < now:
+                    return self._take_all(now, most)
                 if self._queue:
                     return self._take(min(most, self._line.weather.piece))
                 if self.ended:
@@ -110,6 +112,12 @@ class Pipe:
         self._bytes -= len(data[:most])
         self._notify()
         return data[:most]
+
+    def _take_all(self, now: float, most: int) -> bytes:
+        taken = bytearray()
+        while self._queue and self._queue[0][0] <= now and len(taken) < most:
+            taken += self._take(most - len(taken))
+        return bytes(taken)
 
     def end(self) -> None:
         """Nothing comes after what is on its way. A network that has fallen silent doesn't carry that either."""

@@ -86,6 +86,23 @@ async def test_what_brings_a_message_on_is_not_slowed(autojump_clock: trio.testi
             assert trio.current_time() == asked
 
 
+async def test_reads_that_end_amid_a_message_are_no_flood(autojump_clock: trio.testing.MockClock) -> None:
+    """A busy broker on a real network: nearly every read ends somewhere in a message, often near its beginning."""
+    message, read, count = b"\x81\x7e" + (350).to_bytes(2, "big") + b"x" * 350, 3 * 354 + 100, 30 * FRAME_BURST
+    async with websocket() as (ours, say, _), trio.open_nursery() as nursery:
+        began, stream = trio.current_time(), message * count
+
+        async def send() -> None:
+            for start in range(0, len(stream), read):
+                await say(stream[start : start + read])
+                await trio.testing.wait_all_tasks_blocked()
+
+        nursery.start_soon(send)
+        for _ in range(count):
+            assert len(await ours.get_message()) == 350
+        assert trio.current_time() == began
+
+
 async def test_what_trickles_is_no_later(autojump_clock: trio.testing.MockClock) -> None:
     """A network that brings twenty bytes at a time: they are read less often than they come, and all at once then."""
     size = 100_000
