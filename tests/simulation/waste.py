@@ -55,7 +55,7 @@ class Waste:
         if runner.stopping:
             return
         most = slots * WATCHED / (TASK + ON_THEIR_WAY)
-        if self._one_at_a_time(healthy):
+        if world.one_at_a_time(healthy):
             most = min(most, WATCHED / ROUND)
         if done < 0.6 * most:
             raise Broken(f"beside {len(others)} wasteful brokers a healthy one has {done} tasks done in {WATCHED:g} s")
@@ -65,14 +65,6 @@ class Waste:
             if one not in broker.outcomes:
                 broker.cancel(one)
         await self._recover(others)
-
-    def _one_at_a_time(self, broker: ImaginaryBroker) -> bool:
-        """Whether it has wasted a slot in the storm: then it is offered the next when it has used the one before."""
-        assert self._world.runner is not None
-        capacity = self._world.runner.capacity
-        return any(
-            capacity._places[link].conduct.limited for link in self._world.runner.links if broker.address in link.uri
-        )
 
     async def _recover(self, brokers: list[ImaginaryBroker]) -> None:
         """They send settings again, and are served again."""
