@@ -29,6 +29,8 @@ def _not_a_class() -> str:
     raise AssertionError
 
 
+NOT_A_TUPLE = f"this class pattern is not allowed: its __match_args__ is not a tuple. {NO_SETTING}"
+METACLASSES = f"this class pattern is not allowed: its __match_args__ is its metaclass's to tell. {NO_SETTING}"
 ARGS = "this '__match_args__' is not allowed"
 #: Class bodies whose ``__match_args__`` is more than plain names spelled out.
 MATCH_ARGS = {
@@ -57,14 +59,20 @@ LATE_MATCH_ARGS = {
     "in_an_if": Attack("class A:\n    if True: __match_args__ = ('gi_frame',)", reads("gi_frame")),
     "in_a_try": Attack("class A:\n    try: pass\n    finally: __match_args__ = ('gi_frame',)", reads("gi_frame")),
     "with_target": Attack("from contextlib import nullcontext\nclass A:\n    with nullcontext(('gi_frame',)) as __match_args__: pass", reads("gi_frame")),
-    "star_target": Attack("class A:\n    *__match_args__, = 'gi_frame',", f"this class pattern is not allowed: its __match_args__ is not a tuple. {NO_SETTING}"),
-    "property": Attack("class A:\n    @property\n    def __match_args__(self): return ('gi_frame',)", f"this class pattern is not allowed: its __match_args__ is not a tuple. {NO_SETTING}"),
-    "descriptor": Attack("class D:\n    def __get__(self, o, c): return ('gi_frame',)\nclass A:\n    if True: __match_args__ = D()", reads("gi_frame")),
-    "tuple_subclass": Attack("class T(tuple): pass\nclass A:\n    if True: __match_args__ = T(('gi_frame',))", f"this class pattern is not allowed: its __match_args__ is not a tuple. {NO_SETTING}"),
+    "star_target": Attack("class A:\n    *__match_args__, = 'gi_frame',", NOT_A_TUPLE),
+    "property": Attack("class A:\n    @property\n    def __match_args__(self): return ('gi_frame',)", NOT_A_TUPLE),
+    "descriptor": Attack("class D:\n    def __get__(self, o, c): return ('gi_frame',)\nclass A:\n    if True: __match_args__ = D()", NOT_A_TUPLE),
+    "tuple_subclass": Attack("class T(tuple): pass\nclass A:\n    if True: __match_args__ = T(('gi_frame',))", NOT_A_TUPLE),
     "str_subclass": Attack("class S(str): pass\nclass A:\n    if True: __match_args__ = (S('gi_frame'),)", reads("gi_frame")),
     "inherited": Attack("class B:\n    if True: __match_args__ = ('gi_frame',)\nclass A(B): pass", reads("gi_frame")),
     "second": Attack("class A:\n    if True: __match_args__ = ('x', 'gi_frame')", reads("gi_frame")),
     "class": Attack("class A:\n    if True: __match_args__ = ('__class__',)", reads("__class__")),
+    "tells_another_each_time": Attack(
+        "class D:\n    asked = 0\n    def __get__(self, o, c):\n        D.asked += 1\n        return ('x',) if D.asked % 2 else ('gi_frame',)\n"
+        "class M(type):\n    def __instancecheck__(cls, x): return True\nclass A(metaclass=M):\n    if True: __match_args__ = D()", NOT_A_TUPLE),
+    "metaclass_property": Attack("class M(type):\n    @property\n    def __match_args__(cls): return ('gi_frame',)\nclass A(metaclass=M): pass", METACLASSES),
+    "metaclass_getattr": Attack("class M(type):\n    def __getattr__(cls, name): return ('gi_frame',)\nclass A(metaclass=M): pass", METACLASSES),
+    "metaclass_getattribute": Attack("class M(type):\n    def __getattribute__(cls, name): return ('gi_frame',)\nclass A(metaclass=M):\n    __match_args__ = ('x',)", METACLASSES),
     "own_dict": Attack("class A:\n    if True: __match_args__ = ('__dict__',)", reads("__dict__")),
 }  # fmt: skip
 #: Where a class pattern can stand; ``P`` is the pattern.
@@ -108,6 +116,18 @@ SWAPS = {
         "def swap():\n    global A\n    A = Evil\n"
         "match target:\n    case _ if swap(): pass\n    case A(x): reached.append(x)"
     ),
+    "names_told_by_a_decorator_in_between": (
+        "from dataclasses import dataclass\nclass M(type):\n    def __instancecheck__(cls, x): return True\n"
+        "class A(metaclass=M):\n    obj: int = 0\n"
+        "def subject():\n    dataclass(A)\n    return Holder()\n"
+        "try:\n    match subject():\n        case A(x): reached.append(x)\nexcept TypeError as error: assert '0 positional' in str(error)"
+    ),
+    "names_told_by_a_decorator_of_a_subclass_of_int": (
+        "from dataclasses import dataclass\nclass M(type):\n    def __instancecheck__(cls, x): return True\n"
+        "class A(int, metaclass=M):\n    obj: int = 0\n"
+        "def subject():\n    dataclass(A)\n    return Holder()\n"
+        "match subject():\n    case A(x) if type(x) is not Holder: reached.append(x)"
+    ),
     "iterated_class": (
         "class Good:\n    __match_args__ = ('x',)\nclass Evil:\n    if True: __match_args__ = ('gi_frame',)\n"
         "def f(classes):\n    for A in classes:\n        match target:\n            case A(x): reached.append(x)\n"
@@ -131,6 +151,8 @@ OTHERS = {
     "module_kept_since_3_13": Attack("from pathlib import PurePosixPath\nclass P(PurePosixPath):\n    __match_args__ = ('parser',)\nmatch P('a'):\n    case P(x): reached.append(x)", reads("parser")),
     "library_class_renamed_as_ones_own": Attack("from functools import wraps\nclass A: pass\nwraps(A)(Library)\nclass P(Library):\n    __match_args__ = ('parser',)\nmatch P():\n    case P(x): reached.append(x)", reads("parser")),
     "dataclass_field_of_registered_class": Attack("from abc import ABC\nfrom dataclasses import dataclass\n@dataclass\nclass A(ABC):\n    obj: int\nA.register(AttributeError)\ntry: (1).x\nexcept AttributeError as e:\n    match e:\n        case A(o): reached.append(o)", reads("obj")),
+    "dataclass_field_that_a_library_has": Attack("from dataclasses import dataclass\n@dataclass\nclass A:\n    parser: str\nclass B(A, Library):\n    def __init__(self): pass\nmatch B():\n    case A(p): reached.append(p)", reads("parser")),
+    "keyword_that_a_library_has": Attack("class A:\n    parser: str\nclass B(A, Library): pass\nmatch B():\n    case A(parser=p): reached.append(p)", reads("parser")),
     "namedtuple_field": Attack("from collections import namedtuple\nN = namedtuple('N', 'gi_frame')\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
     "typed_namedtuple_field": Attack("from typing import NamedTuple\nN = NamedTuple('N', [('gi_frame', int)])\nmatch target:\n    case N(x): reached.append(x)", "'gi_frame' is not allowed as a field's name: it isn't a plain name of your own"),
 }  # fmt: skip
@@ -162,6 +184,8 @@ def test_keyword_of_ones_own_class(name: str) -> None:
     """A class of the task's own with nothing but the task's under it keeps data there; one of a library's does not."""
     own = f"class A:\n    def __init__(self): self.{name} = 1\nmatch A():\n    case A({name}=1): pass\n    case _: reached.append(1)"
     check_nothing_reached(own)
+    registered = f"from abc import ABC\nclass A(ABC):\n    def __init__(self): self.{name} = 1\nmatch A():\n    case A({name}=1): pass\n    case _: reached.append(1)"
+    check_nothing_reached(registered)
     derived = f"class A(Library): pass\nmatch A():\n    case A({name}=x): reached.append(x)"
     library = type("Library", (), {"__module__": "library", name: re})
     check(Attack(derived, reads(name)), Library=library)
@@ -203,7 +227,7 @@ def test_place_of_the_statement(statement: str) -> None:
 @pytest.mark.parametrize("swap", SWAPS)
 def test_class_cannot_be_swapped(swap: str) -> None:
     """What was checked is what is used."""
-    check_nothing_reached(SWAPS[swap], target=generator())
+    check_nothing_reached(SWAPS[swap], target=generator(), Holder=type("Holder", (), {"obj": re}))
 
 
 @pytest.mark.parametrize("attack", by_id(OTHERS))
