@@ -25,7 +25,7 @@ _MOST, _LONGEST = 200, 1 << 20
 
 def parts_not_imported(features: ProgramFeatures) -> Iterable[Objection]:
     """Those that the program uses, of its one package outside the standard library: others may import anything."""
-    imported = {one.module for one in features.imports}
+    imported = {*(one.module for one in features.imports), *features.taken}
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     if len(packages) != 1 or features.late:
         return

@@ -6,6 +6,7 @@
 `features.py`   what a program names: imports, calls, hosts, files
 `returned.py`   what it returns, as far as its text tells
 `surely.py`     names that it reads whatever comes in
+`addresses.py`  addresses in texts, and texts that are hosts
 `network.py`    clients: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
 `late.py`       packages that libraries import only when something of theirs is used

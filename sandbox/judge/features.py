@@ -10,6 +10,7 @@ import builtins
 import re
 from typing import Any
 
+from reptarium.sandbox.judge.addresses import HOST, PLAIN_HOST, hosts
 from reptarium.sandbox.judge.given import reads
 from reptarium.sandbox.judge.late import late
 from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
@@ -19,22 +20,7 @@ from reptarium.sandbox.judge.returned import returned
 from reptarium.sandbox.judge.surely import surely_read
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
-_ADDRESS = re.compile(
-    r"\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#@'\"<>]*@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(\d{1,5}))?(.?)", re.ASCII
-)
-#: Hosts that stand in names of XML's and JSON's vocabularies.
-_VOCABULARIES = frozenset(
-    "www.w3.org schemas.openxmlformats.org schemas.xmlsoap.org schemas.microsoft.com purl.org json-schema.org "
-    "schema.org www.sitemaps.org xml.org ns.adobe.com".split()
-)
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
-#: Names as they stand in zones and in Docker's networks, and addresses. A token is none: its parts are longer.
-_HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-fA-F:]{2,45}", re.ASCII)
-#: What is a host without being called so.
-_PLAIN_HOST = re.compile(
-    r"localhost|([\w-]+\.)+([a-zA-Z]{2,24}|xn--[\w-]+)\.?|\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*(:[0-9a-fA-F]*){2,7}",
-    re.ASCII,
-)
 #: pandas' own, which read what is at an address, too.
 ADDRESS_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather".split())
 _READERS = ADDRESS_READERS | {"loadtxt"}
@@ -123,6 +109,7 @@ class _Reader:
                 self._bound.add(name)
                 self._modules[name] = f"{node.module}.{alias.name}"
                 self._use(f"{node.module}.{alias.name}", node, False)
+                self.found.taken.append(f"{node.module}.{alias.name}")
         elif isinstance(node, ast.Call):
             if imported := self._imported(node):
                 self._module(imported[1], node.lineno, optional)
@@ -322,12 +309,12 @@ class _Reader:
         for place, part in enumerate(parts):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
                 self._asked.add(id(part))
-                for host in _hosts(part.value, _line(node), place == len(parts) - 1):
+                for host in hosts(part.value, _line(node), place == len(parts) - 1):
                     if self._once("http", (host.host, host.port)):
                         self.found.http_hosts.append(host)
 
     def _addresses(self, text: str, node: ast.AST, *, whole: bool) -> None:
-        for host in _hosts(text, _line(node), whole):
+        for host in hosts(text, _line(node), whole):
             if self._once("host", (host.host, host.port)):
                 self.found.hosts.append(host)
 
@@ -347,26 +334,12 @@ class _Reader:
             host, number = host.elts
             named = [host]
         text = _plain(host)
-        if not (_HOST.fullmatch(text) and (named or (library in BY_PLACE and _PLAIN_HOST.fullmatch(text)))):
+        if not (HOST.fullmatch(text) and (named or (library in BY_PLACE and PLAIN_HOST.fullmatch(text)))):
             return
         if isinstance(number, ast.Constant) and type(number.value) is int and 0 < number.value < 65_536:
             port = number.value
         if self._once("host", (text, port)):
             self.found.hosts.append(Host(text, port, node.lineno))
-
-
-def _hosts(text: str, line: int, whole: bool) -> list[Host]:
-    """The hosts of the addresses in a text. ``whole``: nothing that was put in at run time follows it."""
-    found = []
-    for match in _ADDRESS.finditer(text[:100_000]):
-        scheme, host, port, after = match.groups()
-        if not after and not whole:
-            continue  # the name may go on
-        scheme = scheme.partition("+")[0]  # postgresql+psycopg
-        if scheme not in SCHEMES or host in _VOCABULARIES or (port and not 0 < int(port) < 65_536):
-            continue
-        found.append(Host(host.strip("[]").rstrip("."), int(port or SCHEMES[scheme]), line))
-    return found
 
 
 def _text(node: ast.Call, place: int) -> str:

@@ -51,21 +51,30 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.comprehension)
 
 def reads(nodes: Iterable[tuple[ast.AST, bool, bool]], free: Collection[str]) -> list[Read]:
     """Attributes that a program reads of its ``free`` names, each path once. What stands in a ``try`` may fail, and is
-    left out.
+    left out; so is what the program asks ``hasattr`` for.
     """
     if not free:
         return []
     every = [node for node, _, _ in nodes]
     bound = _bound(every, free)
     guarded = _guarded(every)
-    called = {id(node.func) for node in every if isinstance(node, ast.Call)}
+    calls = [node for node in every if isinstance(node, ast.Call)]
+    called = {id(node.func) for node in calls}
+    asked = {name for node in calls if (name := _asked_for(node))}
     found: dict[str, Read] = {}
     for node in every:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in guarded:
             path = _path(node, bound, free)
-            if path is not None and path not in found:
+            if path is not None and path not in found and node.attr not in asked:
                 found[path] = Read(path, _shown(node.value), node.lineno, id(node) in called)
     return list(found.values())
+
+
+def _asked_for(call: ast.Call) -> object:
+    """The attribute that ``hasattr`` is asked for; None where it isn't, or that isn't a text."""
+    if isinstance(call.func, ast.Name) and call.func.id == "hasattr" and len(call.args) == 2:
+        return getattr(call.args[1], "value", None)
+    return None
 
 
 def missing(found: Iterable[Read], given: Collection[str]) -> list[Read]:

@@ -154,7 +154,7 @@ def _unloaded(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Object
     """Parts of standard packages that the program uses and doesn't import: in plain Python they are there when
     something else has imported them. What packages import isn't known, so that of programs with some nothing is said.
     """
-    imported = {one.module for one in found.imports}
+    imported = {*(one.module for one in found.imports), *found.taken}
     if _external(found):
         return
     there = {*imported, *LOADED, *(COMMON if "*" in policy.stdlib_allow else ())}

@@ -49,6 +49,8 @@ def test_attributes_that_are_not_there(source: str, what: str, why: str) -> None
         "x = _json\nreturn [{'n': one.json.n} for one in _items]",
         "try:\n    t = _now.toISO()\nexcept AttributeError:\n    t = _now.isoformat()\nreturn [{'t': t}]",
         "for item in _items:\n    item['json'].setdefault('n', item.get('pairedItem'))\nreturn _items",
+        "rows = _input.all()\nrows = rows.to_py() if hasattr(rows, 'to_py') else rows\nreturn rows",
+        "x = _items[0]\nreturn [x.to_py() if hasattr(x, 'to_py') else x]",
         "_now = Moment()\nreturn [{'t': _now.toISO()}]\nclass Moment: pass",
         "one = _items[0]\none = Row(one)\nreturn [{'n': one.json}]\ndef Row(x): return x",
         "def f(item):\n    return item.json\nfor item in _items:\n    item['json']\nreturn []",

@@ -48,6 +48,8 @@ def test_a_part_that_nothing_imports() -> None:
         "import plain\nplain.a.f(plain.b, plain.thing)\nreturn []",
         "import plain.c\nplain.c.f()\nreturn []",
         "import plain\nfrom plain.c import f\nplain.c.f()\nreturn []",
+        "from plain import c\nc.f()\nreturn []",
+        "from plain import c as other, thing\nother.f(thing)\nreturn []",
         "import plain, lazy\nplain.c.f()\nreturn []",
         "import lazy\nlazy.c.f()\nreturn []",
     ],

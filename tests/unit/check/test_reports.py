@@ -86,6 +86,14 @@ def test_under_powers() -> None:
     assert said("import requests\nrequests.get('x')", **plain)[0][2] == "REPTARIUM_CONNECT_ALLOW"
 
 
+def test_parts_of_the_standard_library_in_plain_python() -> None:
+    """There a part is there when something has imported it, which ``from … import …`` does too."""
+    plain = {"REPTARIUM_LANGUAGE": "python"}
+    assert said("from importlib import metadata\nimport importlib\nimportlib.metadata.version('a')", **plain) == []
+    assert said("from unittest import mock\nmock.Mock()", **plain) == []
+    assert said("import unittest\nunittest.mock.Mock()", **plain) == [(2, "'unittest.mock' isn't there", None)]
+
+
 def test_connections_to_what_is_not_listed() -> None:
     """A host that stands in the code is judged against the list, by its name, its address and its port."""
     source = "import requests\nrequests.get('https://{}/x')"

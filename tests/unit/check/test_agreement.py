@@ -1,0 +1,39 @@
+"""What is said agrees with what runs: of programs that are known to run nothing is said to stand in the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.packages.corpus import programs
+from tests.unit.check.exported import only
+
+ALL = {"N8N_RUNNERS_STDLIB_ALLOW": "*"}
+ORDINARY = [json.loads(line) for line in (Path(__file__).parents[2] / "data/programs.jsonl").read_text().splitlines()]
+#: Programs that connect to nothing, though the library is there for that: they run without, and it isn't seen.
+CONNECT = {"mor_urllib_request_message"}
+
+
+def in_the_way(source: str, packages: str) -> list[str]:
+    """What is refused of a program, wherever its packages are installed or not."""
+    refusals = only(source, {**ALL, "N8N_RUNNERS_EXTERNAL_ALLOW": packages}).refusals
+    return [f"{one.kind}: {one.message}: {one.why}" for one in refusals if one.kind != "install"]
+
+
+@pytest.mark.parametrize("program", ORDINARY, ids=[program["name"] for program in ORDINARY])
+def test_ordinary_programs(program: dict[str, str]) -> None:
+    """Programs that run in a worker (tests/integration/language/test_programs.py) are said to."""
+    found = in_the_way(program["code"], "*")
+    assert [one.partition(":")[0] for one in found] == (["connections"] if program["name"] in CONNECT else [])
+
+
+def test_programs_with_packages() -> None:
+    """So are those of the corpus of packages (docs/packages.md), but for connections, whose libraries they use."""
+    said = {
+        one.key: found
+        for one in programs()
+        if (found := [said for said in in_the_way(one.code, ",".join(one.imports)) if "connections" not in said])
+    }
+    assert said == {}
