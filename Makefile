@@ -13,7 +13,7 @@ N8N_CACHE ?= build/n8n
 # PROCESSES: as many as there are processors
 SEEDS ?= 1000
 
-.PHONY: demo test slow suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms site clean
+.PHONY: demo test slow properties suites packages simulate lint check mutants bench e2e e2e-queue e2e-newest e2e-original pythons systemd containers vms site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/reptarium demo
@@ -39,6 +39,10 @@ slow: $(VENV)/.tested
 suites: $(VENV)/.tested
 	$(COMPILE)
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/unit/language tests/security tests/integration
+
+# Many examples of every property, where `make test` has time for few: an hour
+properties: $(VENV)/.tested
+	REPTARIUM_TEST_EXAMPLES=25 $(BIN)/python -m pytest -q -m hypothesis -n auto $(PYTEST_ARGS)
 
 simulate: $(VENV)/.tested
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) $(if $(PROCESSES),--processes $(PROCESSES)))

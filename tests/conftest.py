@@ -18,7 +18,7 @@ import trio
 from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_settings
 from reptarium.sandbox.kernel import landlock, seccomp
-from tests.limits import within
+from tests.limits import USUAL, examples, within
 
 
 def pytest_configure() -> None:
@@ -26,7 +26,9 @@ def pytest_configure() -> None:
     signal is tested: none is left ignored, as they are below `nohup` or a shell's `&`.
     """
     slow = [hypothesis.HealthCheck.too_slow]
-    hypothesis.settings.register_profile("busy machine", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.register_profile(
+        "busy machine", deadline=None, suppress_health_check=slow, max_examples=examples(USUAL)
+    )
     hypothesis.settings.load_profile("busy machine")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -1,7 +1,9 @@
-"""How long tests wait for what must happen: each limit of theirs is that of an ordinary machine, times one factor.
+"""How long tests wait for what must happen: each limit of theirs is that of an ordinary machine, times one factor. And
+how many examples hypothesis tries of each property.
 
 ``REPTARIUM_TEST_SLOWNESS=20`` is for an emulated machine. A limit only ends a test that hangs: what is asserted doesn't
 depend on it. Imaginary time (`tests/simulation`) needs none; `tests/e2e` has its own, for n8n's sake.
+``REPTARIUM_TEST_EXAMPLES=25`` tries so many times as many examples (`make properties`).
 """
 
 from __future__ import annotations
@@ -16,19 +18,27 @@ import trio
 from reptarium.pool.embedded_broker import BrokerConfig
 
 
-def slowness(environ: Mapping[str, str]) -> float:
-    """The factor. Raises ValueError for what is none."""
-    text = environ.get("REPTARIUM_TEST_SLOWNESS") or "1"
+def factor_of(name: str, environ: Mapping[str, str]) -> float:
+    """The factor of that name. Raises ValueError for what is none."""
+    text = environ.get(name) or "1"
     try:
         factor = float(text)
     except ValueError:
         factor = 0.0
     if not 1 <= factor < float("inf"):
-        raise ValueError(f"REPTARIUM_TEST_SLOWNESS: {text!r} isn't a number of 1 or more")
+        raise ValueError(f"{name}: {text!r} isn't a number of 1 or more")
     return factor
 
 
-SLOWNESS = slowness(os.environ)
+SLOWNESS = factor_of("REPTARIUM_TEST_SLOWNESS", os.environ)
+EXAMPLES = factor_of("REPTARIUM_TEST_EXAMPLES", os.environ)
+#: Examples of a property that says nothing else, in `make test`.
+USUAL = 40
+
+
+def examples(usual: int) -> int:
+    """How many examples of a property are tried, where it is so many in `make test`."""
+    return int(usual * EXAMPLES)
 
 
 def within(seconds: float) -> float:

@@ -225,6 +225,7 @@ def test_with_half_of_the_namespaces(call: str) -> None:
     assert states(found)["namespaces"] in ("partial", "off")
 
 
+@pytest.mark.slow
 def test_without_any() -> None:
     """With neither seccomp nor Landlock enforce refuses; best-effort starts and tells both; what is optional is off."""
     answers = dict.fromkeys((*LANDLOCK, "seccomp", "unshare"), 1)
@@ -252,6 +253,7 @@ def test_docker() -> None:
         assert states(found)["uid"] in ("active", "partial")
 
 
+@pytest.mark.slow
 def test_docker_before_landlock(tmp_path: Path) -> None:
     """Under an older profile that refuses Landlock (Docker before 20.10.10) enforce names Docker's
     version as what to change.
@@ -314,6 +316,7 @@ def test_root_that_can_not_change_its_user(lacking: int) -> None:
     assert status == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 def test_root_that_can_not_map_the_workers_users() -> None:
     """Root enters no user namespace that the workers' users aren't in: it changes its user without."""
@@ -376,7 +379,9 @@ trio.run(run)
     assert (before + done.stderr).count("isolation layer landlock is missing") == 1
 
 
-@pytest.mark.parametrize(("environ", "ends"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")], ids=["at home", "CI"])
+@pytest.mark.parametrize(
+    ("environ", "ends"), [one_more({}, "1 skipped"), ({"CI": "true"}, "1 error")], ids=["at home", "CI"]
+)
 def test_missing_layers_fail_where_they_are_to_be_tested(environ: dict[str, str], ends: str) -> None:
     """Tests of the kernel layer are skipped on a machine that has none, and fail in CI."""
     measured = ROOT / "tests/unit/kernel/test_kernel_bench.py"

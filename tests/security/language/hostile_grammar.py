@@ -406,7 +406,9 @@ def _module_treasures() -> list[tuple[str, str]]:
 
 
 TREASURES = _treasures(2)
-_BY_NAME = {names[-1]: [each for each in TREASURES if each[1][-1] == names[-1]] for _, names in TREASURES}
+_BY_NAME: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+for _treasure in TREASURES:
+    _BY_NAME.setdefault(_treasure[1][-1], []).append(_treasure)
 MODULE_TREASURES = _module_treasures()
 
 #: Those that stand under a name which may be assigned.

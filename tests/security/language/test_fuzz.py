@@ -5,7 +5,7 @@ so that they reach nothing). Each runs in a forked child, as tasks do: what it d
 program keeps, returns, raises and leaves in its namespace is searched by the walk of ``forbidden.py``; an audit hook of
 the child's own sees whether it so much as asks for what no task does, even where the product's hook stops that.
 
-The profile is fixed. For a longer search, other programs each time: ``REPTARIUM_FUZZ=20000 pytest …/test_fuzz.py``.
+`make test` takes few programs of a fixed list, `make slow` more of it, `make properties` many. For a longer search, other programs each time: ``REPTARIUM_FUZZ=20000 pytest …/test_fuzz.py``.
 """
 
 from __future__ import annotations
@@ -52,16 +52,23 @@ from reptarium.sandbox.language.compile.transformer import Transformer
 from reptarium.sandbox.language.guards import attributes, instances
 from reptarium.sandbox.language.hardening import audit
 from reptarium.sandbox.task.console import StderrTail
+from tests.limits import examples
 
 #: Programs of a search that somebody asked for; 0 for the fixed profile.
 SEARCH = int(os.environ.get("REPTARIUM_FUZZ", "0"))
-PROFILE = settings(
-    max_examples=SEARCH or 80,
-    derandomize=not SEARCH,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+
+
+def profile(programs: int) -> settings:
+    """So many programs, or as many as were asked for."""
+    return settings(
+        max_examples=SEARCH or examples(programs),
+        derandomize=not SEARCH,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 #: Seconds of processor time that a program may run before it is interrupted, and before the kernel ends the child; that a
 #: child may take. A program that is asleep is interrupted between one and two looks.
 PROGRAM_TIME, CHILD_CPU, CHILD_TIME = 1, 20, 90
@@ -232,10 +239,22 @@ def problem(source: str) -> str | None:
 # ---- the tests --------------------------------------------------------------------------------
 
 
-@PROFILE
+@profile(25)
 @given(statement_lists)
 def test_hostile_programs(statements: list[str]) -> None:
     """Hostile statements are refused or get hold of nothing, even in company."""
+    _stay_harmless(statements)
+
+
+@pytest.mark.slow
+@profile(150)
+@given(statement_lists)
+def test_many_hostile_programs(statements: list[str]) -> None:
+    """The same, of more of them."""
+    _stay_harmless(statements)
+
+
+def _stay_harmless(statements: list[str]) -> None:
     wrong = problem(program(statements))
     for statement in statements if wrong else ():
         alone = problem(program([statement]))
@@ -243,10 +262,18 @@ def test_hostile_programs(statements: list[str]) -> None:
     assert wrong is None
 
 
-@PROFILE
+@profile(30)
 @given(mutants())
 def test_mutated_programs(source: str) -> None:
     """A program of the other tests with hostile expressions in it is refused or gets hold of nothing."""
+    assert problem(source) is None
+
+
+@pytest.mark.slow
+@profile(150)
+@given(mutants())
+def test_many_mutated_programs(source: str) -> None:
+    """The same, of more of them."""
     assert problem(source) is None
 
 

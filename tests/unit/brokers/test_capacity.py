@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from reptarium.pool.brokers.capacity import LONGEST_TURN, TURN, Capacity
 from reptarium.pool.brokers.trial import FIRST_REST, LONGEST_REST
+from tests.limits import examples
 from tests.unit.brokers.market import Link, Market, forgotten, here, offers
 
 
@@ -134,7 +135,7 @@ def test_a_link_that_calls_back_when_it_is_told_is_told_once() -> None:
 
 
 @given(slots=st.integers(1, 6), brokers=st.integers(2, 12), seconds=st.sampled_from([0.001, 0.02, 1.0]))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(25))
 def test_slots_go_round(slots: int, brokers: int, seconds: float) -> None:
     """Each has its turn: nobody falls behind, nor by more than a few rounds while nothing is known of them."""
     market = Market(slots, [0.001] * brokers, seconds)
@@ -149,7 +150,7 @@ def test_slots_go_round(slots: int, brokers: int, seconds: float) -> None:
 @given(
     slots=st.integers(1, 4), distances=st.lists(st.sampled_from([0.001, 0.02, 0.06, 0.15, 0.2]), min_size=2, max_size=6)
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(25))
 def test_a_distant_broker_gets_its_turn(slots: int, distances: list[float]) -> None:
     """Its word comes late, but what is kept for it is not given to others meanwhile."""
     market = Market(slots, distances, 0.01)
@@ -318,4 +319,4 @@ class Brokers(RuleBasedStateMachine):
 
 
 TestBrokers = Brokers.TestCase
-TestBrokers.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBrokers.settings = settings(max_examples=examples(50), stateful_step_count=40, deadline=None)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reptarium.pool.brokers.trial import FIRST_REST, FORGOTTEN, LONGEST_REST, PATIENCE
+from tests.limits import examples
 from tests.unit.brokers.market import Link, Market, here, offers
 
 
@@ -190,7 +191,7 @@ def test_a_single_broker_is_not_tried() -> None:
     patience=st.sampled_from([0.5, 30.0]),
     seconds=st.sampled_from([2.0, 5.0]),
 )
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 def test_a_healthy_broker_has_most_slots_beside_wasteful_ones(
     slots: int, wasteful: int, patience: float, seconds: float
 ) -> None:

@@ -29,6 +29,7 @@ from reptarium.pool.protocol.messages import (
     TaskErrorData,
     TaskSettings,
 )
+from tests.limits import examples
 
 PEERS = st.integers(1, 3)
 PICK = st.integers(0, 1000)
@@ -169,4 +170,4 @@ class Runners(RuleBasedStateMachine):
 
 
 TestRunners = Runners.TestCase
-TestRunners.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRunners.settings = settings(max_examples=examples(25), stateful_step_count=60, deadline=None)

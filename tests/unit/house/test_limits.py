@@ -84,10 +84,19 @@ def test_hypothesis_has_no_limit_of_time() -> None:
 
 def test_factor() -> None:
     """It is 1 where nothing is said, and what isn't a number of 1 or more is refused by its name."""
-    assert (limits.slowness({}), limits.slowness({"REPTARIUM_TEST_SLOWNESS": "20"})) == (1, 20)
+    name = "REPTARIUM_TEST_SLOWNESS"
+    assert (limits.factor_of(name, {}), limits.factor_of(name, {name: "20"})) == (1, 20)
     for text in ("0", "-3", "0.5", "fast", "inf", "nan"):
-        with pytest.raises(ValueError, match="REPTARIUM_TEST_SLOWNESS"):
-            limits.slowness({"REPTARIUM_TEST_SLOWNESS": text})
+        with pytest.raises(ValueError, match=name):
+            limits.factor_of(name, {name: text})
+
+
+def test_more_examples_are_tried_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make properties` tries many of each property; what is usual is what `make test` has time for."""
+    usual = hypothesis.settings().max_examples
+    assert usual == limits.examples(limits.USUAL)
+    monkeypatch.setattr(limits, "EXAMPLES", 25.0)
+    assert limits.examples(limits.USUAL) == 25 * limits.USUAL
 
 
 async def test_limits_are_longer_by_the_factor(

@@ -240,7 +240,9 @@ def test_large_messages_that_are_none(name: str, calls: list[int], monkeypatch: 
     assert max(calls, default=0) <= 2 * wellformed.WIDEST
 
 
-@pytest.mark.parametrize("value", [b"{}", b'"b"', b"[{}]", b'"\\n"'])
+@pytest.mark.parametrize(
+    "value", [b"{}", *(pytest.param(one, marks=pytest.mark.slow) for one in (b'"b"', b"[{}]", b'"\\n"'))]
+)
 def test_many_short_members_cost_what_they_are_long(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message of nothing else is read in time that grows with its length: nobody looks far ahead for each."""
     looked: list[int] = []

@@ -569,7 +569,9 @@ _MEMBERS = b"".join(b'"%d":0,' % number for number in range(MOST_STRINGS + 1))
     "frame",
     [
         b'{"type":"broker:taskcancel","taskId":[%s0]}' % _LISTS,
-        b'{"type":"broker:taskcancel","a":"\\ud800","taskId":"t","reason":[%s0]}' % _LISTS,
+        pytest.param(
+            b'{"type":"broker:taskcancel","a":"\\ud800","taskId":"t","reason":[%s0]}' % _LISTS, marks=pytest.mark.slow
+        ),
         pytest.param(b'{"type":"broker:new","a":"\\ud800",%s"z":0}' % _MEMBERS, marks=pytest.mark.slow),
         pytest.param(
             b'{"type":"broker:tasksettings","taskId":"t","settings":{"code":"\\ud800",%s"z":0}}' % _MEMBERS,

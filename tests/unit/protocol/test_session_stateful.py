@@ -46,6 +46,7 @@ from reptarium.pool.protocol.session import (
     SendMessage,
     Start,
 )
+from tests.limits import examples
 
 DONE = TaskDoneData(msgspec.Raw(b"null"))
 FAILED = TaskErrorData(message="boom")
@@ -326,4 +327,4 @@ class Broker(RuleBasedStateMachine):
 
 
 TestBroker = Broker.TestCase
-TestBroker.settings = settings(max_examples=60, stateful_step_count=100, deadline=None)
+TestBroker.settings = settings(max_examples=examples(25), stateful_step_count=100, deadline=None)

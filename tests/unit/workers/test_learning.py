@@ -14,6 +14,7 @@ from reptarium.pool.workers import learning
 from reptarium.pool.workers.learning import CHANGE, EVERY, HALF_LIFE, ONE_TASK, Learning, Remembered, learnable
 from reptarium.pool.workers.succession import added
 from reptarium.sandbox.language.policy import LanguagePolicy
+from tests.limits import examples
 
 MIB = 2**20
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*",))
@@ -171,7 +172,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.lists(EVENTS, max_size=60), st.integers(0, 300 * MIB))
 def test_whatever_comes(events: list[tuple[str, Any, Any]], budget: int) -> None:
     """Within the budget, one change in a while, nothing that isn't allowed, nothing twice, nothing left out."""
