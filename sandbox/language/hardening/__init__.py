@@ -11,6 +11,7 @@ nothing but user code.
 `initializers.py`        objects that libraries' classes carry, which nobody makes anew
 `copies.py`              what ``copy`` makes of what objects tell of themselves
 `made_code.py`           text that becomes code
+`pickles.py`             what a pickle may name that a library reads
 `readers.py`             names that came to a library as data
 `addresses.py`           attributes that numpy takes for addresses of memory
 `arrivals.py`            when a module of a library gets all this

@@ -27,16 +27,14 @@ from types import FrameType
 from typing import Any
 
 from reptarium.sandbox.language.hardening.made_code import code_refusal
+from reptarium.sandbox.language.hardening.pickles import may_unpickle
 from reptarium.sandbox.language.policy import RefusedAttribute, files
-from reptarium.sandbox.language.policy.names import GETATTR, is_field_name
+from reptarium.sandbox.language.policy.names import GETATTR
 from reptarium.sandbox.language.policy.stdlib import (
     NO_FILES,
     NO_PROCESSES,
     NOT_DATA,
-    ONLY,
-    OPEN,
     PICKLES,
-    REFUSED_EXTERNAL,
     TEXT_AS_CODE,
 )
 
@@ -98,7 +96,7 @@ _LIBRARIES_EVENTS = frozenset(
         ctypes.cdata ctypes.cdata/buffer ctypes.string_at ctypes.wstring_at ctypes.PyObj_FromPtr
         ctypes.create_string_buffer gc.get_objects gc.get_referents gc.get_referrers sys._current_frames
         resource.setrlimit resource.prlimit fcntl.fcntl fcntl.ioctl fcntl.flock mmap.__new__
-        sqlite3.enable_load_extension glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob
+        sqlite3.enable_load_extension sqlite3.load_extension glob.glob glob.glob/2 pathlib.Path.glob pathlib.Path.rglob
     """.split()
 )
 
@@ -133,7 +131,7 @@ OUR_MAKERS = frozenset(
 )
 
 #: Ours that open databases for tasks, and limit what can be done with them.
-OUR_CONNECTORS = frozenset({"reptarium.sandbox.language.packages.standard.files"})
+OUR_CONNECTORS = frozenset({"reptarium.sandbox.language.packages.standard.databases"})
 
 #: What libraries look for on a machine and go on without. A path that is not there is what they are ready for.
 _ABOUT_THE_MACHINE = ("/proc/", "/sys/", "/etc/", "/run/", "/var/", "/dev/", "/usr/share/")
@@ -181,7 +179,7 @@ def _check_open(path: object, mode: object, flags: object) -> None:
     if _may_open(path, mode, flags):
         return
     about_the_machine = type(path) is str and os.path.normpath(path).startswith(_ABOUT_THE_MACHINE)
-    if about_the_machine and _reads(mode, flags) and _library_acts():
+    if about_the_machine and _reads(mode, flags) and library_acts():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
     # EACCES, as the kernel layer would say it
     text = "opening files is not available in a task (no setting allows it)"
@@ -203,7 +201,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if state.armed and args and _is_below(args[0]) and not _is_ours(sys._getframe().f_back):
             raise ValueError("call stack is not deep enough")  # as CPython says where there is none
         return
-    if not watching() or (state.files and event in files.EVENTS):
+    if not watching() or (state.files and event in files.EVENTS and event != "sqlite3.connect"):
         return
     if event == "object.__getattr__" or event == "object.__setattr__":
         if args[1] in _REPORTED_ATTRIBUTES and frame_is_users(sys._getframe(1)):
@@ -218,15 +216,16 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if not (event.startswith("marshal.") and _imports(sys._getframe(1))):
             _refuse(event)
     elif event in _LIBRARIES_EVENTS:
-        if not _library_acts():
+        if not library_acts():
             _refuse(event)
     elif event == "pickle.find_class":
-        if not (_library_acts() and _may_unpickle(*args)):
+        if not (library_acts() and may_unpickle(*args)):
             _refuse(event)
     elif event == "sqlite3.connect":
-        if type(args[0]) not in (str, bytes) or args[0] not in (":memory:", b":memory:", ""):
+        here = type(args[0]) in (str, bytes) and args[0] in (":memory:", b":memory:", "")
+        if not (here or state.files):
             _refuse(event, "only ':memory:' is there")
-        if sys._getframe(1).f_globals.get("__name__") not in OUR_CONNECTORS and not _library_acts():
+        if sys._getframe(1).f_globals.get("__name__") not in OUR_CONNECTORS and not library_acts():
             _refuse(event, "a connection is opened once")  # its limits would be gone
     elif (event == "os.listdir" or event == "os.scandir") and not _is_read(args[0]):
         _refuse(event, str(args[0]))
@@ -242,7 +241,7 @@ def frame_is_users(frame: FrameType) -> bool:
     return GETATTR in frame.f_builtins or frame.f_builtins is state.builtins
 
 
-def _library_acts() -> bool:
+def library_acts() -> bool:
     """Whether a package does this for itself: the innermost frame that is neither the standard library's nor ours.
 
     The standard library does what it is told: by a package, or by the task, which would need a name that it hasn't got.
@@ -280,7 +279,7 @@ def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
     maker = frame.f_globals.get("__name__", "")
     if maker in OUR_MAKERS:
         return
-    if maker not in _STANDARD_MAKERS and not _library_acts():
+    if maker not in _STANDARD_MAKERS and not library_acts():
         _refuse(event, "making code")
     if event == "compile":
         check = CODE_CHECKS.get(maker)
@@ -291,25 +290,6 @@ def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
             raise RefusedOperation(
                 f"this code is not made: {refusal}, which no library's own does. No setting allows it."
             )
-
-
-def _may_unpickle(module: object, name: object) -> bool:
-    """A package's own data may hold objects of packages, and what of the standard library a task may have."""
-    if type(module) is not str or type(name) is not str or not all(map(is_field_name, name.split("."))):
-        return False
-    top = module.partition(".")[0]
-    if top == "builtins":
-        return name in _PLAIN_BUILTINS
-    if module == "copyreg":
-        return name in ("_reconstructor", "__newobj__", "__newobj_ex__")
-    if top not in sys.stdlib_module_names:
-        return top not in REFUSED_EXTERNAL
-    return module in OPEN and (module not in ONLY or name in ONLY[module].split())
-
-
-_PLAIN_BUILTINS = frozenset(
-    "set frozenset list dict tuple int float complex bool str bytes bytearray slice range object Exception".split()
-)
 
 
 def allow_files(allowed: bool) -> None:

@@ -21,7 +21,7 @@ from reptarium.sandbox.language.packages import (
     yaml,
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
-from reptarium.sandbox.language.packages.standard import files, holders, paths, process, reflection, threads
+from reptarium.sandbox.language.packages.standard import databases, files, holders, paths, process, reflection, threads
 from reptarium.sandbox.language.policy.files import is_of_files
 
 PACKAGES: dict[str, Package] = {
@@ -45,6 +45,7 @@ PACKAGES: dict[str, Package] = {
         xlsxwriter.PACKAGE,
         yaml.PACKAGE,
         yaml.RUAMEL,
+        *databases.PACKAGES,
         *files.PACKAGES,
         *holders.PACKAGES,
         *paths.PACKAGES,

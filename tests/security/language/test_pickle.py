@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import textwrap
+import zipfile
 
 import pytest
-from programs import OPEN, SETSTATE, Attack, at_compile, attribute, by_id, check
+from programs import NO_SETTING, OPEN, SETSTATE, Attack, at_compile, attribute, by_id, check
 
 from reptarium.sandbox.language import RefusedImport, compile_task, make_namespace, run
 from reptarium.sandbox.language.hardening import RefusedOperation
+from reptarium.sandbox.language.hardening.pickles import may_unpickle
 
 #: Calls ``print`` when it is read.
 PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."
@@ -80,3 +83,80 @@ def test_copy_asks_no_class_of_the_tasks() -> None:
     """
     code = compile_task(textwrap.dedent(program), OPEN)
     assert run(code, make_namespace(OPEN, {})) == ("shallow", "deep", {"a": [1]})
+
+
+#: What a pickle may name that a library reads, by module.
+NAMED = {
+    "numpy": "ndarray dtype",
+    "numpy.ma.core": "MaskedArray _mareconstruct",
+    "collections": "OrderedDict Counter defaultdict",
+    "datetime": "datetime date timedelta timezone",
+    "decimal": "Decimal",
+    "re": "_compile",
+    "array": "array _array_reconstructor",
+    "builtins": "set slice ValueError",
+    "__builtin__": "set xrange",
+    "exceptions": "ValueError",
+    "_codecs": "encode",
+    "zoneinfo": "ZoneInfo._unpickle",
+}
+#: And what not: functions that do more than make an object again, what modules keep for themselves, what reads names.
+NOT_NAMED = {
+    "numpy": "load frombuffer ma.core.builtins",
+    "numpy.ma.core": "builtins builtins.getattr inspect.sys.modules ndarray.tofile",
+    "re": "enum.sys.modules compile",
+    "builtins": "getattr eval type object.__subclasses__",
+    "__builtin__": "eval getattr reduce apply",
+    "operator": "attrgetter methodcaller",
+    "_operator": "attrgetter",
+    "types": "FunctionType CodeType MethodType.__func__ SimpleNamespace",
+    "enum": "EnumMeta EnumType",
+    "argparse": "FileType",
+    "os": "system",
+    "posix": "system",
+    "sys": "modules",
+    "subprocess": "Popen",
+    "reptarium.sandbox.language": "run",
+    "nobody_has_imported_this": "Thing",
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "named"), [(module, True) for module in NAMED] + [(module, False) for module in NOT_NAMED]
+)
+def test_a_library_reads_pickles_of_objects(module: str, named: bool) -> None:
+    """Classes and what makes objects again, under the names of either Python; a pickle calls what it names."""
+    if module.startswith("numpy"):
+        pytest.importorskip("numpy.ma")
+    found = {name: may_unpickle(module, name) for name in (NAMED if named else NOT_NAMED)[module].split()}
+    assert found == dict.fromkeys(found, named)
+
+
+def _named(module: str, name: str) -> bytes:
+    texts = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
+    return texts + b"\x93"
+
+
+def test_an_archive_of_numpys() -> None:
+    """The setting that ``numpy.load`` refuses is an attribute of what it returns: its pickles name no module's own."""
+    numpy = pytest.importorskip("numpy")
+    memory = io.BytesIO()
+    numpy.savez(memory, a=numpy.array([None], dtype=object), b=numpy.array([{1}, re.compile("a")], dtype=object))
+    with zipfile.ZipFile(memory) as archive:
+        header = archive.read("a.npy").partition(b"\n")[0] + b"\n"
+    with zipfile.ZipFile(memory, "a") as archive:
+        archive.writestr("evil.npy", header + b"\x80\x04" + _named("numpy.ma.core", "builtins") + b".")
+    program = """
+    import io, numpy as np
+    found = np.load(io.BytesIO(data))
+    found.allow_pickle = True
+    if found["b"][0] != {1}:
+        reached.append(found["b"])
+    reached.append(found["evil"])
+    """
+    check(
+        Attack(
+            program, f"pickle.find_class is not available in a task: pickles run code. {NO_SETTING}", RefusedOperation
+        ),
+        data=memory.getvalue(),
+    )
