@@ -24,8 +24,10 @@ from reptarium.sandbox.language.guards.attributes import (
     guarded_setattr,
     modest_getattr,
     modest_getattribute,
+    told,
 )
 from reptarium.sandbox.language.guards.checks import (
+    CARRIED,
     FACADES,
     READERS,
     SET_ON_MODULE,
@@ -35,6 +37,7 @@ from reptarium.sandbox.language.guards.checks import (
     checked_value,
     deleting,
     is_facade,
+    refuse_carried,
     refused,
     refusing,
 )
@@ -54,9 +57,17 @@ from reptarium.sandbox.language.guards.classes import (
 )
 from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
-from reptarium.sandbox.language.guards.own import copied_state, is_own_function, no_odd_group, own_changed, slot_names
+from reptarium.sandbox.language.guards.own import (
+    copied_state,
+    is_own_class,
+    is_own_function,
+    no_odd_group,
+    own_changed,
+    slot_names,
+)
 
 __all__ = [
+    "CARRIED",
     "FACADES",
     "PASSING_FOR",
     "READERS",
@@ -85,6 +96,7 @@ __all__ = [
     "guarded_setattr",
     "guarded_vars",
     "is_facade",
+    "is_own_class",
     "is_own_function",
     "is_own_metaclass",
     "makes_classes",
@@ -94,8 +106,10 @@ __all__ = [
     "no_odd_group",
     "own_changed",
     "passes_for",
+    "refuse_carried",
     "refuse_metaclasses",
     "refused",
     "refusing",
     "slot_names",
+    "told",
 ]

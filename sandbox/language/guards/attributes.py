@@ -5,7 +5,15 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FrameType, FunctionType, GenericAlias, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FrameType,
+    FunctionType,
+    GenericAlias,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 from reptarium.sandbox.language.guards import formats
@@ -20,6 +28,7 @@ from reptarium.sandbox.language.guards.checks import (
     deleting,
     is_facade,
     is_hook,
+    refuse_carried,
     refused,
 )
 from reptarium.sandbox.language.guards.classes import IS_HOOK, class_of
@@ -152,6 +161,7 @@ def _guarded_change(obj: Any, name: str) -> Callable[..., None]:
             raise TypeError(f"{name} takes an attribute's name")
         check_write(checked_name(args[position]))
         target = args[0] if position else owner_of(obj)
+        refuse_carried(target, args[position])
         if is_facade(target):
             getattr(_Module(target), name)(*args[position:])
         else:
@@ -189,14 +199,14 @@ def _signature_part(obj: Any, name: str) -> Any:
     """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
     value = beneath(obj, name)
     if isinstance(value, tuple):
-        parts = tuple(_default(each, name) for each in value)
+        parts = tuple(told(each, name) for each in value)
         return value if all(map(operator.is_, parts, value)) else parts
     if isinstance(value, Mapping):
-        return {key: _default(each, name) for key, each in dict(value).items()}
-    return _default(value, name)
+        return {key: told(each, name) for key, each in dict(value).items()}
+    return told(value, name)
 
 
-def _default(value: Any, name: str) -> Any:
+def told(value: Any, name: str) -> Any:
     """A parameter's default, or annotation. Libraries' functions hold what no façade carries (``getattr=getattr``)."""
     return checked_value(WITHHELD.get(id(value), value), name)
 
@@ -236,6 +246,8 @@ _OF_SOME = frozenset({"obj", "dump", "ctypes", "cffi"})
 
 def _looked_at(found: Any, name: str) -> Any:
     """What was read under a name, as a task may have it."""
+    if name == "mro" and type(found) in (BuiltinFunctionType, MethodDescriptorType) and found.__name__ == name:
+        return lambda *args: list(dict.fromkeys(checked_value(each, name) for each in found(*args)))
     return checked_value(_format_method(found) if name in _FORMATS else found, name)
 
 

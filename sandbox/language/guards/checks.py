@@ -96,6 +96,17 @@ def checked_value(value: Any, name: str) -> Any:
     return TypeFacade if makes_classes(value) else value
 
 
+#: By id: descriptors that sealed classes carry. Their own attributes say what everybody's reads call. Filled by
+#: hardening/sealing.py.
+CARRIED: set[int] = set()
+
+
+def refuse_carried(obj: object, name: object) -> None:
+    """Raise where an attribute of a descriptor of the standard library's would be changed."""
+    if id(obj) in CARRIED:
+        raise refused(f"changing the attribute '{name}' is not allowed", "a class of the standard library carries it")
+
+
 def check_write(name: str) -> None:
     """Raise when no attribute of this name may be changed."""
     if not rules.may_write(name):

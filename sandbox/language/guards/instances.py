@@ -15,6 +15,7 @@ from reptarium.sandbox.language.guards.checks import (
     checked_name,
     checked_value,
     is_facade,
+    refuse_carried,
     refused,
 )
 from reptarium.sandbox.language.policy import names as rules
@@ -114,12 +115,14 @@ class InstanceDict(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         check_write(checked_name(key))
+        refuse_carried(self._owner, key)
         _real(self._owner)[key] = value
         dict.__setitem__(self, key, value)
         dict.pop(self, _NOTHING, None)
 
     def __delitem__(self, key: str) -> None:
         check_write(checked_name(key))
+        refuse_carried(self._owner, key)
         self[key]  # raises KeyError, if need be
         _real(self._owner).pop(key, None)
         self._looked()

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from reptarium.sandbox.language.guards import is_facade, refused
+from reptarium.sandbox.language.guards import is_facade, refuse_carried, refused
 from reptarium.sandbox.language.hardening.addresses import absent_addresses
 from reptarium.sandbox.language.hardening.audit import watching
+from reptarium.sandbox.language.hardening.sealing import DESCRIPTORS
 
 
 def _has_functions(value: Any) -> bool:
@@ -58,9 +59,21 @@ def _change(cls: type, names: dict[str, Any]) -> None:
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))
 
 
+def _unless_carried(real: Callable[..., None]) -> Callable[..., None]:
+    def change(self: Any, name: str, *value: Any) -> None:
+        if watching():
+            refuse_carried(self, name)
+        real(self, name, *value)
+
+    return change
+
+
 def patch_initializers() -> None:
     """For the process, once. Raises RuntimeError where classes aren't as we know them."""
     for cls, is_made in _MADE.items():
         _change(cls, {"__init__": _once(cls, is_made)})
+    for descriptor in DESCRIPTORS:
+        for name in ("__setattr__", "__delattr__"):
+            setattr(descriptor, name, _unless_carried(getattr(descriptor, name)))
     # tasks make none themselves, but some functions return one (time.get_clock_info)
     _change(SimpleNamespace, absent_addresses())

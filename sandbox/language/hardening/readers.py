@@ -19,7 +19,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 
-from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, refused, refusing
+from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, is_own_class, refused, refusing
 from reptarium.sandbox.language.hardening.audit import frame_is_users, importing, watching
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
@@ -29,6 +29,9 @@ from reptarium.sandbox.language.policy.names import (
     GUARDED_ATTRIBUTES,
     GUARDED_DUNDERS,
     LEADING_DUNDERS,
+    OWN_METHODS,
+    WRITABLE_DUNDERS,
+    is_dunder,
 )
 
 #: Our own code reads what it is written to read; the import machinery and the compiler's tools have no task's names.
@@ -66,25 +69,39 @@ _FORMATS = frozenset({"format", "format_map"})
 
 def library_setattr(obj: Any, name: str, value: Any, /) -> None:
     """The built-in; while a task runs, no name of the interpreter's is set that the calling module doesn't spell."""
-    plain = _written(name, sys._getframe(1))
+    plain = _written(obj, name, sys._getframe(1))
     setattr(changed(obj), plain, value)
 
 
 def library_delattr(obj: Any, name: str, /) -> None:
     """The built-in, under the rules of :func:`library_setattr`."""
-    plain = _written(name, sys._getframe(1))
+    plain = _written(obj, name, sys._getframe(1))
     delattr(changed(obj), plain)
 
 
-def _written(name: Any, caller: FrameType) -> Any:
+def _written(obj: Any, name: Any, caller: FrameType) -> Any:
     plain = str.__str__(name) if isinstance(name, str) else name
     if (
-        plain in _NOT_WRITTEN
+        (plain in _NOT_WRITTEN or _makes_another(obj, plain))
         and watching()
         and not (_means(caller, plain) or _spelled(caller, plain) or _copies(caller, plain))
     ):
         raise refused(f"changing the attribute '{plain}' is not allowed")
     return plain
+
+
+def _makes_another(obj: Any, name: Any) -> bool:
+    """Whether a class would be made another one by it: from where it says that it is, what its patterns read (a method
+    of the task's own class is the task's).
+    """
+    return (
+        type(name) is str
+        and is_dunder(name)
+        and issubclass(type(obj), type)
+        and name not in WRITABLE_DUNDERS
+        and name not in DOCUMENTED_DUNDERS
+        and not (name in OWN_METHODS and is_own_class(obj))
+    )
 
 
 _NOT_WRITTEN = LEADING_DUNDERS | (GUARDED_DUNDERS - DOCUMENTED_DUNDERS)
@@ -127,7 +144,7 @@ def _leads_on(value: Any) -> bool:
     if issubclass(type(value), type):
         return issubclass(value, type)
     if type(value) in (MethodDescriptorType, BuiltinFunctionType):
-        return value.__name__ in _FORMATS
+        return value.__name__ in _FORMATS or value.__name__ == "mro"
     if not isinstance(value, ModuleType) or is_facade(value):
         return False
     name = str(value.__name__).removeprefix("_")
@@ -168,7 +185,9 @@ _COMPILERS = frozenset({"__static_attributes__"})
 
 
 def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[str]:
-    """Of the names that we look at those that a module and its classes hold; with their functions' constants."""
+    """Of the names that we look at, and special ones, those that a module and its classes hold; with their functions'
+    constants.
+    """
     known = _texts[functions]
     names = known.get(id(module))
     if names is None:
@@ -182,7 +201,7 @@ def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[s
                 found.update(_in_table(part))
                 if functions and type(part) is FunctionType and part.__globals__ is module:
                     found.update(_constants(part.__code__))
-        names = _LOOKED_AT.intersection(found)
+        names = frozenset(each for each in found if each in _LOOKED_AT or is_dunder(each))
         if not getattr(module.get("__spec__"), "_initializing", False):  # there is more to come
             known[id(module)] = names
     return names

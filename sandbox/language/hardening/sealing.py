@@ -18,9 +18,13 @@ it is, and said so.
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
+import types
 from collections.abc import Iterable, Iterator
 from types import ModuleType
+
+from reptarium.sandbox.language.guards import CARRIED
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
@@ -42,6 +46,10 @@ _UNSEALED = frozenset(
         "reptarium.sandbox.userspace.views",
     }
 )
+
+
+#: Descriptors in Python, whose own attributes say what they call.
+DESCRIPTORS = (types.DynamicClassAttribute, functools.cached_property, functools.partialmethod)
 
 
 class _Sealed:
@@ -88,6 +96,7 @@ def _seal(classes: Iterable[type]) -> None:
         if top not in sys.stdlib_module_names and top not in _OURS:
             continue
         if _UNSEALED.isdisjoint((module, top, f"{module}.{cls.__qualname__}")):
+            CARRIED.update(id(value) for value in vars(cls).values() if isinstance(value, DESCRIPTORS))
             flags = ctypes.c_ulong.from_address(id(cls) + _sealed.offset)
             flags.value |= _IMMUTABLE
 

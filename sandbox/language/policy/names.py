@@ -173,7 +173,7 @@ _COMMON_WORDS = frozenset(
 )
 
 GUARDED_ATTRIBUTES = (
-    frozenset({"format", "format_map", "obj", "dump"})
+    frozenset({"format", "format_map", "obj", "dump", "mro"})
     | GUARDED_DUNDERS
     | MODULE_HOLDERS
     | (_STDLIB_HOLDERS - _COMMON_WORDS)

@@ -24,6 +24,9 @@ ATTACKS = {
     "signature": at_compile("def f(x): pass\nreached.append(f.__signature__)", "the attribute '__signature__' is not allowed"),
     "module_in_a_default": Attack("reached.append(keeper.method.__defaults__)", f"the attribute '__defaults__' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
     "module_in_an_annotation": Attack("reached.append(getattr(keeper.method, '__annotations__'))", f"the attribute '__annotations__' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
+    "module_in_a_signature": Attack("import inspect\nreached.append(inspect.signature(keeper.method))", f"the attribute 'default' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
+    "module_in_a_signature_of_the_class_s": Attack("import inspect\nreached.append(inspect.Signature.from_callable(keeper.method))", f"the attribute 'default' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
+    "module_in_arguments": Attack("import inspect\nreached.append(inspect.getfullargspec(keeper.method))", f"the attribute 'defaults' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"),
     "closure": at_compile("def f(x): return lambda: x\nreached.append(f(1).__closure__)", "the attribute '__closure__' is not allowed"),
     "code": at_compile("def f(): pass\nreached.append(f.__code__.co_consts)", "the attribute 'co_consts' is not allowed"),
     "numpy_source": Attack("import numpy\nreached.append(numpy.source)", "module 'numpy' has no attribute 'source'", AttributeError),
@@ -62,3 +65,24 @@ def test_literal_eval_takes_literals(text: str) -> None:
     """``ast.literal_eval`` parses; what isn't a literal is refused by it."""
     program = "import ast\ntry: reached.append(ast.literal_eval(text))\nexcept ValueError: pass"
     check_nothing_reached(program, text=text)
+
+
+def test_what_a_signature_holds() -> None:
+    """The real ``getattr`` and ``type`` of libraries' functions are a task's there."""
+
+    def library(name: type, read: object = getattr, *, make: object = type) -> type:
+        raise AssertionError(name, read, make)
+
+    library.__annotations__ = {"name": type, "return": type}
+    check_nothing_reached(
+        """
+        import inspect
+        made = inspect.signature(library)
+        told = inspect.getfullargspec(library)
+        found = [made.parameters['read'].default, made.parameters['make'].default, made.parameters['name'].annotation,
+                 made.return_annotation, *told.defaults, *told.kwonlydefaults.values(), *told.annotations.values(),
+                 made.bind(int).signature.parameters['read'].default]
+        reached.extend(each for each in found if each is not getattr and each is not type)
+        """,
+        library=library,
+    )

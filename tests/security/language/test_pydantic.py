@@ -73,7 +73,7 @@ MODELS = {
     "validator_by_name": Attack("reached.append(getattr(TypeAdapter(int), 'validator'))", VALIDATOR),
     "validator_by_attrgetter": Attack("import operator\nreached.append(operator.attrgetter('validator')(TypeAdapter(int)))", VALIDATOR),
     "validator_by_vars": Attack("reached.append(vars(TypeAdapter(int)))", VALIDATOR),
-    "validator_by_pattern": Attack("match TypeAdapter(int):\n    case object(validator=v): reached.append(v)", f"this class pattern is not allowed: it would read the attribute 'validator'. {NO_SETTING}"),
+    "validator_by_pattern": Attack("match TypeAdapter(int):\n    case object(validator=v): reached.append(v)", f"the attribute 'validator' is not allowed: it leads to what reads attributes by name. {NO_SETTING}"),
     "validator_of_a_model": at_compile("class M(BaseModel): pass\nreached.append(M.__pydantic_validator__)", "the attribute '__pydantic_validator__' is not allowed"),
     "schema_of_a_model_changed": at_compile("class M(BaseModel): pass\nM.__pydantic_core_schema__ = {}", "changing the attribute '__pydantic_core_schema__' is not allowed"),
     "metaclass": Attack("reached.append(type(BaseModel)('X', (), {'__reduce__': len}))", f"the name '__reduce__' in a class made by a call is not allowed: it belongs to the interpreter. {NO_SETTING}"),

@@ -134,3 +134,41 @@ return {
         "yaml": 42,
         "masked": "[--]",
     }
+
+
+async def test_what_sealed_classes_carry() -> None:
+    """A descriptor in Python calls what its own attributes say: those of the standard library's classes stay."""
+    code = """
+import enum, functools, ipaddress, types
+name = vars(enum.Enum)["name"]
+lazy = ipaddress.IPv4Network.broadcast_address
+ways = [
+    lambda: setattr(name, "fget", print),
+    lambda: object.__setattr__(name, "fget", print),
+    lambda: vars(name).update(fget=print),
+    lambda: types.DynamicClassAttribute.__init__(name, print),
+    lambda: delattr(name, "fget"),
+    lambda: vars(name).pop("fget"),
+    lambda: setattr(lazy, "func", print),
+    lambda: vars(lazy).update(func=print),
+    lambda: functools.cached_property.__init__(lazy, print),
+]
+said = []
+for way in ways:
+    try:
+        way()
+        said.append("changed")
+    except AttributeError as error:
+        said.append("carries it" in str(error))
+class Colour(enum.Enum):
+    RED = 1
+class Own:
+    @functools.cached_property
+    def x(self): return 1
+    @types.DynamicClassAttribute
+    def y(self): return 2
+vars(Own)["y"].fget = lambda self: 3
+Own.x.func = lambda self: 4
+return {"said": said, "works": [Colour.RED.name, str(ipaddress.ip_network("10.0.0.0/8").broadcast_address), Own().x, Own().y]}
+"""
+    assert await _run(code) == {"said": [True] * 9, "works": ["RED", "10.255.255.255", 4, 3]}

@@ -252,6 +252,28 @@ SET = {
         """,
         changing("__class__"),
     ),
+    "argparse_place_of_a_class": Attack(
+        """
+        import argparse
+        class A: pass
+        options = argparse.ArgumentParser()
+        options.add_argument("--a", dest="__module__")
+        options.parse_args(["--a", "os"], namespace=A)
+        reached.append(A.__module__)
+        """,
+        changing("__module__"),
+    ),
+    "argparse_names_of_a_pattern": Attack(
+        """
+        import argparse
+        class A: pass
+        options = argparse.ArgumentParser()
+        options.add_argument("--a", dest="__match_args__", default=("gi_frame",))
+        options.parse_args([], namespace=A)
+        reached.append(A.__match_args__)
+        """,
+        changing("__match_args__"),
+    ),
     "argparse_namespace": Attack(
         f"import argparse, numpy\nreached.append(numpy.array(argparse.Namespace(**{ADDRESS})))",
         changing("__array_interface__"),

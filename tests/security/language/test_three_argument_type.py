@@ -88,3 +88,35 @@ def test_what_it_makes() -> None:
         if type(Made) is not type or not isinstance(Made, type) or not issubclass(Made, Base): reached.append(2)
         """
     )
+
+
+LINES = {
+    "of_type": "type.mro(type)",
+    "of_a_metaclass": "M.mro(M) + type.mro(M)",
+    "of_abc_s": "ABCMeta.mro(ABCMeta)",
+    "by_name": "getattr(type, 'mro')(M)",
+    "by_super": "super(M, M).mro(M)",
+    "by_methodcaller": "operator.methodcaller('mro', type)(type)",
+    "by_attrgetter": "operator.attrgetter('mro')(type)(type)",
+    "of_an_object_s_class": "type(Enum).mro(type(Enum))",
+}
+
+
+@pytest.mark.parametrize("way", LINES)
+def test_a_line_of_bases_has_no_metaclass(way: str) -> None:
+    """``mro()`` of any class is there; where Python's own ``type`` stands in it, or ours beneath, a task's stands."""
+    check_nothing_reached(
+        f"""
+        import operator
+        from abc import ABCMeta
+        from enum import Enum
+        class M(ABCMeta): pass
+        found = {LINES[way]}
+        reached.extend(each for each in found if each not in (M, ABCMeta, type, object))
+        made = [each for each in found if each is not object]
+        for each in made:
+            try: reached.append(each('X', (), {{'__reduce__': len}}))
+            except AttributeError: pass
+        if bool.mro() != [bool, int, object] or not made: reached.append(made)
+        """
+    )

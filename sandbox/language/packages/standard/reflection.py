@@ -21,6 +21,7 @@ from reptarium.sandbox.language.guards.instances import own_names
 from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
 from reptarium.sandbox.language.hardening.annotations import patch_get_annotations
+from reptarium.sandbox.language.hardening.audit import frame_is_users
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
@@ -241,7 +242,40 @@ def signature(obj: Any, **options: Any) -> inspect.Signature:
         raise RefusedAttribute(
             "signature() with eval_str is not allowed: it runs text as code; use typing.get_type_hints"
         )
-    return inspect.signature(obj, follow_wrapped=bool(options.get("follow_wrapped", True)))
+    return _told(inspect.signature(obj, follow_wrapped=bool(options.get("follow_wrapped", True))))
+
+
+def _told(made: inspect.Signature) -> inspect.Signature:
+    """The signature, with what a task may have of the defaults and annotations that libraries' functions hold."""
+    parameters = []
+    for each in made.parameters.values():
+        default, annotation = guards.told(each.default, "default"), guards.told(each.annotation, "annotation")
+        same = default is each.default and annotation is each.annotation
+        parameters.append(each if same else each.replace(default=default, annotation=annotation))
+    returned = guards.told(made.return_annotation, "return_annotation")
+    if returned is made.return_annotation and all(map(operator.is_, parameters, made.parameters.values())):
+        return made
+    return made.replace(parameters=parameters, return_annotation=returned)
+
+
+def getfullargspec(func: Any) -> inspect.FullArgSpec:
+    """``inspect.getfullargspec``, under the rules of :func:`signature`."""
+    found = inspect.getfullargspec(func)
+    defaults = found.defaults and tuple(guards.told(each, "defaults") for each in found.defaults)
+    named = found.kwonlydefaults and {name: guards.told(each, name) for name, each in found.kwonlydefaults.items()}
+    annotations = {name: guards.told(each, name) for name, each in found.annotations.items()}
+    return found._replace(defaults=defaults, kwonlydefaults=named, annotations=annotations)
+
+
+def _patch_inspect(module: Any) -> None:
+    real = module.Signature.from_callable.__func__
+
+    def from_callable(cls: Any, /, obj: Any, **options: Any) -> Any:
+        """Constructs Signature for the given callable object."""
+        made = real(cls, obj, **options)
+        return _told(made) if frame_is_users(sys._getframe(1)) else made
+
+    module.Signature.from_callable = classmethod(from_callable)
 
 
 def getmembers(object: Any, predicate: Callable[[Any], Any] | None = None) -> list[tuple[str, Any]]:
@@ -347,7 +381,11 @@ PACKAGES = (
         withheld={"typing_extensions": "evaluate_forward_ref"},  # as of typing
         patches={"typing_extensions": patch_get_annotations},
     ),
-    Package("inspect", replaced={"inspect": {"signature": signature, "getmembers": getmembers, "getmro": getmro}}),
+    Package(
+        "inspect",
+        replaced={"inspect": {each.__name__: each for each in (signature, getfullargspec, getmembers, getmro)}},
+        patches={"inspect": _patch_inspect},
+    ),
     Package(
         "typing",
         everywhere=(
