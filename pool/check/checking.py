@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from reptarium.pool.check.judging import judge_all
-from reptarium.pool.check.proposal import Proposal, propose, under
+from reptarium.pool.check.proposal import Proposal, is_proven, propose, under
 from reptarium.pool.check.reports import Checked, NodeReport, report
 from reptarium.pool.check.running import NodeRun
 from reptarium.pool.check.workflows import CodeNode, Found
@@ -39,18 +39,19 @@ async def check(found: Found, policy: Policy, progress: Callable[[int], object] 
     proposed = under(proposal)
     promised = [one for one in reports if one.counts and one.status != "never"]
     again = await _reports([one.node for one in promised], proposed, id, needs=False)
-    unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]
+    unproven = [one for one in again if not is_proven(one)]
     return Result(checked=checked, proposal=proposal, unproven=unproven)
 
 
 def to_run(result: Result, policy: Policy) -> list[tuple[NodeReport, Settings]]:
-    """The nodes that aren't disabled, each with what it would run under: the policy, or what is proposed."""
-    proposed = under(result.proposal)
-    return [
-        (one, _settings(proposed if one.status == "settings" else policy, one.node))
-        for one in result.checked.reports
-        if one.counts
-    ]
+    """The nodes that aren't disabled, each with what it would run under: the policy, what is proposed, or, where no
+    settings let it run, those that would refuse fewest of it: it fails by what has to change.
+    """
+    never = [one for one in result.checked.reports if one.counts and one.status == "never"]
+    as_if = [msgspec.structs.replace(one, status="settings") for one in never]
+    least = propose(Checked(found=result.checked.found, reports=as_if), policy.settings)
+    policies = {"runs": policy, "settings": under(result.proposal), "never": under(least)}
+    return [(one, _settings(policies[one.status], one.node)) for one in result.checked.reports if one.counts]
 
 
 async def _reports(

@@ -18,12 +18,15 @@ from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
 from reptarium.pool.policy.rules import DEFAULT, Policy
 from reptarium.pool.tasks.rulings import wanted_pools
+from reptarium.sandbox.judge.messages import File
 
 #: Where the page of rules is meant to be, and how much of files a rule gives.
 POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
 #: Characters that a number behind a rule's name may take, with the blank: there are MOST_NODES rules at most.
 _LONGEST_NUMBER = len(f" {MOST_NODES}")
 _MAX_POOLS = "REPTARIUM_MAX_POOLS"
+#: Nodes that are named where one line is about many.
+_NAMED = 4
 
 
 class Proposal(msgspec.Struct, kw_only=True):
@@ -87,6 +90,14 @@ def under(proposal: Proposal) -> Policy:
     if not proposal.policy:
         return Policy(settings=settings)
     return parse_policy(proposal.policy, settings, POLICY_PATH)
+
+
+def is_proven(report: NodeReport) -> bool:
+    """Whether a node that was judged under a proposal runs under it, once what is left open is decided, and installed
+    what has to be.
+    """
+    later = ("install", "connections") if _is_to_fill_in(report) else ("install",)
+    return all(refusal.kind in later for refusal in report.refusals)
 
 
 def _taken_back(reports: list[NodeReport], settings: Settings) -> dict[str, str]:
@@ -172,6 +183,11 @@ def _powers(report: NodeReport) -> _Powers:
         tuple(sorted(path for path in _reads(report) if _is_listable(path))),
         tuple(_examples(report)),
     )
+
+
+def _is_to_fill_in(report: NodeReport) -> bool:
+    """Whether it connects to what somebody has to look up."""
+    return bool(report.libraries) and (report.unknown_hosts or any(not host.port for host in report.hosts))
 
 
 def _examples(report: NodeReport) -> Iterable[str]:
@@ -311,8 +327,9 @@ def _everywhere(reports: Iterable[NodeReport]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
+def _open(reports: list[NodeReport]) -> Iterable[str]:
     """What no text of a program tells."""
+    yield from _in_tmp(reports)
     for report in reports:
         for path in sorted(_reads(report)):
             if not _is_listable(path):
@@ -327,6 +344,21 @@ def _open(reports: Iterable[NodeReport]) -> Iterable[str]:
         for host in report.hosts if report.needs.connections else ():
             if host.port and entry_for(host) is None:
                 yield f"{report.node.place}: {host.host} is no name or address that REPTARIUM_CONNECT_ALLOW takes"
+
+
+def _in_tmp(reports: list[NodeReport]) -> Iterable[str]:
+    places = [report.node.place for report in reports if report.needs.files and any(map(_is_in_tmp, report.files))]
+    if places:
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        yield (
+            f"{', '.join(places[:_NAMED])}{more}: /tmp is a task's own directory only where the runner may have a "
+            "mount namespace, which stock containers forbid (`reptarium doctor` shows it: namespaces); without one "
+            "write a path without a slash, or ask tempfile.gettempdir()"
+        )
+
+
+def _is_in_tmp(file: File) -> bool:
+    return f"{file.path}/".startswith("/tmp/")
 
 
 def _lines(environ: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,10 @@
 `returned.py`   what it returns, as far as its text tells
 `surely.py`     names that it reads whatever comes in
 `addresses.py`  addresses in texts, and texts that are hosts
-`network.py`    clients: which libraries connect, to which port
+`arguments.py`  what its calls are given: texts, hosts, addresses
+`constants.py`  texts that it puts into a name once and for all
+`clients.py`    by which libraries it connects
+`network.py`    these: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
 `late.py`       packages that libraries import only when something of theirs is used
 `given.py`      attributes that it reads of the names that a task has

@@ -22,6 +22,12 @@ PLAIN_HOST = re.compile(
     r"localhost|([\w-]+\.)+([a-zA-Z]{2,24}|xn--[\w-]+)\.?|\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*(:[0-9a-fA-F]*){2,7}",
     re.ASCII,
 )
+#: Hosts and ports in what drivers of databases take: names and values.
+_HOST_IN_PAIRS = re.compile(
+    r"(?:^|[\s;])(?:host|hostaddr|server|data source|address)\s*=\s*'?(?:tcp:)?([\w.-]+)(?:,(\d{1,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+_PORT_IN_PAIRS = re.compile(r"(?:^|[\s;])port\s*=\s*'?(\d{1,5})", re.ASCII | re.IGNORECASE)
 
 
 def hosts(text: str, line: int, whole: bool) -> list[Host]:
@@ -36,3 +42,10 @@ def hosts(text: str, line: int, whole: bool) -> list[Host]:
             continue
         found.append(Host(host.strip("[]").rstrip("."), int(port or SCHEMES[scheme]), line))
     return found
+
+
+def in_pairs(text: str) -> tuple[str, int] | None:
+    """Host and port of the drivers' own form: ``host=db port=5432``, ``Server=db,1433;…``; port 0: it tells none."""
+    host = _HOST_IN_PAIRS.search(text[:10_000])
+    port = _PORT_IN_PAIRS.search(text[:10_000])
+    return host and (host[1], int(host[2] or (port and port[1]) or 0))

@@ -10,27 +10,32 @@ import builtins
 import re
 from typing import Any
 
-from reptarium.sandbox.judge.addresses import HOST, PLAIN_HOST, hosts
+from reptarium.sandbox.judge.addresses import hosts
+from reptarium.sandbox.judge.arguments import Arguments
+from reptarium.sandbox.judge.clients import Clients
+from reptarium.sandbox.judge.constants import Constants, parts_of
 from reptarium.sandbox.judge.given import reads
 from reptarium.sandbox.judge.late import late
 from reptarium.sandbox.judge.messages import File, Host, ImportedModule, ProgramFeatures, Use
-from reptarium.sandbox.judge.network import BY_PLACE, HOSTS, LIBRARIES, PORT, PORTS, SCHEMES, library_of
+from reptarium.sandbox.judge.network import BY_ADDRESS, BY_PLACE, LIBRARIES, PORTS, SCHEMES, library_of
 from reptarium.sandbox.judge.opened import opened
 from reptarium.sandbox.judge.returned import returned
 from reptarium.sandbox.judge.surely import surely_read
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
-#: pandas' own, which read what is at an address, too.
-ADDRESS_READERS = frozenset("read_csv read_excel read_json read_parquet read_table read_fwf read_feather".split())
-_READERS = ADDRESS_READERS | {"loadtxt"}
+#: pandas' own, and others', which read what is at an address, too.
+_READERS = frozenset(
+    "read_csv read_excel read_json read_parquet read_table read_fwf read_feather read_html read_xml read_orc "
+    "read_stata read_pickle read_sas loadtxt".split()
+)
 _WRITERS = frozenset("to_csv to_excel to_parquet to_feather to_pickle savefig savetxt savez".split())
 #: What anything may be called that takes a text, which may be a secret.
 _MAYBE_WRITERS = frozenset("save to_json to_html write_image".split())
 #: Meant for a path, by a folder or a suffix.
 _PATH = re.compile(r"\S*/\S*|.*\.[a-zA-Z][a-zA-Z0-9]{0,7}")
 #: In what a library may load that isn't a path: lines, a cookie.
-_NO_PATH = frozenset("\n=;")
+_NO_PATH = frozenset("\n=;<")
 #: What imports a module by a text.
 _BY = frozenset(("importlib.import_module", "importlib.__import__"))
 #: With these names may be bound by their text.
@@ -54,20 +59,30 @@ class _Reader:
         self._seen: set[tuple[str, Any]] = set()
         self._inner: set[int] = set()  # attributes that are part of a longer chain
         self._asked: set[int] = set()  # texts that are looked at where they stand
-        self._clients: dict[str, int] = {}  # libraries that are used: 1 with a host that is known
+        self._clients = Clients()
+        self._constants = Constants()
+        self._arguments = Arguments(self._constants)
+        self._tops: frozenset[str] = frozenset()  # packages that are imported
 
     def read(self, tree: ast.Module) -> None:
         nodes = list(_with_context(tree))
         for node, optional, _ in nodes:
             self._bind(node, optional)
+            self._clients.bind(node)
+            self._constants.bind(node)
+        self._tops = frozenset(one.module.partition(".")[0] for one in self.found.imports)
         for node, _, function in nodes:
             self._look(node, function)
+            self._clients.look(node)
         found = self.found
-        found.libraries = list(self._clients)
-        found.ports = sorted({LIBRARIES.get(library, 443) for library in self._clients})
+        found.connects = self._clients.libraries()
+        found.libraries = list(found.connects)
+        found.ports = sorted(
+            {LIBRARIES.get(library, 0 if library in BY_ADDRESS.values() else 443) for library in found.libraries}
+        )
         if found.libraries:
             found.signs["uses/network"] = 1
-        found.unknown_hosts = bool(self._clients) and not found.hosts
+        found.unknown_hosts = bool(found.libraries) and not found.hosts
         for name in self._bound:
             found.names.pop(name, None)
             for kind in ("builtin", "given-all"):
@@ -79,10 +94,10 @@ class _Reader:
                 for name, line in surely_read(tree).items()
                 if name in found.names and not hasattr(builtins, name) and not name.startswith("__")
             }
-        found.late = late(nodes, self._dotted, self._tops(), found.names)
+        found.late = late(nodes, self._dotted, self._tops, found.names)
         found.files = sorted(found.files, key=lambda one: one.line)
         if "syntax/yield" not in found.signs:
-            found.returns = returned(tree, nodes)
+            found.returns = returned(tree, nodes, self._builtin_or_dotted)
 
     # ---- names ------------------------------------------------------------------------------
 
@@ -108,7 +123,8 @@ class _Reader:
                 name = alias.asname or alias.name
                 self._bound.add(name)
                 self._modules[name] = f"{node.module}.{alias.name}"
-                self._use(f"{node.module}.{alias.name}", node, False)
+                self._use(f"{node.module}.{alias.name}", node)
+                self._clients.imported(f"{node.module}.{alias.name}", node)
                 self.found.taken.append(f"{node.module}.{alias.name}")
         elif isinstance(node, ast.Call):
             if imported := self._imported(node):
@@ -134,22 +150,16 @@ class _Reader:
             self.found.imports.append(ImportedModule(module, line, optional))
             self.found.signs.setdefault(f"import/{module}", line)
 
-    def _tops(self) -> set[str]:
-        return {one.module.partition(".")[0] for one in self.found.imports}
-
     def _once(self, kind: str, what: Any) -> bool:
         if (kind, what) in self._seen:
             return False
         self._seen.add((kind, what))
         return True
 
-    def _use(self, name: str, node: ast.AST, call: bool) -> None:
+    def _use(self, name: str, node: ast.AST) -> None:
         if self._once("use", name):
             self.found.uses.append(Use(name, _line(node)))
             self.found.signs.setdefault(f"names/{name}", _line(node))
-        library = library_of(name)
-        if library is not None and (call or library not in ("socket", "ssl")):
-            self._clients.setdefault(library, 0)
 
     def _sign(self, sign: str, node: ast.AST) -> None:
         self.found.signs.setdefault(sign, _line(node))
@@ -165,7 +175,13 @@ class _Reader:
             base = self._given(node)
         else:
             base = self._modules.get(node.id) if isinstance(node, ast.Name) else None
+            self._inner.add(id(node))
         return base and ".".join((base, *reversed(parts)))
+
+    def _builtin_or_dotted(self, node: ast.expr) -> str | None:
+        if isinstance(node, ast.Name) and node.id not in self._bound:
+            return node.id
+        return self._dotted(node)
 
     def _imported(self, node: ast.Call) -> tuple[str, str] | None:
         """What a call imports by, and the module whose name stands in it: ``importlib.import_module("os.path")``."""
@@ -197,6 +213,8 @@ class _Reader:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             self.found.names.setdefault(node.id, node.lineno)
             self.found.signs.setdefault(f"builtin/{node.id}", node.lineno)
+            if id(node) not in self._inner and "." in (whole := self._modules.get(node.id, "")):
+                self._clients.read(whole, node)
             if node.id.startswith("_"):
                 self.found.signs.setdefault(f"given-all/{node.id}", node.lineno)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in self._asked:
@@ -205,11 +223,8 @@ class _Reader:
             self._addresses(node.value, node, whole=True)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             self._asked.add(id(node.value))  # a text that says something to readers
-        elif isinstance(node, ast.JoinedStr):
-            for place, part in enumerate(node.values):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str) and id(part) not in self._asked:
-                    self._asked.add(id(part))
-                    self._addresses(part.value, node, whole=place == len(node.values) - 1)
+        elif isinstance(node, ast.JoinedStr | ast.BinOp) and id(node) not in self._asked:
+            self._put_together(node)
         elif isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
             self.found.asynchronous = self.found.asynchronous or _line(node)
             if isinstance(node, ast.Await) and not function:
@@ -227,6 +242,17 @@ class _Reader:
         elif isinstance(node, ast.Assign | ast.AugAssign):
             self._assignment(node)
 
+    def _put_together(self, node: ast.JoinedStr | ast.BinOp) -> None:
+        parts = parts_of(node)
+        if not any(id(part) in self._asked for part in parts):
+            for text, whole in self._constants.runs(node):
+                self._addresses(text, node, whole=whole)
+            self._asked.update(id(part) for part in parts if not isinstance(part, ast.JoinedStr))
+        inner: ast.expr = node
+        while isinstance(inner, ast.BinOp):  # sums within it are parts of it
+            self._asked.add(id(inner))
+            inner = inner.left
+
     def _assignment(self, node: ast.Assign | ast.AugAssign) -> None:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if isinstance(target, ast.Attribute) and self._dotted(target.value) is not None:
@@ -236,19 +262,23 @@ class _Reader:
         if node.attr.startswith("__"):
             self._sign(f"attribute/{node.attr}", node)
         if id(node) not in self._inner and (name := self._dotted(node)) is not None:
-            self._use(name, node, False)
+            self._use(name, node)
+            self._clients.read(name, node)
 
     def _call(self, node: ast.Call) -> None:
         name = self._dotted(node.func)
         self._inner.add(id(node.func))
         if name is not None:
-            self._use(name, node, True)
+            self._use(name, node)
+            self._clients.called(name, node)
             self._connection(name, node)
+            if library := self._arguments.connects_at(name, node):
+                self._clients.take(library, node)
             if name in ("tempfile.mkstemp", "tempfile.mkdtemp") or name.startswith(
                 ("tempfile.Named", "tempfile.Temporary", "shutil.move")
             ):
                 self._file(node, "", True)
-            if (file := opened(name, node)) is not None:
+            if (file := opened(name, node, self._arguments.plain)) is not None:
                 self._file(node, *file)
         if isinstance(node.func, ast.Name):
             self._call_of_name(node.func.id, node)
@@ -261,8 +291,8 @@ class _Reader:
             if node.keywords:
                 self._sign("print/keywords", node)
         elif name == "open" and name not in self._bound:
-            mode = _text(node, 1) or next((_plain(k.value) for k in node.keywords if k.arg == "mode"), "")
-            self._file(node, _text(node, 0), bool(set(mode) & set("wax+")))
+            path, mode = self._arguments.text(node, 0, "file"), self._arguments.text(node, 1, "mode")
+            self._file(node, path, bool(set(mode) & set("wax+")))
         elif name in ("set", "frozenset") and name not in self._bound:
             self._sign("syntax/Set", node)
 
@@ -275,26 +305,29 @@ class _Reader:
                         self._http(inner)
             return
         self.found.methods.setdefault(function.attr, node.lineno)
-        if function.attr == "connect" and self._clients and self._dotted(function) is None:
-            library = next((one for one in self._clients if one in BY_PLACE), next(iter(self._clients)))
-            self._connects(node, library, LIBRARIES[library])
-        text = _text(node, 0)
+        clients = self._clients.used() if function.attr == "connect" else []
+        if clients and self._dotted(function) is None:
+            library = next((one for one in clients if one in BY_PLACE), clients[0])
+            self._connects(node, library, LIBRARIES.get(library, 0))
+        text = self._arguments.text(node, 0)
         if function.attr in _WRITERS | _MAYBE_WRITERS and text and "://" not in text:
             is_path = _PATH.fullmatch(text) is not None
             if is_path or function.attr in _WRITERS:
                 self._file(node, text if is_path else "", True)
         elif function.attr in _READERS and "://" in text:
-            if text.partition("://")[0] in SCHEMES and "pandas" in self._tops():
-                self._clients.setdefault("pandas", 0)
+            reader = next((one for one in ("pandas", "polars") if one in self._tops), None)
+            if reader and text.partition("://")[0] in SCHEMES:
+                self._clients.take(reader, node)
         elif self._reads_path(function.attr, text):
             self._file(node, text, False)
-        elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in self._tops():
-            path = _text(function.value, 0) if isinstance(function.value, ast.Call) else ""
+        elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in self._tops:
+            made = self._constants.value(function.value)
+            path = self._arguments.text(made, 0) if isinstance(made, ast.Call) else ""
             self._file(node, path, function.attr in _PATH_WRITERS)
 
     def _reads_path(self, method: str, text: str) -> bool:
         if method == "read":
-            return "configparser" in self._tops() and _PATH.fullmatch(text) is not None
+            return "configparser" in self._tops and _PATH.fullmatch(text) is not None
         return method in _READERS and text != "" and not _NO_PATH.intersection(text)
 
     # ---- addresses and files ----------------------------------------------------------------
@@ -305,13 +338,12 @@ class _Reader:
             self.found.files.append(File(shown, _line(node), writes))
 
     def _http(self, node: ast.Constant | ast.JoinedStr) -> None:
-        parts = [node] if isinstance(node, ast.Constant) else node.values
-        for place, part in enumerate(parts):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                self._asked.add(id(part))
-                for host in hosts(part.value, _line(node), place == len(parts) - 1):
-                    if self._once("http", (host.host, host.port)):
-                        self.found.http_hosts.append(host)
+        runs = [(node.value, True)] if isinstance(node, ast.Constant) else self._constants.runs(node)
+        self._asked.update(map(id, [node] if isinstance(node, ast.Constant) else node.values))
+        for text, whole in runs:
+            for host in hosts(text, _line(node), whole) if isinstance(text, str) else ():
+                if self._once("http", (host.host, host.port)):
+                    self.found.http_hosts.append(host)
 
     def _addresses(self, text: str, node: ast.AST, *, whole: bool) -> None:
         for host in hosts(text, _line(node), whole):
@@ -325,21 +357,9 @@ class _Reader:
             self._connects(node, library, PORTS.get(name, LIBRARIES[library]))
 
     def _connects(self, node: ast.Call, library: str, port: int) -> None:
-        """A call that takes a host, by a keyword or first of all."""
-        given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-        named = [value for key, value in given.items() if key in HOSTS]
-        host = named[0] if named else node.args[0] if node.args else None
-        number = given.get(PORT, node.args[1] if len(node.args) > 1 and not named else None)
-        if isinstance(host, ast.Tuple) and len(host.elts) == 2:  # socket.create_connection((host, port))
-            host, number = host.elts
-            named = [host]
-        text = _plain(host)
-        if not (HOST.fullmatch(text) and (named or (library in BY_PLACE and PLAIN_HOST.fullmatch(text)))):
-            return
-        if isinstance(number, ast.Constant) and type(number.value) is int and 0 < number.value < 65_536:
-            port = number.value
-        if self._once("host", (text, port)):
-            self.found.hosts.append(Host(text, port, node.lineno))
+        found = self._arguments.host(node, library, port)
+        if found is not None and self._once("host", found):
+            self.found.hosts.append(Host(*found, node.lineno))
 
 
 def _text(node: ast.Call, place: int) -> str:

@@ -97,6 +97,8 @@ class ProgramFeatures(msgspec.Struct):
     """Whether it connects to what doesn't stand in it."""
     libraries: list[str] = []
     """Clients that it uses."""
+    connects: dict[str, int] = {}
+    """The same → the first line that does."""
     ports: list[int] = []
     """Where these connect to unless they're told otherwise; 0: nothing tells."""
     files: list[File] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -63,24 +64,25 @@ _OPENERS: dict[str, _Opener] = {
 _MEMORY = frozenset(("", ":memory:"))
 
 
-def opened(name: str, node: ast.Call) -> tuple[str, bool] | None:
-    """The path that stands in a call of ``name``, and whether the call writes there; None where none does."""
+def opened(name: str, node: ast.Call, text: Callable[[ast.expr], str]) -> tuple[str, bool] | None:
+    """The path that stands in a call of ``name``, and whether the call writes there; None where none does. ``text``:
+    what an expression gives, empty where that isn't known.
+    """
     opener = _OPENERS.get(name)
     if opener is None:
         return None
-    path = _argument(node, opener.place, opener.keyword)
+    path = _argument(node, opener.place, opener.keyword, text)
     if path in _MEMORY or "://" in path or "\n" in path:
         return None
     if name.startswith("glob."):  # the folder that is looked through
         path = path.partition("*")[0].rpartition("/")[0] or path
-    mode = _argument(node, opener.mode, "mode") if isinstance(opener.mode, int) else opener.mode
+    mode = _argument(node, opener.mode, "mode", text) if isinstance(opener.mode, int) else opener.mode
     return path, bool(set(mode) & set("wax+"))
 
 
-def _argument(node: ast.Call, place: int, keyword: str) -> str:
+def _argument(node: ast.Call, place: int, keyword: str, text: Callable[[ast.expr], str]) -> str:
     """An argument that is a text; empty where there is none, or it isn't one."""
     given = [one.value for one in node.keywords if one.arg == keyword]
     if not given and place < len(node.args):
         given = [node.args[place]]
-    value = given[0] if given else None
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+    return text(given[0]) if given else ""

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from reptarium.sandbox.judge.features import ADDRESS_READERS, features
+from reptarium.sandbox.judge.features import features
 from reptarium.sandbox.judge.given import missing
 from reptarium.sandbox.judge.messages import Judgement, Kind, Needs, Objection, ProgramFeatures
-from reptarium.sandbox.judge.network import library_of
 from reptarium.sandbox.language import Finding, LanguagePolicy, PolicyViolation, mode_of, with_other_mode
 from reptarium.sandbox.language.compile.program import parse
 from reptarium.sandbox.language.packages import pandas, registry
@@ -223,9 +222,7 @@ def _of_files(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) ->
 def _of_connections(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) -> Iterator[Objection]:
     if policy.connections or told:
         return
-    for library in found.libraries:
-        lines = [use.line for use in found.uses if library_of(use.name) == library]
-        line = min(lines or [found.methods[name] for name in ADDRESS_READERS & found.methods.keys()], default=1)
+    for library, line in found.connects.items():
         yield Objection(line, f"{library} can't connect to anything", stdlib.NO_NETWORK, CONNECT_SETTING, "connections")
 
 

@@ -16,6 +16,7 @@ from reptarium.pool.check.report.words import (
     ran,
     sentence,
     settings_text,
+    to_change,
 )
 from reptarium.pool.check.shown import shown
 
@@ -57,7 +58,7 @@ def render(result: Result) -> str:
         parts.append(f"<h2>Still to decide</h2>{_list(lines)}")
     never = [one for one in result.checked.reports if one.counts and one.status == "never"]
     if never:
-        rows_of = ([_text(one.node.place), _list(map(sentence, one.needs.unsolved))] for one in never)
+        rows_of = ([_text(one.node.place), _list(map(to_change, one.needs.unsolved))] for one in never)
         parts.append("<h2>What no setting lets run</h2>" + _table(["node", "what to change"], rows_of))
     for title, problems in (("Not read", found.problems), ("Not checked", found.notes)):
         if problems:

@@ -18,6 +18,7 @@ from reptarium.pool.check.report.words import (
     ran,
     sentence,
     settings_text,
+    to_change,
 )
 from reptarium.pool.check.shown import shown
 
@@ -106,4 +107,4 @@ def _settings(console: Console, result: Result) -> None:
         for one in never:
             console.print(Text(f"  {shown(one.node.place)}"))
             for refusal in one.needs.unsolved:
-                console.print(Text(f"    {sentence(refusal)}"))
+                console.print(Text(f"    {to_change(refusal)}"))

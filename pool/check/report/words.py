@@ -30,10 +30,25 @@ def way(refusal: Objection) -> str:
     return "no setting allows it: change the code"
 
 
+def reason(refusal: Objection) -> str:
+    """A refusal in one line, without what to change where the reason says that."""
+    return shown(f"line {refusal.line}: {refusal.message}{_because(refusal)}")
+
+
 def sentence(refusal: Objection) -> str:
     """A refusal in one line."""
-    why = f": {refusal.why}" if refusal.why and refusal.kind != "install" else ""
-    return shown(f"line {refusal.line}: {refusal.message}{why}; {way(refusal)}")
+    return f"{reason(refusal)}; {shown(way(refusal))}"
+
+
+def to_change(refusal: Objection) -> str:
+    """A refusal in one line, where it is said already that the code must change."""
+    return sentence(refusal) if refusal.setting else reason(refusal)
+
+
+def _because(refusal: Objection) -> str:
+    if not refusal.why or refusal.kind == "install":
+        return ""
+    return f"; {refusal.why}" if refusal.why.startswith("instead: ") else f": {refusal.why}"
 
 
 def headline(result: Result) -> str:

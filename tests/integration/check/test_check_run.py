@@ -56,6 +56,7 @@ def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         code("Asks", "return _helpers.http_request('http://127.0.0.1:1/')"),
         code("Connects", "import socket\nsocket.create_connection(('127.0.0.1', 1))"),
         code("Refused", "import subprocess"),
+        code("Late", "import pandas\nreturn [{'t': _now.toISO()}]"),
         code("Off", "return []", disabled=True),
         tool("Tool", "return _query"),
     ]
@@ -65,11 +66,15 @@ def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["Each"] == ("same", "pinned to Each", "")
     assert found["Other"] == ("differs", "pinned to Other", "item 0.n: 5, and there 6")
     assert found["Alone"][:2] == ("ran", "")
-    assert [found[name][0] for name in ("Fails", "Asks", "Connects", "Refused", "Tool")] == [*["fails"] * 4, "skipped"]
+    assert [found[name][0] for name in ("Fails", "Asks", "Connects", "Refused", "Late", "Tool")] == [
+        *["fails"] * 5,
+        "skipped",
+    ]
     assert "division by zero" in found["Fails"][2]
     assert "not in a check" in found["Asks"][2]
     assert "REPTARIUM_CONNECT_ALLOW" in found["Connects"][2]
-    assert "subprocess" in found["Refused"][2]
+    assert "tasks start no processes" in found["Refused"][2]
+    assert "toISO" in found["Late"][2]
     assert "Off" not in found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reptarium.pool.check.checking import Result
 from reptarium.pool.check.exports import Document
-from reptarium.pool.check.proposal import propose, under
+from reptarium.pool.check.proposal import is_proven, propose, under
 from reptarium.pool.check.reports import Checked, NodeReport, report
 from reptarium.pool.check.workflows import Found, find
 from reptarium.pool.config import Settings, load_settings
@@ -62,7 +62,7 @@ def result(*values: Any, environ: Mapping[str, str] | None = None) -> Result:
     proposal = propose(Checked(found=everything, reports=first), settings)
     promised = {id(one.node) for one in first if one.counts and one.status != "never"}
     again = [one for one in _under(everything, under(proposal)) if id(one.node) in promised]
-    unproven = [one for one in again if any(refusal.kind != "install" for refusal in one.refusals)]
+    unproven = [one for one in again if not is_proven(one)]
     return Result(checked=Checked(found=everything, reports=first), proposal=proposal, unproven=unproven)
 
 

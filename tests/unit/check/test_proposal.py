@@ -233,10 +233,26 @@ def test_what_is_promised_holds(source: str) -> None:
 
 
 def test_hosts_that_no_text_tells() -> None:
-    """Where a client connects to what isn't in the code, that is left to people, and said to be."""
+    """Where a client connects to what isn't in the code, that is left to people, and said to be, once."""
     everything = result(workflow(code("A", "import requests\nrequests.get(_items[0]['json']['url'])")))
     assert "where requests connects to doesn't stand in the code" in everything.proposal.open[0]
+    assert everything.unproven == []
+
+
+def test_what_is_not_enough() -> None:
+    """A host that can't be listed keeps its node from running under what is proposed, which is said."""
+    source = "import redis\nr = redis.Redis(host='-a_')\nr.get('x')"
+    everything = result(workflow(code("A", source), code("B", "eval('1')")))
     assert [one.node.name for one in everything.unproven] == ["A"]
+    assert "-a_ is no name or address that REPTARIUM_CONNECT_ALLOW takes" in everything.proposal.open[0]
+
+
+def test_paths_below_tmp() -> None:
+    """They are a task's own where there is a mount namespace: which nodes have such is said in one line."""
+    many = [code(f"N{number}", "open('/tmp/a', 'w').close()") for number in range(6)]
+    first, *others = result(workflow(*many, code("B", "open('a', 'w').close()"))).proposal.open
+    assert first.startswith("Orders › N0, Orders › N1, Orders › N2, Orders › N3 and 2 more: /tmp is")
+    assert others == []
 
 
 def test_odd_names_can_be_pasted() -> None:
