@@ -52,9 +52,9 @@ def read_all(places: Iterable[str]) -> Iterator[Document | Problem]:
 
 
 def read_file(path: Path, named: bool = True) -> Document | Problem:
-    """One file."""
+    """One file; a pipe or a device where it was asked for by its name, as `<(…)` of a shell is."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for, a device read without end
+        if not named and path.exists() and not path.is_file():  # a pipe would be waited for
             return Problem(str(path), "it is neither a file nor a folder")
         with path.open("rb") as file:
             raw = file.read(LONGEST + 1)

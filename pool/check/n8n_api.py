@@ -20,8 +20,8 @@ from reptarium.pool.brokers.stream import open_stream
 from reptarium.pool.check.exports import LONGEST, Document, Problem, decode
 from reptarium.pool.check.shown import shown
 
-#: Workflows of a page (n8n gives no more), pages in all, seconds for one of them.
-PAGE, MOST_PAGES, PAGE_TIME = 250, 4_000, 120.0
+#: Workflows of a page (n8n gives no more), pages in all, seconds for one of them, and for all.
+PAGE, MOST_PAGES, PAGE_TIME, ALL_TIME = 250, 4_000, 120.0, 3_600.0
 _PATH = "/api/v1"
 _LONGEST_HEAD, _LONGEST_KEY = 64 * 1024, 64 * 1024
 #: Bytes of all pages: they are kept. Characters of an address that are shown.
@@ -81,6 +81,7 @@ async def read_workflows(
     cursor: Any = None
     seen: set[str] = set()
     count = length = 0
+    end = trio.current_time() + ALL_TIME
     for _ in range(MOST_PAGES):
         try:
             page, bytes_read = await _page(base, key, tls, cursor)
@@ -98,6 +99,9 @@ async def read_workflows(
         if not isinstance(cursor, str) or cursor in seen:
             return [*documents, Problem(base, "its pages don't end; what came before is checked")]
         seen.add(cursor)
+        if trio.current_time() >= end:
+            what = f"its pages take more than {ALL_TIME / 60:.0f} minutes; what came before is checked"
+            return [*documents, Problem(base, what)]
         if length > MOST_BYTES:
             return [
                 *documents,

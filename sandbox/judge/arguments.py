@@ -44,9 +44,11 @@ class Arguments:
             text, port = pairs[0], pairs[1] or port
         elif not (HOST.fullmatch(text) and (named or (library in BY_PLACE and PLAIN_HOST.fullmatch(text)))):
             return None
-        digits = str(number.value) if isinstance(number, ast.Constant) else ""
-        if re.fullmatch("[0-9]{1,5}", digits) and 0 < int(digits) < 65_536:
-            port = int(digits)
+        told = number.value if isinstance(number, ast.Constant) else None
+        if isinstance(told, str):
+            told = int(told) if re.fullmatch("[0-9]{1,5}", told) else 0
+        if type(told) is int and 0 < told < 65_536:
+            port = told
         return text, port
 
     def connects_at(self, name: str, call: ast.Call) -> str:
@@ -75,5 +77,5 @@ class Arguments:
                 given[keyword.arg] = keyword.value
             elif isinstance(value, ast.Dict) and len(value.keys) <= _MOST_SPREAD:
                 pairs = zip(value.keys, value.values, strict=True)
-                given.update({str(key.value): one for key, one in pairs if isinstance(key, ast.Constant)})
+                given.update({name: one for key, one in pairs if (name := self.plain(key))})
         return given

@@ -148,6 +148,8 @@ class _Export:
 
 def _text(source: str) -> str:
     try:
+        if not Path(source).is_file():  # a pipe is read once
+            return ""
         return Path(source).read_text("utf-8", errors="replace")
     except (OSError, ValueError):  # standard input, or n8n itself
         return ""

@@ -24,8 +24,8 @@ from reptarium.pool.check.shown import shown
 
 _COLOURS = {"runs": "green", "settings": "yellow", "never": "red"}
 _VERDICTS = {"same": "green", "differs": "yellow", "fails": "red"}
-#: Nodes that are named for one difference.
-_NAMED = 4
+#: Nodes that are named for one difference; columns of a terminal below which there is no table.
+_NAMED, _NARROW = 4, 90
 
 
 def show(result: Result) -> None:
@@ -46,48 +46,56 @@ def show(result: Result) -> None:
 
 
 def _nodes(console: Console, result: Result) -> None:
-    if not result.checked.reports:
-        return
-    table = Table(title="Python nodes", title_justify="left", pad_edge=False)
-    for column in ("node", "", "what stands in the way", "what it does"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for one in result.checked.reports:
         node = one.node
         kind = f"{'Code Tool' if node.tool else 'Code'} {node.version:g}, {node.language}"
-        name = Text(shown(node.place)).append(f"\n{kind}", style="dim")
-        if node.disabled:
-            name.append(", disabled", style="dim")
+        name = Text(shown(node.place)).append(f"\n{kind}{', disabled' if node.disabled else ''}", style="dim")
         status = Text(STATUS[one.status], style=_COLOURS[one.status])
-        table.add_row(name, status, Text("\n".join(map(sentence, one.refusals))), Text("\n".join(facts(one))))
-    console.print(table)
+        rows.append([name, status, Text("\n".join(map(sentence, one.refusals))), Text("\n".join(facts(one)))])
+    _table(console, "Python nodes", ["node", "", "what stands in the way", "what it does"], rows)
 
 
 def _changes(console: Console, result: Result) -> None:
-    rows = changes(result)
-    if not rows:
-        return
-    table = Table(title="What differs from n8n's own runner", title_justify="left", pad_edge=False)
-    for column in ("what", "there", "here", "nodes"):
-        table.add_column(column, overflow="fold")
-    for warned, nodes in rows:
+    rows = []
+    for warned, nodes in changes(result):
         named = [shown(one.node.place) for one in nodes[:_NAMED]]
         more = [f"and {len(nodes) - _NAMED} more"] if len(nodes) > _NAMED else []
-        table.add_row(
-            *(Text(shown(text)) for text in (warned.what, warned.original, warned.ours)),
-            Text("\n".join([*named, *more])),
-        )
-    console.print(table)
+        texts = [Text(shown(text)) for text in (warned.what, warned.original, warned.ours)]
+        rows.append([*texts, Text("\n".join([*named, *more]))])
+    _table(console, "What differs from n8n's own runner", ["what", "there", "here", "nodes"], rows)
 
 
 def _runs(console: Console, result: Result) -> None:
-    if not result.runs:
+    rows = [
+        [
+            Text(shown(one.place)),
+            Text(VERDICTS[one.verdict], style=_VERDICTS.get(one.verdict, "dim")),
+            Text(ran(one)),
+        ]
+        for one in result.runs
+    ]
+    heads = ["node", "", "on what, compared with what, and what came of it"]
+    _table(console, "What came of running them", heads, rows)
+
+
+def _table(console: Console, title: str, heads: list[str], rows: list[list[Text]]) -> None:
+    """Columns, or one below the other where they would be too narrow to be read."""
+    if not rows:
         return
-    table = Table(title="What came of running them", title_justify="left", pad_edge=False)
-    for column in ("node", "", "on what, compared with what, and what came of it"):
+    if console.width < _NARROW:
+        console.print(Text(f"\n{title}", style="italic"))
+        for row in rows:
+            console.print()
+            for head, cell in zip(heads, row, strict=True):
+                if cell.plain:
+                    console.print(Text.assemble((f"{head}: " if head else "", "bold"), cell))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in heads:
         table.add_column(column, overflow="fold")
-    for one in result.runs:
-        verdict = Text(VERDICTS[one.verdict], style=_VERDICTS.get(one.verdict, "dim"))
-        table.add_row(Text(shown(one.place)), verdict, Text(ran(one)))
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from reptarium.pool.check import exports, workflows
 from reptarium.pool.check.exports import Document, Problem, decode, read_all
 from reptarium.pool.check.pins import comes_in
+from tests.limits import within
 from tests.unit.check.exported import code, found, tool, workflow
 
 
@@ -286,14 +288,35 @@ def test_unreadable_files(tmp_path: Path) -> None:
     """Files that aren't there, aren't JSON, are empty, or would never end, are problems, each with its name."""
     (tmp_path / "broken.json").write_text('{"nodes": [')
     (tmp_path / "empty.json").write_text(" \n")
-    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes/pipe.json")
     (tmp_path / "nothing").mkdir()
-    wanted = ["missing.json", "broken.json", "empty.json", "pipe.json", "nothing", "nul\0"]
+    wanted = ["missing.json", "broken.json", "empty.json", "pipes", "nothing", "nul\0"]
     texts = [problem.text for problem in read(*(tmp_path / name for name in wanted)) if isinstance(problem, Problem)]
     words = ["No such file", "it is not JSON", "it is empty", "neither a file nor a folder", "no .json file", "null"]
     assert len(texts) == len(wanted)
     for text, word in zip(texts, words, strict=True):
         assert word in text
+
+
+def test_pipes_that_are_named(tmp_path: Path) -> None:
+    """A pipe that is asked for itself is read, as what a shell's `<(…)` gives."""
+    os.mkfifo(tmp_path / "pipe")
+    content = json.dumps(workflow(code("A", "return []")))
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=[content], daemon=True)
+    writer.start()
+    (document,) = read(tmp_path / "pipe")
+    assert isinstance(document, Document)
+    assert document.value["name"] == "Orders"
+    writer.join(within(10))
+
+
+def test_devices_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device is read as far as a file may be long."""
+    monkeypatch.setattr(exports, "LONGEST", 1 << 20)
+    (problem,) = read(Path("/dev/zero"))
+    assert isinstance(problem, Problem)
+    assert "longer than 1 MiB" in problem.text
 
 
 def test_long_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

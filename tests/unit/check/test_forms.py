@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,16 @@ def test_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "N8N_RUNNERS_STDLIB_ALLOW=datetime,json" in text
     assert "No setting lets these run" in text
     assert "4 Python nodes in 2 workflows" in text
+
+
+def test_narrow_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where columns would be too narrow to be read, what stands in them stands below one another."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    table.show(checked())
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("what stands in the way: line 1: import of 'json' is") for line in lines)
+    assert not any("│" in line for line in lines)
 
 
 def test_without_python(capsys: pytest.CaptureFixture[str]) -> None:
