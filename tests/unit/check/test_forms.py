@@ -179,7 +179,7 @@ def test_narrow_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     table.show(checked())
-    lines = capsys.readouterr().out.splitlines()
+    lines = re.sub("\x1b\\[[0-9]*m", "", capsys.readouterr().out).splitlines()
     assert any(line.startswith("what stands in the way: line 1: import of 'json' is") for line in lines)
     assert not any("│" in line for line in lines)
 
