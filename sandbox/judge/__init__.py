@@ -1,4 +1,5 @@
-"""Says what a program would need and do, from its text alone: nothing of it is run, nothing that it names is imported.
+"""Says what a program would need and do, from its text alone: nothing of it is run, nothing that it names is imported
+but modules of the standard library that tasks may have.
 
 `__main__.py`   the process: a program a line in, what is said of it a line out
 `messages.py`   the two
@@ -13,5 +14,6 @@
 `network.py`    these: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
 `late.py`       packages that libraries import only when something of theirs is used
+`absent.py`     names that modules of the standard library haven't got
 `given.py`      attributes that it reads of the names that a task has
 """

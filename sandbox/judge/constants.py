@@ -14,6 +14,7 @@ class Constants:
     def __init__(self) -> None:
         self._values: dict[str, ast.expr] = {}
         self._times: dict[str, int] = {}
+        self._imported: dict[str, set[str]] = {}
         self._texts: dict[str, str | None] = {}
 
     def bind(self, node: ast.AST) -> None:
@@ -27,10 +28,17 @@ class Constants:
         elif isinstance(node, ast.arg):
             self._bound(node.arg)
             self._bound(node.arg)  # what comes in there isn't known, whatever else the name is given
-        elif isinstance(node, ast.alias):
-            self._bound(node.asname or node.name.partition(".")[0])
-        elif name := getattr(node, "name", None):  # functions, classes, errors, patterns
-            self._bound(name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                own = alias.asname or alias.name.partition(".")[0]
+                whole = alias.name if alias.asname else own
+                origin = f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else whole
+                self._imported.setdefault(own, set()).add(origin)
+                self._times.setdefault(own, 0)
+        elif isinstance(node, ast.MatchMapping):
+            self._bound(node.rest or "")
+        elif not isinstance(node, ast.alias) and (name := getattr(node, "name", None)):
+            self._bound(str(name))  # functions, classes, errors, patterns
 
     def _value(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):
@@ -39,9 +47,13 @@ class Constants:
     def _bound(self, name: str) -> None:
         self._times[name] = self._times.get(name, 0) + 1
 
+    def is_imported(self, name: str) -> bool:
+        """Whether it is one module, or name of one, wherever it is read."""
+        return len(self._imported.get(name, ())) == 1 and not self._times[name]
+
     def value(self, node: ast.expr | None) -> ast.expr | None:
         """What an expression stands for: itself, or what its name was given."""
-        if isinstance(node, ast.Name) and self._times.get(node.id) == 1:
+        if isinstance(node, ast.Name) and self._times.get(node.id) == 1 and node.id not in self._imported:
             return self._values.get(node.id, node)
         return node
 

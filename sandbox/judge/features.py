@@ -10,6 +10,7 @@ import builtins
 import re
 from typing import Any
 
+from reptarium.sandbox.judge.absent import surely_of_modules
 from reptarium.sandbox.judge.addresses import hosts
 from reptarium.sandbox.judge.arguments import Arguments
 from reptarium.sandbox.judge.clients import Clients
@@ -94,6 +95,8 @@ class _Reader:
                 for name, line in surely_read(tree).items()
                 if name in found.names and not hasattr(builtins, name) and not name.startswith("__")
             }
+        if "syntax/module-changed" not in found.signs:
+            found.of_modules = list(surely_of_modules(nodes, self._modules, self._constants))
         found.late = late(nodes, self._dotted, self._tops, found.names)
         found.files = sorted(found.files, key=lambda one: one.line)
         if "syntax/yield" not in found.signs:

@@ -57,24 +57,27 @@ def reads(nodes: Iterable[tuple[ast.AST, bool, bool]], free: Collection[str]) ->
         return []
     every = [node for node, _, _ in nodes]
     bound = _bound(every, free)
-    guarded = _guarded(every)
-    calls = [node for node in every if isinstance(node, ast.Call)]
-    called = {id(node.func) for node in calls}
-    asked = {name for node in calls if (name := _asked_for(node))}
+    caught = guarded(every)
+    called = {id(node.func) for node in every if isinstance(node, ast.Call)}
+    asked = asked_for(every)
     found: dict[str, Read] = {}
     for node in every:
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in guarded:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in caught:
             path = _path(node, bound, free)
             if path is not None and path not in found and node.attr not in asked:
                 found[path] = Read(path, _shown(node.value), node.lineno, id(node) in called)
     return list(found.values())
 
 
-def _asked_for(call: ast.Call) -> object:
-    """The attribute that ``hasattr`` is asked for; None where it isn't, or that isn't a text."""
-    if isinstance(call.func, ast.Name) and call.func.id == "hasattr" and len(call.args) == 2:
-        return getattr(call.args[1], "value", None)
-    return None
+def asked_for(nodes: Iterable[ast.AST]) -> set[object]:
+    """Attributes that ``hasattr``, or ``getattr`` for want of which there is something else, is asked for."""
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    sizes = {"hasattr": 2, "getattr": 3}
+    return {
+        getattr(call.args[1], "value", None)
+        for call in calls
+        if isinstance(call.func, ast.Name) and len(call.args) == sizes.get(call.func.id)
+    }
 
 
 def missing(found: Iterable[Read], given: Collection[str]) -> list[Read]:
@@ -140,8 +143,10 @@ def _bound(nodes: Iterable[ast.AST], free: Collection[str]) -> dict[str, str]:
     for node in nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             times[node.id] = times.get(node.id, 0) + 1
-        elif isinstance(node, ast.arg):
-            times[node.arg] = times.get(node.arg, 0) + 2
+        elif isinstance(node, ast.arg | ast.alias | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.arg if isinstance(node, ast.arg) else node.name
+            name = (node.asname or name.partition(".")[0]) if isinstance(node, ast.alias) else name
+            times[name] = times.get(name, 0) + 2
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:
             pairs.append((node.targets[0], node.value, ""))
         elif isinstance(node, _LOOPS):
@@ -165,7 +170,7 @@ def _loop(target: ast.expr, over: ast.expr) -> tuple[ast.expr, ast.expr, str]:
     return target, over, "[]"
 
 
-def _guarded(nodes: Iterable[ast.AST]) -> set[int]:
+def guarded(nodes: Iterable[ast.AST]) -> set[int]:
     """What stands in the body of a ``try`` that catches something."""
     found: set[int] = set()
     for node in nodes:

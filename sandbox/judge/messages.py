@@ -86,6 +86,8 @@ class ProgramFeatures(msgspec.Struct):
     late: list[LateImport] = []
     """What its libraries import besides, when they are used."""
     uses: list[Use] = []
+    of_modules: list[Use] = []
+    """Those of them that are surely read, and surely of a module."""
     taken: list[str] = []
     """Names of modules that ``from … import …`` takes: where such a name is a module, that is imported."""
     helpers: dict[str, int] = {}

@@ -6,15 +6,13 @@ added: names that a short façade lacks, functions that refuse, files, connectio
 
 from __future__ import annotations
 
+import re
 import sys
-import sysconfig
 from collections.abc import Iterator
-from functools import cache
-from importlib.machinery import PathFinder
-from pathlib import Path
 
 import msgspec
 
+from reptarium.sandbox.judge.absent import absent, is_standard_part
 from reptarium.sandbox.judge.features import features
 from reptarium.sandbox.judge.given import missing
 from reptarium.sandbox.judge.messages import Judgement, Kind, Needs, Objection, ProgramFeatures
@@ -35,6 +33,8 @@ from reptarium.sandbox.userspace.names import NAMES, mentioned
 
 SCRATCH_SETTING = "REPTARIUM_SCRATCH"
 _NEVER = "No setting allows it."
+#: Names of n8n's in JavaScript that a task has with another first character.
+_OF_SCRIPTS = re.compile(r"\$(json|binary|input|items|node|workflow|execution|vars|env|now|today|jmespath|prevNode)\b")
 #: Parts of standard packages that every worker has loaded: in plain Python they are there without an import.
 LOADED = frozenset(
     "collections.abc importlib.machinery importlib.util json.decoder json.encoder json.scanner os.path "
@@ -63,12 +63,21 @@ def judge(source: str, policy: LanguagePolicy, *, with_needs: bool = True) -> Ju
     needs = _needs(source, found, policy) if with_needs else Needs()
     names = _names(source, found)
     found.reads = missing(found.reads, names)
-    return Judgement(_refusals(source, found, policy), needs, found, names)
+    refusals = _refusals(source, found, policy)
+    gone = list(absent(found.of_modules, [use.name for use in found.uses]))
+    found.of_modules = []  # nobody else asks for them
+    told = {one.message for one in (*refusals, *needs.unsolved)}
+    gone = [one for one in gone if one.message not in told]
+    if with_needs:
+        needs.unsolved += gone
+    return Judgement(sorted([*refusals, *gone], key=lambda one: one.line), needs, found, names)
 
 
 def _unreadable(error: BaseException) -> Objection:
     if isinstance(error, SyntaxError):
-        return Objection(error.lineno or 1, f"{error.msg}", "it isn't Python", None, "syntax")
+        script = _OF_SCRIPTS.search((error.text or "")[:1_000])
+        why = f"instead: _{script[1]} (${script[1]} is JavaScript's)" if script else "it isn't Python"
+        return Objection(error.lineno or 1, f"{error.msg}", why, None, "syntax")
     if isinstance(error, ValueError):  # a null character
         return Objection(1, str(error), "it isn't Python", None, "syntax")
     return Objection(1, "the program is nested too deeply", "Python can't compile it", None, "never")
@@ -162,7 +171,7 @@ def _unloaded(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Object
         parts = use.name.split(".")
         for end in range(2, min(len(parts), _DEEPEST) + 1):
             part = ".".join(parts[:end])
-            if not _is_standard_part(part):
+            if not is_standard_part(part):
                 break
             if not any(one == part or one.startswith(f"{part}.") for one in there):
                 if part not in told:
@@ -170,14 +179,6 @@ def _unloaded(found: ProgramFeatures, policy: LanguagePolicy) -> Iterator[Object
                     why = f"nothing has imported it: write import {part}"
                     yield Objection(use.line, f"'{part}' isn't there", why, None, "never")
                 break
-
-
-@cache
-def _is_standard_part(name: str) -> bool:
-    """Whether a module of the standard library lies there. Looks at files; nothing is imported."""
-    *packages, part = name.split(".")
-    folder = Path(sysconfig.get_path("stdlib")).joinpath(*packages)
-    return part.isidentifier() and PathFinder.find_spec(part, [str(folder)]) is not None
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:

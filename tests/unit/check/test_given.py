@@ -53,6 +53,8 @@ def test_attributes_that_are_not_there(source: str, what: str, why: str) -> None
         "x = _items[0]\nreturn [x.to_py() if hasattr(x, 'to_py') else x]",
         "_now = Moment()\nreturn [{'t': _now.toISO()}]\nclass Moment: pass",
         "one = _items[0]\none = Row(one)\nreturn [{'n': one.json}]\ndef Row(x): return x",
+        "from string import Template as item\nfor item in _items:\n    item.json\nreturn []",
+        "def item(): pass\nfor item in _items[:0]:\n    pass\nreturn [{'n': item.json}]",
         "def f(item):\n    return item.json\nfor item in _items:\n    item['json']\nreturn []",
         "_workflow.static_data['n'] = 1\n_execution.custom_data.set('a', 'b')\nreturn []",
     ],
@@ -83,3 +85,17 @@ def test_an_attribute_is_told_of_each_node_by_its_mode() -> None:
     source = node["parameters"]["pythonCode"]
     one = only(source, ALL, parameters={**node["parameters"], "mode": "runOnceForEachItem"})
     assert [refusal.message for refusal in one.refusals] == ["'_item.json' isn't there"]
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "why"),
+    [
+        ("x = 1\nreturn [{'n': $json.n}]", 2, "instead: _json ($json is JavaScript's)"),
+        ("x = {{ $input.all() }}", 1, "instead: _input ($input is JavaScript's)"),
+        ("x = 'a' $ 2", 1, "it isn't Python"),
+    ],
+)
+def test_javascript(source: str, line: int, why: str) -> None:
+    """Names that n8n has in JavaScript are told with what they are here."""
+    (refusal,) = only(source).refusals
+    assert (refusal.line, refusal.why, refusal.kind) == (line, why, "syntax")
