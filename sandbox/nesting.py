@@ -16,8 +16,8 @@ from typing import Final
 #: How many levels a value may have: about as many as Python's ``json`` bears by itself, where it counts them.
 MAX_NESTING: Final = 1000
 
-# So many levels need no care anywhere
-_FEW: Final = 200
+#: So many levels need no care anywhere.
+FEW: Final = 200
 _ROOM: Final = 4
 # Bytes in which brackets are counted at once
 _SMALL: Final = 1 << 14
@@ -36,7 +36,10 @@ def nesting(raw: bytes | bytearray | memoryview) -> int:
     More than a hundred levels beyond :data:`MAX_NESTING` aren't counted any further. 1.5 ms a megabyte; 130 ms where
     that is all brackets, and deep.
     """
-    steps = nesting_in_steps(raw)
+    text = bytes(raw)
+    if len(text) < _SMALL and (opened := text.count(b"[") + text.count(b"{")) <= FEW:
+        return opened
+    steps = nesting_in_steps(text)
     while True:
         try:
             next(steps)
@@ -47,7 +50,7 @@ def nesting(raw: bytes | bytearray | memoryview) -> int:
 def nesting_in_steps(raw: bytes | bytearray | memoryview) -> Generator[None, None, int]:
     """The same, in steps of a few milliseconds."""
     text = bytes(raw)
-    if len(text) < _SMALL and (opened := text.count(b"[") + text.count(b"{")) <= _FEW:
+    if len(text) < _SMALL and (opened := text.count(b"[") + text.count(b"{")) <= FEW:
         return opened
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -58,7 +61,7 @@ def nesting_in_steps(raw: bytes | bytearray | memoryview) -> Generator[None, Non
     inner = marks
     for done in range(1, _ROUNDS + 1):
         inner = inner.replace(b"[]", b"").replace(b"{}", b"")  # one or two levels
-        if len(inner) <= _FEW:
+        if len(inner) <= FEW:
             return len(inner) + 2 * done
         yield
     depth = most = 0
@@ -77,12 +80,12 @@ def nesting_in_steps(raw: bytes | bytearray | memoryview) -> Generator[None, Non
 def room(depth: int = MAX_NESTING) -> Iterator[None]:
     """Python 3.11 counts calls within C as its own: let a parser or writer go so deep."""
     before = sys.getrecursionlimit()
-    if depth > _FEW:
+    if depth > FEW:
         sys.setrecursionlimit(max(before, _ROOM * MAX_NESTING))
     try:
         yield
     finally:
-        if depth > _FEW:
+        if depth > FEW:
             sys.setrecursionlimit(before)
 
 

@@ -25,12 +25,12 @@ from typing import Any
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
-from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 from reptarium.pool.brokers.pace import BRINGS_ON, FramePace
+from reptarium.pool.brokers.plain_frames import PlainFrames
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB. Four times this costs a tenth
 #: less, and 1.5 ms each: fifty brokers that all send large messages would hold up the loop with it.
@@ -47,8 +47,9 @@ class BytesWebSocket(WebSocketConnection):
     on_flood: Callable[[], None] | None = None
     """Is told when the other side sends more frames that bring nothing on than it may: it is read slowly then."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, stream: trio.abc.Stream, plain: PlainFrames, **named: Any) -> None:
+        super().__init__(stream, plain, **named)
+        self._plain = plain
         self._begun: bytearray | None = None
         self._pace = FramePace()
         self._brought = 0
@@ -67,17 +68,18 @@ class BytesWebSocket(WebSocketConnection):
         await self._take_turns(idle=idle)
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
-        if begun is None and event.message_finished:
-            await super()._handle_message_event(BytesMessage(data, True, True))
-        elif len(data) + len(begun or b"") > self._max_message_size:
+        if len(data) + len(begun or b"") > self._max_message_size:
             self._message_size = self._max_message_size
             await super()._handle_message_event(BytesMessage(b"-", True, True))  # which says so, and closes
         else:
-            begun = bytearray() if begun is None else begun
-            begun += data
+            message: bytes | bytearray = data
+            if begun is not None or not event.message_finished:
+                begun = bytearray() if begun is None else begun
+                begun += data
+                message = begun
             if event.message_finished:
                 with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
-                    await self._send_channel.send(begun)  # type: ignore[arg-type] # as good as bytes, to whom reads
+                    await self._send_channel.send(message)  # type: ignore[arg-type] # as good as bytes, to whom reads
             else:
                 self._begun = begun
 
@@ -118,7 +120,7 @@ class BytesWebSocket(WebSocketConnection):
                 await self._send_fragments(text)
             else:
                 self._require_open()
-                frames.append(self._wsproto.send(TextMessage(text.decode())))
+                frames.append(self._plain.text(text))
         await self._write(frames)
 
     def _require_open(self) -> None:
@@ -166,7 +168,7 @@ async def open_websocket(
     """
     socket = BytesWebSocket(
         stream,
-        WSConnection(ConnectionType.CLIENT),
+        PlainFrames(),
         host=host,
         path=resource,
         client_extra_headers=extra_headers,

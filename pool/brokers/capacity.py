@@ -207,6 +207,9 @@ class Capacity:
         place = self._places.get(holder)
         if place is None:
             return
+        if place is self._sole and self._has_all(place):
+            self._count(place, holder.accepted, now)
+            return
         more = holder.accepted - place.share.tasks
         self._count(place, holder.accepted, now)
         if holder.registered:
@@ -234,10 +237,19 @@ class Capacity:
         place.paused = place.paused and (place.full or bool(place.kept))
         self.tick(now)
 
+    def _has_all(self, place: _Place) -> bool:
+        """Whether nothing can have changed with the only broker but how many it has taken: nobody waits in line then,
+        and nothing is kept.
+        """
+        unknown = place.told is None or place.conduct.limited or place in self._unused
+        return place.holder.registered and not unknown
+
     # ---- whose turn it is ---------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` is due; None while nothing is kept, and nobody waits for a trial."""
+        if not self._kept and not self._unused:
+            return self._trial.rests_until
         waits = (self._kept_until(), self._trial.rests_until, *self._patience())
         return min((until for until in waits if until is not None), default=None)
 

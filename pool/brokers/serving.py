@@ -37,6 +37,7 @@ from reptarium.pool.protocol.messages import (
     TaskErrorData,
     Unknown,
     decoding_broker_message,
+    plain_broker_message,
 )
 from reptarium.pool.protocol.session import (
     AT_CAPACITY,
@@ -195,8 +196,9 @@ class Serving:
                 del frame  # not kept until the next one comes
 
     async def _decoded(self, frame: bytes) -> BrokerMessage | Unknown | Malformed:
-        turnstile = None if len(frame) <= LIGHT else self._shared.turnstile
-        return await in_turns(decoding_broker_message(frame), turnstile)
+        if len(frame) <= LIGHT and (message := plain_broker_message(frame)) is not None:
+            return message
+        return await in_turns(decoding_broker_message(frame), None if len(frame) <= LIGHT else self._shared.turnstile)
 
     def _failed(self, error: Exception) -> None:
         """The connection ends: it is lost, or a fault has been met."""
@@ -342,9 +344,8 @@ class Serving:
         self._metrics.offers("accepted")
         self._metrics.task_accepted()
         shared = self._shared
-        execution = Execution(
-            task_id, shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
-        )
+        given = shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
+        execution = Execution(task_id, *given)
         self._executions[task_id] = execution
         self._tasks.start_soon(self._execute, execution)
 

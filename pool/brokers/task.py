@@ -7,7 +7,6 @@ answered with an error that says so, whatever of the rest fails as well, and not
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from functools import partial
 
 from reptarium.pool.brokers.errors import first
 from reptarium.pool.brokers.shared import Shared
@@ -38,7 +37,7 @@ def bounds(shared: Shared, execution: Execution) -> AbstractContextManager[None]
 
 async def perform(shared: Shared, execution: Execution) -> TaskDoneData | TaskErrorData | None:
     """The outcome of an execution, or None where nobody waits for one."""
-    bounded = partial(bounds, shared, execution)
+    bounded = bounds(shared, execution)
     connections: Connections | None = None
 
     def dispatched(execution: Execution) -> None:  # its own would be held by it and hold it
@@ -59,20 +58,20 @@ async def perform(shared: Shared, execution: Execution) -> TaskDoneData | TaskEr
         met(shared, execution, group)
         outcome = failed(group)
     finally:
-        with bounded():
+        with bounded:
             shared.watchdog.unwatch(execution.worker)
         if connections is not None:
-            with bounded():
+            with bounded:
                 connections.end()
                 execution.report.connections = connections.seen
-    with bounded():
+    with bounded:
         if execution.settings is None:
             shared.metrics.task_abandoned()
     if outcome is not None and connections is not None:
-        with bounded():
+        with bounded:
             outcome = connections.explain(outcome)
     if isinstance(outcome, TaskErrorData) and execution.ruling is not None:
-        with bounded():
+        with bounded:
             outcome = execution.ruling.explain(outcome)
     return outcome
 

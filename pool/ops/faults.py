@@ -6,8 +6,9 @@ waits there, and goes on. What is foreseen (a broker that is gone, a worker that
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
 from typing import Any, TypeVar
 
 import structlog
@@ -45,13 +46,9 @@ class OwnFaults:
             log.error(event, part=part, exc_info=error, **fields)
         self._reporter.report(error, part=part)
 
-    @contextmanager
-    def contained(self, part: str, event: str, **fields: object) -> Iterator[None]:
-        """What the block raises is met here and goes no further; see :meth:`met`."""
-        try:
-            yield
-        except Exception as error:
-            self.met(error, part, event, **fields)
+    def contained(self, part: str, event: str, **fields: object) -> AbstractContextManager[None]:
+        """What the block raises is met here and goes no further; see :meth:`met`. One may be gone through again."""
+        return _Bounds(self, part, event, fields)
 
     async def keep(
         self,
@@ -83,6 +80,26 @@ class OwnFaults:
                 pause = PAUSE_FIRST
             await trio.sleep(pause)
             pause = min(pause * 2, PAUSE_LAST)
+
+
+class _Bounds:
+    """A class, not a generator: each task goes through several."""
+
+    __slots__ = ("_event", "_faults", "_fields", "_part")
+
+    def __init__(self, faults: OwnFaults, part: str, event: str, fields: dict[str, object]) -> None:
+        self._faults, self._part, self._event, self._fields = faults, part, event, fields
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._faults.met(error, self._part, self._event, **self._fields)
+        return True
 
 
 class _FirstStart:

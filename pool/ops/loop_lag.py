@@ -11,38 +11,19 @@ had no processor for us, or a call waited for something.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from time import perf_counter, thread_time
 
 import trio
-from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from reptarium.pool.ops.tallies import Spread
 
 #: Upper bounds of the histogram, seconds.
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
 #: The largest lag is that of the last one to two of these (seconds).
 WINDOW = 30.0
-
-
-class _Passes:
-    """Seconds of each pass, counted by :data:`BOUNDS`."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * len(BOUNDS)
-        self._sum = 0.0
-
-    def add(self, seconds: float) -> None:
-        self._counts[bisect_left(BOUNDS, seconds)] += 1
-        self._sum += seconds
-
-    def family(self, name: str, about: str) -> Metric:
-        total = 0
-        buckets = []
-        for bound, count in zip(BOUNDS, self._counts, strict=True):
-            total += count
-            buckets.append(("+Inf" if bound == math.inf else str(bound), total))
-        return HistogramMetricFamily(name, about, buckets=buckets, sum_value=self._sum)
 
 
 class LoopLag(trio.abc.Instrument, Collector):
@@ -53,7 +34,16 @@ class LoopLag(trio.abc.Instrument, Collector):
 
     def __init__(self, clock: Callable[[], float] = perf_counter, work: Callable[[], float] = thread_time) -> None:
         self._clock, self._work = clock, work
-        self._lags, self._works = _Passes(), _Passes()
+        self._lags = Spread(
+            "reptarium_loop_lag_seconds",
+            "For how long at a time the event loop looked at nothing new, by pass.",
+            BOUNDS,
+        )
+        self._works = Spread(
+            "reptarium_loop_work_seconds",
+            "Processor time that the event loop took for what there was, by pass.",
+            BOUNDS,
+        )
         self._largest = self._largest_before = 0.0
         self._window = self._came_round = self._waits_since = clock()
         self._worked = math.nan  # of the loop's thread: none of its passes has begun
@@ -62,10 +52,10 @@ class LoopLag(trio.abc.Instrument, Collector):
         """The loop has done what there was, and looks what is new."""
         now = self._clock()
         lag = now - self._came_round
-        self._lags.add(lag)
+        self._lags.observe(lag)
         worked = self._work()
         if self._worked <= worked:
-            self._works.add(worked - self._worked)
+            self._works.observe(worked - self._worked)
         self._worked = worked
         if now - self._window > WINDOW:
             self._largest_before, self._largest, self._window = self._largest, 0.0, now
@@ -83,12 +73,8 @@ class LoopLag(trio.abc.Instrument, Collector):
         return max(self._largest, self._largest_before)
 
     def collect(self) -> Iterator[Metric]:
-        yield self._lags.family(
-            "reptarium_loop_lag_seconds", "For how long at a time the event loop looked at nothing new, by pass."
-        )
-        yield self._works.family(
-            "reptarium_loop_work_seconds", "Processor time that the event loop took for what there was, by pass."
-        )
+        yield from self._lags.collect()
+        yield from self._works.collect()
         yield GaugeMetricFamily(
             "reptarium_loop_lag_max_seconds", "The largest of the last half minute to minute.", value=self.largest()
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
+
+from reptarium.pool.ops.tallies import Counts, Level
 
 __all__ = ["ReuseMetrics"]
 
@@ -11,21 +13,21 @@ class ReuseMetrics:
     """Metrics of ``REPTARIUM_WORKER_REUSE``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        asked = Counter(
+        self._asked = Counts(
             "reptarium_worker_reuse",
             "Tasks that looked for a worker which has run their code before, by whether there was one.",
             ["result"],
+            [("hit",), ("miss",)],
             registry=registry,
         )
-        self._asked = {hit: asked.labels("hit" if hit else "miss") for hit in (True, False)}
-        self._resting = Gauge(
+        self._resting = Level(
             "reptarium_workers_resting", "Workers that wait for the code that they have run.", registry=registry
         )
 
     def asked(self, *, hit: bool) -> None:
         """A task has looked for one."""
-        self._asked[hit].inc()
+        self._asked.of["hit" if hit else "miss",] += 1
 
     def resting(self, count: int) -> None:
         """So many wait."""
-        self._resting.set(count)
+        self._resting.value = count

@@ -105,6 +105,8 @@ Actions = tuple[Action, ...]
 class TaskState(Enum):
     """Where a task stands."""
 
+    __hash__ = object.__hash__  # an enumeration's own is a function in Python: four calls for each event
+
     UNKNOWN = "unknown"
     WAITING = "waiting for settings"
     RUNNING = "running"
@@ -114,6 +116,8 @@ class TaskState(Enum):
 
 class Event(Enum):
     """What can happen to a task. In brackets: the fact that comes with it."""
+
+    __hash__ = object.__hash__
 
     ACCEPT = "accept"  # by the broker, of an offer that stands (None)
     REFUSE = "refuse"  # the same of one that doesn't (our reason, str)

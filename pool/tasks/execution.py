@@ -16,7 +16,15 @@ import structlog
 import trio
 
 from reptarium.pool.endings import Ending
-from reptarium.pool.protocol.messages import UNREADABLE, TaskDoneData, TaskErrorData, TaskSettings, judging_json
+from reptarium.pool.protocol.messages import (
+    PIECE,
+    UNREADABLE,
+    TaskDoneData,
+    TaskErrorData,
+    TaskSettings,
+    is_json_value,
+    judging_json,
+)
 from reptarium.pool.tasks import failures
 from reptarium.pool.tasks.callbacks import Callbacks, OnCall
 from reptarium.pool.tasks.console import LOOK, PrintsOf
@@ -189,17 +197,21 @@ class Execution:
 
     async def _run(self) -> TaskDoneData | TaskErrorData:
         await self._come_under_its_rule()
-        none = ""
-        with trio.move_on_after(self._limits.timeout) as waiting:
-            try:
-                self.worker = self.worker or await self._pool.lease()
-            except NoWorker as error:
-                none = str(error)
+        await trio.lowlevel.checkpoint_if_cancelled()  # nobody wants one that is killed already to begin
+        none, late = "", False
+        self.worker = self.worker or self._pool.lease_nowait()
+        if self.worker is None:
+            with trio.move_on_after(self._limits.timeout) as waiting:
+                try:
+                    self.worker = await self._pool.lease()
+                except NoWorker as error:
+                    none = str(error)
+            late = waiting.cancelled_caught
         if self.settings is None:
             await self._settings_came.wait()
         if none:
             return self._failure(Ending.CRASH, failures.no_workers(none), f"no worker can be started: {none}")
-        if waiting.cancelled_caught:
+        if late:
             return self._failure(Ending.TIMEOUT, failures.no_worker(self._limits))
         self._router.open_task(self.task_id)
         self._scope.deadline = trio.current_time() + self._limits.timeout
@@ -329,7 +341,7 @@ class Execution:
             raise self._violation(str(error)) from None
         pieces = [body[:custom], body[custom:static], body[static:]]
         for piece in pieces[:1] + [piece for piece in pieces[1:] if len(piece)]:
-            if not await in_turns(judging_json(piece)):
+            if not (is_json_value(piece) if len(piece) <= PIECE else await in_turns(judging_json(piece))):
                 raise self._violation("a result that is not one well-formed JSON value")
         self._again, self._imported = head.again, bytes(head.imported)
         self.report.ending, self.report.bytes_out = Ending.DONE, len(pieces[0])

@@ -47,6 +47,9 @@ _STATES = ("active", "off", "partial", "missing")
 class Lender(Protocol):
     """Whom a task has its worker of."""
 
+    def lease_nowait(self) -> Worker | None:
+        """A worker, if there is one at this moment."""
+
     async def lease(self) -> Worker:
         """A worker, as soon as there is one. Raises ``NoWorker``."""
 
@@ -81,6 +84,19 @@ class SidePool:
         self.scope = trio.CancelScope()
         self._owner = owner
         self._lent: dict[int, WorkerPool] = {}  # by the worker's number
+
+    def lease_nowait(self) -> Worker | None:
+        """A worker, if there is one at this moment."""
+        pool = self.pool
+        if pool is None or self.yields or not self.ready.is_set():
+            return None
+        pool.size = min(self._owner.size, max(pool.size, self.users + 1))
+        worker = pool.lease_nowait()
+        if worker is not None:
+            self.users += 1
+            self._lent[worker.number] = pool
+            self._owner.weigh()
+        return worker
 
     async def lease(self) -> Worker:
         """A worker; a pool is made for it if there is none. Raises ``NoWorker``."""

@@ -22,6 +22,8 @@ from reptarium.sandbox.wire import Kind
 _RECEIVE = 256 * 1024
 #: How much is moved between two looks at the event loop, in bytes, and how many frames are read.
 _SLICE, _FRAMES = 1 << 20, 64
+#: Bytes of a frame that is put together before it is sent: cheaper than what each part of it costs.
+_SMALL = 64 * 1024
 #: Descriptors that a first word may bring, and room for them.
 _HANDED = 2
 _RIGHTS = socket.CMSG_LEN(4 * _HANDED)
@@ -221,7 +223,10 @@ class Worker:
 
     async def send(self, kind: Kind, *parts: bytes | memoryview) -> None:
         """Write one frame. Raises :class:`WorkerGone`."""
-        buffers = [memoryview(part) for part in wire.frame(kind, *parts) if len(part)]
+        frame = wire.frame(kind, *parts)
+        if sum(map(len, frame)) <= _SMALL:
+            frame = [b"".join(frame)]
+        buffers = [memoryview(part) for part in frame if len(part)]
         while buffers:
             try:
                 done = self._sock.sendmsg(_beginning(buffers), (), _NO_WAIT)

@@ -26,6 +26,7 @@ from reptarium.pool.protocol.messages.codec import (
     decoding_broker_message,
     decoding_runner_message,
     encode,
+    plain_broker_message,
 )
 from reptarium.pool.protocol.messages.large import LARGE, joined, parting
 from reptarium.pool.protocol.messages.runner import (
@@ -94,5 +95,6 @@ __all__ = [
     "joined",
     "judging_json",
     "parting",
+    "plain_broker_message",
     "whole",
 ]

@@ -79,6 +79,14 @@ def decode_broker_message(frame: str | Buffer) -> BrokerMessage | Unknown | Malf
     return whole(decoding_broker_message(frame))
 
 
+def plain_broker_message(frame: Buffer) -> BrokerMessage | None:
+    """One frame from the broker, where one look is enough. None: :func:`decoding_broker_message` says what it is."""
+    try:
+        return _BROKER.decoder.decode(frame)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
 def decoding_broker_message(frame: str | Buffer) -> Steps[BrokerMessage | Unknown | Malformed]:
     """:func:`decode_broker_message` in steps, so that a large frame keeps nobody waiting (``large.py``)."""
     return _decoding_any(frame, _BROKER)

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reptarium.sandbox.nesting import MAX_NESTING, nesting, room
+from reptarium.sandbox.nesting import FEW, MAX_NESTING, nesting, room
 
 Buffer = bytes | bytearray | memoryview
 _T = TypeVar("_T")
@@ -59,7 +59,14 @@ def whole(steps: Steps[_T]) -> _T:
 
 def is_json_value(raw: Buffer) -> bool:
     """Whether ``raw`` is exactly one well-formed JSON value in UTF-8, without :data:`WIDEST` bytes of white space."""
-    return whole(judging_json(raw))
+    if len(raw) > PIECE:
+        return whole(judging_json(raw))
+    view = memoryview(raw)
+    try:
+        utf_8_decode(view, "strict", True)
+    except UnicodeError:
+        return False
+    return accepts(view)
 
 
 def judging_json(raw: Buffer, piece: int = PIECE) -> Steps[bool]:
@@ -169,8 +176,11 @@ def accepts(text: bytes | memoryview) -> bool:
     if (depth := nesting(text)) > MAX_NESTING:
         return False
     try:
-        with room(depth):
+        if depth <= FEW:
             _accept(text)
+        else:
+            with room(depth):
+                _accept(text)
     except (msgspec.MsgspecError, RecursionError):
         return False
     return True

@@ -148,14 +148,14 @@ Plant = Callable[[Two, pytest.MonkeyPatch], Bomb]
 
 
 def _decoding(two: Two, patch: pytest.MonkeyPatch) -> Bomb:
-    real = serving_module.decoding_broker_message
+    real = serving_module.plain_broker_message
     bomb = Bomb()
 
     def decoding(frame: bytes) -> Any:
         # the hurt broker alone has tasks with this in their code
         return bomb() if b"going off" in frame and not bomb.gone_off else real(frame)
 
-    patch.setattr(serving_module, "decoding_broker_message", decoding)
+    patch.setattr(serving_module, "plain_broker_message", decoding)
     two.hurt.submit({"code": "return 'going off'", "items": []})
     return bomb
 

@@ -89,6 +89,9 @@ class Wire:
 class EmptyPool:
     """Never has a worker."""
 
+    def lease_nowait(self) -> None:
+        """There is none."""
+
     async def lease(self) -> Any:
         """Wait for one."""
         await trio.sleep_forever()

@@ -20,6 +20,9 @@ from reptarium.pool.workers.waiting import NoWorker
 class EmptyPool:
     """Never has a worker."""
 
+    def lease_nowait(self) -> None:
+        pass
+
     async def lease(self) -> Any:
         await trio.sleep_forever()
 
@@ -56,6 +59,9 @@ async def test_a_task_that_gets_no_worker_ends_with_an_error(
 
 class FailingPool:
     """Says after a while that it can start no worker."""
+
+    def lease_nowait(self) -> None:
+        pass
 
     async def lease(self) -> Any:
         await trio.sleep(10)

@@ -102,6 +102,10 @@ class Imaginary:
     async def lease(self) -> Any:
         return SimpleNamespace(number=object())
 
+    def lease_nowait(self) -> Any:
+        """There is always one."""
+        return SimpleNamespace(number=object())
+
     def discard(self, worker: Any, reason: object) -> None:
         """Its task has ended."""
 
@@ -126,6 +130,30 @@ async def use(side: SidePool, seconds: float, order: list[str], name: str) -> No
     order.append(name)
     await trio.sleep(seconds)
     side.discard(worker)
+
+
+async def test_a_worker_that_is_had_at_once_counts_as_any_other(
+    living: Pools, autojump_clock: trio.testing.MockClock
+) -> None:
+    """There is none before its pool is ready, nor of one that makes room; each counts until it is let go of."""
+    (python,) = lenders(living, PYTHON)
+    with fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(living.run)
+            assert python.lease_nowait() is None
+            first = await python.lease()
+            second = python.lease_nowait()
+            assert second is not None
+            assert python.users == 2
+            assert python.pool is not None
+            assert python.pool.size == min(living.size, 2)
+            python.yields = True
+            assert python.lease_nowait() is None
+            python.yields = False
+            python.discard(second)
+            python.discard(first)
+            assert python.users == 0
+            nursery.cancel_scope.cancel()
 
 
 async def test_who_waits_longest_for_a_pool_is_next(living: Pools, autojump_clock: trio.testing.MockClock) -> None:
