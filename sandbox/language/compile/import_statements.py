@@ -71,7 +71,7 @@ class ImportStatements(Walk):
                     )
                 self._reflects |= module in HOT  # "urllib" brings "parse"
                 call = ast.Call(ast.Name(STAR, LOAD), [ast.Constant(module)], [])
-                return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node))
+                return _placed(ast.Expr(call), node)
             if not rules.may_read(alias.name):
                 self.refuse(node, f"the name '{alias.name}' is not allowed", attribute_advice(alias.name))
             name = alias.asname or alias.name
@@ -95,6 +95,20 @@ def _assignment(node: ast.stmt, targets: list[ast.expr], values: list[ast.expr])
             new = ast.Assign([ast.Tuple(targets, STORE)], ast.Tuple(values, LOAD))
     else:
         new = ast.Assign([ast.Tuple(targets, STORE)], values[0])
-    ast.copy_location(new, node)
-    ast.fix_missing_locations(new)
+    return _placed(new, node)
+
+
+def _placed(new: ast.stmt, node: ast.stmt) -> ast.stmt:
+    """A statement that was made, in all its parts where ``node`` is. ``ast.fix_missing_locations`` asks each part for
+    what it has already: a tenth of what a program with two imports takes to compile.
+    """
+    line, column, last_line, last_column = node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
+    below: list[ast.AST] = [new]
+    while below:
+        part = below.pop()
+        if isinstance(part, (ast.stmt, ast.expr)):
+            part.lineno, part.col_offset, part.end_lineno, part.end_col_offset = line, column, last_line, last_column
+            for name in part._fields:
+                inner = getattr(part, name, None)
+                below += inner if isinstance(inner, list) else [inner] if isinstance(inner, ast.expr) else ()
     return new
