@@ -156,8 +156,10 @@ def test_every_command_is_run_below() -> None:
         "make e2e-original",
         "make site",  # tests/unit/house/test_release.py, where its tools are there
         "make mutants",  # tests/unit/house holds each mutant against the code
+        "make simulate",
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer
         "make packages",
+        "make properties",
         "make slow",
         "make suites",
         "make test",
@@ -294,7 +296,17 @@ def test_doctor(arguments: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make demo", "make test", "make packages", "make suites", *E2E, *PLATFORMS, "make e2e-original"]
+    "command",
+    [
+        "make demo",
+        "make test",
+        "make packages",
+        "make properties",
+        "make suites",
+        *E2E,
+        *PLATFORMS,
+        "make e2e-original",
+    ],
 )
 def test_make_targets(command: str) -> None:
     """The targets exist; what they would do is only printed, since they run these very tests."""
