@@ -12,6 +12,7 @@ nothing but user code.
 `copies.py`              what ``copy`` makes of what objects tell of themselves
 `made_code.py`           text that becomes code
 `pickles.py`             what a pickle may name that a library reads
+`imports_by_name.py`     imports of libraries by names that came as data
 `readers.py`             names that came to a library as data
 `addresses.py`           attributes that numpy takes for addresses of memory
 `arrivals.py`            when a module of a library gets all this

@@ -25,6 +25,7 @@ from reptarium.sandbox.language.hardening.arrivals import watch_arrivals
 from reptarium.sandbox.language.hardening.audit import watching
 from reptarium.sandbox.language.hardening.copies import patch_copies
 from reptarium.sandbox.language.hardening.generated_classes import patch_generated_classes
+from reptarium.sandbox.language.hardening.imports_by_name import patch_imports
 from reptarium.sandbox.language.hardening.initializers import patch_initializers
 from reptarium.sandbox.language.policy.refusals import unavailable
 
@@ -125,4 +126,5 @@ def harden() -> None:
     patch_addresses()
     patch_copies()
     patch_initializers()
+    patch_imports()
     watch_arrivals()

@@ -21,9 +21,15 @@ from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, is_own_class, refused, refusing
 from reptarium.sandbox.language.hardening.audit import frame_is_users, importing, watching
+from reptarium.sandbox.language.hardening.imports_by_name import (
+    library_import,
+    library_import_module,
+    real_import_module,
+)
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
+    DEFINABLE,
     DENIED_ATTRIBUTES,
     DOCUMENTED_DUNDERS,
     GUARDED_ATTRIBUTES,
@@ -91,19 +97,16 @@ def _written(obj: Any, name: Any, caller: FrameType) -> Any:
 
 
 def _makes_another(obj: Any, name: Any) -> bool:
-    """Whether a class would be made another one by it: from where it says that it is, what its patterns read (a method
-    of the task's own class is the task's).
+    """Whether a class would be made another one by it: from where it says that it is, what its patterns read, what is
+    asked for attributes (other methods of the task's own class are the task's).
     """
-    return (
-        type(name) is str
-        and is_dunder(name)
-        and issubclass(type(obj), type)
-        and name not in WRITABLE_DUNDERS
-        and name not in DOCUMENTED_DUNDERS
-        and not (name in OWN_METHODS and is_own_class(obj))
-    )
+    return name in _MEANT_BY_PYTHON and issubclass(type(obj), type) and not (name in OWN_METHODS and is_own_class(obj))
 
 
+#: Packages have special names of their own (SQLAlchemy's ``__mapper__``), which they set where another module says so.
+_MEANT_BY_PYTHON = (
+    DEFINABLE | {f"__{name}__" for name in "module slotnames mro_entries buffer release_buffer set_name array".split()}
+) - (WRITABLE_DUNDERS | DOCUMENTED_DUNDERS)
 _NOT_WRITTEN = LEADING_DUNDERS | (GUARDED_DUNDERS - DOCUMENTED_DUNDERS)
 
 
@@ -192,7 +195,9 @@ def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[s
     names = known.get(id(module))
     if names is None:
         found: set[str] = set()
-        for value in list(module.values()):
+        for value in [
+            value for name, value in list(module.items()) if name != "__builtins__"
+        ]:  # a table of all modules'
             parts = [value]
             held = _dict_of(value) if issubclass(type(value), type) else {}
             if held.get("__module__") == module.get("__name__"):
@@ -242,9 +247,13 @@ def library_locals() -> dict[str, Any]:
 
 #: What modules have under the names of builtins, and of what they took from ``operator``.
 _GUARDED = {"getattr": library_getattr, "setattr": library_setattr, "delattr": library_delattr}
-_TAKEN = {"attrgetter": (_attrgetter, library_attrgetter), "methodcaller": (_methodcaller, library_methodcaller)}
+_TAKEN = {
+    "attrgetter": (_attrgetter, library_attrgetter),
+    "methodcaller": (_methodcaller, library_methodcaller),
+    "import_module": (real_import_module, library_import_module),
+}
 #: Nothing that a façade carries over; by id.
-OURS = frozenset(map(id, _GUARDED.values()))
+OURS = frozenset(map(id, (*_GUARDED.values(), library_import, library_import_module)))
 #: The builtins of modules that arrive: names of ours in their namespaces would be met by who goes through those.
 _BUILTINS = {**vars(builtins), **_GUARDED, "locals": library_locals}
 
@@ -257,6 +266,7 @@ def guard_readers(module: ModuleType, *, arriving: bool) -> None:
     if name.partition(".")[0] in _LEFT_ALONE or not _in_python(module):
         return
     namespace = vars(module)
+    namespace.setdefault("__import__", library_import)
     if arriving:
         namespace.setdefault("__builtins__", _BUILTINS)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from reptarium.sandbox.language.hardening import arrivals, audit
@@ -21,7 +22,16 @@ from reptarium.sandbox.language.packages import (
     yaml,
 )
 from reptarium.sandbox.language.packages.package import WITHHELD, Package
-from reptarium.sandbox.language.packages.standard import databases, files, holders, paths, process, reflection, threads
+from reptarium.sandbox.language.packages.standard import (
+    databases,
+    files,
+    getters,
+    holders,
+    paths,
+    process,
+    reflection,
+    threads,
+)
 from reptarium.sandbox.language.policy.files import is_of_files
 
 PACKAGES: dict[str, Package] = {
@@ -47,6 +57,7 @@ PACKAGES: dict[str, Package] = {
         yaml.RUAMEL,
         *databases.PACKAGES,
         *files.PACKAGES,
+        *getters.PACKAGES,
         *holders.PACKAGES,
         *paths.PACKAGES,
         *process.PACKAGES,
@@ -55,6 +66,8 @@ PACKAGES: dict[str, Package] = {
     )
 }
 
+#: Class of a value → what makes a task's of it: objects that read what their names say.
+READING: dict[type, Callable[[Any], Any]] = getters.READING
 _DECLARED: dict[str, dict[str, Any]] = {}
 #: By the id of the real value: its stand-in in every façade.
 EVERYWHERE: dict[int, Any] = {}

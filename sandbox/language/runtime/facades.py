@@ -324,6 +324,9 @@ class Importer:
                     return  # a package's submodules come when asked for: see _lazy
                 found[attribute] = built or self._build(inner, value)
             return
+        if type(value) in registry.READING:
+            found[attribute] = registry.READING[type(value)](value)
+            return
         short = name in stdlib.ONLY or (self._policy.files and name in files.MODULES)
         forbidden = id(value) in _FORBIDDEN and not (value is open and self._policy.files)
         if forbidden or (not short and _is_elsewhere_withheld(value, self._policy.connections)):

@@ -29,7 +29,7 @@ from forbidden import read, walk, why_forbidden
 
 from reptarium.sandbox.language import LanguagePolicy, compile_task, guards, hardening, make_namespace, run
 from reptarium.sandbox.language.compile.transformer import Transformer
-from reptarium.sandbox.language.packages.standard import reflection
+from reptarium.sandbox.language.packages.standard import getters, reflection
 from reptarium.sandbox.language.policy import files
 from reptarium.sandbox.language.policy.stdlib import OPEN, SUBMODULES
 from reptarium.sandbox.language.runtime.facades import importer
@@ -300,7 +300,7 @@ def test_the_class_of_an_attrgetter_in_the_library() -> None:
     assert why_forbidden(operator.attrgetter)
     kept = operator.attrgetter("__globals__"), operator.methodcaller("__reduce__")
     code = compile_task("return type(kept[0]), kept[1].__class__", POLICY)
-    assert run(code, make_namespace(POLICY, {"kept": kept})) == (reflection.attrgetter, reflection.methodcaller)
+    assert run(code, make_namespace(POLICY, {"kept": kept})) == (getters.attrgetter, getters.methodcaller)
 
 
 def test_wraps_under_another_name() -> None:

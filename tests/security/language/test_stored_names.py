@@ -549,3 +549,15 @@ def test_a_getter_that_a_library_makes(source: str) -> None:
     check(Attack("reached.append(made('__globals__'))", attribute("__globals__")), made=others["made"])
     check_nothing_reached("made('__globals__')", made=own["made"])
     check_nothing_reached("made('real')", made=others["made"])
+
+
+def test_what_every_module_has_is_no_table_of_its_own() -> None:
+    """The builtins' names (``type`` and ``format`` among them) stand in each module's namespace: no library means them."""
+
+    class Library:
+        type = __import__("os")
+
+    namespace = {"getattr": library_getattr, "__name__": "library", "__builtins__": vars(__import__("builtins"))}
+    exec("def read(value, name):\n    return getattr(value, name)\n", namespace)  # noqa: S102 - as a module is run
+    check(Attack("reached.append(read(value, 'type'))", led("type")), read=namespace["read"], value=Library())
+    check(Attack("reached.append(read(value, '__spec__'))", attribute("__spec__")), read=namespace["read"], value=json)

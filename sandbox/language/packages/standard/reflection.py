@@ -18,51 +18,12 @@ from typing import Any, ClassVar
 from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.guards.classes import stand_in
 from reptarium.sandbox.language.guards.instances import own_names
-from reptarium.sandbox.language.hardening import readers
 from reptarium.sandbox.language.hardening.addresses import SimpleNamespace
 from reptarium.sandbox.language.hardening.annotations import patch_get_annotations
 from reptarium.sandbox.language.hardening.audit import frame_is_users
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
-
-# ---- operator ----------------------------------------------------------------------------
-
-
-class attrgetter:
-    """``operator.attrgetter`` whose every step is a guarded read."""
-
-    __slots__ = ("_names",)
-
-    def __init__(self, name: str, /, *names: str) -> None:
-        self._names = tuple(guards.checked_name(each) for each in (name, *names))
-
-    def __call__(self, obj: Any, /) -> Any:
-        found = tuple(_walk(obj, name) for name in self._names)
-        return found[0] if len(found) == 1 else found
-
-
-def _walk(obj: Any, path: str) -> Any:
-    return functools.reduce(guards.guarded_getattr, guards.checked_name(path).split("."), obj)
-
-
-class methodcaller:
-    """``operator.methodcaller`` that reads the method through the guard."""
-
-    __slots__ = ("_args", "_kwargs", "_name")
-
-    def __init__(self, name: str, /, *args: Any, **kwargs: Any) -> None:
-        self._name = guards.checked_name(name)
-        self._args = args
-        self._kwargs = kwargs
-
-    def __call__(self, obj: Any, /) -> Any:
-        return guards.guarded_getattr(obj, self._name)(*self._args, **self._kwargs)
-
-
-# Objects of the real ones exist (PurePath.drive.fget on Python 3.11), and type(x) would tell their class
-guards.STAND_INS.update({operator.attrgetter: attrgetter, operator.methodcaller: methodcaller})
-
 
 # ---- functools ---------------------------------------------------------------------------
 
@@ -355,16 +316,6 @@ def _make_dataclass(real: Callable[..., Any]) -> Callable[..., Any]:
 
 PACKAGES = (
     Package("abc", everywhere=((abc.ABCMeta, guards.ABCMetaFacade),)),
-    Package(
-        "operator",
-        replaced={"operator": {"attrgetter": attrgetter, "methodcaller": methodcaller}},
-        everywhere=(
-            (operator.attrgetter, attrgetter),
-            (operator.methodcaller, methodcaller),
-            (readers.library_attrgetter, attrgetter),
-            (readers.library_methodcaller, methodcaller),
-        ),
-    ),
     Package("weakref", replaced={"weakref": {"WeakMethod": WeakMethod, "finalize": finalize}}),
     Package("types", everywhere=((types.SimpleNamespace, SimpleNamespace),)),
     Package(
