@@ -2,14 +2,18 @@
 
 A scratch clone of the repository (what is committed) gives the tests; a copy of its packages, laid out as they are
 installed, is what each mutant is applied to. An interpreter of its own finds that copy, and the dependencies where this
-one has them: children of tests, which start with an empty environment, find the same. Exit status: 0 when every mutant
+one has them: children of tests, which start with an empty environment, find the same. A mutant's workers may outlive
+their zygote, and the tests: what is left of each run is ended. Exit status: 0 when every mutant
 was caught, 1 when one was not, 2 when the tests fail without any, or a mutant doesn't fit the code any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -55,6 +59,33 @@ def mutated(mutant: Mutant, text: str) -> str:
     return text.replace(mutant.find, mutant.replace)
 
 
+def adopt() -> None:
+    """Be the parent of what loses its own: processes that a mutant's tests leave behind (prctl(2))."""
+    if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0):  # PR_SET_CHILD_SUBREAPER
+        raise OSError(ctypes.get_errno(), "no process is adopted here")
+
+
+def end_what_is_left() -> int:
+    """Kill and reap every child that this process has, and what they leave behind. Returns how many there were."""
+    ended = 0
+    while children := [
+        pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) == os.getpid()
+    ]:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        ended += len(children)
+    return ended
+
+
+def _parent(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:  # it has ended
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])
+
+
 class Scratch:
     """The clone, the packages that mutants are applied to, and the interpreter that runs them."""
 
@@ -86,6 +117,8 @@ class Scratch:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise Unfit(f"the tests hang: {' '.join(tests)}") from None
+        finally:
+            end_what_is_left()
         if done.returncode not in (0, 1) or " passed" not in done.stdout + " passed" * done.returncode:
             raise Unfit(f"{' '.join(tests)} can't be run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.returncode == 0
@@ -107,6 +140,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="mutants whose file or behaviour has this in it")
     chosen = [one for one in mutants() if parser.parse_args().only in f"{one.file} {one.breaks}"]
     status = 0
+    adopt()
     with tempfile.TemporaryDirectory(prefix="reptarium-mutants-") as place:
         scratch = Scratch(Path(place))
         took: dict[tuple[str, ...], float] = {}  # tests → seconds without a mutant
