@@ -117,6 +117,7 @@ _TELLERS = {
     "beyond_the_way": "'…' of the module '…' is not allowed",
     "setting_refusal": "",
     "attribute_advice": "the attribute '…' is not allowed",
+    "special_advice": "binding the name '…' is not allowed",
     "annotation_refusal": "",
 }
 #: Expressions that stand for words of these functions, or of the tables above.
@@ -124,6 +125,7 @@ _ELSEWHERE = frozenset(
     {
         'REFUSED.get(name, "this layer doesn\'t know it")',
         "attribute_advice(name)",
+        "special_advice(name)",
         "attribute_advice(alias.name)",
         "*refusal",
         "refusal",

@@ -198,14 +198,14 @@ def _withheld(module: str, name: str, with_files: bool) -> str | None:
     if short and name not in short:
         return stdlib.withheld_reason(module, name, with_files)
     if name in stdlib.OPEN.get(module, ()):
-        return "it isn't for tasks"
+        return stdlib.withheld_reason(module, name)
     package = registry.PACKAGES.get(module.partition(".")[0])
     if package is None or (with_files and files.is_of_files(module, name)):
         return None
-    for why, names in package.refused.get(module, {}).items():
+    for why, names in (*package.refused.get(module, {}).items(), *package.withheld.get(module, {}).items()):
         if name in names.split():
             return why
-    return "it isn't for tasks" if name in package.withheld.get(module, "").split() else None
+    return None
 
 
 def _of_files(found: ProgramFeatures, policy: LanguagePolicy, told: set[int]) -> Iterator[Objection]:

@@ -185,7 +185,7 @@ class Walk(RestrictingNodeTransformer):
             if name in ("__reduce__", "__reduce_ex__"):
                 self.refuse(node, f"binding the name '{name}' is not allowed", MAKES_COPIES)
             else:
-                self.refuse(node, f"binding the name '{name}'{where} is not allowed", "it belongs to the interpreter")
+                self.refuse(node, f"binding the name '{name}'{where} is not allowed", special_advice(name))
 
     def _mentioned(self, name: str) -> None:
         """A name is read or deleted here."""
@@ -241,4 +241,13 @@ def attribute_advice(name: str) -> str:
         "__wrapped__",
     ):
         return "it leads to the interpreter's own names"
+    return special_advice(name)
+
+
+def special_advice(name: str) -> str:
+    """Whose a special name is, where there is nothing better to say."""
+    if name in ("__array_interface__", "__array_struct__"):
+        return "numpy takes it for an address of memory"
+    if name.startswith("__array_"):
+        return "it is what numpy's own classes are made of; define methods of other names"
     return "it belongs to the interpreter"

@@ -195,9 +195,8 @@ def _texts_of(module: dict[str, Any], *, functions: bool = False) -> frozenset[s
     names = known.get(id(module))
     if names is None:
         found: set[str] = set()
-        for value in [
-            value for name, value in list(module.items()) if name != "__builtins__"
-        ]:  # a table of all modules'
+        own = [value for name, value in list(module.items()) if name != "__builtins__"]  # every module's
+        for value in own:
             parts = [value]
             held = _dict_of(value) if issubclass(type(value), type) else {}
             if held.get("__module__") == module.get("__name__"):

@@ -111,9 +111,15 @@ def _environments(_: Any) -> dict[str, Any]:
     }
 
 
+_COMPILER = "bccache compiler debug loaders nativetypes nodes parser runtime utils"
+_NO_FILES = "it reads and writes files by names of its own; use DictLoader or FunctionLoader"
+_INSIDE = "it is inside of what makes code of templates"
 PACKAGE = Package(
     "jinja2",
-    withheld={"jinja2": f"{_LOADERS} bccache compiler debug loaders nativetypes nodes parser runtime utils"},
+    withheld={
+        "jinja2": {_NO_FILES: _LOADERS, _INSIDE: _COMPILER},
+        "jinja2.environment": {_NO_FILES: _LOADERS, _INSIDE: f"{_COMPILER} environment"},
+    },
     made={"jinja2": _environments, "jinja2.environment": _environments},
     patches={"jinja2.environment": _patch_environment, "jinja2.sandbox": _guard, "jinja2.nodes": _guard},
     code_checks={"jinja2.environment": check_source},

@@ -24,8 +24,8 @@ def _convert(real: Callable[..., Any]) -> Callable[..., Any]:
 PACKAGE = Package(
     "msgspec",
     withheld={
-        "msgspec": "defstruct",  # any name, any namespace
-        "msgspec.structs": "force_setattr",  # any name
+        "msgspec": {"it makes classes of any names; write a class statement": "defstruct"},
+        "msgspec.structs": {"it sets any name, of frozen objects too; use msgspec.structs.replace": "force_setattr"},
     },
     made={"msgspec": lambda real: {"convert": _convert(real.convert)}},
 )

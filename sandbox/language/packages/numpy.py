@@ -21,13 +21,24 @@ def _load(real: Any) -> dict[str, Any]:
     return {"load": load}
 
 
+_CHANGES = "it changes numpy itself"
 PACKAGE = Package(
     "numpy",
     withheld={
-        "numpy": "f2py ctypeslib testing distutils core compat test show_config show_runtime lookfor info source "
-        "DataSource add_docstring add_newdoc setbufsize deprecate get_include matlib",
-        # they open files by name and read pickles
-        "numpy.lib": "format npyio add_newdoc tracemalloc_domain",
+        "numpy": {
+            "it compiles and loads programs": "f2py ctypeslib distutils",
+            "it is a tool for developing Python programs": "testing test",
+            "it is numpy's inside; what tasks need is in numpy itself": "core compat matlib",
+            "it tells about the machine and numpy itself, not the data": "show_config show_runtime lookfor info source "
+            "get_include",
+            "it fetches and opens what addresses and paths name; use numpy.load of io.BytesIO(data)": "DataSource",
+            _CHANGES: "add_docstring add_newdoc setbufsize deprecate",
+        },
+        "numpy.lib": {
+            "it opens files by name and reads pickles; use numpy.load and numpy.save of io.BytesIO": "format npyio",
+            _CHANGES: "add_newdoc",
+            "it tells about the machine and numpy itself, not the data": "tracemalloc_domain",
+        },
     },
     refused={
         "numpy": {f"{NO_FILES}; use numpy.frombuffer, or numpy.loadtxt of lines": "fromfile memmap fromregex"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reptarium.sandbox.language.guards import refused, refusing
@@ -26,8 +26,8 @@ class Package(NamedTuple):
 
     #: Its top-level name.
     name: str
-    #: Module → names that its façade doesn't carry.
-    withheld: Mapping[str, str] = {}
+    #: Module → reason → names that its façade doesn't carry.
+    withheld: Mapping[str, Mapping[str, str]] = {}
     #: Module → reason → functions that say so: better than a missing name for what people know.
     refused: Mapping[str, Mapping[str, str]] = {}
     #: Module → functions that take streams to read from, but neither paths nor URLs where a task has no files and no
@@ -48,14 +48,20 @@ class Package(NamedTuple):
     def declared(self) -> dict[str, dict[str, Any]]:
         """Module → name → stand-in, or ``WITHHELD``: what is known before the package is imported."""
         table: dict[str, dict[str, Any]] = {}
-        for module, names in self.withheld.items():
-            table.setdefault(module, {}).update(dict.fromkeys(names.split(), WITHHELD))
+        for module, name, _ in self.reasons():
+            table.setdefault(module, {})[name] = WITHHELD
         for module, reasons in self.refused.items():
             for why, names in reasons.items():
                 table.setdefault(module, {}).update((each, refusing(f"{module}.{each}", why)) for each in names.split())
         for module, stand_ins in self.replaced.items():
             table.setdefault(module, {}).update(stand_ins)
         return table
+
+    def reasons(self) -> Iterator[tuple[str, str, str]]:
+        """Module, name and reason of all that is withheld."""
+        for module, table in self.withheld.items():
+            for why, names in table.items():
+                yield from ((module, name, why) for name in names.split())
 
     def of_files(self, module: str) -> set[str]:
         """The names that are refused for no other reason than that tasks have no files."""

@@ -125,7 +125,14 @@ def _patch_formats(module: Any) -> None:
 
 PACKAGE = Package(
     "pandas",
-    withheld={"pandas": "core io compat testing test show_versions util pandas plotting errors_"},
+    withheld={
+        "pandas": {
+            "it is pandas' inside; what tasks need is in pandas itself": "core io compat util pandas errors_",
+            "it is a tool for developing Python programs": "testing test",
+            "it tells about the machine, not the data": "show_versions",
+            "it draws, which the methods plot, hist and boxplot of frames do": "plotting",
+        }
+    },
     refused={
         "pandas": {
             _OTHER_FORMATS: "read_pickle to_pickle",

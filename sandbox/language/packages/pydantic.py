@@ -152,12 +152,17 @@ def _constructors(core: Any) -> dict[str, Any]:
     return {name: _checked(getattr(core, name)) for name in ("SchemaValidator", "SchemaSerializer")}
 
 
+_IMPORTS = "it imports objects by name; use the object itself"
 PACKAGE = Package(
     "pydantic",
     withheld={
-        # the old API imports objects by name and reads attributes by name (orm_mode)
-        "pydantic": "ImportString PyObject v1 utils deprecated plugin mypy import_module getattr_migration",
-        "pydantic.types": "ImportString PyObject",
+        "pydantic": {
+            _IMPORTS: "ImportString PyObject import_module",
+            # orm_mode
+            "the old API imports objects and reads attributes by name; use pydantic's own": "v1 utils deprecated",
+            "it is about pydantic itself, not the data": "plugin mypy getattr_migration",
+        },
+        "pydantic.types": {_IMPORTS: "ImportString PyObject"},
     },
     patches={"pydantic": _patch},
 )

@@ -69,11 +69,14 @@ PACKAGES: dict[str, Package] = {
 #: Class of a value → what makes a task's of it: objects that read what their names say.
 READING: dict[type, Callable[[Any], Any]] = getters.READING
 _DECLARED: dict[str, dict[str, Any]] = {}
+#: Module and name → why façades don't carry it.
+_REASONS: dict[tuple[str, str], str] = {}
 #: By the id of the real value: its stand-in in every façade.
 EVERYWHERE: dict[int, Any] = {}
 
 for _package in PACKAGES.values():
     _DECLARED |= _package.declared()
+    _REASONS.update({(_module, _name): _why for _module, _name, _why in _package.reasons()})
     EVERYWHERE |= {id(real): stand_in for real, stand_in in _package.everywhere}
     arrivals.PATCHES.update(_package.patches)
     audit.CODE_CHECKS.update(_package.code_checks)
@@ -87,6 +90,11 @@ def is_replaced(module: str, name: str) -> bool:
 def is_withheld(module: str, name: str) -> bool:
     """Whether the module's façade carries nothing under this name."""
     return _DECLARED.get(module, {}).get(name) is WITHHELD
+
+
+def withheld_reason(module: str, name: str) -> str:
+    """Why the module's façade carries nothing under a name that the module has."""
+    return _REASONS.get((module, name), f"it is a part of '{module}' that tasks have no need of")
 
 
 def replacements(module: str, real: Any, *, files: bool = False) -> dict[str, Any]:

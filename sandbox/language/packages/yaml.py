@@ -50,8 +50,12 @@ PATCHES = dict.fromkeys(("yaml.representer", "ruamel.yaml.representer"), represe
 PACKAGE = Package(
     "yaml",
     withheld={
-        "yaml": "UnsafeLoader CUnsafeLoader CLoader CFullLoader Constructor UnsafeConstructor FullConstructor "
-        "constructor loader cyaml YAMLObject YAMLObjectMetaclass",
+        "yaml": {
+            "its tags make any Python object; use yaml.SafeLoader": "UnsafeLoader CUnsafeLoader CLoader CFullLoader "
+            "Constructor UnsafeConstructor FullConstructor constructor loader cyaml",
+            "it brings the loaders along whose tags make any Python object; use yaml.SafeLoader.add_constructor and "
+            "yaml.SafeDumper.add_representer": "YAMLObject YAMLObjectMetaclass",
+        },
     },
     refused={
         "yaml": {

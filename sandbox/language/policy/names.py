@@ -39,7 +39,7 @@ DEFINABLE = frozenset(
             getattribute getstate setstate instancecheck subclasscheck subclasshook prepare
             attrs_pre_init attrs_post_init
             tablename table_args mapper_args abstract html
-            array_finalize array_priority
+            array array_finalize array_function array_priority array_ufunc array_wrap
             json rich rich_repr nonzero unicode cmp coerce long oct hex div rdiv idiv getslice setslice delslice
         """.split()  # SQLAlchemy's, numpy's, what templates ask for; what encoders and terminals do, and Python 2 did
     ]

@@ -29,14 +29,21 @@ OPEN: dict[str, tuple[str, ...]] = {
     "copy": ("dispatch_table",),
     "contextlib": ("chdir",),
     "zoneinfo": ("reset_tzpath",),
-    "secrets": (),
-    "random": (),
     "statistics": ("attrgetter",),
-    "json": (),
-    # the first writes into the module that a class names, the others give the function away that reads attributes
     "enum": ("global_enum", "pickle_by_enum_name", "pickle_by_global_name"),
 }
 
+#: Why those aren't, by the module or the name.
+OPEN_WHY: dict[str, str] = {
+    "argparse": "it opens files; have argparse give the name",
+    "typing": "it runs text as code; use typing.get_type_hints",
+    "copy": "what copies are made of is everybody's; define __copy__ and __deepcopy__",
+    "contextlib": "a task has no working directory",
+    "zoneinfo": "where time zones are looked for is everybody's",
+    "statistics": "it is operator's; import it from there",
+    "enum.global_enum": "it writes into the module that a class names; assign the members to names",
+    "enum": "pickles run code; use json",
+}
 #: Only these names are carried over, where most of a module is not for tasks.
 ONLY: dict[str, str] = {
     "abc": "ABC ABCMeta abstractmethod abstractproperty abstractclassmethod abstractstaticmethod",
@@ -323,6 +330,8 @@ def withheld_reason(module: str, name: str, files: bool = False, connections: bo
     """
     if name.startswith("_") and name != "_exit":
         return None
+    if name in OPEN.get(module, ()):
+        return f"{OPEN_WHY.get(f'{module}.{name}') or OPEN_WHY[module]}. No setting allows it."
     if not connections and name in NETWORK_NAMES.get(module, "").split():
         return f"{NO_NETWORK}. REPTARIUM_CONNECT_ALLOW decides this."
     if not files and name in of_files.NAMES.get(module, "").split():

@@ -28,6 +28,7 @@ from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, fil
 from reptarium.sandbox.language.policy.allowlist import absent, beyond_the_way, import_refusal, only_the_way
 from reptarium.sandbox.language.policy.names import may_read
 from reptarium.sandbox.language.runtime import settings
+from reptarium.sandbox.language.runtime.missing import missing_of_short, reason, told
 from reptarium.sandbox.language.runtime.parts import with_parts
 from reptarium.sandbox.language.runtime.preloading import load_each
 
@@ -95,22 +96,6 @@ def _is_elsewhere_withheld(value: Any, connections: bool) -> bool:
     if top in stdlib.ONLY:
         return module not in stdlib.SUBMODULES
     return value.__name__ in stdlib.OPEN.get(module, ())
-
-
-def _missing(name: str, real: ModuleType, policy: LanguagePolicy) -> Callable[[str], Any]:
-    """The module ``__getattr__`` of a short façade: says why what the real module has isn't there."""
-
-    def __getattr__(attribute: str) -> Any:
-        error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
-        # modules that it uses itself are missing as in every façade
-        if type(attribute) is str and not isinstance(getattr(real, attribute, real), ModuleType):
-            why = stdlib.withheld_reason(name, attribute, policy.files, policy.connections)
-            if why:
-                error.args = (f"{error}: {why}",)
-                vars(error)["elsewhere"] = True  # for who tells the person which mode has it: task/failures.py
-        raise error
-
-    return __getattr__
 
 
 def _refused(policy: LanguagePolicy, name: str) -> None:
@@ -212,10 +197,8 @@ class Importer:
             package, _, attribute = name.rpartition(".")
             parent = self.facade(package)
             if registry.is_withheld(package, attribute):
-                raise RefusedImport(
-                    f"import of '{name}' is not allowed: it is withheld; '{package}' has what tasks need. "
-                    "No setting allows it."
-                )
+                why = registry.withheld_reason(package, attribute)
+                raise RefusedImport(f"import of '{name}' is not allowed: {why}. No setting allows it.")
         with hardening.trusted():
             real = importlib.import_module(name)
             sealing.seal_module(real)  # of C code: what is in Python was sealed as it arrived
@@ -254,7 +237,9 @@ class Importer:
         version = getattr(real, "__version__", None)
         if isinstance(version, str):
             found["__version__"] = version
-        missing = _missing(name, real, self._policy) if name in stdlib.ONLY else self._lazy(name, real, replaced)
+        missing = (
+            missing_of_short(name, real, self._policy) if name in stdlib.ONLY else self._lazy(name, real, replaced)
+        )
         is_package = standard and hasattr(real, "__path__")
         found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
         if live:
@@ -342,14 +327,14 @@ class Importer:
 
         def __getattr__(attribute: str) -> Any:
             error = AttributeError(f"module {name!r} has no attribute {attribute!r}")
+            if type(attribute) is str and (why := reason(name, attribute, replaced)):
+                raise told(error, why)
             if (
                 type(attribute) is not str
                 or (attribute.startswith("_") and attribute not in live)
                 or not may_read(attribute)
-                or replaced.get(attribute) is WITHHELD
                 or name in stdlib.ONLY
                 or name in files.MODULES
-                or attribute in stdlib.OPEN.get(name, ())
             ):
                 raise error
             with hardening.trusted():

@@ -23,6 +23,7 @@ from reptarium.sandbox.language import (
     make_namespace,
     run,
 )
+from reptarium.sandbox.language.packages import registry
 
 #: Everything that an allowlist can open is open: what is refused here is refused to everyone.
 OPEN = LanguagePolicy(stdlib_allow=("*",), external_allow=("*", "msgspec", "typing_extensions"))
@@ -58,6 +59,11 @@ class Attack(NamedTuple):
 def at_compile(program: str, message: str) -> Attack:
     """An attack that is refused before it runs."""
     return Attack(program, message, PolicyViolation)
+
+
+def withheld(module: str) -> str:
+    """The text of the refusal to import a part of a package that its façade doesn't carry."""
+    return f"import of '{module}' is not allowed: {registry.withheld_reason(*module.rsplit('.', 1))}. {NO_SETTING}"
 
 
 def attribute(name: str) -> str:

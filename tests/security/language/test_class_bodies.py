@@ -11,8 +11,8 @@ from reptarium.sandbox.language.policy.names import DEFINABLE, OWN_METHODS
 REFUSED = """
     __class__ __dict__ __bases__ __mro__ __subclasses__
     __mro_entries__ __build_class__ __reduce__ __reduce_ex__ __getnewargs__
-    __getnewargs_ex__ __array__ __array_interface__
-    __array_struct__ __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __annotations__ __annotate__
+    __getnewargs_ex__ __array_interface__
+    __array_struct__ __array_prepare__ __buffer__ __release_buffer__ __annotations__ __annotate__
     __dataclass_fields__ __dataclass_params__ __abstractmethods__ __wrapped__ __signature__ __module__ __qualname__ __name__
     __weakref__ __objclass__ __origin__ __orig_bases__ __parameters__ __type_params__ __static_attributes__ __firstlineno__
     __pydantic_validator__ __pydantic_core_schema__ __reptarium__ __loader__ __spec__ __builtins__ __metaclass__

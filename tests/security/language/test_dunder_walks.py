@@ -27,8 +27,8 @@ DUNDERS = """
     __package__ __path__ __reduce__ __reduce_ex__ __self__ __self_class__ __set__ __set_name__
     __setstate__ __signature__ __spec__ __static_attributes__ __subclasses__
     __text_signature__ __thisclass__ __type_params__ __unpacked__ __value__
-    __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array__ __array_interface__ __array_struct__
-    __array_ufunc__ __array_function__ __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
+    __warningregistry__ __weakref__ __weakrefoffset__ __wrapped__ __array_interface__ __array_struct__
+    __buffer__ __release_buffer__ __dlpack__ __dlpack_device__ __pydantic_validator__
 """.split()
 
 #: Refused where the program runs: they are there for what the task itself made (guards/own.py).

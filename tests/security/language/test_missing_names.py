@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
 import msgspec
 import pytest
 from programs import NO_SETTING, OPEN, outcome
 
 from reptarium.sandbox.language import RefusedImport
+from reptarium.sandbox.language.packages import registry
+from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.task.failures import user_failed
 
 FILES = "tasks have no files; use the node's binary data, io.StringIO and io.BytesIO"
@@ -123,3 +127,37 @@ def test_with_files_of_its_own() -> None:
     """A task that has some isn't told that it has none."""
     ended = outcome("import os\nreached.append(os.getcwd() and os.link)", msgspec.structs.replace(OPEN, files=True))
     assert str(ended).endswith(f"{NEITHER}. {NO_SETTING}")
+
+
+WITHHELD = {
+    "yaml.YAMLObject": "it brings the loaders along whose tags make any Python object; use yaml.SafeLoader.add_constructor "
+    "and yaml.SafeDumper.add_representer",
+    "numpy.core": "it is numpy's inside; what tasks need is in numpy itself",
+    "jinja2.FileSystemLoader": "it reads and writes files by names of its own; use DictLoader or FunctionLoader",
+    "enum.global_enum": "it writes into the module that a class names; assign the members to names",
+    "enum.pickle_by_enum_name": "pickles run code; use json",
+    "argparse.FileType": "it opens files; have argparse give the name",
+}
+
+
+@pytest.mark.parametrize("name", WITHHELD)
+def test_withheld_name(name: str) -> None:
+    """Names that a long façade leaves out say why as well."""
+    module, _, attribute = name.rpartition(".")
+    pytest.importorskip(module)
+    if not hasattr(importlib.import_module(module), attribute):
+        pytest.skip("not in this version")
+    ended = outcome(f"import {module}\nreached.append({name})")
+    assert (type(ended), str(ended)) == (
+        AttributeError,
+        f"module {module!r} has no attribute {attribute!r}: {WITHHELD[name]}. {NO_SETTING}",
+    )
+
+
+def test_each_withheld_name_has_a_reason() -> None:
+    """Of the standard library's open modules, and of packages."""
+    for module, names in stdlib.OPEN.items():
+        assert all(stdlib.withheld_reason(module, name) for name in names)
+    reasons = [why for package in registry.PACKAGES.values() for _, _, why in package.reasons()]
+    assert len(reasons) > 50
+    assert all(len(why.split()) > 3 for why in reasons)

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from programs import NO_SETTING, SETSTATE, Attack, at_compile, by_id, check
+from programs import NO_SETTING, SETSTATE, Attack, at_compile, by_id, check, withheld
 
 from reptarium.sandbox.language import RefusedImport
 
@@ -20,7 +20,6 @@ URLS = (
 )
 PICKLES = f"numpy.load with allow_pickle is not allowed: pickles run code; save arrays of plain types. {NO_SETTING}"
 ARRAY = f"the attribute 'dump' of an array is not allowed: it writes files or hands out pointers. {NO_SETTING}"
-WITHHELD = f"is not allowed: it is withheld; 'numpy.lib' has what tasks need. {NO_SETTING}"
 CALLS = {
     "fromfile": "np.fromfile(path)",
     "fromregex": "np.fromregex(path, 'a', [('a', int)])",
@@ -53,9 +52,9 @@ ATTACKS = {
     "setstate": Attack("np.zeros(1).__setstate__((1, (1,), np.dtype('O'), False, [1]))", SETSTATE),
     "data_source": Attack("reached.append(np.DataSource(path))", "module 'numpy' has no attribute 'DataSource'", AttributeError),
     "npyio": Attack("reached.append(np.lib.npyio)", "module 'numpy.lib' has no attribute 'npyio'", AttributeError),
-    "npyio_imported": Attack("from numpy.lib.npyio import NpzFile\nreached.append(NpzFile)", f"import of 'numpy.lib.npyio' {WITHHELD}", RefusedImport),
+    "npyio_imported": Attack("from numpy.lib.npyio import NpzFile\nreached.append(NpzFile)", withheld("numpy.lib.npyio"), RefusedImport),
     "format": Attack("reached.append(np.lib.format.read_array(memory, allow_pickle=True))", "module 'numpy.lib' has no attribute 'format'", AttributeError),
-    "format_imported": Attack("import numpy.lib.format as f\nreached.append(f.read_array)", f"import of 'numpy.lib.format' {WITHHELD}", RefusedImport),
+    "format_imported": Attack("import numpy.lib.format as f\nreached.append(f.read_array)", withheld("numpy.lib.format"), RefusedImport),
     "format_from": Attack("from numpy.lib import format\nreached.append(format)", "cannot import name 'format' from 'numpy.lib'", RefusedImport),
     "private_implementation": at_compile("import numpy.lib._npyio_impl as n\nreached.append(n)", "import of 'numpy.lib._npyio_impl' is not allowed"),
     "multiarray": at_compile("import numpy._core.multiarray as m\nreached.append(m)", "import of 'numpy._core.multiarray' is not allowed"),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, check
+from programs import NO_SETTING, Attack, at_compile, check, withheld
 
 from reptarium.sandbox.language import RefusedImport
 from tests.limits import within
@@ -56,7 +56,7 @@ def test_from(name: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_import(name: str) -> None:
     """It cannot be imported by its own name."""
-    text = f"import of 'numpy.{name}' is not allowed: it is withheld; 'numpy' has what tasks need. {NO_SETTING}"
+    text = withheld(f"numpy.{name}")
     check(Attack(f"import numpy.{name} as x\nreached.append(x)", text, RefusedImport))
     check(
         Attack("import importlib\nreached.append(importlib.import_module(name))", text, RefusedImport),
@@ -67,7 +67,7 @@ def test_import(name: str) -> None:
 @pytest.mark.parametrize("name", INNER)
 def test_inner_module(name: str) -> None:
     """Nor what is in it."""
-    text = f"import of 'numpy.{name.partition('.')[0]}' is not allowed: it is withheld; 'numpy' has what tasks need. {NO_SETTING}"
+    text = withheld(f"numpy.{name.partition('.')[0]}")
     if "._" in name:
         check(at_compile(f"import numpy.{name} as x\nreached.append(x)", f"import of 'numpy.{name}' is not allowed"))
         return

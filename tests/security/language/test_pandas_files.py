@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, by_id, check, outcome
+from programs import NO_SETTING, Attack, at_compile, by_id, check, outcome, withheld
 
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.hardening import RefusedOperation
@@ -59,10 +59,10 @@ REFUSED = {
     "read_feather": Attack("reached.append(pd.read_feather(path))", f"pandas.read_feather {STREAMS}"),
     "to_feather": Attack("reached.append(df.to_feather(path))", f"DataFrame.to_feather {STREAMS}"),
     "io_module": Attack("reached.append(pd.io)", "module 'pandas' has no attribute 'io'", AttributeError),
-    "io_pickle": Attack("import pandas.io.pickle\nreached.append(1)", f"import of 'pandas.io' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
-    "io_common": Attack("from pandas.io import common\nreached.append(common)", f"import of 'pandas.io' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
-    "compat_pickle": Attack("import pandas.compat.pickle_compat\nreached.append(1)", f"import of 'pandas.compat' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
-    "core": Attack("import pandas.core.frame\nreached.append(1)", f"import of 'pandas.core' is not allowed: it is withheld; 'pandas' has what tasks need. {NO_SETTING}", RefusedImport),
+    "io_pickle": Attack("import pandas.io.pickle\nreached.append(1)", withheld("pandas.io"), RefusedImport),
+    "io_common": Attack("from pandas.io import common\nreached.append(common)", withheld("pandas.io"), RefusedImport),
+    "compat_pickle": Attack("import pandas.compat.pickle_compat\nreached.append(1)", withheld("pandas.compat"), RefusedImport),
+    "core": Attack("import pandas.core.frame\nreached.append(1)", withheld("pandas.core"), RefusedImport),
     "libs": at_compile("import pandas._libs\nreached.append(pandas._libs)", "import of 'pandas._libs' is not allowed"),
     "testing": Attack("reached.append(pd.testing)", "module 'pandas' has no attribute 'testing'", AttributeError),
     "util": Attack("reached.append(pd.util)", "module 'pandas' has no attribute 'util'", AttributeError),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import types
 
 import pytest
-from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached
+from programs import NO_SETTING, Attack, at_compile, attribute, by_id, check, check_nothing_reached, withheld
 
 from reptarium.sandbox.language import RefusedImport
 
 pytest.importorskip("pydantic")
 
-WITHHELD = f"is not allowed: it is withheld; 'pydantic' has what tasks need. {NO_SETTING}"
 VALIDATOR = f"the attribute 'validator' is not allowed: it leads to what reads attributes by name. {NO_SETTING}"
 ADAPTER = f"from_attributes of a TypeAdapter is not allowed: use a model's model_validate(). {NO_SETTING}"
 
@@ -38,10 +37,10 @@ IMPORTS = {
     "import_string_attribute": Attack("import pydantic\nreached.append(pydantic.ImportString)", "module 'pydantic' has no attribute 'ImportString'", AttributeError),
     "import_string_of_types": Attack("from pydantic.types import ImportString\nreached.append(ImportString)", "cannot import name 'ImportString' from 'pydantic.types'", RefusedImport),
     "old_name": Attack("import pydantic\nreached.append(pydantic.PyObject)", "module 'pydantic' has no attribute 'PyObject'", AttributeError),
-    "old_api": Attack("import pydantic.v1\nreached.append(pydantic.v1.PyObject)", f"import of 'pydantic.v1' {WITHHELD}", RefusedImport),
+    "old_api": Attack("import pydantic.v1\nreached.append(pydantic.v1.PyObject)", withheld("pydantic.v1"), RefusedImport),
     "old_api_from": Attack("from pydantic import v1\nreached.append(v1)", "cannot import name 'v1' from 'pydantic'", RefusedImport),
-    "old_utils": Attack("from pydantic.utils import import_string\nreached.append(import_string)", f"import of 'pydantic.utils' {WITHHELD}", RefusedImport),
-    "deprecated": Attack("import pydantic.deprecated.parse as p\nreached.append(p)", f"import of 'pydantic.deprecated' {WITHHELD}", RefusedImport),
+    "old_utils": Attack("from pydantic.utils import import_string\nreached.append(import_string)", withheld("pydantic.utils"), RefusedImport),
+    "deprecated": Attack("import pydantic.deprecated.parse as p\nreached.append(p)", withheld("pydantic.deprecated"), RefusedImport),
     "internals": at_compile("import pydantic._internal._validators as v\nreached.append(v)", "import of 'pydantic._internal._validators' is not allowed"),
     "file": Attack("import warnings\nwarnings.simplefilter('ignore')\nclass M(BaseModel): pass\nreached.append(M.parse_file('/etc/hostname'))", "[Errno 2] No such file or directory: '/etc/hostname'", FileNotFoundError),
 }  # fmt: skip

@@ -181,6 +181,23 @@ def test_arrays_of_ones_own_kind_keep_what_they_know() -> None:
     assert execute(source) == ("m", [4.0, 7.0])
 
 
+def test_objects_that_pass_for_arrays() -> None:
+    """numpy asks them for an array, and hands its functions to them."""
+    source = """
+    import numpy as np
+    class Money:
+        def __init__(self, cents): self.cents = np.asarray(cents)
+        def __array__(self, dtype=None, copy=None): return np.asarray(self.cents, dtype)
+        def __array_ufunc__(self, ufunc, method, *inputs, **options):
+            return Money(getattr(ufunc, method)(*(getattr(each, "cents", each) for each in inputs), **options))
+        def __array_function__(self, function, types, args, options):
+            return function(*(getattr(each, "cents", each) for each in args), **options)
+    both = np.add(Money([1, 2]), Money([3, 4]))
+    return both.cents.tolist(), int(np.sum(both)), np.array(both).tolist()
+    """
+    assert execute(source) == ([4, 6], 10, [4, 6])
+
+
 def test_objects_that_answer_any_name_are_not_asked_by_us() -> None:
     """Whether a module spells a name is read off its classes; what lies in them is called back by nobody."""
     source = 'from answers_all import read\nreturn read(print, "__glo" + "bals__"), read("ab", "__le" + "n__")()'

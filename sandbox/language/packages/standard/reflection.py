@@ -24,6 +24,7 @@ from reptarium.sandbox.language.hardening.audit import frame_is_users
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import GETATTR, is_field_name, may_write
+from reptarium.sandbox.language.policy.stdlib import TEXT_AS_CODE
 
 # ---- functools ---------------------------------------------------------------------------
 
@@ -329,7 +330,7 @@ PACKAGES = (
     ),
     Package(
         "typing_extensions",
-        withheld={"typing_extensions": "evaluate_forward_ref"},  # as of typing
+        withheld={"typing_extensions": {f"{TEXT_AS_CODE}; use get_type_hints": "evaluate_forward_ref"}},  # as of typing
         patches={"typing_extensions": patch_get_annotations},
     ),
     Package(
