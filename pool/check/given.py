@@ -59,6 +59,9 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "length": "len({})", "push": "{}.append(…)", "map": "[… for item in {}]", "forEach": "for item in {}: …",
         "filter": "[item for item in {} if …]", "to_py": "{} itself",
     },
+    "ExecutionView": dict.fromkeys(
+        ("resumeUrl", "resumeFormUrl", "resume_url"), "a field set to {{{{ $execution.resumeUrl }}}} in a node before"
+    ),
     "Helpers": dict.fromkeys(
         ("httpRequestWithAuthentication", "requestWithAuthentication"), "an HTTP Request node, which has credentials"
     ),

@@ -117,12 +117,19 @@ def task_of(node: CodeNode, items: Items, query: Any = None) -> dict[str, Any]:
 
 
 def with_pins(data: dict[str, Any], workflow: ReadWorkflow) -> dict[str, Any]:
-    """Data of an execution in which the pinned nodes have given what is pinned to them."""
+    """Data of an execution in which the pinned nodes have given what is pinned to them, and the node's items come from
+    the one before it.
+    """
+    own = data["node"]["name"]
+    before = _before(workflow, own)
     data["workflow"]["connections"] = workflow.connections
     data["workflow"]["nodes"] += [
         {"id": name, "name": name, "type": "n8n-nodes-base.noOp", "parameters": {}}
-        for name in workflow.pins
-        if name != data["node"]["name"]
+        for name in dict.fromkeys((*workflow.pins, *before))
+        if name != own
     ]
+    origin = next((pinned.node for pinned in _pinned(workflow, before)), next(iter(before), None))
+    if origin is not None:
+        data["connectionInputSource"] = {"main": [{"previousNode": origin}]}
     data["workflow"]["pinData"] = {pinned.node: pinned.items for pinned in _pinned(workflow, list(workflow.pins))}
     return data

@@ -6,6 +6,8 @@ import ast
 
 #: Texts in texts, parts of one, and characters: nobody's path or address is put together of more.
 _DEEPEST, _MOST_PARTS, _LONGEST = 8, 20, 4_096
+#: What makes a path of its parts, as people write it.
+_PATHS = frozenset("os.path.join path.join join osp.join Path PurePath pathlib.Path pathlib.PurePath".split())
 
 
 class Constants:
@@ -70,9 +72,9 @@ class Constants:
     def _made(self, node: ast.expr | None, deep: int) -> str | None:
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else None
-        if deep == _DEEPEST or not isinstance(node, ast.JoinedStr | ast.BinOp):
+        if deep == _DEEPEST or node is None:
             return None
-        parts = parts_of(node)
+        parts, between = (_path_of(node), "/") if _path_of(node) else (parts_of(node), "")
         if not 1 <= len(parts) <= _MOST_PARTS or parts == [node]:
             return None
         text = ""
@@ -80,7 +82,7 @@ class Constants:
             one = self.text(_formatted(part), deep + 1)
             if one is None or len(text) + len(one) > _LONGEST:
                 return None
-            text += one
+            text = one if between and one.startswith("/") else f"{text}{between if text else ''}{one}"
         return text
 
     def runs(self, node: ast.expr) -> list[tuple[str, bool]]:
@@ -104,6 +106,29 @@ def parts_of(node: ast.expr) -> list[ast.expr]:
         parts.append(node.right)
         node = node.left
     return [node, *reversed(parts)]
+
+
+def _path_of(node: ast.expr) -> list[ast.expr]:
+    """What a path is put together of: ``os.path.join(a, b)``, ``Path(a, b)``, ``Path(a) / b``; nothing otherwise."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return [node.left, node.right]
+    if isinstance(node, ast.Call) and not node.keywords:
+        name = (
+            ast.unparse(node.func) if isinstance(node.func, ast.Name | ast.Attribute) and _is_short(node.func) else ""
+        )
+        if name in _PATHS:
+            return node.args
+    return []
+
+
+def _is_short(node: ast.expr) -> bool:
+    for _ in range(3):
+        if isinstance(node, ast.Name):
+            return True
+        if not isinstance(node, ast.Attribute):
+            return False
+        node = node.value
+    return False
 
 
 def _formatted(part: ast.expr) -> ast.expr:

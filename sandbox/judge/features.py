@@ -42,6 +42,7 @@ _BY = frozenset(("importlib.import_module", "importlib.__import__"))
 #: With these names may be bound by their text.
 _BINDING = frozenset("exec globals locals vars __import__ __builtins__".split())
 _PATH_WRITERS = frozenset("write_text write_bytes mkdir touch unlink rmdir rename symlink_to".split())
+_EXTRACTS = frozenset(("extractall", "extract"))
 _PATH_READERS = frozenset("read_text read_bytes iterdir".split())
 
 
@@ -323,10 +324,11 @@ class _Reader:
                 self._clients.take(reader, node)
         elif self._reads_path(function.attr, text):
             self._file(node, text, False)
+        elif function.attr in _EXTRACTS and {"zipfile", "tarfile"} & self._tops:
+            place = 0 if function.attr == "extractall" else 1
+            self._file(node, self._arguments.text(node, place, "path"), True)
         elif function.attr in _PATH_WRITERS | _PATH_READERS and "pathlib" in self._tops:
-            made = self._constants.value(function.value)
-            path = self._arguments.text(made, 0) if isinstance(made, ast.Call) else ""
-            self._file(node, path, function.attr in _PATH_WRITERS)
+            self._file(node, self._arguments.plain(function.value), function.attr in _PATH_WRITERS)
 
     def _reads_path(self, method: str, text: str) -> bool:
         if method == "read":

@@ -33,6 +33,8 @@ from reptarium.sandbox.userspace.names import NAMES, mentioned
 
 SCRATCH_SETTING = "REPTARIUM_SCRATCH"
 _NEVER = "No setting allows it."
+#: A later one may take what this one doesn't.
+_NO_PYTHON = f"it isn't Python {sys.version_info[0]}.{sys.version_info[1]}"
 #: Names of n8n's in JavaScript that a task has with another first character.
 _OF_SCRIPTS = re.compile(r"\$(json|binary|input|items|node|workflow|execution|vars|env|now|today|jmespath|prevNode)\b")
 #: Parts of standard packages that every worker has loaded: in plain Python they are there without an import.
@@ -76,10 +78,10 @@ def judge(source: str, policy: LanguagePolicy, *, with_needs: bool = True) -> Ju
 def _unreadable(error: BaseException) -> Objection:
     if isinstance(error, SyntaxError):
         script = _OF_SCRIPTS.search((error.text or "")[:1_000])
-        why = f"instead: _{script[1]} (${script[1]} is JavaScript's)" if script else "it isn't Python"
+        why = f"instead: _{script[1]} (${script[1]} is JavaScript's)" if script else _NO_PYTHON
         return Objection(error.lineno or 1, f"{error.msg}", why, None, "syntax")
     if isinstance(error, ValueError):  # a null character
-        return Objection(1, str(error), "it isn't Python", None, "syntax")
+        return Objection(1, str(error), _NO_PYTHON, None, "syntax")
     return Objection(1, "the program is nested too deeply", "Python can't compile it", None, "never")
 
 

@@ -52,7 +52,11 @@ def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         each,
         code("Other", "return [{'json': {'n': 5}}]"),
         code("Fails", "print(1)\nreturn [1 / 0]"),
-        code("Alone", "return [{'json': {'at': _node['In'].first().json.n}}]"),
+        code(
+            "Alone",
+            "assert (_prev_node.name, dict(_input.params)) == ('In', {})\n"
+            "return [{'json': {'at': _node['In'].first().json.n, 'one': _node['In'].item.json.n}}]",
+        ),
         code("Asks", "return _helpers.http_request('http://127.0.0.1:1/')"),
         code("Connects", "import socket\nsocket.create_connection(('127.0.0.1', 1))"),
         code("Refused", "import subprocess"),

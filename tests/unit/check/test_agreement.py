@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reptarium.pool.embedded_broker.items import NotItems, items_of
 from tests.packages.corpus import programs
 from tests.unit.check.exported import only
 
@@ -14,6 +15,16 @@ ALL = {"N8N_RUNNERS_STDLIB_ALLOW": "*"}
 ORDINARY = [json.loads(line) for line in (Path(__file__).parents[2] / "data/programs.jsonl").read_text().splitlines()]
 #: Programs that connect to nothing, though the library is there for that: they run without, and it isn't seen.
 CONNECT = {"mor_urllib_request_message"}
+REFUSED = "n8n refuses what the code returns"
+
+
+def is_taken(result: object) -> bool:
+    """Whether n8n takes it: what these programs give is looked at as it is."""
+    try:
+        items_of(result)
+    except NotItems:
+        return False
+    return True
 
 
 def in_the_way(source: str, packages: str) -> list[str]:
@@ -25,7 +36,7 @@ def in_the_way(source: str, packages: str) -> list[str]:
 @pytest.mark.parametrize("program", ORDINARY, ids=[program["name"] for program in ORDINARY])
 def test_ordinary_programs(program: dict[str, str]) -> None:
     """Programs that run in a worker (tests/integration/language/test_programs.py) are said to."""
-    found = in_the_way(program["code"], "*")
+    found = [one for one in in_the_way(program["code"], "*") if REFUSED not in one or is_taken(program.get("result"))]
     assert [one.partition(":")[0] for one in found] == (["connections"] if program["name"] in CONNECT else [])
 
 

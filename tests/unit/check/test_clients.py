@@ -100,6 +100,9 @@ def test_hosts_that_are_named(source: str, hosts: list[tuple[str, int]]) -> None
         ("import sqlite3\nDB = '/data/x.db'\nsqlite3.connect(DB)", "/data/x.db"),
         ("import pathlib\np = pathlib.Path('/data/out.csv')\np.write_text('x')", "/data/out.csv"),
         ("from pathlib import Path\nPath('/data/out.csv').write_text('x')", "/data/out.csv"),
+        ("from pathlib import Path\nDIR = Path('/data')\n(DIR / 'a' / 'out.csv').write_text('x')", "/data/a/out.csv"),
+        ("import os\np = os.path.join('/data', 'out.csv')\nopen(p, 'w').write('x')", "/data/out.csv"),
+        ("import zipfile\nwith zipfile.ZipFile(_items) as z:\n    z.extractall('/data')", "/data"),
     ],
 )
 def test_paths_that_are_named(source: str, path: str) -> None:

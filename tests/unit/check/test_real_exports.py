@@ -55,7 +55,10 @@ def test_ordinary_programs_need_no_power() -> None:
     """Ordinary programs, which tests/integration/language runs in workers, are judged to run with lists alone."""
     programs = [json.loads(line) for line in (DATA / "programs.jsonl").read_text().splitlines()]
     everything = result(workflow(*(code(one["name"], one["code"]) for one in programs)))
-    assert {one.node.name for one in everything.checked.reports if one.status == "never"} == set()
+    never = [one for one in everything.checked.reports if one.status == "never"]
+    # some give what a worker takes and n8n doesn't: test_agreement.py has the rest of them
+    refused = "n8n refuses what the code returns"
+    assert {one.node.name for one in never if any(no.message != refused for no in one.needs.unsolved)} == set()
     assert {one.node.name for one in everything.unproven} == set()
     needing = {one.node.name for one in everything.checked.reports if one.needs.language == "python" or one.needs.files}
     assert needing == set()
