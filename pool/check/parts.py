@@ -23,8 +23,14 @@ _ANY = re.compile(r"__getattr__|import_module|__import__|lazy|import \*|exec\(|s
 _MOST, _LONGEST = 200, 1 << 20
 
 
-def parts_not_imported(features: ProgramFeatures) -> Iterable[Objection]:
-    """Those that the program uses, of its one package outside the standard library: others may import anything."""
+#: Of packages of which that can't be told by their files: parts that importing the package surely doesn't import.
+_SURELY_NOT = {"matplotlib": frozenset(("pyplot", "animation"))}
+
+
+def parts_not_imported(features: ProgramFeatures, preload: Iterable[str] = ()) -> Iterable[Objection]:
+    """Those that the program uses, of its one package outside the standard library: others may import anything.
+    ``preload``: what is imported ahead, and there without an import.
+    """
     imported = {*(one.module for one in features.imports), *features.taken}
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     if len(packages) != 1 or features.late:
@@ -33,7 +39,7 @@ def parts_not_imported(features: ProgramFeatures) -> Iterable[Objection]:
     told: set[str] = set()
     for use in features.uses:
         part = ".".join(use.name.split(".")[:2])
-        if part in told or not part.startswith(f"{package}.") or _is_imported(part, imported):
+        if part in told or not part.startswith(f"{package}.") or _is_imported(part, {*imported, *preload}):
             continue
         told.add(part)
         if part.partition(".")[2] in _unimported(package):
@@ -56,7 +62,9 @@ def _unimported(package: str) -> frozenset[str]:
         path.name.partition(".")[0] for path in folder.iterdir() if path.suffix in (".py", ".so") or _has_init(path)
     }
     reached = _reached(package, folder)
-    return frozenset() if reached is None else frozenset(lying - reached - {"__init__"})
+    if reached is None:
+        return _SURELY_NOT.get(package, frozenset())
+    return frozenset(lying - reached - {"__init__"})
 
 
 def _has_init(path: Path) -> bool:

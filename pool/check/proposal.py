@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from reptarium.pool.check.distributions import KNOWN
-from reptarium.pool.check.reports import Checked, ImportReport, NodeReport, entry_for, is_elsewhere
+from reptarium.pool.check.reports import THREADS_SETTING, Checked, ImportReport, NodeReport, entry_for, is_elsewhere
 from reptarium.pool.check.workflows import CUT, MOST_NODES, is_cut
 from reptarium.pool.config import Settings, load_settings
 from reptarium.pool.policy.file import LONGEST_NAME, parse_policy
@@ -25,6 +25,8 @@ POLICY_PATH, SCRATCH = "/etc/reptarium/policy.toml", "64MiB"
 #: Characters that a number behind a rule's name may take, with the blank: there are MOST_NODES rules at most.
 _LONGEST_NUMBER = len(f" {MOST_NODES}")
 _MAX_POOLS = "REPTARIUM_MAX_POOLS"
+#: What REPTARIUM_MAX_THREADS may be.
+_MOST_THREADS = 4_096
 #: Nodes that are named where one line is about many.
 _NAMED = 4
 
@@ -101,7 +103,7 @@ def is_proven(report: NodeReport) -> bool:
 
 
 def _taken_back(reports: list[NodeReport], settings: Settings) -> dict[str, str]:
-    """What an administrator has closed, as far as it has to be open."""
+    """What an administrator has closed, as far as it has to be open, and limits that are too low."""
     refused = [one for report in reports for one in report.refusals]
     closed = {one.setting for one in refused}
     found = {}
@@ -112,7 +114,10 @@ def _taken_back(reports: list[NodeReport], settings: Settings) -> dict[str, str]
     if (name := "N8N_RUNNERS_BUILTINS_DENY") in closed:
         needed = {one.message.split("'")[1] for one in refused if one.setting == name}
         found[name] = {*settings.builtins_deny} - needed
-    return {name: ",".join(sorted(values)) for name, values in found.items()}
+    lines = {name: ",".join(sorted(values)) for name, values in found.items()}
+    if THREADS_SETTING in closed:
+        lines[THREADS_SETTING] = str(min(max(report.threads for report in reports), _MOST_THREADS))
+    return lines
 
 
 def _is_needed(report: NodeReport, module: str) -> bool:

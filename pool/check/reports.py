@@ -39,6 +39,7 @@ _TASK_DATA = frozenset(
     "_getWorkflowStaticData".split()
 )
 TASK_DATA = "taskData"
+THREADS_SETTING = "REPTARIUM_MAX_THREADS"
 
 
 class Warned(msgspec.Struct, frozen=True):
@@ -90,6 +91,8 @@ class NodeReport(msgspec.Struct, kw_only=True):
     http_hosts: list[Host]
     unknown_hosts: bool
     files: list[File]
+    threads: int
+    """Of its largest pool whose size stands in the code; 0: there is none."""
     asynchronous: int
     prints: int
     warnings: list[Warned]
@@ -133,7 +136,7 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
         never = refusals = [Objection(1, "the code is an expression of n8n's", why, None, "never")]
     else:
         changes = [*rewritten(old_names, features), *undefined(node, features), *missing_attributes(features)]
-        changes += parts_not_imported(features)
+        changes += parts_not_imported(features, settings.preload)
         changes += [] if changes else _no_items(node, features.returns)
         never = [*needs.unsolved, *changes]
         refusals += changes
@@ -143,8 +146,8 @@ def report(node: CodeNode, judgement: Judgement, settings: Settings) -> NodeRepo
         needs=msgspec.structs.replace(needs, unsolved=never), imports=imports, late=late, calls=calls,
         old_names=old_names, libraries=features.libraries, ports=features.ports,
         hosts=[] if by_helpers else features.hosts, http_hosts=http_hosts,
-        unknown_hosts=features.unknown_hosts, files=features.files, asynchronous=features.asynchronous,
-        prints=features.prints, warnings=_warnings(features.signs),
+        unknown_hosts=features.unknown_hosts, files=features.files, threads=features.threads[0],
+        asynchronous=features.asynchronous, prints=features.prints, warnings=_warnings(features.signs),
     )  # fmt: skip
 
 
@@ -244,6 +247,11 @@ def _more(
             if is_elsewhere(file) and not file.writes and not _readable(file.path, settings):
                 what = f"the file {file.path!r} can't be read"
                 yield Objection(file.line, what, "it isn't listed", "REPTARIUM_READ_PATHS", "files")
+
+    threads, line = features.threads
+    if threads > settings.max_threads:
+        why = f"a task has {settings.max_threads} beside its own, and fails once the pool wants more"
+        yield Objection(line, f"a pool of {threads:,} threads is too large", why, THREADS_SETTING, "limits")
 
 
 def is_elsewhere(file: File) -> bool:

@@ -13,6 +13,7 @@ but modules of the standard library that tasks may have.
 `clients.py`    by which libraries it connects
 `network.py`    these: which libraries connect, to which port
 `opened.py`     functions of libraries that open the file at a path
+`threads.py`    pools of threads, and their size
 `late.py`       packages that libraries import only when something of theirs is used
 `absent.py`     names that modules of the standard library haven't got
 `given.py`      attributes that it reads of the names that a task has

@@ -22,6 +22,7 @@ from reptarium.sandbox.judge.network import BY_ADDRESS, BY_PLACE, LIBRARIES, POR
 from reptarium.sandbox.judge.opened import opened
 from reptarium.sandbox.judge.returned import returned
 from reptarium.sandbox.judge.surely import surely_read
+from reptarium.sandbox.judge.threads import threads_of
 from reptarium.sandbox.language.compile.transformer import expects_import_error
 
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
@@ -276,6 +277,7 @@ class _Reader:
             self._use(name, node)
             self._clients.called(name, node)
             self._connection(name, node)
+            self.found.threads = max(self.found.threads, threads_of(name, node, self._constants))
             if library := self._arguments.connects_at(name, node):
                 self._clients.take(library, node)
             if name in ("tempfile.mkstemp", "tempfile.mkdtemp") or name.startswith(

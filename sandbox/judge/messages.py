@@ -9,8 +9,11 @@ import msgspec
 from reptarium.sandbox.language.policy import LanguagePolicy
 
 #: What opens a refused construct: the lists of imports, the list of removed builtins, connections, files, plain
-#: Python; nothing; or it is no Python (``syntax``). ``install`` and ``calls`` are said by who knows more than the text.
-Kind = Literal["imports", "builtins", "connections", "files", "language", "never", "syntax", "install", "calls"]
+#: Python; nothing; or it is no Python (``syntax``). ``install``, ``calls`` and ``limits`` are said by who knows more
+#: than the text.
+Kind = Literal[
+    "imports", "builtins", "connections", "files", "language", "never", "syntax", "install", "calls", "limits"
+]
 
 
 class JudgeRequest(msgspec.Struct):
@@ -117,6 +120,8 @@ class ProgramFeatures(msgspec.Struct):
     asynchronous: int = 0
     """The line of the first ``await`` or ``async``; 0: none."""
     prints: int = 0
+    threads: tuple[int, int] = (0, 0)
+    """Of its largest pool whose size stands in it, and the line of that."""
     returns: list[Returned] = []
     """What it returns, where each of these values stands in it; nothing where one is made at run time."""
 

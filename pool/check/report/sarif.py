@@ -25,6 +25,7 @@ _RULES = {
     "files": "The code has files",
     "language": "The restricted language mode refuses a construct",
     "calls": "A call to n8n isn't allowed",
+    "limits": "The code wants more than a task may have",
     "install": "An imported package isn't installed",
     "never": "No setting lets this run",
     "syntax": "The code isn't Python",

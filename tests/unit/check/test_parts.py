@@ -35,6 +35,21 @@ def told(source: str) -> list[tuple[str, str]]:
     return [(one.message, one.why) for one in only(source, ALL).refusals if one.kind == "never"]
 
 
+def test_a_part_that_is_preloaded() -> None:
+    """What the administrator has imported ahead is there without an import."""
+    one = only("import plain\nplain.c.f()\nreturn []", {**ALL, "REPTARIUM_PRELOAD": "plain.c"})
+    assert [refusal for refusal in one.refusals if refusal.kind == "never"] == []
+
+
+def test_parts_that_are_known(tmp_path: Path) -> None:
+    """Of matplotlib, which makes much on demand, it is known that `pyplot` isn't among that."""
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib/__init__.py").write_text("def __getattr__(name): ...")
+    assert [
+        what for what, _ in told("import matplotlib\nmatplotlib.pyplot.figure()\nreturn [matplotlib.rcParams]")
+    ] == ["'matplotlib.pyplot' isn't there"]
+
+
 def test_a_part_that_nothing_imports() -> None:
     """It isn't there, and what to write is told."""
     assert told("import plain\nplain.c.f()\nreturn []") == [

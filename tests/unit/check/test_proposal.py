@@ -239,6 +239,20 @@ def test_hosts_that_no_text_tells() -> None:
     assert everything.unproven == []
 
 
+def test_pools_of_threads() -> None:
+    """One that is larger than what a task may have needs the limit raised to what the largest of them wants."""
+    source = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor({}) as p: pass"
+    nodes = [code(f"N{size}", source.format(size)) for size in ("8", "max_workers=20", "", "12", "size")]
+    everything = result(workflow(*nodes), environ={"N8N_RUNNERS_STDLIB_ALLOW": "*"})
+    needing = {one.node.name: one.refusals[0].message for one in everything.checked.reports if one.refusals}
+    assert needing == {
+        "Nmax_workers=20": "a pool of 20 threads is too large",
+        "N12": "a pool of 12 threads is too large",
+    }
+    assert everything.proposal.environ["REPTARIUM_MAX_THREADS"] == "20"
+    assert everything.unproven == []
+
+
 def test_what_is_not_enough() -> None:
     """A host that can't be listed keeps its node from running under what is proposed, which is said."""
     source = "import redis\nr = redis.Redis(host='-a_')\nr.get('x')"
