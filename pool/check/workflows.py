@@ -120,12 +120,14 @@ class _Finder:
     def __init__(self) -> None:
         self.found = Found()
         self._told_cut: set[int] = set()  # workflows of which it is said that a name is too long
-        self._off = False  # within a node that is disabled, and runs no workflow
+        self._off = False  # within what n8n doesn't run: an archived workflow, a node that is disabled
 
     def document(self, document: Document) -> None:
         before = len(self.found.workflows)
         for number, value in enumerate(_workflows(document.value), 1):
+            self._off = value.get("isArchived") is True
             self._workflow(document.source, value, number, ())
+        self._off = False
         if len(self.found.workflows) > before:
             return
         problem = Problem(document.source, "there is no workflow in it: an object with a list of `nodes` is expected")

@@ -256,6 +256,13 @@ def test_folders(tmp_path: Path) -> None:
     assert everything.notes[0].source.endswith("package.json")
 
 
+def test_archived_workflows() -> None:
+    """n8n runs none of their nodes: they count as disabled ones do, and those after them count."""
+    archived = workflow(code("Old", "import subprocess"), isArchived=True)
+    everything = found([archived, workflow(code("New", "return []"), isArchived=False)])
+    assert [(node.name, node.disabled) for node in everything.nodes] == [("Old", True), ("New", False)]
+
+
 def test_linked_folders(tmp_path: Path) -> None:
     """Folders that are linked are read, each once, and links that lead round in a circle have an end."""
     (tmp_path / "there").mkdir()
