@@ -111,9 +111,8 @@ def decode(raw: bytes) -> Any:
     """A JSON text. Raises ValueError with what is wrong with it."""
     if not raw.strip():
         raise ValueError("it is empty; an export of n8n's is JSON")
-    depth = nesting(raw)
-    if depth > MAX_NESTING:
-        raise ValueError(f"it is nested {depth:,} levels deep; at most {MAX_NESTING:,} are read")
+    if nesting(raw) > MAX_NESTING:
+        raise ValueError(f"it is nested more than {MAX_NESTING:,} levels deep, and isn't read")
     try:
         with room():
             return msgspec.json.decode(raw)

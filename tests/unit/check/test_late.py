@@ -58,7 +58,7 @@ def needed(source: str) -> list[str]:
         ("import requests\nrequests.get(u, proxies={'https': 'socks5://p:1'})", ["PySocks"]),
         ("import networkx as nx\nnx.pagerank(g)", ["numpy", "scipy"]),
         ("return _jmespath(_items, 'a')", ["jmespath"]),
-        ("try:\n    import pandas\n    pandas.read_excel(b)\nexcept ImportError:\n    pass", []),
+        ("try:\n    import pandas\n    pandas.read_html(b)\nexcept ImportError:\n    pass", []),
     ],
 )  # fmt: skip
 def test_what_libraries_import_when_they_are_used(source: str, distributions: list[str]) -> None:
