@@ -199,7 +199,7 @@ def test_workflows_from_elsewhere() -> None:
         ({"nodes": [code("A", "return " + "x" * (workflows.LONGEST_CODE - 6))]}, "its code has 1,048,577 characters"),
         ({"nodes": [caller("{")]}, "the workflow in it can't be read: it is not JSON"),
         ({"nodes": [caller("3")]}, "`workflowJson` is no workflow"),
-        ({"nodes": [caller("[" * 5000 + "]" * 5000)]}, "nested 5,000 levels deep"),
+        ({"nodes": [caller("[" * 5000 + "]" * 5000)]}, "nested more than 1,000 levels deep"),
     ],
 )
 def test_wrong_types(value: Any, said: str) -> None:
