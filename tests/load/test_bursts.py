@@ -18,12 +18,12 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 #: How many offers the broker takes each of the runner's for, and how many tasks each accept is for.
 OFFERS, ACCEPTS = 6, 3
 #: What is cancelled at once. Each may get a worker: a runner that can't fork takes no tasks.
-CANCELS = 150
+CANCELS = 60
 
 
 async def test_accepts_beyond_capacity_are_rejected_and_nothing_is_lost() -> None:
     """For each slot the broker sends tasks by the dozen: each surplus one is refused at once, and done later."""
-    tasks = 60
+    tasks = 30
 
     def multiply(_: str, message: Any) -> Iterable[Any]:
         yield message

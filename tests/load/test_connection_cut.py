@@ -62,7 +62,13 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+#: Of these the others have their like.
+FURTHER = ("an offer is on its way", "the runner's accept is lost", "just after the settings", "the result is lost")
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=pytest.mark.slow if point in FURTHER else ()) for point in POINTS]
+)
 async def test_cut_at_a_message(point: str) -> None:
     """A task that the broker had handed over fails; one that it hadn't is asked for again and done."""
     kind, pass_on, settings, ends = POINTS[point]

@@ -40,6 +40,7 @@ async def recovers(runner: Whole, handles: list[TaskHandle], connects: int = 1) 
     assert runner.site.broker.counters.connects == connects
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into a process that isn't dumpable")
 async def test_supervisor_without_descriptors_for_new_workers() -> None:
     """A forked worker whose descriptors find no room in the supervisor is given up, and others forked later."""
@@ -79,6 +80,7 @@ async def test_zygote_without_descriptors() -> None:
                 assert runner.zygotes() == runner.zygote
 
 
+@pytest.mark.slow
 async def test_connection_lost_and_zygote_killed_without_descriptors() -> None:
     """Neither can be had anew as long as there is no descriptor; both come back when there is."""
     with fail_after(60):

@@ -63,6 +63,7 @@ async def test_offers_come_back_by_themselves() -> None:
             await until(lambda: broker.runners[0].offers >= WORKERS, "the slots are offered again")
 
 
+@pytest.mark.slow
 async def test_waiting_tasks_can_be_cancelled() -> None:
     """A task that waits for a worker ends when it is cancelled, and its slot is free once there are workers."""
     with fail_after(60):

@@ -28,6 +28,7 @@ async def test_half_open_connection_is_given_up() -> None:
             assert runner.zygotes() == runner.zygote
 
 
+@pytest.mark.slow
 async def test_half_open_connection_with_a_writer_that_is_stuck() -> None:
     """The same when a large result waits for a socket that takes nothing any more."""
     with fail_after(60):

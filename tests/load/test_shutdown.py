@@ -57,6 +57,7 @@ async def test_sigterm_answers_each_task() -> None:
             waiting.cancel()
 
 
+@pytest.mark.slow
 async def test_sigterm_waits_for_a_result_that_is_read_slowly() -> None:
     """A task that has ended is answered, be it that its result takes half of the graceful time to send."""
     with fail_after(60):

@@ -111,9 +111,11 @@ def test_refused_import(script: Path) -> None:
         (["/no/such/file.py"], "", "cannot be read"),
         (["-", "--items", "-"], "", "both"),
         (["-", "--items", "/no/such/items"], "return 1", "--items"),
-        (["-", "--query", "[1]"], "return 1", "--query"),
         (["-", "--timeout", "soon"], "return 1", "--timeout='soon': not a number of seconds"),
-        (["-", "--timeout", "1e9"], "return 1", "--timeout="),
+        *(
+            pytest.param(arguments, "return 1", said, marks=pytest.mark.slow)
+            for arguments, said in ((["-", "--query", "[1]"], "--query"), (["-", "--timeout", "1e9"], "--timeout="))
+        ),
     ],
 )
 def test_bad_input(arguments: list[str], stdin: str, said: str) -> None:
@@ -139,6 +141,7 @@ def test_help_for_every_command(command: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.startswith(f"usage: reptarium {command}".rstrip())
 
 
+@pytest.mark.slow
 def test_what_the_terminal_cannot_write(script: Path) -> None:
     """A result is JSON whatever characters standard output knows."""
     script.write_text("return [{'a': '\\u00e9\\ud800'}]", "utf-8")

@@ -60,7 +60,14 @@ async def drains(port: int) -> None:
         await trio.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGQUIT)),
+    ],
+)
 async def test_signal_drains(number: signal.Signals) -> None:
     """The end of a terminal, Ctrl-C and SIGTERM alike: what runs is finished, then the runner ends with status 0."""
     with fail_after(60):
@@ -138,7 +145,13 @@ async def test_nohup_is_obeyed() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGINT", "SIGINT")])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("SIGTERM", "SIGTERM"),
+        *(pytest.param(*both, marks=pytest.mark.slow) for both in (("SIGHUP", "SIGTERM"), ("SIGINT", "SIGINT"))),
+    ],
+)
 async def test_second_signal_ends_at_once(first: str, second: str) -> None:
     """Whatever the graceful time-out says: status 130, no traceback, and nothing is left."""
     port = free_port()

@@ -101,7 +101,7 @@ async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize(("signals", "status"), [(1, 0), (2, 130)])
+@pytest.mark.parametrize(("signals", "status"), [(1, 0), pytest.param(2, 130, marks=pytest.mark.slow)])
 async def test_nobody_reads_the_last_words(stalled: Stalled, signals: int, status: int) -> None:
     """Neither the end in order nor the one at once waits for a reader that never comes."""
     port = free_port()
@@ -272,7 +272,9 @@ async def test_a_runner_with_closed_streams(closed: str) -> None:
     [
         (["exec", "CODE", "--raw"], "42"),
         (["doctor", "--json"], '"healthy"'),
-        (["bench", "--case", "trivial", "--tasks", "3", "--rounds", "1"], "trivial"),
+        pytest.param(
+            ["bench", "--case", "trivial", "--tasks", "3", "--rounds", "1"], "trivial", marks=pytest.mark.slow
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

@@ -258,6 +258,7 @@ async def test_a_broker_is_served_once_all_is_there(shop: Shop) -> None:
     assert "packages are there" in err
 
 
+@pytest.mark.slow
 def test_who_cannot_write_is_told(shop: Shop) -> None:
     """A place that can't be made, a file that isn't there, and nothing asked for: each says what to change."""
     shop.file.write_text("beta\n")
@@ -306,6 +307,7 @@ def test_uv_installs_the_same(tmp_path: Path, shop: Shop) -> None:
     assert shop.left() == [name]
 
 
+@pytest.mark.slow
 def test_prune_removes_what_is_not_the_present_files(shop: Shop) -> None:
     """Not what somebody makes at the moment, nor what isn't ours."""
     for text in ("alpha-thing\n", "beta\n"):

@@ -307,7 +307,7 @@ def test_root_with_user_namespaces_but_no_cap_sys_admin(environ: dict[str, str])
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 @pytest.mark.parametrize(
-    "lacking", [one_more(privileges.CAP_KILL), privileges.CAP_SETUID], ids=["CAP_KILL", "CAP_SETUID"]
+    "lacking", [one_more(privileges.CAP_KILL), one_more(privileges.CAP_SETUID)], ids=["CAP_KILL", "CAP_SETUID"]
 )
 def test_root_that_can_not_change_its_user(lacking: int) -> None:
     """Root that can't give workers another user, or could not end them then, is refused."""
@@ -380,7 +380,7 @@ trio.run(run)
 
 
 @pytest.mark.parametrize(
-    ("environ", "ends"), [one_more({}, "1 skipped"), ({"CI": "true"}, "1 error")], ids=["at home", "CI"]
+    ("environ", "ends"), [one_more({}, "1 skipped"), one_more({"CI": "true"}, "1 error")], ids=["at home", "CI"]
 )
 def test_missing_layers_fail_where_they_are_to_be_tested(environ: dict[str, str], ends: str) -> None:
     """Tests of the kernel layer are skipped on a machine that has none, and fail in CI."""

@@ -203,8 +203,9 @@ def quiet() -> Iterator[None]:
 
 
 def _but_slowest(names: Iterable[str]) -> list[Any]:
-    """Of pandas there is as much as of all others together, of numpy as much as of the rest."""
-    return [pytest.param(name, marks=pytest.mark.slow if name in ("numpy", "pandas") else ()) for name in names]
+    """Of pandas there is as much as of all others together, of these as much as of the rest."""
+    slowest = ("numpy", "pandas", "pydantic", "bs4", "jinja2")
+    return [pytest.param(name, marks=pytest.mark.slow if name in slowest else ()) for name in names]
 
 
 @pytest.mark.parametrize("group", _but_slowest(["stdlib", *PACKAGES]))

@@ -180,7 +180,7 @@ async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes, monkeypatch: pyt
 
     However many of them may come (``test_frame_pace.py``).
     """
-    count = 50_000
+    count = 10_000
     monkeypatch.setattr(bytes_websocket, "FramePace", lambda: FramePace(1e9, 10**9))
 
     async def send(stream: trio.SocketStream, server: WSConnection) -> None:
@@ -200,7 +200,7 @@ async def test_a_flood_of_tiny_frames_takes_turns(flood: bytes, monkeypatch: pyt
 
 async def test_a_flood_of_pings_while_we_close_takes_turns() -> None:
     """They are answered no more, so nothing is waited for with any of them."""
-    count = 50_000
+    count = 10_000
 
     async def send(stream: trio.SocketStream, server: WSConnection) -> None:
         closed = False
