@@ -19,7 +19,7 @@ one of its own class.
 from __future__ import annotations
 
 from codecs import utf_8_decode
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -47,6 +47,11 @@ class BytesWebSocket(WebSocketConnection):
     on_flood: Callable[[], None] | None = None
     """Is told when the other side sends more frames that bring nothing on than it may: it is read slowly then."""
 
+    unheard: bytes = b""
+    """What begins so, and is one piece, nobody wants to hear of (as many as there are prints)."""
+    on_unheard: Callable[[], Awaitable[None]] | None = None
+    """Is told of each, in its turn."""
+
     def __init__(self, stream: trio.abc.Stream, plain: PlainFrames, **named: Any) -> None:
         super().__init__(stream, plain, **named)
         self._plain = plain
@@ -58,7 +63,7 @@ class BytesWebSocket(WebSocketConnection):
     @property
     def receiving(self) -> bool:
         """Whether a part of a message has come, and not all of it."""
-        return self._begun is not None
+        return self._begun is not None or self._plain.receiving
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
         self._brought += len(event.data)
@@ -68,6 +73,10 @@ class BytesWebSocket(WebSocketConnection):
         await self._take_turns(idle=idle)
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
+        if begun is None and event.message_finished and self.unheard and data.startswith(self.unheard):
+            if self.on_unheard is not None:
+                await self.on_unheard()
+            return
         if len(data) + len(begun or b"") > self._max_message_size:
             self._message_size = self._max_message_size
             await super()._handle_message_event(BytesMessage(b"-", True, True))  # which says so, and closes

@@ -87,6 +87,7 @@ class Connection:
         self._slowed = False
         self._closing: trio.Event | None = None
         ws.on_flood = self._slow
+        ws.on_unheard = self._in_pace
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
@@ -100,7 +101,8 @@ class Connection:
         No checkpoint where there is room: who sends many sees to everybody's turns.
         """
         self._pace.called()
-        await self.outbox.room()
+        if not self.outbox.roomy:
+            await self.outbox.room()
         self.outbox.put(message, bulk=True)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -110,11 +112,18 @@ class Connection:
                 message = await self._ws.get_message()
             except ConnectionClosed:
                 return
-            if pause := self._pace.take(trio.current_time()):
-                self._slow()
-                await trio.sleep(pause)  # what is behind it waits too, answers to pings as well
+            await self._in_pace()
             yield message  # type: ignore[misc] # no str: see there
             del message  # not kept until the next one comes
+
+    def leave_out(self, beginning: bytes) -> None:
+        """Messages that begin so are no part of :meth:`frames` from now on. They count as any other."""
+        self._ws.unheard = beginning
+
+    async def _in_pace(self) -> None:
+        if pause := self._pace.take(trio.current_time()):
+            self._slow()
+            await trio.sleep(pause)  # what is behind it waits too, answers to pings as well
 
     def _slow(self) -> None:
         if not self._slowed:

@@ -73,12 +73,17 @@ class Outbox:
     def _full(self) -> bool:
         return self._bulk >= BULK or self._bulk_bytes >= BULK_BYTES or self.unwritten >= OUTBOX
 
+    @property
+    def roomy(self) -> bool:
+        """Whether :meth:`room` needn't wait."""
+        return not (self._full or self._turn.locked())
+
     async def room(self) -> None:
         """Wait until it is one's turn and there is room for one message of bulk, or nothing goes out any more.
 
         The room is the caller's until it waits for something. When there is some at once, this is no checkpoint.
         """
-        if self._full or self._turn.locked():
+        if not self.roomy:
             async with self._turn:
                 while self._full and not self._closed:
                     await self._freed.wait()

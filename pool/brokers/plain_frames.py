@@ -36,10 +36,18 @@ class PlainFrames(WSConnection):
     def __init__(self) -> None:
         super().__init__(ConnectionType.CLIENT)
         self._come: bytes | bytearray = b""
+        self._begun: bytes | bytearray = b""
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a part of a frame is kept here for the rest of it."""
+        return bool(self._begun)
 
     def receive_data(self, data: bytes | None) -> None:
         """Take what has come; :meth:`events` tells what it was. All events of what came before must have been asked."""
-        if data and self._between_messages():
+        if data and self._begun:
+            self._come, self._begun = self._begun + data, b""
+        elif data and self._between_messages():
             self._come = data
         else:
             super().receive_data(data)
@@ -55,6 +63,9 @@ class PlainFrames(WSConnection):
                 if length <= _SHORT:  # longer still, masked, or not in its shortest form
                     break
             if start + length > size:
+                if at:  # the next read brings its rest: whoever sends so much is no trickle
+                    self._begun = data[at:]
+                    return
                 break
             text = bytes(data[start : start + length])
             try:

@@ -95,12 +95,12 @@ class Serving:
         self._capacity = shared.slots.capacity
         connection.outbox.on_relief = self._tick  # offers that were held back
         self._router = RpcRouter(connection.send)
+        connection.leave_out(self._router.unheard)
         self._executions: dict[str, Execution] = {}
         self._tasks = tasks
         self._scope = trio.CancelScope()
         self._end: LinkError | None = None
-        self._faulty = False
-        self._last = False
+        self._faulty = self._last = False
 
     # ---- what the link asks: nothing here raises --------------------------------------------
 
@@ -344,8 +344,8 @@ class Serving:
         self._metrics.offers("accepted")
         self._metrics.task_accepted()
         shared = self._shared
-        given = shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
-        execution = Execution(task_id, *given)
+        of = shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
+        execution = Execution(task_id, *of)
         self._executions[task_id] = execution
         self._tasks.start_soon(self._execute, execution)
 

@@ -46,6 +46,11 @@ class RpcRouter:
         self._mark, self._posted = f"{new_call_id()}-", 0
 
     @property
+    def unheard(self) -> bytes:
+        """How the answers to :meth:`post`'s calls begin, as n8n writes them."""
+        return b'{"type":"broker:rpcresponse","callId":"' + self._mark.encode()
+
+    @property
     def open_calls(self) -> int:
         """How many calls wait for an answer."""
         return len(self._calls)

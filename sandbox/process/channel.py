@@ -91,8 +91,20 @@ class Channel:
 
     def print(self, line: bytes | bytearray) -> None:
         """A print of a task: a JSON list of strings and a line feed. Raises :class:`SupervisorGone`."""
-        self._lines.append(line)
-        self._store_lines()
+        lines = self._lines
+        if lines or not self._take(False):
+            lines.append(line)
+            self._store_lines()
+            return
+        # what follows is the same, as nearly always: in fewer steps
+        self._holder = _thread_number()
+        try:
+            self._store_line(line)
+        finally:
+            self._holder = 0
+            self._release()
+        if lines:
+            self._store_lines()
 
     def renew(self) -> None:
         """Another task follows: nobody looks for what it prints yet."""
@@ -121,15 +133,17 @@ class Channel:
         """What was printed goes into the memory, or out."""
         lines = self._lines
         while lines:
-            line = lines.popleft()
-            waiting, now = self._waiting, self.clock()
-            end, quiet = waiting + len(line), now - self._printed > _QUIET
-            self._printed = now
-            if end > _ROOM or quiet or self._prints is None or self._numbers is None:
-                self._print_now(line, quiet)
-            else:
-                self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
-                self._waiting = self._numbers[1] = end
+            self._store_line(lines.popleft())
+
+    def _store_line(self, line: bytes | bytearray) -> None:
+        waiting, now = self._waiting, self.clock()
+        end, quiet = waiting + len(line), now - self._printed > _QUIET
+        self._printed = now
+        if end > _ROOM or quiet or self._prints is None or self._numbers is None:
+            self._print_now(line, quiet)
+        else:
+            self._prints[_HEAD + waiting : _HEAD + end] = line  # before it is said that it is there
+            self._waiting = self._numbers[1] = end
 
     def _print_now(self, line: bytes | bytearray, quiet: bool) -> None:
         """What finds no room, or nobody looks for yet."""

@@ -234,3 +234,31 @@ async def test_a_message_that_is_too_long_in_pieces_ends_the_connection() -> Non
             assert [frame async for frame in frames] == []
             await done.wait()
     assert closed == [1009]
+
+
+async def test_answers_that_nobody_waits_for_go_no_further() -> None:
+    """As many as there are prints: they count as messages, and are none of those that are taken apart."""
+    unheard = b'{"type":"broker:rpcresponse","callId":"mark-'
+    told = trio.Event()
+
+    async def answer(stream: trio.SocketStream, server: WSConnection) -> None:
+        await told.wait()
+        for number in range(50):
+            await stream.send_all(server.send(TextMessage(f'{unheard.decode()}{number}"}}')))
+        await stream.send_all(server.send(TextMessage('{"type":"broker:drain"}')))
+        await trio.sleep_forever()
+
+    with fail_after(60):
+        async with connected(answer) as connection:
+            counted = 0
+
+            async def count() -> None:
+                nonlocal counted
+                counted += 1
+
+            connection.leave_out(unheard)
+            connection._ws.on_unheard = count
+            told.set()
+            async with aclosing(connection.frames()) as frames:
+                assert await anext(frames) == b'{"type":"broker:drain"}'
+            assert counted == 50

@@ -55,12 +55,15 @@ FRAMES = st.one_of(
 def told(client: WSConnection, chunks: list[bytes]) -> list[Any]:
     """What a client makes of them, until it is told to close."""
     found: list[Any] = []
+    begun = b""
     for chunk in chunks:
         client.receive_data(chunk)
         for event in client.events():
             if isinstance(event, Message):
-                data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
-                found.append((data, event.message_finished))
+                begun += event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
+                if event.message_finished:
+                    found.append(begun)
+                    begun = b""
             else:
                 found.append(event)
             if isinstance(event, CloseConnection):
@@ -80,6 +83,28 @@ def test_what_comes_is_what_wsproto_makes_of_it(frames: list[bytes], cuts: list[
     opened(ours)
     opened(theirs)
     assert told(ours, chunks) == told(theirs, chunks)
+
+
+def test_what_is_cut_in_the_middle_of_a_flood_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of a frame is waited for where others came before it; a trickle is wsproto's, which tells each part."""
+    client = PlainFrames()
+    opened(client)
+    given: list[bytes] = []
+    monkeypatch.setattr(WSConnection, "receive_data", lambda self, data: given.append(data))
+    stream = frame(0x81, b"first") + frame(0x81, b"second") + frame(0x81, b"third")
+    client.receive_data(stream[:10])
+    assert [event.data for event in client.events()] == [b"first"]  # type: ignore[attr-defined]
+    assert client.receiving
+    client.receive_data(stream[10:-1])
+    assert [event.data for event in client.events()] == [b"second"]  # type: ignore[attr-defined]
+    assert given == []
+    client.receive_data(stream[-1:])
+    assert [event.data for event in client.events()] == [b"third"]  # type: ignore[attr-defined]
+    assert not client.receiving
+
+    client.receive_data(stream[:5])
+    assert list(client.events()) == []
+    assert given == [stream[:5]]
 
 
 def test_frames_are_taken_apart_when_they_are_asked_for() -> None:
