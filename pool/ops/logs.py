@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
@@ -238,6 +239,10 @@ def task_used_fields(used: Used | None, *, crashed: bool = False) -> dict[str, A
     return fields
 
 
+#: What there is nothing to take out of, and nothing to be escaped in.
+_PLAIN = frozenset({int, float, bool, type(None)})
+
+
 def redact(secrets: frozenset[str]) -> Processor:
     """A processor that takes secrets out of the event's text and fields, however deep they sit."""
     # Longest first: a token that contains another must not leave its tail behind.
@@ -258,7 +263,10 @@ def redact(secrets: frozenset[str]) -> Processor:
 
     def processor(_logger: Any, _method: str, event: Event) -> Event:
         for key, value in event.items():
-            event[key] = _HIDDEN if _is_secret(key) and value is not None else clean(value)
+            if value is not None and _is_secret(key):
+                event[key] = _HIDDEN
+            elif type(value) not in _PLAIN:
+                event[key] = clean(value)
         return event
 
     return processor
@@ -292,14 +300,19 @@ def _one_line(_logger: Any, _method: str, event: Event) -> Event:
         # A traceback is ours and needs its lines; the renderers indent it.
         if key == "exception":
             continue
-        if isinstance(value, str):
+        if isinstance(value, str) and not value.isprintable():
             event[key] = _escape(value)
     return event
 
 
+_quoted = re.compile('[ "=\t]').search
+
+
 def _field(value: Any) -> str:
+    if type(value) in _PLAIN:
+        return str(value)
     text = value if isinstance(value, str) else _escape(str(value))
-    if text and not any(c in text for c in ' "=\t'):
+    if text and _quoted(text) is None:
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -203,6 +203,17 @@ def test_quotes_in_fields_are_escaped() -> None:
     assert r'node="a\" outcome=\"done"' in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a b", '"a b"'), ("a=b", '"a=b"'), ('a"b', r'"a\"b"'), ("", '""'), ("a-b", "a-b"), (7, "7"), (1.5, "1.5")],
+)
+def test_fields_are_quoted_where_they_must_be(value: object, shown: str) -> None:
+    """What would end a field, or begin another, stands in quotes; what is plain doesn't."""
+    out = configured()
+    structlog.get_logger().info("done", node=value, last=1)
+    assert f" node={shown} last=1\n" in out.getvalue()
+
+
 def test_tracebacks_are_indented_and_without_locals() -> None:
     """A traceback follows its line, indented; the values of variables are not in it."""
     out = configured()
