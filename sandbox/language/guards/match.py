@@ -12,10 +12,12 @@ from __future__ import annotations
 import abc
 import builtins
 import typing
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 from weakref import ref
 
 from reptarium.sandbox.language.guards.checks import beneath, checked_value, is_hook, refused
+from reptarium.sandbox.language.guards.own import is_own_class
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 
@@ -97,6 +99,9 @@ def _match_args(cls: type) -> tuple[Any, ...] | None:
     """
     for each in _line_of(type(cls)):
         own = _names_of(each)
+        if type(own.get("__match_args__")) in (GetSetDescriptorType, MemberDescriptorType):  # msgspec's, in C
+            found = own["__match_args__"].__get__(cls)
+            return found if type(found) is tuple else None
         if "__match_args__" in own or is_hook(own.get("__getattribute__")) or is_hook(own.get("__getattr__")):
             raise refused("this class pattern is not allowed", "its __match_args__ is its metaclass's to tell")
     told = (_names_of(each)["__match_args__"] for each in _line_of(cls) if "__match_args__" in _names_of(each))
@@ -115,12 +120,15 @@ def _look_at(instance: Any, name: str) -> None:
     ``format``.
     """
     line = _line_of(type(instance))
-    if all(each in _BARE or type.__getattribute__(each, "__module__") == "__main__" for each in line):
+    if all(each in _BARE or is_own_class(each) for each in line):
         return  # a class of the task's own: what it holds the task has put there
     held = beneath(instance, "__dict__", None)
     value = held.get(name, _NOTHING) if type(held) is dict else _NOTHING
+    first = next((each for each in line if name in _names_of(each)), None)
+    if first is not None and is_own_class(first) and type(_names_of(first)[name]) is MemberDescriptorType:
+        value, first = _names_of(first)[name].__get__(instance), None  # a slot
     # an object's own, which nothing in its class comes before; what numpy and errors have by such a name is theirs
-    if value is _NOTHING or name in _THEIRS or any(name in _names_of(each) for each in line):
+    if value is _NOTHING or name in _THEIRS or first is not None:
         raise _refusal(name)
     if checked_value(value, name) is not value:
         raise _refusal(name)

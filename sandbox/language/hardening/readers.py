@@ -60,7 +60,7 @@ def library_getattr(obj: Any, name: str, /, *default: Any) -> Any:
         return getattr(obj, plain, *default)
     if default and plain in LEADING_DUNDERS:
         return default[0]
-    if plain in GUARDED_ATTRIBUTES and plain not in GUARDED_DUNDERS:
+    if plain in _HELD:
         value = getattr(obj, plain, *default)
         return value if not _leads_on(value) else guarded_getattr(obj, plain, *default)
     if callable(getattr(obj, plain, None)):
@@ -119,27 +119,49 @@ _update_wrapper = functools.update_wrapper.__code__
 
 
 def library_attrgetter(name: str, /, *names: str) -> Any:
-    """``operator.attrgetter`` of names that the calling module spells, or that a task may read."""
-    return _getter(_attrgetter, [part for path in (name, *names) for part in str.__str__(path).split(".")])(
-        name, *names
-    )
+    """``operator.attrgetter``; names that the calling module doesn't spell are read under a task's rules."""
+    paths = [str.__str__(path).split(".") for path in (name, *names)]
+    if not _came_as_data([part for path in paths for part in path]):
+        return _attrgetter(name, *names)
+
+    def getter(obj: Any, /) -> Any:
+        found = [functools.reduce(_looked_at, path, obj) for path in paths]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    return getter
 
 
 def library_methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """``operator.methodcaller`` of a name that the calling module spells, or that a task may read."""
-    return _getter(_methodcaller, [str.__str__(name)])(name, *args, **kwargs)
+    """``operator.methodcaller``, under the rules of :func:`library_attrgetter`."""
+    plain = str.__str__(name)
+    if not _came_as_data([plain]):
+        return _methodcaller(name, *args, **kwargs)
+    return lambda obj, /: _looked_at(obj, plain)(*args, **kwargs)
 
 
 _attrgetter, _methodcaller = operator.attrgetter, operator.methodcaller
 
 
-def _getter(real: Any, names: list[str]) -> Any:
+def _came_as_data(names: list[str]) -> bool:
+    """Whether one of the names needs a look at what it leads to. Raises RefusedAttribute for what no task reads."""
+    found = False
     if watching():
         caller = sys._getframe(2)
         for name in names:
             if name in _LOOKED_AT and not _means(caller, name):
-                raise refused(f"the attribute '{name}' is not allowed")
-    return real
+                if name not in _HELD:
+                    raise refused(f"the attribute '{name}' is not allowed")
+                found = True
+    return found
+
+
+_HELD = GUARDED_ATTRIBUTES - GUARDED_DUNDERS
+
+
+def _looked_at(obj: Any, name: str) -> Any:
+    """An attribute under whose name libraries keep data, and modules."""
+    value = getattr(obj, name)
+    return guarded_getattr(obj, name) if name in _HELD and _leads_on(value) else value
 
 
 def _leads_on(value: Any) -> bool:

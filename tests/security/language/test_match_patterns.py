@@ -241,3 +241,21 @@ def test_other_patterns(attack: Attack) -> None:
 def test_mapping_pattern(program: str) -> None:
     """Mapping patterns read keys of mappings, and façades and objects are none."""
     check_nothing_reached(MAPPINGS[program], target=generator())
+
+
+PACKAGES = {
+    "msgspec": "class A(msgspec.Struct):\n    n: int\n    type: str = 'q'",
+    "pydantic": "class A(pydantic.BaseModel):\n    n: int\n    type: str = 'q'\n    __match_args__ = ('n', 'type')",
+    "attrs": "@attrs.define\nclass A:\n    n: int\n    type: str = 'q'",
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_classes_of_packages(package: str) -> None:
+    """What a class of a package's kind keeps in slots, or in its instance, is data under any name."""
+    pytest.importorskip(package)
+    check_nothing_reached(
+        f"import {package}\n{PACKAGES[package]}\n"
+        "match A(n=1):\n    case A(n, type=t) if (n, t) == (1, 'q'): pass\n    case x: reached.append(x)\n"
+        "match A(n=1):\n    case A(n, t) if (n, t) == (1, 'q'): pass\n    case x: reached.append(x)"
+    )

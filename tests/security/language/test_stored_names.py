@@ -13,7 +13,7 @@ import sys
 import pytest
 from programs import Attack, attribute, by_id, changing, check, check_nothing_reached, in_format
 
-from reptarium.sandbox.language.hardening.readers import library_getattr
+from reptarium.sandbox.language.hardening.readers import library_attrgetter, library_getattr, library_methodcaller
 
 HOLDER = "parser" if sys.version_info >= (3, 13) else "_flavour"
 #: Where numpy would find an address of memory.
@@ -561,3 +561,33 @@ def test_what_every_module_has_is_no_table_of_its_own() -> None:
     exec("def read(value, name):\n    return getattr(value, name)\n", namespace)  # noqa: S102 - as a module is run
     check(Attack("reached.append(read(value, 'type'))", led("type")), read=namespace["read"], value=Library())
     check(Attack("reached.append(read(value, '__spec__'))", attribute("__spec__")), read=namespace["read"], value=json)
+
+
+def test_readers_that_a_library_makes_of_a_name() -> None:
+    """Data lies under ``type`` in libraries, and modules: what it leads to is looked at, not the name."""
+
+    class Library:
+        type, parser, nested = "data", sys, None
+
+        def dump(self, value: int, *, more: int) -> int:
+            return value + more
+
+    Library.nested = Library  # type: ignore[assignment]
+    made: dict[str, object] = {
+        "attrgetter": library_attrgetter,
+        "methodcaller": library_methodcaller,
+        "__name__": "library",
+    }
+    exec("def getter(*names): return attrgetter(*names)\ndef caller(*a, **k): return methodcaller(*a, **k)\n", made)  # noqa: S102
+    names = {"getter": made["getter"], "caller": made["caller"], "value": Library()}
+    check_nothing_reached(
+        """
+        found = [getter('type')(value), getter('type', 'nested.type')(value), caller('dump', 2, more=3)(value)]
+        if found != ['data', ('data', 'data'), 5]: reached.append(found)
+        """,
+        **names,
+    )
+    check(Attack("reached.append(getter('parser')(value))", led("parser")), **names)
+    check(Attack("reached.append(getter('nested.parser')(value))", led("parser")), **names)
+    check(Attack("reached.append(getter('__globals__')(print))", attribute("__globals__")), **names)
+    check(Attack("reached.append(caller('format', value)('{0.parser}'))", led("parser")), **names)
