@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -25,7 +26,10 @@ WAYS_WITH_FILES = {
     "derived_with_a_function_of_its_own": (
         "class C(sqlite3.Connection):\n    def create_function(self, *args): pass\nc = sqlite3.connect(':memory:', factory=C)"
     ),
-    "factory_by_position": "class C(sqlite3.Connection): pass\nc = sqlite3.connect(':memory:', 5, 0, '', True, C)",
+    "factory_by_position": (
+        "class C(sqlite3.Connection): pass\nimport warnings\nwith warnings.catch_warnings():\n"
+        "    warnings.simplefilter('ignore')  # deprecated since 3.13\n    c = sqlite3.connect(':memory:', 5, 0, '', True, C)"
+    ),
 }
 QUERIES = {
     "tells": "c.execute(\"select fts3_tokenizer('simple')\")",
@@ -36,7 +40,7 @@ QUERIES = {
 ONCE = "sqlite3.connect (a connection is opened once) is not available in a task: tasks have no files. No setting allows it."
 OTHERS = {
     "class_beneath": Attack("c = sqlite3.Connection.mro()[1](':memory:')\nreached.append(c)", ONCE, RefusedOperation),
-    "opened_anew": Attack("c = sqlite3.connect(':memory:')\nbase = sqlite3.Connection.mro()[1]\nbase.__init__(c, ':memory:')", ONCE, RefusedOperation),
+    "opened_anew": Attack("import contextlib\nbase = sqlite3.Connection.mro()[1]\nwith contextlib.closing(sqlite3.connect(':memory:')) as c: base.__init__(c, ':memory:')", ONCE, RefusedOperation),
     "factory_beneath": Attack(
         "reached.append(sqlite3.connect(':memory:', factory=sqlite3.Connection.mro()[1]))",
         "sqlite3.connect() with this factory is not allowed: give it a class derived from sqlite3.Connection. No setting allows it.",
@@ -48,11 +52,10 @@ OTHERS = {
 @pytest.mark.parametrize("way", WAYS | WAYS_WITH_FILES)
 def test_no_address_is_told_or_taken(way: str, query: str) -> None:
     """Full-text search works; its tokenizers have no addresses for a task."""
-    program = (
-        f"import sqlite3\n{(WAYS | WAYS_WITH_FILES)[way]}\nreached.extend({QUERIES[query].splitlines()[-1]}.fetchall())"
-    )
-    if "\n" in QUERIES[query]:
-        program = program.replace("reached.extend", f"{QUERIES[query].splitlines()[0]}\nreached.extend")
+    *before, last = QUERIES[query].splitlines()
+    asked = "\n    ".join((*before, f"reached.extend({last}.fetchall())"))
+    way_to = (WAYS | WAYS_WITH_FILES)[way]
+    program = f"import contextlib, sqlite3\n{way_to}\nwith contextlib.closing(c):\n    {asked}"
     for policy in (OPEN, FILES) if way in WAYS else (FILES,):
         assert isinstance(outcome(program, policy), sqlite3.Error)
 
@@ -66,7 +69,10 @@ def test_no_other_connection(attack: Attack) -> None:
 @pytest.mark.skipif(not hasattr(sqlite3.Connection, "setconfig"), reason="since Python 3.12")
 def test_no_library_is_loaded() -> None:
     """The setting that permits it is no audit event; loading is one."""
-    loads = "import sqlite3\nc = sqlite3.connect(':memory:')\nc.setconfig(1005, True)\nc.load_extension('libc.so.6')\nreached.append(c)"
+    loads = (
+        "import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect(':memory:')) as c:\n"
+        "    c.setconfig(1005, True)\n    c.load_extension('libc.so.6')\n    reached.append(c)"
+    )
     assert isinstance(outcome(loads), (RefusedOperation, AttributeError))  # or built without
 
 
@@ -79,7 +85,10 @@ def test_full_text_search() -> None:
     c.execute('insert into t values (?)', ('running dogs',))
     if c.execute("select x from t where t match 'dog'").fetchall() != [('running dogs',)] or not isinstance(c, sqlite3.Connection):
         reached.append(c)
+    c.close()
     """
-    if ("ENABLE_FTS3",) in sqlite3.connect(":memory:").execute("pragma compile_options"):
+    with contextlib.closing(sqlite3.connect(":memory:")) as ours:
+        there = ("ENABLE_FTS3",) in ours.execute("pragma compile_options").fetchall()
+    if there:
         for policy in (OPEN, FILES):
             assert outcome(program, policy) is None
