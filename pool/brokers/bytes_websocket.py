@@ -47,8 +47,8 @@ class BytesWebSocket(WebSocketConnection):
     on_flood: Callable[[], None] | None = None
     """Is told when the other side sends more frames that bring nothing on than it may: it is read slowly then."""
 
-    unheard: bytes = b""
-    """What begins so, and is one piece, nobody wants to hear of (as many as there are prints)."""
+    unheard: Callable[[bytes | bytearray], object] | None = None
+    """What this says of a message in one piece that nobody wants to hear of it (there are as many as prints)."""
     on_unheard: Callable[[], Awaitable[None]] | None = None
     """Is told of each, in its turn."""
 
@@ -73,7 +73,7 @@ class BytesWebSocket(WebSocketConnection):
         await self._take_turns(idle=idle)
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
-        if begun is None and event.message_finished and self.unheard and data.startswith(self.unheard):
+        if begun is None and event.message_finished and self.unheard is not None and self.unheard(data):
             if self.on_unheard is not None:
                 await self.on_unheard()
             return

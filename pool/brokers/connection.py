@@ -11,7 +11,7 @@ while 100 MB do.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
@@ -116,9 +116,9 @@ class Connection:
             yield message  # type: ignore[misc] # no str: see there
             del message  # not kept until the next one comes
 
-    def leave_out(self, beginning: bytes) -> None:
-        """Messages that begin so are no part of :meth:`frames` from now on. They count as any other."""
-        self._ws.unheard = beginning
+    def leave_out(self, unheard: Callable[[bytes | bytearray], object]) -> None:
+        """Messages of which this is true are no part of :meth:`frames` from now on. They count as any other."""
+        self._ws.unheard = unheard
 
     async def _in_pace(self) -> None:
         if pause := self._pace.take(trio.current_time()):

@@ -8,6 +8,7 @@ channels close and whoever waits on them is told (:class:`CallEnded`).
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -24,6 +25,7 @@ from reptarium.pool.protocol.messages import (
     RunnerRpcCall,
     RunnerTaskDataRequest,
 )
+from reptarium.pool.protocol.messages.broker import LONGEST_ID
 
 log = structlog.get_logger("reptarium.pool.tasks.router")
 
@@ -46,9 +48,14 @@ class RpcRouter:
         self._mark, self._posted = f"{new_call_id()}-", 0
 
     @property
-    def unheard(self) -> bytes:
-        """How the answers to :meth:`post`'s calls begin, as n8n writes them."""
-        return b'{"type":"broker:rpcresponse","callId":"' + self._mark.encode()
+    def unheard(self) -> Callable[[bytes | bytearray], object]:
+        """Whether a message is an answer to one of :meth:`post`'s calls by how it begins: n8n writes the task first.
+
+        What is written otherwise goes the long way, to :meth:`nobody_waits`.
+        """
+        task = rb'(?:"taskId":"[^"\\]{1,%d}",)?' % LONGEST_ID
+        mark = re.escape(self._mark).encode()
+        return re.compile(rb'\{"type":"broker:rpcresponse",%s"callId":"%s' % (task, mark)).match
 
     @property
     def open_calls(self) -> int:

@@ -17,7 +17,7 @@ from wsproto.events import AcceptConnection, Ping
 
 from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocket
 from reptarium.pool.brokers.connection import Connection
-from reptarium.pool.brokers.pace import BRINGS_ON, FRAME_BURST, FRAME_RATE
+from reptarium.pool.brokers.pace import BRINGS_ON, BURST, FRAME_BURST, FRAME_RATE, RATE
 
 MESSAGE = b"\x81\x02{}"
 FLOODS = {
@@ -127,3 +127,16 @@ async def test_pings_are_answered_at_their_pace(autojump_clock: trio.testing.Moc
         await say(server.send(Ping(b"one")) * (FRAME_BURST + 10))
         await trio.sleep(20 / FRAME_RATE)
         assert len(list(server.events())) == FRAME_BURST + 10
+
+
+async def test_messages_that_nobody_hears_count_as_any_other(autojump_clock: trio.testing.MockClock) -> None:
+    """Answers to prints, in a flood that no print has asked for: what is behind it waits."""
+    async with websocket() as (ours, say, _):
+        connection, began = Connection(ours, None, "http://broker"), trio.current_time()  # type: ignore[arg-type]
+        connection.leave_out(lambda message: message == b"unheard")
+        with capture_logs() as lines:
+            await say(b"\x81\x07unheard" * (BURST + 99) + MESSAGE)
+            async with aclosing(connection.frames()) as messages:
+                assert await anext(messages) == b"{}"
+        assert trio.current_time() - began == pytest.approx(100 / RATE, rel=0.05)
+        assert [line["broker"] for line in lines] == ["http://broker"]

@@ -53,7 +53,7 @@ class Wire:
         self._lasts = lasts
         self._send, self._receive = trio.open_memory_channel[bytes](100)
 
-    def leave_out(self, beginning: bytes) -> None:
+    def leave_out(self, unheard: object) -> None:
         """Answers to prints: there are none here."""
 
     def come(self, message: Any) -> None:

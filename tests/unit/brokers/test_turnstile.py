@@ -92,7 +92,7 @@ async def test_large_messages_of_all_brokers_take_turns(
         def __init__(self) -> None:
             self.outbox: Any = type("Outbox", (), {"slow": False})()
 
-        def leave_out(self, beginning: bytes) -> None:
+        def leave_out(self, unheard: object) -> None:
             """There is one message, and it is none of these."""
 
         async def send(self, message: object) -> None:

@@ -13,6 +13,7 @@ from reptarium.pool.protocol.messages import (
     BrokerTaskDataResponse,
     RunnerMessage,
     RunnerRpcCall,
+    encode,
 )
 from reptarium.pool.tasks.router import CallEnded, RpcRouter
 
@@ -125,3 +126,24 @@ async def test_answers_that_are_nobodys() -> None:
         assert not router.deliver(answer(message.call_id, "other", b'"forged"'))
         assert router.deliver(answer(message.call_id))
         assert not router.deliver(answer(message.call_id, data=b"2"))
+
+
+async def test_answers_to_what_was_posted_are_known_by_how_they_begin() -> None:
+    """As n8n writes them, the task first, and as our own broker does; nothing that somebody may wait for is one."""
+    wire = Wire()
+    router, other = RpcRouter(wire.send), RpcRouter(wire.send)
+    for one in (router, other):
+        await one.post("t", "logNodeOutput", NO_PARAMS)
+    ours, theirs = (message.call_id for message in wire.sent if isinstance(message, RunnerRpcCall))
+    written = '{"type":"broker:rpcresponse","taskId":"t%s","callId":"%s","status":"success"}'
+    assert router.unheard((written % ("", ours)).encode())
+    assert router.unheard(encode(answer(ours)))
+    for heard in (
+        written % ("", theirs),
+        written % ("", "waited"),
+        written.replace("rpcresponse", "taskdataresponse") % ("", ours),
+        written % (f'\\",\\"callId\\":\\"{ours}', "waited"),
+        written % ("x" * 300, ours),
+        " " + written % ("", ours),
+    ):
+        assert not router.unheard(heard.encode())
