@@ -91,13 +91,13 @@ class Channel:
 
     def print(self, line: bytes | bytearray) -> None:
         """A print of a task: a JSON list of strings and a line feed. Raises :class:`SupervisorGone`."""
-        lines = self._lines
+        lines, ours = self._lines, _thread_number()
         if lines or not self._take(False):
             lines.append(line)
             self._store_lines()
             return
         # what follows is the same, as nearly always: in fewer steps
-        self._holder = _thread_number()
+        self._holder = ours
         try:
             self._store_line(line)
         finally:
@@ -113,9 +113,9 @@ class Channel:
 
     def _store_lines(self) -> None:
         """Whoever finds the lock taken leaves them to its holder, who looks once more when it was let go."""
-        lines = self._lines
+        lines, ours = self._lines, _thread_number()
         while lines and self._take(False):
-            self._holder = _thread_number()
+            self._holder = ours
             try:
                 self._store()
             finally:
@@ -124,10 +124,11 @@ class Channel:
 
     def _hold(self) -> None:
         """Take the lock. Raises RuntimeError in the middle of something else that this thread writes or waits for."""
-        if self._holder == _thread_number():
+        ours = _thread_number()  # before: it may raise MemoryError, and nobody would let go of the lock
+        if self._holder == ours:
             raise RuntimeError(_IN_THE_MIDDLE)
         self._take()
-        self._holder = _thread_number()
+        self._holder = ours
 
     def _store(self) -> None:
         """What was printed goes into the memory, or out."""

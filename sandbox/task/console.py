@@ -118,7 +118,10 @@ class Console:
         line: bytes | bytearray = b""
         if room >= 0:  # what is too long as it is needs no copy
             line = _json_line(parts)
-            self._used += len(line) + PRINT_PRICE
+            size = len(line) + PRINT_PRICE
+            self._used += size  # without a call: see _printer()
+        if self._closed:
+            return  # type: ignore[unreachable] # by a print in the middle of this one, or another thread's
         if not line or self._used > self._limit:
             self._closed = True
             line = _json_line([truncation_note(self._limit)])
@@ -161,7 +164,8 @@ def _printer(console: Console) -> Callable[..., None]:
                 except UnicodeEncodeError:
                     emit(args)
                     return
-                used = console._used + len(line) + PRINT_PRICE
+                size = len(line) + PRINT_PRICE
+                used = console._used + size  # no call from here to where it is kept: another print may come in one
                 if used <= console._limit and not console._closed:
                     console._used = used
                     send(line)

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -152,3 +153,25 @@ def test_what_a_finalizer_prints_with_the_result_is_no_other_tasks(site: Site) -
     site.channel.renew()
     finish(in_thread(lambda: site.print("next")))
     assert site.printed() == ["next"]
+
+
+def test_a_lack_of_memory_beside_the_lock_keeps_nobody_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that needs some stands between its taking and what sees to its release."""
+    lock = site.channel._lock
+
+    def number() -> int:
+        if lock.locked():
+            raise MemoryError
+        return threading.get_ident()
+
+    monkeypatch.setattr("reptarium.sandbox.process.channel._thread_number", number)
+    for doing in (
+        lambda: site.print("short"),
+        lambda: site.channel._lines.append(b'["queued"]\n') or site.channel._store_lines(),  # type: ignore[func-returns-value]
+        lambda: site.channel.send(int(Kind.RESULT), b"{}"),
+    ):
+        with suppress(MemoryError):
+            doing()
+        assert not lock.locked()
+    assert site.printed() + site.printed() == ["short", "queued"]
+    assert site.frame()[0] == Kind.RESULT

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.task.console import Console, StderrTail, format_value
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 
@@ -109,6 +110,56 @@ def test_a_print_of_nothing_has_a_price() -> None:
     frames = printed(*[((), {})] * 100_000, limit=50 * PRINT_PRICE)
     assert 40 < len(frames) <= 51
     assert frames[-1] == [truncation_note(50 * PRINT_PRICE)]
+
+
+@pytest.mark.parametrize("form", [format_value, str])
+@pytest.mark.parametrize("text", ["", "é", "\0\x7f\u2028", "qu\"o\\te'", "\ud83d", "x" * 79, "x" * 80])
+def test_a_short_text_is_printed_as_any_other(text: str, form: Callable[[object], str]) -> None:
+    """By the short way of the function that user code has: the same line, the same price, the same end."""
+    whole: list[bytes] = []
+    short: list[bytes] = []
+    long_way, short_way = Console(whole.append, 2000, form), Console(short.append, 2000, form)
+    for _ in range(20):
+        long_way.print(text)
+        short_way.printer(text)
+    assert short == whole
+    assert json.loads(short[-1]) == [truncation_note(2000)]
+
+
+@pytest.mark.parametrize("args", [("task",), ("task", 1)])
+def test_a_print_in_the_middle_of_another_is_counted(args: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread's, or a finalizer's, wherever the interpreter may turn to it: the supervisor counts them all, and
+    kills who prints far beyond the limit.
+    """
+    lines: list[bytes] = []
+    console, limit = Console(lines.append, 10 * PRINT_PRICE), 10 * PRINT_PRICE
+    others = [f"other {number}" for number in range(5)]
+
+    def measured(what: Any) -> int:
+        while isinstance(what, bytes | bytearray) and others:
+            console.printer(others.pop())
+        return len(what)
+
+    monkeypatch.setattr("reptarium.sandbox.task.console.len", measured, raising=False)
+    for _ in range(10):
+        console.printer(*args)
+    assert not others
+    assert json.loads(lines[-1]) == [truncation_note(limit)]
+    assert sum(len(line) + PRINT_PRICE for line in lines[:-1]) <= limit
+
+
+def test_nothing_follows_the_note_in_the_middle_of_a_print() -> None:
+    """Where what becomes of a value prints itself, beyond the limit."""
+    lines: list[bytes] = []
+    console = Console(lines.append, 300)
+
+    class Talkative:
+        def __str__(self) -> str:
+            console.printer("x" * 500)
+            return "done"
+
+    console.printer(Talkative())
+    assert [json.loads(line) for line in lines] == [[truncation_note(300)]]
 
 
 def test_lone_surrogate_is_printable() -> None:
