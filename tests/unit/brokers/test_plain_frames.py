@@ -52,11 +52,13 @@ FRAMES = st.one_of(
 )
 
 
-def told(client: WSConnection, chunks: list[bytes]) -> list[Any]:
-    """What a client makes of them, until it is told to close."""
+def told(client: WSConnection, chunks: list[bytes], *, to_the_end: bool = False) -> list[Any]:
+    """What a client makes of them, until it is told to close; or what it takes after that as well."""
     found: list[Any] = []
     begun = b""
     for chunk in chunks:
+        if client.state is ConnectionState.CLOSED:  # its reader has ended
+            break
         client.receive_data(chunk)
         for event in client.events():
             if isinstance(event, Message):
@@ -66,7 +68,7 @@ def told(client: WSConnection, chunks: list[bytes]) -> list[Any]:
                     begun = b""
             else:
                 found.append(event)
-            if isinstance(event, CloseConnection):
+            if isinstance(event, CloseConnection) and not to_the_end:
                 return found
     return found
 
@@ -83,6 +85,64 @@ def test_what_comes_is_what_wsproto_makes_of_it(frames: list[bytes], cuts: list[
     opened(ours)
     opened(theirs)
     assert told(ours, chunks) == told(theirs, chunks)
+
+
+HELLO = frame(0x81, b"hello")
+LEFT = {
+    "binary": [frame(0x82, b"\xff\x00")],
+    "a reserved bit": [frame(0xC1, b"a") + HELLO],
+    "another reserved bit": [frame(0x91, b"a") + HELLO],
+    "no kind": [frame(0x83, b"a") + HELLO],
+    "a mask": [frame(0x81, b"abc", masked=True) + HELLO],
+    "a mask, longer": [frame(0x81, b"x" * 126, masked=True) + HELLO],
+    "a mask, the longest": [b"\x81\xff" + (70_000).to_bytes(8, "big") + bytes(70_004)],
+    "a length that is too long": [frame(0x81, b"abc", wide=True) + HELLO],
+    "eight bytes of length": [b"\x81\x7f" + (65_536).to_bytes(8, "big") + b"x" * 65_536 + HELLO],
+    "eight bytes, too many": [b"\x81\x7f" + (3).to_bytes(8, "big") + b"abc" + HELLO],
+    "eight bytes, the first bit": [b"\x81\x7f" + (1 << 63).to_bytes(8, "big") + HELLO],
+    "no text": [frame(0x81, b"\xff") + HELLO],
+    "half a character": [frame(0x81, b"\xc3") + HELLO],
+    "half a character, the rest of which follows": [frame(0x81, b"\xc3") + frame(0x81, b"\xa9")],
+    "half a surrogate pair": [frame(0x81, b"\xed\xa0\x80") + HELLO],
+    "text amid a message": [frame(0x01, b"a"), HELLO],
+    "a ping amid a message": [frame(0x01, b"a"), frame(0x89, b"p"), frame(0x80, b"b") + HELLO],
+    "a head alone, then what looks like a frame": [b"\x81\x05", HELLO[:5] + HELLO],
+    "a byte alone, then what looks like a frame": [b"\x81", b"\x81\x00" + HELLO],
+    "a byte at a time": [bytes([byte]) for byte in HELLO + frame(0x89, b"") + HELLO],
+    "cut behind another, byte by byte": [HELLO + HELLO[:3], *(bytes([byte]) for byte in HELLO[3:] + HELLO)],
+    "cut behind another, no text": [HELLO + frame(0x81, b"\xed\xa0\x80")[:3], b"\xa0\x80" + HELLO],
+    "cut within its length": [HELLO + b"\x81\x7e", b"\x00\x7e" + b"x" * 126 + HELLO],
+    "cut between its length's bytes": [HELLO + b"\x81\x7e\xff", b"\x00" + b"x" * 0xFF00 + HELLO],
+    "closed behind another": [HELLO + frame(0x88, b"\x03\xe8bye"), HELLO],
+    "wrong behind another": [HELLO + frame(0x0B, b""), HELLO],
+}
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("kind", LEFT)
+def test_what_is_not_plain_is_what_wsproto_makes_of_it(kind: str, closing: bool) -> None:
+    """One of each kind, while nothing is closed and while we close; to the end, whatever has been wrong before."""
+    ours, theirs = PlainFrames(), WSConnection(ConnectionType.CLIENT)
+    for client in (ours, theirs):
+        opened(client)
+        if closing:
+            client.send(CloseConnection(code=1000))
+    expected = told(theirs, LEFT[kind], to_the_end=True)
+    assert told(ours, LEFT[kind], to_the_end=True) == expected
+    assert ours.state is theirs.state
+
+
+def test_nothing_is_read_after_the_end() -> None:
+    """Neither what comes then, nor what has come and was not looked at."""
+    client = PlainFrames()
+    opened(client)
+    client.receive_data(HELLO + frame(0x89, b""))
+    events = client.events()
+    next(events)
+    client.receive_data(None)
+    assert list(events) == []
+    with pytest.raises(LocalProtocolError):
+        client.receive_data(HELLO)
 
 
 def test_what_is_cut_in_the_middle_of_a_flood_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -11,18 +13,19 @@ from reptarium.pool.ops.tallies import Counts, Level, Spread
 BOUNDS = (0.25, 1.0, 1024.0)
 
 
-def test_they_are_shown_as_the_librarys() -> None:
+@pytest.mark.parametrize("bounds", [BOUNDS, (*BOUNDS, math.inf)])
+def test_they_are_shown_as_the_librarys(bounds: tuple[float, ...]) -> None:
     """What counts the same is the same text, on a bound and beyond the last one too."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     counts = Counts("calls", "By name.", ["name", "result"], [("a", "x"), ("b", "y")], registry=ours)
     alone = Counts("forks", "All.", registry=ours)
     level = Level("running", "Now.", registry=ours)
-    spread = Spread("seconds", "How long.", BOUNDS, registry=ours)
+    spread = Spread("seconds", "How long.", bounds, registry=ours)
     calls = Counter("calls", "By name.", ["name", "result"], registry=theirs)
     children = {("a", "x"): calls.labels("a", "x"), ("b", "y"): calls.labels("b", "y")}
     forks = Counter("forks", "All.", registry=theirs)
     running = Gauge("running", "Now.", registry=theirs)
-    seconds = Histogram("seconds", "How long.", buckets=BOUNDS, registry=theirs)
+    seconds = Histogram("seconds", "How long.", buckets=bounds, registry=theirs)
     assert exposition(ours) == exposition(theirs)
 
     counts.of["b", "y"] += 2.5

@@ -137,21 +137,28 @@ async def test_a_worker_that_is_had_at_once_counts_as_any_other(
 ) -> None:
     """There is none before its pool is ready, nor of one that makes room; each counts until it is let go of."""
     (python,) = lenders(living, PYTHON)
+    told: list[int | None] = []
     with fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(living.run)
             assert python.lease_nowait() is None
-            first = await python.lease()
-            second = python.lease_nowait()
-            assert second is not None
-            assert python.users == 2
+            nursery.start_soon(use, python, 0, [], "starts it")
+            await trio.sleep(0.5)
             assert python.pool is not None
-            assert python.pool.size == min(living.size, 2)
+            assert python.lease_nowait() is None
+            first = await python.lease()
+            await trio.sleep(0.5)
+            living.default.limit, living.on_limit = 1, lambda: told.append(living.limit)
+            others = [python.lease_nowait() for _ in range(living.size)]
+            assert None not in others
+            assert told == [3, 4, 5, 6]
+            assert python.users == living.size + 1
+            assert python.pool.size == living.size
             python.yields = True
             assert python.lease_nowait() is None
             python.yields = False
-            python.discard(second)
-            python.discard(first)
+            for worker in (first, *others):
+                python.discard(worker)
             assert python.users == 0
             nursery.cancel_scope.cancel()
 
