@@ -106,7 +106,7 @@ LEFT = {
     "half a surrogate pair": [frame(0x81, b"\xed\xa0\x80") + HELLO],
     "text amid a message": [frame(0x01, b"a"), HELLO],
     "a ping amid a message": [frame(0x01, b"a"), frame(0x89, b"p"), frame(0x80, b"b") + HELLO],
-    "a head alone, then what looks like a frame": [b"\x81\x05", HELLO[:5] + HELLO],
+    "a head alone, then what looks like a frame": [b"\x81\x05", frame(0x81, b"abc") + HELLO],
     "a byte alone, then what looks like a frame": [b"\x81", b"\x81\x00" + HELLO],
     "a byte at a time": [bytes([byte]) for byte in HELLO + frame(0x89, b"") + HELLO],
     "cut behind another, byte by byte": [HELLO + HELLO[:3], *(bytes([byte]) for byte in HELLO[3:] + HELLO)],
@@ -114,6 +114,7 @@ LEFT = {
     "cut within its length": [HELLO + b"\x81\x7e", b"\x00\x7e" + b"x" * 126 + HELLO],
     "cut between its length's bytes": [HELLO + b"\x81\x7e\xff", b"\x00" + b"x" * 0xFF00 + HELLO],
     "closed behind another": [HELLO + frame(0x88, b"\x03\xe8bye"), HELLO],
+    "a close that is wrong, then another": [frame(0x88, b"\x03"), HELLO],
     "wrong behind another": [HELLO + frame(0x0B, b""), HELLO],
 }
 
