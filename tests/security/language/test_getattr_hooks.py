@@ -25,9 +25,13 @@ ATTACKS = {
     ),
     "a hook that isn't a function": Attack(
         """
+        def asked(*names):
+            if names[-1] != '__array__':  # which classes may have
+                reached.append(names)
+            raise AttributeError
         class Hook:
-            def __get__(self, instance, owner): return reached.append
-            def __call__(self, *args): reached.append(args)
+            def __get__(self, instance, owner): return asked
+            def __call__(self, *args): asked(*args)
         class Liar:
             __getattr__ = Hook()
         import numpy as np

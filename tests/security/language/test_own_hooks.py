@@ -110,14 +110,15 @@ except* ValueError as group: reached.append(group)
 
 
 def test_hooks_are_not_asked_for_what_libraries_look_for() -> None:
-    """numpy asks objects for addresses, and copy for what takes them apart: the hook hears nothing of it."""
+    """numpy asks objects for addresses, and copy for what takes them apart: the hook hears nothing of it. It hears of what
+    classes may have."""
     check_nothing_reached(
         """
         import copy
         import numpy
         class A:
             def __getattribute__(self, name):
-                if name.startswith('__') and name not in ('__copy__', '__deepcopy__', '__float__', '__len__'):
+                if name.startswith('__') and name not in ('__array__', '__copy__', '__deepcopy__', '__float__', '__len__'):
                     reached.append(name)
                 return super().__getattribute__(name)
         numpy.asarray(A())
