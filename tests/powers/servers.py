@@ -18,7 +18,7 @@ import pytest
 import trio
 import trustme
 
-from tests.limits import fail_after
+from tests.limits import fail_after, within
 
 HOST = "127.0.0.1"
 
@@ -48,7 +48,11 @@ async def program(port: int, *command: str, cwd: Path, user: str | None = None) 
             yield
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(within(20))
+            except subprocess.TimeoutExpired:  # MariaDB, told to end amid its start, may never do it
+                process.kill()
+                process.wait()
 
 
 @asynccontextmanager
