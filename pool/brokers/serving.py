@@ -100,7 +100,8 @@ class Serving:
         self._tasks = tasks
         self._scope = trio.CancelScope()
         self._end: LinkError | None = None
-        self._faulty = self._last = False
+        self._faulty = False
+        self._last = False
 
     # ---- what the link asks: nothing here raises --------------------------------------------
 
@@ -343,9 +344,7 @@ class Serving:
     def _reserve(self, task_id: str) -> None:
         self._metrics.offers("accepted")
         self._metrics.task_accepted()
-        shared = self._shared
-        of = shared.pool, self._router, shared.limits, shared.ruling_of, shared.reuse, self._uri
-        execution = Execution(task_id, *of)
+        execution = task.accepted(self._shared, task_id, self._router, self._uri)
         self._executions[task_id] = execution
         self._tasks.start_soon(self._execute, execution)
 

@@ -15,6 +15,7 @@ from reptarium.pool.powers.connections import Connections
 from reptarium.pool.protocol.messages import TaskDoneData, TaskErrorData
 from reptarium.pool.tasks.ended import record_ended
 from reptarium.pool.tasks.execution import Execution
+from reptarium.pool.tasks.router import RpcRouter
 
 _EVENT = "the task failed through a fault of the runner"
 
@@ -23,6 +24,11 @@ def failed(error: BaseException) -> TaskErrorData:
     """What a task is told that has met a fault."""
     kind = type(first(error)).__name__
     return TaskErrorData(message=ENDINGS[Ending.FAULT].told, description=f"{kind}; its log has the details.")
+
+
+def accepted(shared: Shared, task_id: str, router: RpcRouter, broker: str) -> Execution:
+    """The execution of a task of a broker's, whose settings will come."""
+    return Execution(task_id, shared.pool, router, shared.limits, shared.ruling_of, shared.reuse, broker)
 
 
 def met(shared: Shared, execution: Execution, error: Exception) -> None:

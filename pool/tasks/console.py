@@ -108,8 +108,8 @@ class PrintsOf:
                 self._on_call(_NAME, "success", None)  # nobody answers it
 
 
-def _is_plain(line: bytes) -> bool:
-    """:func:`is_print` of nearly all there are, without a look at what is odd."""
+def _is_plain(line: bytes | bytearray) -> bool:
+    """:func:`is_print` of nearly all there are, without a coroutine."""
     if len(line) > LARGE_PRINT:
         return False
     try:
@@ -123,11 +123,4 @@ async def is_print(line: bytes | bytearray) -> bool:
     """Whether it is a JSON list of strings."""
     if len(line) > LARGE_PRINT:  # a list at least: what is in it nobody here makes objects of
         return line[:1] == b"[" and await in_turns(judging_json(line))
-    try:
-        try:
-            _decoder.decode(line)
-        except msgspec.DecodeError:  # a lone surrogate is JSON all the same
-            _decoder.decode(blanked(line))
-    except UNREADABLE:
-        return False
-    return True
+    return _is_plain(line) or _is_plain(blanked(line))  # a lone surrogate is JSON all the same

@@ -154,23 +154,12 @@ async def test_pages_without_end() -> None:
     assert "don't end" in found.problems[-1].text
 
 
-async def test_slow_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that goes on for ever, page by page, is left after an hour, with what it has given."""
-    monkeypatch.setattr(n8n_api, "ALL_TIME", 0.0)
-    numbers = count(1)
-
-    def answer(target: str, headers: dict[str, str]) -> bytes:
-        return http({"data": [workflow(code("A", ""))], "nextCursor": str(next(numbers))})
-
-    async with serving(answer) as url:
-        found = find(iter(await read_workflows(url, KEY, None)))
-    assert "take more than" in found.problems[-1].text
-    assert [node.name for node in found.nodes] == ["A"]
-
-
-async def test_long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept of pages has a bound in all; the first are checked."""
-    monkeypatch.setattr(n8n_api, "MOST_BYTES", 100)
+@pytest.mark.parametrize(
+    ("bound", "value", "says"), [("ALL_TIME", 0.0, "take more than"), ("MOST_BYTES", 100, "the first are checked")]
+)
+async def test_pages_that_go_on(bound: str, value: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that goes on for ever is left after an hour, or with so many bytes; the first pages are checked."""
+    monkeypatch.setattr(n8n_api, bound, value)
     numbers = count(1)
 
     def answer(target: str, headers: dict[str, str]) -> bytes:
@@ -178,7 +167,7 @@ async def test_long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async with serving(answer) as url:
         found = find(iter(await read_workflows(url, KEY, None)))
-    assert "the first are checked" in found.problems[-1].text
+    assert says in found.problems[-1].text
     assert [node.name for node in found.nodes] == ["A"]
 
 
