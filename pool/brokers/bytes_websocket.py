@@ -29,7 +29,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from reptarium.pool.brokers.pace import BRINGS_ON, FramePace
+from reptarium.pool.brokers.pace import Fragments, FramePace
 from reptarium.pool.brokers.plain_frames import PlainFrames
 
 #: trio-websocket's own default of 4 KiB costs 12 times as much for a message of 1 MB. Four times this costs a tenth
@@ -57,7 +57,7 @@ class BytesWebSocket(WebSocketConnection):
         self._plain = plain
         self._begun: bytearray | None = None
         self._pace = FramePace()
-        self._brought = 0
+        self._frames = Fragments()
         self._events = 0
 
     @property
@@ -66,11 +66,7 @@ class BytesWebSocket(WebSocketConnection):
         return self._begun is not None or self._plain.receiving
 
     async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        self._brought += len(event.data)
-        idle = not event.message_finished and self._brought < BRINGS_ON
-        if not event.message_finished:
-            self._brought = 0
-        await self._take_turns(idle=idle)
+        await self._take_turns(idle=not self._frames.brings_on(len(event.data), event.message_finished))
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
         if begun is None and event.message_finished and self.unheard is not None and self.unheard(data):

@@ -7,7 +7,8 @@ slowed.
 
 **Frames.** A frame that brings nothing on, a ping, a pong, an empty fragment or one of a few bytes, costs as much as a
 message does: nobody sends many. So they are counted by themselves, and paid for by nothing that we say. What is read
-at once ends anywhere in a message, so often with a few of its bytes: that is no such frame if enough was read with it.
+at once ends anywhere in a message, and so does a fragment in what is read: a few bytes at either end are no such frame
+if enough came before them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ RATE, BURST = 20.0, 64
 OFFER, CALL = 4, 2
 #: More than this isn't saved up by offers that nobody takes: four for each of the 1,000 slots that a runner may have.
 MOST = 4096
-#: Frames a second that bring nothing on, and how many in one go; so many bytes since the part before do bring it on.
+#: Frames a second that bring nothing on, and how many in one go; a part for every so many bytes does bring it on.
 FRAME_RATE, FRAME_BURST, BRINGS_ON = 10.0, 64, 256
+#: More bytes than this aren't saved up for the small parts to come: as many as are read at once.
+BROUGHT = 64 * 1024
 
 
 class FramePace:
@@ -39,6 +42,24 @@ class FramePace:
         self._since = now
         self._left -= 1
         return max(-self._left / self._rate, 0.0)
+
+
+class Fragments:
+    """Which parts of messages bring them on, on one connection."""
+
+    def __init__(self) -> None:
+        self._brought = 0
+
+    def brings_on(self, size: int, last: bool) -> bool:
+        """Whether a part of so many bytes does; the last one of a message always does."""
+        self._brought = min(self._brought + size, BROUGHT)
+        if last:
+            return True
+        if self._brought < BRINGS_ON:
+            self._brought = 0  # small parts don't add up
+            return False
+        self._brought -= BRINGS_ON
+        return True
 
 
 class Pace(FramePace):

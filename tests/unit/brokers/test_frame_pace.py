@@ -17,7 +17,7 @@ from wsproto.events import AcceptConnection, Ping
 
 from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocket
 from reptarium.pool.brokers.connection import Connection
-from reptarium.pool.brokers.pace import BRINGS_ON, BURST, FRAME_BURST, FRAME_RATE, RATE
+from reptarium.pool.brokers.pace import BRINGS_ON, BROUGHT, BURST, FRAME_BURST, FRAME_RATE, RATE
 
 MESSAGE = b"\x81\x02{}"
 FLOODS = {
@@ -101,6 +101,29 @@ async def test_reads_that_end_amid_a_message_are_no_flood(autojump_clock: trio.t
         for _ in range(count):
             assert len(await ours.get_message()) == 350
         assert trio.current_time() == began
+
+
+@pytest.mark.parametrize("size", [2**18, 2**16, 1000])
+async def test_fragments_that_end_amid_a_read_are_no_flood(size: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Files that n8n hands over, one after the other: each fragment ends its head further in a read than the last."""
+    head = b"\x00\x7f" + size.to_bytes(8, "big") if size > 65535 else b"\x00\x7e" + size.to_bytes(2, "big")
+    message = b"\x01\x00" + (head + b"x" * size) * 20 + b"\x80\x00"
+    async with websocket() as (ours, say, _):
+        began = trio.current_time()
+        for _ in range(FRAME_BURST // 8):
+            await say(message)
+            assert len(await ours.get_message()) == 20 * size
+        assert trio.current_time() == began
+
+
+async def test_much_of_a_message_pays_for_no_flood_after_it(autojump_clock: trio.testing.MockClock) -> None:
+    size, tiny = 2**20, b"\x00\x01x"
+    many = FRAME_BURST + BROUGHT // BRINGS_ON + 100
+    async with websocket() as (ours, say, _):
+        began = trio.current_time()
+        await say(b"\x01\x7f" + size.to_bytes(8, "big") + b"x" * size + tiny * many + b"\x80\x00")
+        assert len(await ours.get_message()) == size + many
+        assert trio.current_time() - began == pytest.approx(100 / FRAME_RATE, rel=0.05)
 
 
 async def test_what_trickles_is_no_later(autojump_clock: trio.testing.MockClock) -> None:
