@@ -81,11 +81,14 @@ class Watchdog:
         self._faults = faults or OwnFaults(metrics, Reporter())
         #: Not by process id: another worker may have a dead one's before its task has ended.
         self.watched: dict[Worker, _Watched] = {}
+        self._some = trio.Event()
 
     def watch(self, worker: Worker | None) -> None:
         """The worker has a task now."""
         if worker is not None:
             self.watched[worker] = _Watched(worker)
+            if not self._some.is_set():
+                self._some.set()
 
     def unwatch(self, worker: Worker | None) -> None:
         """The task has ended."""
@@ -93,8 +96,12 @@ class Watchdog:
             os.close(entry.status)
 
     async def run(self) -> None:
-        """Look at them until cancelled."""
+        """Look at them until cancelled. A runner with no task isn't woken: there may be very many on one machine."""
         while True:
+            if not self.watched:
+                self._metrics.worker_memory(0)
+                self._some = trio.Event()
+                await self._some.wait()
             await trio.sleep(INTERVAL)
             now, looks, total = trio.current_time(), 0, 0
             for entry in [*self.watched.values()]:

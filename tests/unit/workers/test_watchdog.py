@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 
 from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.workers.watchdog import CPU_INTERVAL, FASTEST, INTERVAL, LONGEST, Watchdog, footprint_of
@@ -68,6 +69,26 @@ async def test_who_is_far_from_its_limit_is_looked_at_rarely(
     between = [after - before for before, after in pairwise(looks)]
     assert every - INTERVAL <= min(between) <= max(between) <= every + 2 * INTERVAL
     assert process.killed_for is None
+
+
+async def test_nobody_is_woken_while_there_is_no_task(
+    looks: list[float], autojump_clock: trio.testing.MockClock
+) -> None:
+    """Not even to see that there is none; the next task is looked at as the first one was."""
+    watchdog, process = Watchdog(2**40, 64, Metrics()), cast(Any, Process(os.getpid()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watchdog.run)
+        for _ in range(2):
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
+            watchdog.watch(process)
+            began = trio.current_time()
+            await trio.sleep(1.5 * INTERVAL)
+            assert looks == [began + INTERVAL]
+            looks.clear()
+            watchdog.unwatch(process)
+            await trio.sleep(1.5 * INTERVAL)
+        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
