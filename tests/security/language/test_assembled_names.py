@@ -7,6 +7,7 @@ from programs import Attack, attribute, by_id, changing, check, check_nothing_re
 from test_dunder_walks import DUNDERS
 
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
+from tests.each import each
 
 DENIED = [*DUNDERS, *sorted(DENIED_ATTRIBUTES)]
 #: One of each kind: special, of a frame, of a generator, of an exception, of a class, pointer.
@@ -98,27 +99,27 @@ def generator() -> object:
     return (x for x in [1])
 
 
-@pytest.mark.parametrize("name", DENIED)
+@each("name", DENIED)
 def test_getattr(name: str) -> None:
     """getattr refuses every name that is refused when written."""
     check(Attack(READERS["getattr"], attribute(name)), target=generator(), name=name)
 
 
-@pytest.mark.parametrize("name", DENIED)
+@each("name", DENIED)
 def test_setattr(name: str) -> None:
     """So does setattr."""
     check(Attack(f"class A: pass\n{WRITERS['setattr']}", changing(name)), name=name)
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("name", EXAMPLES)
+@each("name", EXAMPLES)
 def test_every_way_to_read(reader: str, name: str) -> None:
     """Whoever reads attributes for the user reads by the rule."""
     check(Attack(READERS[reader], attribute(name)), target=generator(), name=name)
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("name", [*EXAMPLES, "__class__", "__match_args__", "__annotations__"])
+@each("name", [*EXAMPLES, "__class__", "__match_args__", "__annotations__"])
 def test_every_way_to_write(writer: str, name: str) -> None:
     """Whoever writes or deletes attributes for the user does it by the rule."""
     check(Attack(f"class A: pass\n{WRITERS[writer]}", changing(name)), name=name)

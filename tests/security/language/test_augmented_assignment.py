@@ -8,6 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import GUARDED_ATTRIBUTES, GUARDED_DUNDERS, OWN_METHODS, is_dunder
+from tests.each import each
 
 CATCH = "class R:\n    def __radd__(self, other): reached.append(other); return self\n"
 
@@ -19,7 +20,7 @@ class Holder:
         return importlib.import_module("subprocess")
 
 
-@pytest.mark.parametrize("name", sorted(name for name in GUARDED_ATTRIBUTES if not is_dunder(name)))
+@each("name", sorted(name for name in GUARDED_ATTRIBUTES if not is_dunder(name)))
 def test_a_module_is_not_handed_to_the_other_side(name: str) -> None:
     """Whatever the name under which it is kept."""
     text = f"the attribute '{name}' is not allowed: it leads to a module that isn't allowed. {NO_SETTING}"

@@ -6,6 +6,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, attribute, by_id, changing, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import DEFINABLE, OWN_METHODS
+from tests.each import each
 
 #: Special methods that a class might define to answer for itself, to be pickled, or to take part in making classes.
 REFUSED = """
@@ -61,22 +62,22 @@ ATTACKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("form", FORMS)
+@each("name", REFUSED)
 def test_special_name(name: str, form: str) -> None:
     """The name is bound by no form in a class body, nor in its functions."""
     check(at_compile(FORMS[form].replace("N", name), f"binding the name '{name}' is not allowed"))
 
 
-@pytest.mark.parametrize("name", sorted(DEFINABLE))
 @pytest.mark.parametrize("form", ["N = 1", "def N(): pass", "for N in []: pass", "def f():\n    global N"])
+@each("name", sorted(DEFINABLE))
 def test_definable_name_outside_of_a_class(name: str, form: str) -> None:
     """What a class may define means nothing elsewhere, and might to a module: ``__getattr__``, ``__dir__``."""
     check(at_compile(form.replace("N", name), f"binding the name '{name}' here is not allowed"))
 
 
-@pytest.mark.parametrize("name", sorted(DEFINABLE - OWN_METHODS))
 @pytest.mark.parametrize("form", ["def f():\n    N = 1", "lambda N: 1"])
+@each("name", sorted(DEFINABLE - OWN_METHODS))
 def test_name_that_is_for_class_bodies_alone(name: str, form: str) -> None:
     """In functions stands what is set on a class later; the rest isn't."""
     check(at_compile(form.replace("N", name), f"binding the name '{name}' here is not allowed"))

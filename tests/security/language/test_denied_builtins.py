@@ -7,6 +7,7 @@ from programs import OPEN, Attack, at_compile, check, check_nothing_reached
 
 from reptarium.sandbox.language import PolicyViolation, compile_task
 from reptarium.sandbox.language.policy.names import DENIED_BUILTINS
+from tests.each import each
 
 PLACES = {
     "call": "reached.append(NAME('1'))",
@@ -26,8 +27,8 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(DENIED_BUILTINS))
 @pytest.mark.parametrize("place", PLACES)
+@each("name", sorted(DENIED_BUILTINS))
 def test_denied_builtin(name: str, place: str) -> None:
     """The name is refused, and the reason is given."""
     program = PLACES[place].replace("NAME", name)

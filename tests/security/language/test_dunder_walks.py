@@ -10,6 +10,7 @@ from programs import NO_SETTING, OPEN, Attack, at_compile, by_id, check
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace, run
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
+from tests.each import each
 
 WALKS_CLASSES = f"it walks to every class of the interpreter, and is read of the task's own classes alone. {NO_SETTING}"
 OF_METHODS = f"it leads to the interpreter's own names, and is read of methods of the task's own. {NO_SETTING}"
@@ -227,7 +228,7 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("name", [*DUNDERS, *sorted(DENIED_ATTRIBUTES)])
+@each("name", [*DUNDERS, *sorted(DENIED_ATTRIBUTES)])
 def test_special_attribute_cannot_be_read(name: str) -> None:
     """The name is refused, before the program runs or when it reads it of what isn't the task's own."""
     refusal = f"the attribute '{name}' is not allowed"
@@ -242,7 +243,7 @@ def test_special_attribute_cannot_be_read(name: str) -> None:
         check(at_compile(f"x = 1\nreached.append(x.{name})", refusal))
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *DUNDERS,

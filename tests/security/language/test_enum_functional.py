@@ -10,6 +10,7 @@ from programs import NO_SETTING, Attack, at_compile, attribute, by_id, changing,
 
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.policy import names as rules
+from tests.each import each
 
 NAMES = ["__reduce_ex__", "__class__", "__getattribute__", "__array_interface__", "__match_args__", "__init__", "__call__", "__doc__",
          "gi_frame", "f_globals", "cell_contents", "_convert_"]  # fmt: skip
@@ -73,7 +74,7 @@ class Library(Enum):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_member_name(form: str, name: str) -> None:
     """No member has a special name or one of the interpreter's."""
     program = f"{PRELUDE}reached.append({FORMS[form]})"

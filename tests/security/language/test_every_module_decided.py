@@ -7,17 +7,18 @@ import sys
 import pytest
 
 from reptarium.sandbox.language.policy.stdlib import ONLY, OPEN, REFUSED
+from tests.each import each
 
 PUBLIC = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@each("name", PUBLIC)
 def test_module_is_open_shortened_or_refused(name: str) -> None:
     """A public standard library module is in exactly one of the two tables: open (perhaps shortened) or refused."""
     assert (name in OPEN) != (name in REFUSED)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in sys.stdlib_module_names if name.startswith("_")))
+@each("name", sorted(name for name in sys.stdlib_module_names if name.startswith("_")))
 def test_private_module_is_not_open(name: str) -> None:
     """A private module, which no table names, is never open."""
     assert name not in OPEN

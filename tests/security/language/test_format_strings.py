@@ -9,6 +9,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached, in_format
 
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, GUARDED_DUNDERS
+from tests.each import each
 
 NAMES = ["__class__", "__globals__", "gi_frame", "__dict__"]
 #: Names that a guard looks at, as where they are written.
@@ -107,7 +108,7 @@ def test_known_text(text: str, name: str) -> None:
     check(at_compile(program, f"the attribute '{name}' in a format string is not allowed"), target=1)
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
+@each("name", LOOKED_AT)
 def test_every_name_that_is_looked_at(name: str) -> None:
     """A module of a library's is refused, a value of the task's own is shown."""
     program = "reached.append(('{0.' + name + '}').format(target))"
@@ -119,7 +120,7 @@ def test_every_name_that_is_looked_at(name: str) -> None:
     check(Attack(f"reached.append('{{0.{name}}}'.format(target))", text), target=holder)
 
 
-@pytest.mark.parametrize("name", sorted({*GUARDED_DUNDERS, *DENIED_ATTRIBUTES}))
+@each("name", sorted({*GUARDED_DUNDERS, *DENIED_ATTRIBUTES}))
 def test_every_name(name: str) -> None:
     """No name of the interpreter's is read."""
     check(Attack("reached.append(('{0.' + name + '}').format(target))", in_format(name)), target=1, name=name)

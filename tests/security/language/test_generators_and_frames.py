@@ -17,6 +17,7 @@ from reptarium.sandbox.language import LanguagePolicy
 from reptarium.sandbox.language.hardening.readers import library_getattr
 from reptarium.sandbox.language.packages import callers
 from reptarium.sandbox.language.policy.names import INTERPRETER_ATTRIBUTES
+from tests.each import each
 
 
 def _generator() -> Iterator[int]:
@@ -94,14 +95,14 @@ WALKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("prefix", "name"), REAL)
+@each(("prefix", "name"), REAL)
 def test_policy_knows_the_attribute(prefix: str, name: str) -> None:
     """Every attribute that this Python's objects have is on the list."""
     assert name in INTERPRETER_ATTRIBUTES, prefix
 
 
-@pytest.mark.parametrize(("prefix", "name"), REAL)
 @pytest.mark.parametrize("way", WAYS)
+@each(("prefix", "name"), REAL)
 def test_attribute(prefix: str, name: str, way: str) -> None:
     """No way leads to it."""
     message = MESSAGES.get(way, "the attribute 'NAME' is not allowed").replace("NAME", name)

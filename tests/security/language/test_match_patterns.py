@@ -8,6 +8,7 @@ import pytest
 from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES, GUARDED_ATTRIBUTES, is_dunder
+from tests.each import each
 
 NAMES = sorted({"__class__", "__dict__", "__globals__", "__mro__"} | DENIED_ATTRIBUTES | GUARDED_ATTRIBUTES)
 
@@ -169,7 +170,7 @@ def generator() -> object:
     return (x for x in [1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_keyword(name: str) -> None:
     """``case C(name=x)`` reads the attribute: a plain one, or one of a class of the task's own, which holds data."""
     program = f"match target:\n    case object({name}=x): reached.append(x)"

@@ -12,6 +12,7 @@ from programs import NO_SETTING, Attack, at_compile, by_id, check, check_nothing
 
 from reptarium.sandbox.language import RefusedImport
 from reptarium.sandbox.language.policy.names import MODULE_HOLDERS
+from tests.each import each
 
 #: Module, and a module that it keeps under this name on some supported Python.
 HOPS = [
@@ -59,7 +60,7 @@ for _name in MODULE_HOLDERS:
     setattr(Holder, _name, posixpath)
 
 
-@pytest.mark.parametrize(("module", "name"), HOPS)
+@each(("module", "name"), HOPS)
 def test_hop(module: str, name: str) -> None:
     """The façade has no such attribute, however one asks."""
     program = f"import {module} as m\n"

@@ -8,6 +8,7 @@ import pytest
 from programs import Attack, by_id, check, check_nothing_reached
 
 from reptarium.sandbox.language.policy.names import DENIED_ATTRIBUTES
+from tests.each import each
 
 IDENTIFIERS = "Type names and field names must be valid identifiers: {!r}"
 UNDERSCORE = "Field names cannot start with an underscore: {!r}"
@@ -35,7 +36,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("name", sorted(DENIED_ATTRIBUTES))
+@each("name", sorted(DENIED_ATTRIBUTES))
 def test_interpreters_name(maker: str, name: str) -> None:
     """No field has the name of an attribute of the interpreter's."""
     check(

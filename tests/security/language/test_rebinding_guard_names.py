@@ -14,6 +14,7 @@ from programs import OPEN, Attack, at_compile, attribute, by_id, check, check_no
 
 from reptarium.sandbox.language import PolicyViolation, compile_task, make_namespace
 from reptarium.sandbox.language.policy.names import is_dunder
+from tests.each import each
 
 #: Every form that binds or deletes the name N, and how many times N stands in it.
 FORMS = {
@@ -137,7 +138,7 @@ PROBES = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", INTERPRETERS)
+@each("name", INTERPRETERS)
 def test_interpreters_name(form: str, name: str) -> None:
     """A name of the interpreter's is bound by no form."""
     program = FORMS[form].replace("N", name)
@@ -156,7 +157,7 @@ def test_keyword(form: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", CLASSIC)
+@each("name", CLASSIC)
 def test_classic_guard_names_guard_nothing(form: str, name: str) -> None:
     """Binding RestrictedPython's names changes nothing."""
     binding = "\n".join(f"    {line}" for line in FORMS[form].replace("N", name).splitlines())
@@ -182,7 +183,7 @@ def test_classic_guard_names_as_globals(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", OURS)
+@each("name", OURS)
 def test_our_guards_names_cannot_be_spelled(form: str, name: str) -> None:
     """With a space in the name, no form is even Python."""
     with pytest.raises(SyntaxError):

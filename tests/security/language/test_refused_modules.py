@@ -10,6 +10,7 @@ from programs import OPEN, Attack, at_compile, by_id, check
 from reptarium.sandbox.language import LanguagePolicy, RefusedImport
 from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.stdlib import NETWORK, REFUSED, REFUSED_EXTERNAL
+from tests.each import each
 
 NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
@@ -54,8 +55,8 @@ def why(name: str) -> str:
     return f"{refusal[0]}. No setting allows it."
 
 
-@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("way", KNOWN)
+@each("name", MODULES)
 def test_known_name(name: str, way: str) -> None:
     """The program is refused before it runs; a ``try`` around what a setting decides gets the ImportError."""
     if way == "in_a_try" and name in NETWORK:
@@ -65,8 +66,8 @@ def test_known_name(name: str, way: str) -> None:
     check(at_compile(KNOWN[way].replace("NAME", name), f"import of '{name}' is not allowed"))
 
 
-@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("way", COMPUTED)
+@each("name", MODULES)
 def test_computed_name(name: str, way: str) -> None:
     """The import is refused when it would happen."""
     message = f"import of '{name}' is not allowed: {why(name)}"

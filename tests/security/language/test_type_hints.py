@@ -8,6 +8,7 @@ import pytest
 from programs import Attack, at_compile, by_id, changing, check, check_nothing_reached, outcome
 
 from reptarium.sandbox.language import PolicyViolation, RefusedAttribute, RefusedOperation
+from tests.each import each
 
 #: Texts that are more than a type's name. ``reached`` and ``gen`` are given to the task, so they are globals.
 TEXTS = {
@@ -115,16 +116,16 @@ GONE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("reader", READERS)
+@each("text", TEXTS)
 def test_code(text: str, reader: str) -> None:
     """An expression that isn't a type's name is refused before it is read."""
     message = f"the annotation {TEXTS[text]!r} is not allowed: it must be a type's name, not an expression"
     check(Attack(READERS[reader], message), text=TEXTS[text], gen=1)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("reader", READERS)
+@each("name", NAMES)
 def test_name(name: str, reader: str) -> None:
     """Nor may it name what a written program may not, or what needs a look at the object."""
     text, word = NAMES[name]

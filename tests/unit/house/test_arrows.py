@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs import diagrams
+from tests.each import each
 from tests.limits import within
 
 MODULES = diagrams.modules()
@@ -64,14 +65,14 @@ def test_modules_import_in_no_circle() -> None:
     assert circles == []
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("reptarium.pool")])
+@each("module", [name for name in MODULES if name.startswith("reptarium.pool")])
 def test_pool_takes_little_of_sandbox(module: str) -> None:
     """The trusted side imports none of the code that runs tasks; only benchmarks do, which measure it."""
     if not module.startswith("reptarium.pool.bench"):
         assert {name for name in imported(module) if name.startswith("reptarium.sandbox")} <= SHARED
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("reptarium.sandbox")])
+@each("module", [name for name in MODULES if name.startswith("reptarium.sandbox")])
 def test_sandbox_imports_nothing_trusted(module: str) -> None:
     """The untrusted side imports itself, the standard library and two packages: no pool, no trio, no network."""
     others = {
@@ -115,7 +116,7 @@ def test_one_import_style(folder: str) -> None:
     assert odd == []
 
 
-@pytest.mark.parametrize("module", MODULES)
+@each("module", MODULES)
 def test_files_are_short(module: str) -> None:
     """A file has at most 400 lines."""
     assert len(MODULES[module].read_text("utf-8").splitlines()) <= LONGEST

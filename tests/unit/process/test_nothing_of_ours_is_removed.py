@@ -18,6 +18,7 @@ from reptarium.sandbox.process import worker
 from reptarium.sandbox.task.execute import TaskResult
 from reptarium.sandbox.task.execute import execute as run_task
 from tests.conftest import make_settings
+from tests.each import each
 from tests.limits import fail_after
 from tests.unit.language.support import OPEN, execute
 
@@ -74,7 +75,7 @@ def config(**language: Any) -> wire.ZygoteConfig:
     return wire.ZygoteConfig(language=LanguagePolicy(**language), isolation=IsolationConfig(policy="best-effort"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_warm_up_needs_no_builtin(name: str) -> None:
     """The dummy task runs, whichever builtin is denied."""
     worker.warm_up(config(builtins_deny=(name,)))
@@ -94,7 +95,7 @@ def test_rehearsal_needs_no_builtin(denied: tuple[str, ...], monkeypatch: pytest
     assert [json.loads(outcome.result)[0]["json"]["total"] for outcome in results] == [3, 3]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_program_without_the_denied_builtin(name: str) -> None:
     """Without one builtin, programs that don't name it run as ever."""
     policy = LanguagePolicy(("*",), ("*",), (name,))
@@ -120,7 +121,7 @@ def test_plain_python_without_any_builtin() -> None:
         assert mode.run(mode.compile_task(code, policy), mode.make_namespace(policy, {})) == expected
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.isidentifier() and n not in ("None", "True", "False")])
+@each("name", [n for n in NAMES if n.isidentifier() and n not in ("None", "True", "False")])
 def test_denied_builtin_is_refused(name: str) -> None:
     """What is denied is gone from user code, spelled or not."""
     policy = LanguagePolicy(("*",), ("*",), (name,))

@@ -13,6 +13,7 @@ from reptarium.sandbox.task.console import Console, StderrTail
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import NAMES, CallNames, mentioned, rebound
+from tests.each import each
 from tests.unit.userspace.scripted import Channel, ScriptedN8n
 
 OPEN = LanguagePolicy(("*",), ("*",))
@@ -160,8 +161,8 @@ def answer(
     return json.loads(execute(task, terms, Console(lambda payload: None, 1000), StderrTail()).result)
 
 
-@pytest.mark.parametrize("form", OWN)
 @pytest.mark.parametrize("name", MOMENTS)
+@each("form", OWN)
 def test_own_name_asks_nothing(form: str, name: str) -> None:
     """A program that binds `_now` and the like, in any way, gets its own value without a request."""
     program, expected = OWN[form]
