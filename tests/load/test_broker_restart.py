@@ -13,7 +13,7 @@ from reptarium.pool.embedded_broker import BrokerConfig, open_broker
 from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, busy, idle, one_runner, printed, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_broker_that_is_killed() -> None:

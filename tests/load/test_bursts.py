@@ -13,7 +13,7 @@ from reptarium.pool.protocol.messages import BrokerTaskOfferAccept, BrokerTaskSe
 from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, one_runner, runner_of, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 #: How many offers the broker takes each of the runner's for, and how many tasks each accept is for.
 OFFERS, ACCEPTS = 6, 3

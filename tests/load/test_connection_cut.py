@@ -24,7 +24,7 @@ from reptarium.sandbox.wire import IDLE_NAME
 from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, busy, one_runner, printed, runner_of, serves, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 SLEEPER = {"code": "import time\nprint('on')\ntime.sleep(60)", "items": []}
 QUICK = {"code": "return 1", "items": []}
@@ -62,13 +62,7 @@ POINTS = {
 }
 
 
-#: Of these the others have their like.
-FURTHER = ("an offer is on its way", "the runner's accept is lost", "just after the settings", "the result is lost")
-
-
-@pytest.mark.parametrize(
-    "point", [pytest.param(point, marks=pytest.mark.slow if point in FURTHER else ()) for point in POINTS]
-)
+@pytest.mark.parametrize("point", POINTS)
 async def test_cut_at_a_message(point: str) -> None:
     """A task that the broker had handed over fails; one that it hadn't is asked for again and done."""
     kind, pass_on, settings, ends = POINTS[point]

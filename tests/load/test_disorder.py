@@ -23,7 +23,7 @@ from reptarium.pool.protocol.messages import (
 from tests.limits import fail_after
 from tests.load.support import one_runner, runner_of, serves, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 class Ledger:

@@ -16,7 +16,7 @@ from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, descriptors, limited, one_runner, runner_of, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 QUICK = {"code": "return 1", "items": []}
 
 
@@ -40,7 +40,6 @@ async def recovers(runner: Whole, handles: list[TaskHandle], connects: int = 1) 
     assert runner.site.broker.counters.connects == connects
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into a process that isn't dumpable")
 async def test_supervisor_without_descriptors_for_new_workers() -> None:
     """A forked worker whose descriptors find no room in the supervisor is given up, and others forked later."""
@@ -80,7 +79,6 @@ async def test_zygote_without_descriptors() -> None:
                 assert runner.zygotes() == runner.zygote
 
 
-@pytest.mark.slow
 async def test_connection_lost_and_zygote_killed_without_descriptors() -> None:
     """Neither can be had anew as long as there is no descriptor; both come back when there is."""
     with fail_after(60):

@@ -17,7 +17,7 @@ from reptarium.sandbox.wire import BUSY_NAME, IDLE_NAME
 from tests.limits import fail_after
 from tests.load.support import WORKERS, Whole, limited, one_runner, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 QUICK = {"code": "return 1", "items": []}
 
 
@@ -63,7 +63,6 @@ async def test_offers_come_back_by_themselves() -> None:
             await until(lambda: broker.runners[0].offers >= WORKERS, "the slots are offered again")
 
 
-@pytest.mark.slow
 async def test_waiting_tasks_can_be_cancelled() -> None:
     """A task that waits for a worker ends when it is cancelled, and its slot is free once there are workers."""
     with fail_after(60):

@@ -8,7 +8,7 @@ from reptarium.pool.bench.runners import OWN
 from tests.limits import fail_after
 from tests.load.support import one_runner, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_log_that_cannot_be_written() -> None:

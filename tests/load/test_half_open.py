@@ -8,7 +8,7 @@ import trio
 from tests.limits import fail_after
 from tests.load.support import busy, one_runner, printed, runner_of, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
 async def test_half_open_connection_is_given_up() -> None:
@@ -28,7 +28,6 @@ async def test_half_open_connection_is_given_up() -> None:
             assert runner.zygotes() == runner.zygote
 
 
-@pytest.mark.slow
 async def test_half_open_connection_with_a_writer_that_is_stuck() -> None:
     """The same when a large result waits for a socket that takes nothing any more."""
     with fail_after(60):

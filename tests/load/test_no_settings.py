@@ -13,7 +13,7 @@ from reptarium.pool.protocol.messages import BrokerTaskSettings
 from tests.limits import fail_after
 from tests.load.support import WORKERS, one_runner, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 QUICK = {"code": "return 1", "items": []}
 

@@ -13,7 +13,7 @@ from reptarium.pool.protocol.messages import BrokerDrain, BrokerTaskOfferAccept,
 from tests.limits import fail_after
 from tests.load.support import Whole, one_runner, printed, runner_of, until
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 QUICK = {"code": "return 1", "items": []}
 
@@ -57,7 +57,6 @@ async def test_sigterm_answers_each_task() -> None:
             waiting.cancel()
 
 
-@pytest.mark.slow
 async def test_sigterm_waits_for_a_result_that_is_read_slowly() -> None:
     """A task that has ended is answered, be it that its result takes half of the graceful time to send."""
     with fail_after(60):

@@ -264,6 +264,7 @@ result = sorted(set(map(str, answers)))
             assert reached == []
 
 
+@pytest.mark.slow
 async def test_descriptors_that_change_while_they_are_asked_for() -> None:
     """Closing, duplicating and reusing numbers in other threads: nobody is reached, nothing here fails or is kept."""
     reached: list[str] = []
@@ -326,6 +327,7 @@ os._exit(0)
                 assert came.result == "ended"
 
 
+@pytest.mark.slow
 async def test_thousands_of_connects_hold_nobody_up() -> None:
     """A task that does nothing but connect, from many threads: the supervisor goes on within its usual time, and holds
     no more sockets than the task could."""

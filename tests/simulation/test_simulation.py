@@ -14,7 +14,7 @@ from reptarium.pool.brokers.capacity import Capacity, Holder
 from tests.simulation.world import Failure, play
 
 #: Seeds that are played here, so many a test, and on which of them `make test` ends. `make simulate` plays any number.
-SEEDS, AT_ONCE, FIRST = 400, 40, 120
+SEEDS, AT_ONCE, FIRST = 400, 40, 40
 
 
 @pytest.mark.parametrize(

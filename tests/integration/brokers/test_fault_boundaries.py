@@ -255,7 +255,7 @@ async def test_a_fault_in_a_link_beyond_its_connections(monkeypatch: pytest.Monk
             await done(two.hurt)
 
 
-@pytest.mark.parametrize("name", ["_listen", "_dispatch", "kill"])
+@pytest.mark.parametrize("name", [pytest.param("_listen", marks=pytest.mark.slow), "_dispatch", "kill"])
 async def test_a_fault_in_a_task_fails_that_task_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its broker's other tasks don't notice; a fault in killing it is its connection's, which can't answer for it."""
     with fail_after(60):

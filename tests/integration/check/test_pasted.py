@@ -81,6 +81,7 @@ def exports(folder: Path, port: int) -> None:
     (folder / "powers.json").write_text(json.dumps([workflow(*powers, caller, name="Powers", id="W2")]))
 
 
+@pytest.mark.slow
 def test_what_is_proposed_lets_run_what_is_promised(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], port: int
 ) -> None:

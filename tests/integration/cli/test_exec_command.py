@@ -50,6 +50,7 @@ def test_each_item(script: Path) -> None:
     assert [item["json"] for item in json.loads(done.stdout)] == [{"double": 2}, {"double": 4}]
 
 
+@pytest.mark.slow
 def test_query(script: Path) -> None:
     """--query takes JSON, or plain text; of what comes back n8n hands text and numbers to the agent."""
     script.write_text("return _query")

@@ -100,7 +100,10 @@ def _sent_to_each(process: subprocess.Popen[bytes], terminal: int) -> None:
         one.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("send", [_typed, _sent_to_the_group, _hung_up, _sent_to_each])
+@pytest.mark.parametrize(
+    "send",
+    [_typed, *(pytest.param(one, marks=pytest.mark.slow) for one in (_sent_to_the_group, _hung_up, _sent_to_each))],
+)
 async def test_signal_to_every_process_drains(send: Callable[[subprocess.Popen[bytes], int], None]) -> None:
     """Ctrl-C on a terminal, `timeout 60 …`, systemd's KillMode=control-group: the sandbox leaves them to the runner."""
     ours, theirs = pty.openpty()

@@ -57,6 +57,7 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "code", "expected"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_examples_of_user_code(mode: str, code: str, expected: str, tmp_path: Path) -> None:
     """Each example gives the result that is printed below it, through the real pool and sandbox."""
@@ -75,6 +76,7 @@ POWERS = re.findall(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "code", "expected"), POWERS, ids=range(len(POWERS)))
 def test_examples_of_powers(settings: str, code: str, expected: str, tmp_path: Path) -> None:
     """Each example gives the result that is printed below it, under the settings that it names."""

@@ -181,7 +181,8 @@ CORPUS = """
 WARNING = "import warnings\nwarnings.warn('careful')\nraise ValueError('end')"
 
 
-@pytest.mark.parametrize("preloaded", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("preloaded", [False, True])
 async def test_what_users_write_works_in_real_workers(preloaded: bool) -> None:
     """Under the whole sandbox the unit tests' programs end well, whether their packages are imported by the zygote or
     late, by the worker: nothing that they need is in the way.

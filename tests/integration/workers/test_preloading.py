@@ -104,7 +104,7 @@ async def site(environ: dict[str, str] | None = None, **changes: Any) -> AsyncIt
         yield Site(*there)
 
 
-@pytest.mark.parametrize("language", ["restricted", "python"])
+@pytest.mark.parametrize("language", ["restricted", pytest.param("python", marks=pytest.mark.slow)])
 async def test_what_tasks_import_is_preloaded_and_no_task_notices(
     packages: Path, tmp_path: Path, language: str
 ) -> None:
@@ -146,7 +146,12 @@ async def test_what_tasks_import_is_preloaded_and_no_task_notices(
 
 
 @pytest.mark.parametrize(
-    ("module", "reason"), [("crashes", "SIGABRT"), ("exits", "exit status 0"), ("threads", "starts threads")]
+    ("module", "reason"),
+    [
+        ("crashes", "SIGABRT"),
+        pytest.param("exits", "exit status 0", marks=pytest.mark.slow),
+        pytest.param("threads", "starts threads", marks=pytest.mark.slow),
+    ],
 )
 async def test_what_cannot_be_preloaded_is_left_out_for_good(packages: Path, module: str, reason: str) -> None:
     """It is said, and costs no task anything; what else is imported is learnt all the same."""

@@ -169,6 +169,7 @@ def test_without_landlock(number: int, says: str) -> None:
 OLD = {"uname": 0x0020000, **dict.fromkeys(LANDLOCK, 38)}
 
 
+@pytest.mark.slow
 def test_before_landlock() -> None:
     """A kernel that never had Landlock: where a root directory of its own holds what tasks may read they are isolated,
     and the doctor says what stands in for what.
@@ -215,7 +216,7 @@ def test_without_namespaces(number: int) -> None:
     assert states(found)["namespaces"] == "off"
 
 
-@pytest.mark.parametrize("call", [one_more("mount"), "pivot_root"])
+@pytest.mark.parametrize("call", [one_more("mount"), one_more("pivot_root")])
 def test_with_half_of_the_namespaces(call: str) -> None:
     """Where a new root is refused half-way the rest is kept, the layer is partial (or off), and all
     else holds.
@@ -268,6 +269,7 @@ def test_docker_before_landlock(tmp_path: Path) -> None:
     assert "Docker 20.10.10" in found["refusal"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 def test_root_without_capabilities() -> None:
     """Root that can't become somebody else is refused; under best-effort the layer says so, nothing is called

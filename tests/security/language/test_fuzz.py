@@ -239,7 +239,7 @@ def problem(source: str) -> str | None:
 # ---- the tests --------------------------------------------------------------------------------
 
 
-@profile(25)
+@profile(12)
 @given(statement_lists)
 def test_hostile_programs(statements: list[str]) -> None:
     """Hostile statements are refused or get hold of nothing, even in company."""
@@ -247,7 +247,7 @@ def test_hostile_programs(statements: list[str]) -> None:
 
 
 @pytest.mark.slow
-@profile(150)
+@profile(60)
 @given(statement_lists)
 def test_many_hostile_programs(statements: list[str]) -> None:
     """The same, of more of them."""
@@ -262,7 +262,7 @@ def _stay_harmless(statements: list[str]) -> None:
     assert wrong is None
 
 
-@profile(30)
+@profile(15)
 @given(mutants())
 def test_mutated_programs(source: str) -> None:
     """A program of the other tests with hostile expressions in it is refused or gets hold of nothing."""
@@ -270,7 +270,7 @@ def test_mutated_programs(source: str) -> None:
 
 
 @pytest.mark.slow
-@profile(150)
+@profile(60)
 @given(mutants())
 def test_many_mutated_programs(source: str) -> None:
     """The same, of more of them."""
