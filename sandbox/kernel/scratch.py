@@ -15,7 +15,9 @@ What writing means
     hard, no FIFOs, sockets or devices: nothing leads out, and nothing that is removed hangs. Calls that Landlock
     doesn't handle because they don't open anything (modes, times) would reach every file that the user owns: they are
     answered as done, and do nothing. So is umask(2), with which an owner would lose sight of its own directories, and
-    so are fsync(2), msync(2) and flock(2): nobody else sees these files, and none outlives its task. To set a file's
+    so are fsync(2), msync(2), flock(2) and the locks of fcntl(2): nobody else sees these files, and none outlives its
+    task. (A lock is memory of the kernel's that no limit counts, and on a library's file other tasks would see it. Who
+    asks for locks is told that there are none.) To set a file's
     times to now is refused: who tries that first, and makes the file when it can't (pathlib's touch), would take the
     answer for a file. Extended attributes aren't supported, as on many file systems. Files are mapped into memory,
     shared with the file itself, as SQLite's write-ahead log (on Python 3.13 any shelf), `mmap` and `numpy.memmap` do:
@@ -52,8 +54,9 @@ _O_EXCL: Final = 0o200
 _O_TRUNC: Final = 0o1000
 _O_APPEND: Final = 0o2000
 _O_SYNC: Final = 0o4010000
-# F_GETLK F_SETLK F_SETLKW, and the same of open file descriptions: SQLite locks its files.
-_LOCKS: Final = (5, 6, 7, 36, 37, 38)
+# F_GETLK, and F_SETLK F_SETLKW, and the same of open file descriptions: SQLite locks its files.
+_LOCKS_TOLD: Final = (5, 36)
+_LOCKS_SET: Final = (6, 7, 37, 38)
 _RENAME_NOREPLACE: Final = 1
 # asm-generic/mman-common.h
 _MAP_SHARED: Final = 0x01
@@ -100,7 +103,8 @@ def with_scratch(rules: Rules, *, zygote: bool) -> Rules:
         now = Clause((Check(arg, (0,)), Check(arg, (0,), high=True)), errno_action(errno.EPERM))
         checked[name] = (now, Clause((), errno_action(0)))
     if "fcntl" in checked:
-        checked["fcntl"] = (*checked["fcntl"], Clause((Check(1, _LOCKS),)))
+        told, taken = Clause((Check(1, _LOCKS_TOLD),)), Clause((Check(1, _LOCKS_SET),), errno_action(0))
+        checked["fcntl"] = (*checked["fcntl"], told, taken)
     return Rules(plain, checked, rules.default)
 
 

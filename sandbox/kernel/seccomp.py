@@ -109,10 +109,11 @@ _CLONE_FORK: Final = (0x1200000 | 17, 17)
 _FCNTL: Final = (0, 1, 2, 3, 1030)  # F_DUPFD F_GETFD F_SETFD F_GETFL F_DUPFD_CLOEXEC
 _IOCTL: Final = (0x5401, 0x802C542A, 0x5421, 0x5450, 0x5451)  # TCGETS TCGETS2 FIONBIO FIONCLEX FIOCLEX
 # NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
-# POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED COLLAPSE GUARD_INSTALL GUARD_REMOVE. Missing on purpose:
+# POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED GUARD_INSTALL GUARD_REMOVE. Missing on purpose:
 # MERGEABLE (timing tells what other processes' pages hold), COLD and PAGEOUT (so does what is thrown out of the page
-# cache), REMOVE, HWPOISON, SOFT_OFFLINE.
-_MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 22, 23, 24, 25, 102, 103)
+# cache), COLLAPSE (it puts a library's pages elsewhere in the page cache, and takes them from all who have them mapped;
+# and each processor takes part), REMOVE, HWPOISON, SOFT_OFFLINE.
+_MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 22, 23, 24, 102, 103)
 # WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET. Missing on purpose: those that inherit priorities
 # (LOCK_PI and its kin, requeueing onto them), where most of futex(2)'s kernel holes were.
 _FUTEX: Final = (0, 1, 3, 4, 5, 9, 10)

@@ -65,6 +65,12 @@ WORK = {
     "a shelf": "attempt(lambda: __import__('shelve').open('a', 'n').update(k=[1]))",
     "fsync": "attempt(lambda: os.fsync(open('a', 'w').fileno()))",
     "locks": "attempt(lambda: __import__('fcntl').lockf(open('a', 'w'), 2))",
+    "locks that nothing keeps": (  # else the second description would be told of the first one's
+        "import fcntl\na, b = (os.open('a', os.O_RDWR | os.O_CREAT) for _ in range(2))\n"
+        "lock = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 1, 0)\nfcntl.fcntl(a, fcntl.F_OFD_SETLK, lock)\n"
+        "kind, *_ = struct.unpack('hhqqi4x', fcntl.fcntl(b, fcntl.F_OFD_GETLK, lock))\n"
+        "result = 'done' if kind == fcntl.F_UNLCK else 'kept'"
+    ),
     "tempfile": "attempt(lambda: __import__('tempfile').NamedTemporaryFile('w').write('x'))",
     "temporary directory": "attempt(lambda: __import__('tempfile').TemporaryDirectory().cleanup())",
     "what variables tell": (

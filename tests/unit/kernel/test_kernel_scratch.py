@@ -34,6 +34,15 @@ def test_times_are_set_without_effect_but_to_now(rules: Rules, name: str, arg: i
     assert others == Clause((), errno_action(0))
 
 
+def test_locks_are_told_of_and_not_kept(rules: Rules) -> None:
+    """Each would be memory of the kernel's that no limit counts, and on a library's file other tasks would see it."""
+    answers = {
+        value: clause.action for clause in rules.checked["fcntl"] for check in clause.checks for value in check.values
+    }
+    assert [answers[told] for told in (5, 36)] == [ALLOW] * 2  # F_GETLK, F_OFD_GETLK
+    assert [answers[kept] for kept in (6, 7, 37, 38)] == [errno_action(0)] * 4  # F_SETLK, F_SETLKW, F_OFD_…
+
+
 @pytest.mark.parametrize(
     "name",
     "link linkat symlink symlinkat mknod mknodat chown fchown fchownat lchown truncate fallocate chdir fchdir mount "

@@ -386,15 +386,15 @@ class TestWorkerRules:
 
     @both
     def test_page_cache(self, arch: Arch) -> None:
-        """Whether a file is in memory can't be asked, nor can it be thrown out: reads take no flags (which would tell,
-        RWF_NOWAIT, or evict, RWF_DONTCACHE), advice does nothing.
+        """Whether a file is in memory can't be asked, nor can it be thrown out, or put elsewhere: reads take no flags
+        (which would tell, RWF_NOWAIT, or evict, RWF_DONTCACHE), advice does nothing.
         """
         assert ask(arch, "preadv2", 3, 0x1000, 1, 0, 0, 0) == ALLOW
         for flags in (1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x8000_0000):
             assert ask(arch, "preadv2", 3, 0x1000, 1, 0, 0, flags) == bpf.errno_action(errno.EOPNOTSUPP), hex(flags)
         for advice in range(6):
             assert ask(arch, "fadvise64", 3, 0, 0, advice) == bpf.errno_action(0), advice
-        for advice in (20, 21):  # MADV_COLD, MADV_PAGEOUT
+        for advice in (20, 21, 25):  # MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE
             assert ask(arch, "madvise", 0x1000, 4096, advice) == bpf.errno_action(errno.EINVAL)
 
     @both
