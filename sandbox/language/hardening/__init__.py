@@ -25,6 +25,7 @@ from reptarium.sandbox.language.hardening.audit import (
     arm,
     arm_for_life,
     disarm,
+    frame_is_users,
     trusted,
     watching,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "arm",
     "arm_for_life",
     "disarm",
+    "frame_is_users",
     "harden",
     "trusted",
     "watching",

@@ -114,17 +114,17 @@ def read_markers() -> None:
     module._is_type = _is_type
 
 
-def _is_type(value: Any, depth: int = 0) -> bool:
+def is_type(value: Any, depth: int = 0) -> bool:
     if value is None or value is Ellipsis or isinstance(value, (str, int, bytes, bool)) or depth > 20:
         return depth <= 20
     if isinstance(value, type):
         return value is TypeFacade or not issubclass(value, type)
     if isinstance(value, (list, tuple)):
-        return all(_is_type(each, depth + 1) for each in value)
+        return all(is_type(each, depth + 1) for each in value)
     if type(value).__module__ in ("typing", "types", "typing_extensions", "annotationlib", "collections.abc"):
         if isinstance(value, (types.FunctionType, types.ModuleType, types.BuiltinFunctionType)):
             return False
-        return all(_is_type(each, depth + 1) for each in getattr(value, "__args__", ()) or ())
+        return all(is_type(each, depth + 1) for each in getattr(value, "__args__", ()) or ())
     # Literals of enums, Annotated's metadata: values of user code's own
     return not callable(value) and not isinstance(value, (types.ModuleType, Mapping))
 
@@ -146,7 +146,7 @@ def _evaluated(real: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
 
                 holder.__annotations__ = {"return": text}
                 found[name] = real(holder, eval_str=True, **names)["return"]
-                if not _is_type(found[name]):
+                if not is_type(found[name]):
                     raise RefusedAttribute(f"the annotation {text!r} is not allowed: it isn't a type")
         return found
 
@@ -197,7 +197,7 @@ def _evaluating(original: Callable[..., Any]) -> Callable[..., Any]:
             kwargs = {**kwargs, "globals": namespace}
             kwargs.pop("owner", None)
         result = original(self, *args, **kwargs)
-        if not _is_type(result):
+        if not is_type(result):
             raise RefusedAttribute(f"the annotation {self.__forward_arg__!r} is not allowed: it isn't a type")
         return result
 

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from reptarium.sandbox.language.hardening.made_code import code_refusal
+from reptarium.sandbox.language.hardening.made_code import code_refusal, is_of_a_file
 from reptarium.sandbox.language.hardening.pickles import may_unpickle
 from reptarium.sandbox.language.policy import RefusedAttribute, files
 from reptarium.sandbox.language.policy.names import GETATTR
@@ -123,12 +123,18 @@ _STANDARD_MAKERS = frozenset({"collections", "typing", "annotationlib", "inspect
 #: Modules whose text is more closely looked at than others', before Python compiles it. Filled by packages/registry.py.
 CODE_CHECKS: dict[str, Callable[[object], None]] = {}
 
+#: Who makes code of other code, which nobody can look at, says so in its own text.
+_SPELLED = frozenset({"replace", "CodeType"})
+
 #: Makes no more than a syntax tree.
 _PARSES = ast.parse.__code__
 #: Ours that make code, and judge it themselves.
 OUR_MAKERS = frozenset(
     f"reptarium.sandbox.language.{name}" for name in ("compile.program", "runtime.run", "hardening.generated_classes")
 )
+
+#: Ours that does it in a library's place.
+_FOR_LIBRARIES = "reptarium.sandbox.language.hardening.evaluating"
 
 #: Ours that open databases for tasks, and limit what can be done with them.
 OUR_CONNECTORS = frozenset({"reptarium.sandbox.language.packages.standard.databases"})
@@ -272,6 +278,8 @@ def importing(frame: FrameType | None) -> bool:
 
 
 def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+    while frame.f_globals.get("__name__") == _FOR_LIBRARIES and frame.f_back is not None:
+        frame = frame.f_back
     if _imports(frame) or frame.f_code is _PARSES:
         return
     if frame_is_users(frame):
@@ -279,8 +287,10 @@ def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
     maker = frame.f_globals.get("__name__", "")
     if maker in OUR_MAKERS:
         return
-    if maker not in _STANDARD_MAKERS and not library_acts():
-        _refuse(event, "making code")
+    if (maker not in _STANDARD_MAKERS and not library_acts()) or not is_of_a_file(frame):
+        _refuse(event, "making code")  # text that became code makes none in its turn
+    if event == "code.__new__" and _SPELLED.isdisjoint(frame.f_code.co_names):
+        _refuse(event, "making code")  # C code asks in the place of whoever calls it, and those know nothing of it
     if event == "compile":
         check = CODE_CHECKS.get(maker)
         if check is not None:

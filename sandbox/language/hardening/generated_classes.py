@@ -16,6 +16,7 @@ from typing import Any
 
 from reptarium.sandbox.language.guards import guarded_getattr
 from reptarium.sandbox.language.hardening.audit import state, watching
+from reptarium.sandbox.language.hardening.evaluating import with_builtins
 from reptarium.sandbox.language.hardening.made_code import guarded_reads
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import (
@@ -56,7 +57,7 @@ def _checked_field_name(slot: Any) -> Any:
     return FieldName()
 
 
-def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) -> None:
+def checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) -> None:
     """``exec`` for ``dataclasses``, which pastes fields' names into source text: whatever lied about a name,
     the text must be made of what it makes of identifiers.
     """
@@ -79,6 +80,8 @@ def _checked_exec(text: str, namespace: dict[str, Any], made: dict[str, Any]) ->
     if isinstance(available, dict) and GENERATED in available:
         # What the administrator took away from the person's code: this isn't theirs, and needs ``hash`` and ``type``
         namespace = {**namespace, "__builtins__": available[GENERATED]}
+    elif watching():
+        with_builtins(namespace)
     if reads is None:
         # under the flags of dataclasses, not of this file: with postponed annotations signatures would hold their text
         exec(compile(text, "<string>", "exec", dont_inherit=True), namespace, made)  # noqa: S102
@@ -158,7 +161,7 @@ def _enum_add_member(real: Callable[..., Any]) -> Callable[..., Any]:
 def patch_generated_classes() -> None:
     """Have makers of classes check the names that they are given. For the process, once."""
     setattr(dataclasses.Field, "name", _checked_field_name(dataclasses.Field.__dict__["name"]))  # noqa: B010 - for mypy
-    setattr(dataclasses, "exec", _checked_exec)  # noqa: B010
+    setattr(dataclasses, "exec", checked_exec)  # noqa: B010
     setattr(collections, "namedtuple", _checked_namedtuple)  # noqa: B010
     enum_meta: Any = enum.EnumMeta
     enum_meta._create_ = _enum_create(vars(enum_meta)["_create_"])

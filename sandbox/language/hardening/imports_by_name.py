@@ -25,6 +25,11 @@ _WITHHELD = frozenset("os sys types importlib inspect gc traceback threading cod
 _import, real_import_module = builtins.__import__, importlib.import_module
 
 
+def is_withheld(name: str) -> bool:
+    """Whether it is a module of the standard library that no library imports for a task."""
+    return name.partition(".")[0] in _WITHHELD
+
+
 def _check(name: object, caller: FrameType) -> None:
     if not isinstance(name, str) or not watching():
         return

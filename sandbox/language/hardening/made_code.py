@@ -10,23 +10,34 @@ from __future__ import annotations
 
 import ast
 import sys
+from types import FrameType
 
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
 
 #: Builtins that run text, reach files or read attributes by name.
-_BUILTINS = frozenset(
+REFUSED_BUILTINS = frozenset(
     "eval exec compile open input breakpoint globals vars help exit quit setattr delattr getattr "
     "__import__ __builtins__ __loader__ __spec__ __build_class__".split()
 )
-#: Special attributes that generated code uses, and that lead nowhere. (A descriptor's ``__set__`` and ``__delete__`` do
-#: what an assignment and a ``del`` do: SQLAlchemy's hybrid properties hand them on.)
-_DUNDERS = (
-    rules.READABLE_DUNDERS
-    | rules.GUARDED_DUNDERS
-    | {"__annotations__", "__weakref__", "__attrs_attrs__", "__set__", "__delete__"}
-) - (rules.DOCUMENTED_DUNDERS)
-_HOLDERS = frozenset("os sys builtins subprocess importlib ctypes socket shutil posix pty gc inspect".split())
+#: Special attributes that generated code uses, and that lead nowhere. (A descriptor's ``__set__`` and ``__delete__``
+#: do what an assignment and a ``del`` do: SQLAlchemy's hybrid properties hand them on.) Not among them is what a task
+#: reads through a guard: a class's real ``__dict__`` has ``__getattribute__`` under its name. What attrs and
+#: dataclasses write is read where it is made.
+_DUNDERS = rules.READABLE_DUNDERS | {
+    "__class__", "__annotations__", "__weakref__", "__attrs_attrs__", "__set__", "__delete__",
+}  # fmt: skip
+_HOLDERS = frozenset(
+    "os sys builtins bltns subprocess importlib ctypes socket shutil posix pty gc inspect types operator threading "
+    "marshal pickle copyreg codecs runpy pkgutil linecache tempfile multiprocessing asyncio mmap flavour pathmod "
+    "typing weakref traceback logging warnings".split()
+)
+
+
+def is_of_a_file(frame: FrameType) -> bool:
+    """Whether the code that runs there is a module's own, and was no text that became code."""
+    module, file = frame.f_globals, frame.f_code.co_filename
+    return file in (module.get("__file__"), f"<frozen {module.get('__name__')}>")
 
 
 def code_refusal(source: object) -> str | None:
@@ -91,8 +102,10 @@ def _refusal(node: ast.AST) -> str | None:
             if name in _HOLDERS or (name[1:] in _HOLDERS and name[0] == "_"):
                 return f"it reads the attribute '{name}', which leads to a module"
         case ast.Name(id=name):
-            if name in _BUILTINS:
+            if name in REFUSED_BUILTINS:
                 return f"it uses '{name}'"
+            if name == "__file__":
+                return "it says what file it is from"
         case ast.Import(names=aliases):
             for alias in aliases:
                 if not _importable(alias.name):

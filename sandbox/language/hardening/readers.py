@@ -20,12 +20,14 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any
 
 from reptarium.sandbox.language.guards import changed, guarded_getattr, is_facade, is_own_class, refused, refusing
+from reptarium.sandbox.language.hardening import evaluating
 from reptarium.sandbox.language.hardening.audit import frame_is_users, importing, watching
 from reptarium.sandbox.language.hardening.imports_by_name import (
     library_import,
     library_import_module,
     real_import_module,
 )
+from reptarium.sandbox.language.hardening.made_code import is_of_a_file
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
@@ -179,14 +181,15 @@ def _leads_on(value: Any) -> bool:
 def _means(frame: FrameType, name: str) -> bool:
     """Whether who calls from this frame may mean the name itself: it stands in a table of its module's, or in the text
     of the function or of what has called it within the module. That another function of the module spells it is no
-    reason: it came as data all the same. A module that is being imported goes through all that others have, and no
-    task's names are in it. A task, to which a library gave the function away (enum.pickle_by_enum_name), means none.
+    reason: it came as data all the same, and so did what a text spells that became code. A module that is being
+    imported goes through all that others have, and no task's names are in it. A task, to which a library gave the
+    function away (enum.pickle_by_enum_name), means none.
     """
     if frame_is_users(frame):
         return False
     module, caller = frame.f_globals, frame
     while caller.f_globals is module:
-        if _spells(caller.f_code.co_consts, name):
+        if _spells(caller.f_code.co_consts, name) and is_of_a_file(caller):
             return True
         if caller.f_back is None:
             break
@@ -267,7 +270,10 @@ def library_locals() -> dict[str, Any]:
 
 
 #: What modules have under the names of builtins, and of what they took from ``operator``.
-_GUARDED = {"getattr": library_getattr, "setattr": library_setattr, "delattr": library_delattr}
+_GUARDED = {
+    "getattr": library_getattr, "setattr": library_setattr, "delattr": library_delattr,
+    "eval": evaluating.library_eval, "exec": evaluating.library_exec,
+}  # fmt: skip
 _TAKEN = {
     "attrgetter": (_attrgetter, library_attrgetter),
     "methodcaller": (_methodcaller, library_methodcaller),
@@ -277,6 +283,7 @@ _TAKEN = {
 OURS = frozenset(map(id, (*_GUARDED.values(), library_import, library_import_module)))
 #: The builtins of modules that arrive: names of ours in their namespaces would be met by who goes through those.
 _BUILTINS = {**vars(builtins), **_GUARDED, "locals": library_locals}
+evaluating.OF_TEXTS.update(getattr=library_getattr, locals=library_locals, __import__=library_import)
 
 
 def guard_readers(module: ModuleType, *, arriving: bool) -> None:

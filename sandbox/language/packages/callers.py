@@ -1,17 +1,20 @@
 """Packages that read or set the names of whoever calls them, as many callers up as one says: that is a library as soon
-as a library calls what a task gave it. patsy (statsmodels) and formulaic read them, SymPy and public set them.
+as a library calls what a task gave it. patsy (statsmodels) and formulaic read them, SymPy and public set them;
+typeguard hands them to a checker of the task's, also those of libraries that have it check theirs.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 from reptarium.sandbox.language.guards import refused
-from reptarium.sandbox.language.hardening.audit import frame_is_users, watching
+from reptarium.sandbox.language.hardening.audit import frame_is_users, state, watching
+from reptarium.sandbox.language.packages.builtins_by_name import show_builtins
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.places import names_of_a_task, show_places
 from reptarium.sandbox.language.policy.names import is_field_name
 
 
@@ -27,11 +30,6 @@ def _frame(depth: int) -> FrameType:
     return frame
 
 
-def _names(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy, without what isn't the task's."""
-    return {name: value for name, value in dict(namespace).items() if name.isidentifier() and name != "__builtins__"}
-
-
 def _patch_formulaic(context: Any) -> None:
     real: Callable[..., Any] = context.capture_context
 
@@ -40,7 +38,7 @@ def _patch_formulaic(context: Any) -> None:
         if not isinstance(context, int):
             return real(context)
         frame = _frame(context)
-        return {**_names(frame.f_globals), **_names(frame.f_locals)}
+        return {**names_of_a_task(frame.f_globals), **names_of_a_task(frame.f_locals)}
 
     context.capture_context = capture_context
 
@@ -54,7 +52,7 @@ def _patch_patsy(module: Any) -> None:
         if not isinstance(eval_env, int):
             return real(cls, eval_env, reference)
         frame = _frame(eval_env + reference)
-        return cls([_names(frame.f_locals), _names(frame.f_globals)], 0)
+        return cls([names_of_a_task(frame.f_locals), names_of_a_task(frame.f_globals)], 0)
 
     environment.capture = classmethod(capture)
 
@@ -98,7 +96,31 @@ def _patch_magic(magic: Any) -> None:
     magic.pollute = pollute
 
 
-SYMPY = Package("sympy", patches={"sympy.core.symbol": _patch_symbol, "sympy.utilities.magic": _patch_magic})
+def _patch_memo(module: Any) -> None:
+    """What checkers and callbacks are handed has the names of the task's, without its builtins, and nobody else's."""
+    memo = module.TypeCheckMemo
+    real = memo.__init__
+
+    def __init__(self: Any, globals: Any, locals: Any, **options: Any) -> None:
+        if watching():
+            builtins = globals.get("__builtins__")
+            if builtins is not None:  # else they were asked for in a place as we show it
+                own = builtins is state.builtins
+                globals, locals = (names_of_a_task(each) if own else {} for each in (globals, locals))
+        real(self, globals, locals, **options)
+
+    memo.__init__ = __init__
+
+
+TYPEGUARD = Package("typeguard", patches={"typeguard._memo": _patch_memo, "typeguard._functions": show_places})
+SYMPY = Package(
+    "sympy",
+    patches={
+        "sympy.core.symbol": _patch_symbol,
+        "sympy.utilities.magic": _patch_magic,
+        "sympy.parsing.sympy_parser": show_builtins,
+    },
+)
 #: For modules that are imported; a task's is none.
 PUBLIC = Package(
     "public",

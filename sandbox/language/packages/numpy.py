@@ -6,6 +6,7 @@ from typing import Any
 
 from reptarium.sandbox.language.guards import refused
 from reptarium.sandbox.language.packages.package import Package, only_streams
+from reptarium.sandbox.language.packages.places import show_places
 from reptarium.sandbox.language.policy.stdlib import NO_FILES, PICKLES
 
 
@@ -44,5 +45,9 @@ PACKAGE = Package(
         "numpy": {f"{NO_FILES}; use numpy.frombuffer, or numpy.loadtxt of lines": "fromfile memmap fromregex"},
     },
     made={"numpy": _load},
+    # np.bmat("a b") and np.r_["a b"] name matrices of the caller's, and an operand may be given what was found
+    patches=dict.fromkeys(
+        ("numpy.matrixlib.defmatrix", "numpy.lib._index_tricks_impl", "numpy.lib.index_tricks"), show_places
+    ),
     streams_only={"numpy": "loadtxt genfromtxt save savez savez_compressed savetxt"},
 )

@@ -18,6 +18,7 @@ from reptarium.sandbox.language.guards.classes import checked_namespace
 from reptarium.sandbox.language.hardening.addresses import hide_addresses, without_addresses
 from reptarium.sandbox.language.hardening.gadgets import UNCOPIED, uncopied
 from reptarium.sandbox.language.packages.package import Package
+from reptarium.sandbox.language.packages.places import show_places, without_modules
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy.names import is_plain, may_read
 
@@ -152,6 +153,13 @@ def _constructors(core: Any) -> dict[str, Any]:
     return {name: _checked(getattr(core, name)) for name in ("SchemaValidator", "SchemaSerializer")}
 
 
+def _patch_namespaces(module: Any) -> None:
+    """Who makes a schema of its own (``__get_pydantic_core_schema__``) gets a handler that holds the names in which
+    pydantic looks annotations up.
+    """
+    module.get_module_ns_of = without_modules(module.get_module_ns_of)
+
+
 _IMPORTS = "it imports objects by name; use the object itself"
 PACKAGE = Package(
     "pydantic",
@@ -164,6 +172,11 @@ PACKAGE = Package(
         },
         "pydantic.types": {_IMPORTS: "ImportString PyObject"},
     },
-    patches={"pydantic": _patch},
+    patches={
+        "pydantic": _patch,
+        "pydantic.type_adapter": show_places,
+        "pydantic._internal._typing_extra": show_places,
+        "pydantic._internal._namespace_utils": _patch_namespaces,
+    },
 )
 CORE = Package("pydantic_core", made={"pydantic_core": _constructors})

@@ -8,6 +8,7 @@ from typing import Any
 from reptarium.sandbox.language.hardening import arrivals, audit
 from reptarium.sandbox.language.packages import (
     attrs,
+    builtins_by_name,
     callers,
     httpx,
     jinja2,
@@ -38,10 +39,13 @@ PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
         attrs.PACKAGE,
+        builtins_by_name.MAKO,
+        builtins_by_name.SQLALCHEMY,
         callers.FORMULAIC,
         callers.PATSY,
         callers.PUBLIC,
         callers.SYMPY,
+        callers.TYPEGUARD,
         httpx.PACKAGE,
         jinja2.PACKAGE,
         lxml.PACKAGE,

@@ -22,6 +22,7 @@ from typing import Any
 
 from reptarium.sandbox.language import guards, hardening
 from reptarium.sandbox.language.hardening import readers, sealing
+from reptarium.sandbox.language.hardening.generated_classes import checked_exec
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
@@ -43,7 +44,7 @@ _FORBIDDEN = {
     for name in "eval exec compile open input breakpoint globals locals __import__ __loader__ __spec__ "
     "exit quit help license credits copyright".split()
     if hasattr(builtins, name)
-} | {id(importlib.import_module), *readers.OURS}
+} | {id(importlib.import_module), id(checked_exec), *readers.OURS}
 _STAND_INS: dict[int, Any] = {
     id(getattr): guards.guarded_getattr,
     id(setattr): guards.guarded_setattr,
@@ -153,7 +154,10 @@ class Importer:
             listed = [each for each in there if each[:1] != "_"]
         found = {each: getattr(facade, each) for each in listed if each in there and hasattr(facade, each)}
         # three frames up: this one, the plain function around it, the task's
-        sys._getframe(2).f_globals.update(found)
+        frame = sys._getframe(2)
+        if not hardening.frame_is_users(frame):
+            raise guards.refused("setting names of a module that isn't the task's is not allowed", "others use it")
+        frame.f_globals.update(found)
 
     def dunder_import(
         self, name: str, globals: object = None, locals: object = None, fromlist: Any = (), level: int = 0
@@ -188,7 +192,7 @@ class Importer:
 
     def facade(self, name: str) -> ModuleType:
         """The façade of a module; imports it when need be. Raises RefusedImport or what the import raises."""
-        built = self._facades.get(name)
+        built = self._facades.get(guards.checked_name(name))
         if built is not None:
             return built
         _refused(self._policy, name)

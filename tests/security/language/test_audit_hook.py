@@ -165,7 +165,7 @@ MADE = {
 @pytest.mark.parametrize("text", MADE.values(), ids=MADE)
 def test_text_that_libraries_compile(text: str) -> None:
     """It is judged whoever compiles it."""
-    maker: dict[str, object] = {"__name__": "somebodys"}
+    maker: dict[str, object] = {"__name__": "somebodys", "__file__": "<string>"}
     exec("def made(text): compile(text, '<made>', 'exec'); return True", maker)  # noqa: S102 - a library's module
     ended = outcome("reached.append(made(text))", made=maker["made"], text=text)
     assert isinstance(ended, RefusedOperation), ended
@@ -174,7 +174,7 @@ def test_text_that_libraries_compile(text: str) -> None:
 
 def test_ordinary_text_that_libraries_compile() -> None:
     """What libraries make of their own names is made."""
-    maker: dict[str, object] = {"__name__": "somebodys"}
+    maker: dict[str, object] = {"__name__": "somebodys", "__file__": "<string>"}
     exec("def made(text): compile(text, '<made>', 'exec')", maker)  # noqa: S102 - a library's module
     check_nothing_reached(
         "made('from math import sqrt as root, pi\\nfrom json import dumps\\nclass A:\\n    def f(self, x):\\n"

@@ -71,6 +71,25 @@ def test_table_holds_no_denied_builtin() -> None:
     assert table["type"] is not type
 
 
+#: What a text of another class says that it is.
+LIES = "class S(str):\n    def __eq__(self, other): return other == 'xml'\n    def __hash__(self): return hash('xml')\n"
+NO_STRING = "attribute name must be exactly str, not 'S'"
+HANDED_OUT = {
+    "read": Attack("reached.append(table['guard getattr'](print, '__globals__'))", attribute("__globals__")),
+    "read_of_a_generator": Attack("reached.append(table['guard getattr']((x for x in [1]), 'gi_frame'))", attribute("gi_frame")),
+    "read_by_a_lying_name": Attack(LIES + "reached.append(table['guard getattr'](print, S('__globals__')))", NO_STRING, TypeError),
+    "import": Attack("reached.append(table['guard import']('ctypes', True))", "import of 'ctypes' is not allowed: it opens the interpreter itself. No setting allows it.", RefusedImport),
+    "import_by_a_lying_name": Attack(LIES + "reached.append(table['guard import'](S('ctypes'), True))", NO_STRING, TypeError),
+    "star_in_a_library_s_place": Attack("import collections, functools\nclass C(collections.Counter): items = staticmethod(functools.partial(table['guard star'], 'math'))\nC('a').most_common(1)", "setting names of a module that isn't the task's is not allowed: others use it. No setting allows it."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", by_id(HANDED_OUT))
+def test_what_is_among_them_does_no_more_than_a_task_may(attack: Attack) -> None:
+    """Libraries look names up in whoever calls them, and may hand out what they find."""
+    check(attack, table=make_namespace(OPEN, {})["__builtins__"])
+
+
 def test_removed_builtins_are_gone() -> None:
     """The administrator's list takes away more."""
     policy = LanguagePolicy(builtins_deny=("sorted", "print", "__build_class__"))
