@@ -48,7 +48,7 @@ from reptarium.sandbox.language import (
 )
 from reptarium.sandbox.process import imports
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
-from reptarium.sandbox.task.console import Console, StderrTail, StdoutTail, format_value
+from reptarium.sandbox.task.console import Console, StderrTail, Stdout, format_value
 from reptarium.sandbox.task.execute import Compiled, TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
@@ -116,7 +116,7 @@ class WorkerLife:
         self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console, str if config.plain_prints else format_value)
         self._stdin, self._stderr = io.StringIO(), StderrTail()
-        self._stdout = StdoutTail(self._stderr)
+        self._stdout = Stdout(self._console)
         self._own: scratch.Scratch | None = None
         self._variables: scratch.Variables | None = None
         self._compiled: Compiled | None = {} if config.reuse else None
@@ -189,7 +189,7 @@ class WorkerLife:
         self._console = self._console.renewed()
         self._channel.renew()
         self._stdin, self._stderr = io.StringIO(), StderrTail()
-        self._stdout = StdoutTail(self._stderr)
+        self._stdout = Stdout(self._console)
         sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
         _seed(head.code)
         return self._perform(TaskInput(head.code, head.per_item, items, query))

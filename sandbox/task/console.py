@@ -81,6 +81,26 @@ class Console:
             self._emit(args)
             return
         text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
+        self._add(text)
+        if flush:  # whoever asks for that wants to see it, also when the task is ended by a time limit
+            self.flush()
+
+    def renewed(self) -> Console:
+        """The console of another task of this worker's."""
+        return Console(self._send, self._limit, self._form)
+
+    def bound(self, limit: int) -> None:
+        """From now on, this many bytes in all."""
+        self._limit = limit
+
+    def write(self, text: str) -> int:
+        """What is written to ``sys.stdout`` is printed: line by line, as on a terminal."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._add(str.__str__(text))
+        return len(text)
+
+    def _add(self, text: str) -> None:
         if self._closed:
             return
         done, newline, rest = text.rpartition("\n")
@@ -92,14 +112,6 @@ class Console:
             self._unfinished += len(rest) + 1  # what is empty isn't kept, but a piece weighs, too
             if self._unfinished > self._limit:
                 self.flush()
-
-    def renewed(self) -> Console:
-        """The console of another task of this worker's."""
-        return Console(self._send, self._limit, self._form)
-
-    def bound(self, limit: int) -> None:
-        """From now on, this many bytes in all."""
-        self._limit = limit
 
     def flush(self) -> None:
         """Send what a last ``print(..., end="")`` left unfinished."""
@@ -182,40 +194,33 @@ class StderrTail(io.TextIOBase):
     """Standard error of a worker: keeps the tail for the error report."""
 
     def __init__(self) -> None:
-        self._text = self._errors = ""
+        self._text = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str, /) -> int:
-        length = self.write_output(text)
-        self._errors = (self._errors + text[-STDERR_TAIL:])[-STDERR_TAIL:]
-        return length
-
-    def write_output(self, text: str) -> int:
-        """What goes to standard output: it belongs to the report, but says nothing about the error."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         self._text = (self._text + text[-STDERR_TAIL:])[-STDERR_TAIL:]
         return len(text)
 
     def tail(self) -> str:
-        """The last :data:`STDERR_TAIL` characters written, to standard output too."""
+        """The last :data:`STDERR_TAIL` characters written."""
         return self._text
 
-    def error_tail(self) -> str:
-        """The last :data:`STDERR_TAIL` characters written to standard error itself."""
-        return self._errors
 
+class Stdout(io.TextIOBase):
+    """Standard output of a worker: what libraries, ``pprint`` and ``sys.stdout.write`` write there are prints."""
 
-class StdoutTail(io.TextIOBase):
-    """Standard output of a worker, kept beside its standard error."""
-
-    def __init__(self, stderr: StderrTail) -> None:
-        self._stderr = stderr
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str, /) -> int:
-        return self._stderr.write_output(text)
+        return self._console.write(text)
+
+    def flush(self) -> None:
+        self._console.flush()

@@ -28,7 +28,7 @@ from reptarium.sandbox.task.failures import (
     memory_failure,
     syntax_failure,
     user_failed,
-    with_streams,
+    with_stderr,
 )
 from reptarium.sandbox.userspace.json_form import Conversion, Raw, ResultError, to_json
 from reptarium.sandbox.userspace.names import CallNames, Supply
@@ -83,7 +83,7 @@ def execute(
     except TaskFailed as failed:
         if not stderr.tail():
             raise
-        raise with_streams(failed, stderr) from None
+        raise with_stderr(failed, stderr) from None
 
 
 def _execute(task: TaskInput, terms: Terms, console: Console, compiled: Compiled | None) -> TaskResult:

@@ -57,20 +57,20 @@ def memory_failure(memory: int, index: int | None = None, line: int | None = Non
     )
 
 
-def with_streams(failed: TaskFailed, stderr: StderrTail) -> TaskFailed:
-    """The failure with what the task wrote to its standard streams.
+def with_stderr(failed: TaskFailed, stderr: StderrTail) -> TaskFailed:
+    """The failure with what the task wrote to standard error.
 
     As in n8n's own runner, standard error reaches ``description`` unless the exception describes itself. There it
     stands alone; here what we know about the error follows.
     """
     failure = failed.failure
     description = failure.description
-    errors = _writable(stderr.error_tail()).strip()
+    tail = _writable(stderr.tail())[-STDERR_TAIL:]
+    errors = tail.strip()
     if errors and not failed.described:
         if len(errors) > MAX_MESSAGE:
             errors = "(cut) … " + errors[-MAX_MESSAGE:]
         description = f"{errors}\n\n{description}" if description else errors
-    tail = _writable(stderr.tail())[-STDERR_TAIL:]
     return TaskFailed(msgspec.structs.replace(failure, description=description, stderr=tail))
 
 

@@ -129,11 +129,11 @@ async def test_standard_error_beside_a_description(broker: Broker) -> None:
 
 
 async def test_standard_output_is_no_description(broker: Broker) -> None:
-    """What was written to standard output isn't said of the error; the report has it."""
+    """What was written to standard output is no part of the error's report: it has been printed."""
     report = await error(broker, "import sys\nsys.stdout.write('out\\n')\nsys.stderr.write('err\\n')\n1 / 0")
     assert report["description"].splitlines()[0] == "err"
     assert "out" not in report["description"]
-    assert report["stderr"] == "out\nerr\n"
+    assert report["stderr"] == "err\n"
 
 
 async def test_standard_error_of_every_failure(broker: Broker) -> None:

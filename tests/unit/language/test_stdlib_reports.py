@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import warnings
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail
+from reptarium.sandbox.task.console import Console, StderrTail, Stdout
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
@@ -190,10 +191,6 @@ REPORTS = {
         "import logging\nlogging.basicConfig(level=logging.INFO, format='%(levelname)s|%(message)s', force=True)\nlogging.getLogger('x').info('hello')",
         "INFO|hello\n",
     ),
-    "basicConfig to stdout": (
-        "import logging, sys\nlogging.basicConfig(stream=sys.stdout, level='DEBUG', format='%(name)s %(message)s', force=True)\nlogging.getLogger('x').debug('hi')",
-        "x hi\n",
-    ),
     "exception": (
         "import logging\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.exception('failed')",
         'ERROR:root:failed\nTraceback (most recent call last):\n  File "<task>", line 3, in <module>\n    1 / 0\n',
@@ -206,22 +203,46 @@ REPORTS = {
         "import sys\nprint('a', 1, file=sys.stderr)\nsys.stderr.write('b\\n')\nsys.stderr.writelines(['c', 'd'])",
         "a 1\nb\ncd",
     ),
-    "write to stdout": ("import sys\nsys.stdout.write('out')", "out"),
     "a logger's own failure": ("import logging\nlogging.warning('%d', 'x')", "--- Logging error ---"),
 }
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_report_reaches_the_failed_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a task wrote to standard error or output goes with its error report."""
+    """What a task wrote to standard error goes with its error report."""
     program, expected = REPORTS[name]
     logging.getLogger().handlers[:] = []  # as in a worker: pytest puts its own there
     terms = Terms(OPEN, "rich", 10_000, 2**20)
     tail = StderrTail()
     monkeypatch.setattr(sys, "stderr", tail)
-    monkeypatch.setattr(sys, "stdout", tail)
     task = TaskInput(f"{program}\nraise ValueError('end')", False, b"[]", None)
     with pytest.raises(TaskFailed) as caught:
         execute(task, terms, Console(lambda payload: None, 10_000), tail)
     assert caught.value.failure.message == "end"
     assert caught.value.failure.stderr.startswith(expected)
+
+
+PRINTED = {
+    "basicConfig": (
+        "import logging, sys\nlogging.basicConfig(stream=sys.stdout, level='DEBUG', format='%(name)s %(message)s', force=True)"
+        "\nlogging.getLogger('x').debug('hi')",
+        ["'x hi'"],
+    ),
+    "write": ("import sys\nsys.stdout.write('out')", ["'out'"]),
+    "print to it": ("import sys\nprint('a', 1, file=sys.stdout)", ["'a 1'"]),
+    "flush": ("import sys\nprint('a', end='')\nsys.stdout.flush()\nprint('b')", ["'a'", "'b'"]),
+    "pprint": ("from pprint import pprint\npprint({'b': 1, 'a': [2]})", ["'{'a': [2], 'b': 1}'"]),
+    "a library's": ("import calendar\ncalendar.TextCalendar().prweek([(1, 0)], 2)", ["' 1'"]),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_standard_output_is_printed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task, or a library for it, writes to standard output is shown as its prints are."""
+    program, expected = PRINTED[name]
+    logging.getLogger().handlers[:] = []
+    lines: list[str] = []
+    console = Console(lambda raw: lines.extend(json.loads(raw)), 10_000)
+    monkeypatch.setattr(sys, "stdout", Stdout(console))
+    execute(TaskInput(program, False, b"[]", None), Terms(OPEN, "rich", 10_000, 2**20), console, StderrTail())
+    assert lines == expected

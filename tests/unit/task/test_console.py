@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail, format_value
+from reptarium.sandbox.task.console import Console, StderrTail, Stdout, format_value
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 
@@ -165,6 +165,37 @@ def test_nothing_follows_the_note_in_the_middle_of_a_print() -> None:
 def test_lone_surrogate_is_printable() -> None:
     """Half an emoji has no UTF-8 form and is sent as an escape."""
     assert printed((("\ud83d",), {})) == [["'\ud83d'"]]
+
+
+def test_flush_shows_an_unfinished_line() -> None:
+    """``flush=True``, and a flush of ``sys.stdout``, send what is there; the rest of the line follows by itself."""
+    lines: list[list[str]] = []
+    console = Console(lambda raw: lines.append(json.loads(raw)), 1000)
+    console.print("a", end="", flush=True)
+    assert lines == [["'a'"]]
+    console.printer("b", end="")
+    assert len(lines) == 1
+    Stdout(console).flush()
+    assert lines[1:] == [["'b'"]]
+    console.print("c", flush=True)
+    assert lines[2:] == [["'c'"]]
+
+
+def test_standard_output_is_printed() -> None:
+    """What libraries write to ``sys.stdout`` is printed by lines, in its place among prints, within the same limit."""
+    lines: list[list[str]] = []
+    console = Console(lambda raw: lines.append(json.loads(raw)), 1000)
+    stdout = Stdout(console)
+    print("a", 1, file=stdout)
+    console.print("b", end="")
+    assert stdout.write(" and c\nd\ne") == len(" and c\nd\ne")
+    console.print("f")
+    assert lines == [["'a 1'"], ["'b and c\nd'"], ["'ef'"]]
+    with pytest.raises(TypeError, match="must be str, not bytes"):
+        stdout.write(b"")  # type: ignore[arg-type]
+    stdout.write("x" * 1000 + "\n")
+    stdout.write("y\n")
+    assert lines[3:] == [[truncation_note(1000)]]
 
 
 def test_stderr_keeps_the_tail() -> None:

@@ -67,7 +67,7 @@ def _stream(name: str) -> Any:
                 write(line)
 
         def flush(self) -> None:
-            pass
+            getattr(sys, name).flush()
 
         def isatty(self) -> bool:
             return False
