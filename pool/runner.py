@@ -44,6 +44,8 @@ log = structlog.get_logger("reptarium.pool.runner")
 
 #: How long all brokers together may take to read what is left for them at the end, in seconds.
 CLOSING = 2.0
+#: How many brokers ``/readyz`` names that it isn't registered with.
+_NAMED = 3
 
 
 class Runner:
@@ -298,10 +300,13 @@ class Runner:
         missing = [layer for layer in self.pools.layers if layer.state == "missing"]
         refused = "; ".join(self.pools.refused)
         unregistered = "left, to shut down" if self.stopping else "not registered with any broker"
+        others = [link.uri for link in self.links if not link.registered]
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        away = f"not registered with {', '.join(others[:_NAMED])}{more}" if others else ""
         installing = self._packages.doing if self._packages is not None else ""
         return (
             *((ReadinessCheck(INSTALLING, False, installing),) if installing else ()),
-            ReadinessCheck("broker", bool(registered), "" if registered else unregistered),
+            ReadinessCheck("broker", bool(registered), away if registered else unregistered),
             ReadinessCheck(
                 "workers",
                 self.pool.parked > 0 or (not trouble and any(link.busy for link in self.links)),

@@ -88,11 +88,14 @@ class RunnerProcess:
         return None if self._process is None else self._process.poll()
 
     def start(self, preexec: Sequence[str] = ()) -> None:
-        """Start it, behind the command ``preexec`` (such as ``prlimit``) when there is one. Raises OSError."""
+        """Start it, behind the command ``preexec`` (such as ``prlimit``) when there is one. Raises RuntimeError."""
         # trio's own process would need a nursery for its life; this one outlives cancelled scopes and stop reaps it.
         # A group of its own: a terminal's Ctrl-C is for us, who end it in order
         command = [*preexec, *shlex.split(self.command)]
-        self._process = subprocess.Popen(command, env=self._environ, stderr=self.stderr, process_group=0)
+        try:
+            self._process = subprocess.Popen(command, env=self._environ, stderr=self.stderr, process_group=0)
+        except OSError as error:
+            raise RuntimeError(f"the runner {command[0]!r} can't be started: {error.strerror}") from None
         _started.append(self._process)
 
     async def stop(self, *, kill: bool = False) -> int:

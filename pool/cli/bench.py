@@ -139,7 +139,7 @@ def call(arguments: argparse.Namespace) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(stderr=True)
     if arguments.what:
-        return _diff(arguments.what)
+        return _diff(arguments)
     try:
         if problem := conflict(arguments):
             raise BadInput(problem)
@@ -159,10 +159,18 @@ def call(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
 
 
-def _diff(what: Sequence[str]) -> int:
+def _diff(given: argparse.Namespace) -> int:
     """Compare two reports. Returns 0, or 2 for what are none, or have nothing in common."""
+    what: Sequence[str] = given.what
     if what[0] != "diff" or len(what) != 3:
         say("reptarium bench: after the options, only: diff A.json B.json")
+        return BAD_INPUT
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    usual = vars(parser.parse_args(what))
+    if meant := [name for name, value in usual.items() if getattr(given, name) != value]:  # no check is passed silently
+        flags = ", ".join("--" + name.replace("_", "-") for name in meant)
+        say(f"reptarium bench: diff compares two reports and takes no options: {flags}")
         return BAD_INPUT
     found = []
     for name in what[1:]:

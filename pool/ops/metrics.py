@@ -180,7 +180,10 @@ class Metrics:
             registry=registry,
         )
         self._reconnects = Counter(
-            "reptarium_reconnects", "Connections that were lost, by broker.", ["broker"], registry=registry
+            "reptarium_reconnects",
+            "Connections that were lost, and attempts at one that failed, by broker.",
+            ["broker"],
+            registry=registry,
         )
         self._wasted = Counter(
             "reptarium_slots_wasted",

@@ -362,7 +362,7 @@ def _ended(status: int, text: str) -> Exception:
 #: What it means when a trick isn't to be had.
 _TRICKS = {
     "sealing": "tasks can change library classes",
-    "immortal objects": "a task takes a fifth more processor time",
+    "immortal objects": "a small task takes 5 to 10 % more processor time",
     "plain fork": "a worker's start takes half a millisecond more, and tells those who registered of each fork",
     "heap": "forks are a little dearer",
     "shared prints": "each print is a system call of its worker's, and a turn of the supervisor's",

@@ -6,6 +6,7 @@ It is written anew, beside the old one and in a thread, when something has chang
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -47,6 +48,8 @@ class Learnt:
         self._path = path
         self._pools: OrderedDict[str, Preloading] = OrderedDict()
         self._kept: dict[str, Remembered] = {} if path is None else _read(path)
+        if path is not None:
+            _try(path)
         self._changed = trio.Event()
         self._thread = trio.CapacityLimiter(1)
 
@@ -56,6 +59,8 @@ class Learnt:
         if key not in self._pools:
             learning = Learning(config.language, budget=self._budget, remembered=self._kept.get(key))
             self._pools[key] = Preloading(learning, self._meter, partial(self._keep, key))
+            if learning.names:
+                log.info("what was learnt is preloaded", path=self._path, to_keep_it=learning.line)
         self._pools.move_to_end(key)
         while len(self._pools) > POOLS:
             self._pools.popitem(last=False)
@@ -113,9 +118,25 @@ def _read(path: str) -> dict[str, Remembered]:
         return {}
 
 
+def _try(path: str) -> None:
+    """Say at the start what would come out only when there is something to keep."""
+    beside = f"{path}.new"
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        os.close(_open(beside))
+        os.unlink(beside)
+    except OSError as error:
+        log.warning("what is learnt can't be kept", path=path, reason=error.strerror)
+
+
+def _open(beside: str) -> int:
+    return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 def _write(path: str, data: bytes) -> None:
     beside = f"{path}.new"
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = _open(beside)
     try:
         with open(fd, "wb") as file:
             file.write(data)

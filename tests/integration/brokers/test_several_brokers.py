@@ -123,19 +123,31 @@ async def test_a_distant_broker_gets_its_share() -> None:
 
 
 async def test_one_brokers_loss_does_not_touch_the_other() -> None:
-    """A broker whose connection is cut loses its task; the other's goes on."""
+    """A broker whose connection is cut loses its task; the other's goes on, and readiness says who is away."""
     with fail_after(60):
-        async with two_brokers() as (first, second, _):
+        async with two_brokers() as (first, second, serving):
+
+            def away() -> str:
+                (check,) = (check for check in serving.checks() if check.name == "broker")
+                return check.detail
+
+            while away():  # what a broker has sent, the runner may be still to read
+                await trio.lowlevel.checkpoint()
             lost = first.submit({"code": "print('on')\nwhile True:\n    pass", "items": []})
             kept = second.submit({"code": "import time\nprint('on')\ntime.sleep(0.5)\nreturn 'kept'", "items": []})
             while not (lost.console and kept.console):
                 await trio.sleep(0.01)
             (runner,) = first.runners
             first.disconnect(runner.id, abrupt=True)
+            while not away():
+                await trio.lowlevel.checkpoint()
+            assert away() == f"not registered with {first.uri}"
             assert (await lost.outcome()).status == "disconnected"
             assert (await kept.outcome()).status == "done"
             # and the one that was cut is served again
             assert (await first.submit({"code": "return 1", "items": []}).outcome()).status == "done"
+            while away():
+                await trio.lowlevel.checkpoint()
 
 
 async def test_a_full_outbox_ends_only_its_own_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,8 @@ async def test_what_tasks_import_is_preloaded_and_no_task_notices(
             await here.value(IMPORT.format("slowly"))
             assert here.learning.score("slowly", trio.current_time()) == 0
             assert here.said("a module is preloaded from now on") == []
+            (line,) = here.said("what was learnt is preloaded")
+            assert (line["to_keep_it"], line["path"]) == ("REPTARIUM_PRELOAD=slowly", str(state))
 
 
 @pytest.mark.parametrize(
@@ -205,8 +207,26 @@ async def test_a_state_file_that_is_none(tmp_path: Path, content: bytes | str) -
         state.write_bytes(content)
     with capture_logs() as lines:
         learnt = Learnt(budget=1 << 30, meter=Metrics().preload, path=str(state))
-    assert [line["event"] for line in lines] == ["what was learnt can't be read and is ignored"]
+    kept = [] if content != "directory" else ["what is learnt can't be kept"]
+    assert [line["event"] for line in lines] == ["what was learnt can't be read and is ignored", *kept]
     assert learnt.said == ""
+
+
+@pytest.mark.parametrize(("place", "reason"), [("none/state", "No such file"), ("file/state", "Not a directory")])
+async def test_a_state_file_that_cannot_be_written(tmp_path: Path, place: str, reason: str) -> None:
+    """The start says so, not the first change hours later; one that can be leaves nothing behind."""
+    from reptarium.pool.ops.metrics import Metrics
+    from reptarium.pool.workers.learnt import Learnt
+
+    (tmp_path / "file").touch()
+    with capture_logs() as lines:
+        Learnt(budget=1 << 30, meter=Metrics().preload, path=str(tmp_path / place))
+    assert lines[-1]["event"] == "what is learnt can't be kept"
+    assert lines[-1]["reason"].startswith(reason)
+    with capture_logs() as lines:
+        Learnt(budget=1 << 30, meter=Metrics().preload, path=str(tmp_path / "state"))
+    assert lines == []
+    assert os.listdir(tmp_path) == ["file"]
 
 
 async def test_what_is_too_dear_is_not_learnt(packages: Path) -> None:

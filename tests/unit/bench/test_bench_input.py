@@ -102,10 +102,11 @@ def test_what_a_script_must_give() -> None:
         (["--steps", "1,2/3s", "--duration", "5"], "--duration doesn't go with --steps"),
         (["--chaos", "--script", "a.py"], "--script doesn't go with --chaos"),
         (["--metrics", "x"], "'x' is no port"),
+        (["--case", "idle", "--runner-cmd", "./none run"], "the runner './none' can't be started: No such file"),
     ],
 )
 def test_what_does_not_go_together(
     arguments: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Is told before anything starts, with the flag's name."""
+    """Is told before anything starts, in words that say which it is."""
     assert said in refused(capsys, *arguments)

@@ -82,6 +82,8 @@ def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["diff", good, str(tmp_path / "none.json")], "none.json: No such file"),
         (["diff", good, str(tmp_path / "c.json")], "c.json is no report"),
         (["diff", good, other], "in common"),
+        (["--fail-if", "p99>1ms", "diff", good, good], "takes no options: --fail-if"),
+        (["--rounds", "4", "--report", "d.json", "diff", good, good], "takes no options: --rounds, --report"),
     ):
         assert main(["bench", *what]) == BAD_INPUT
         assert said in capsys.readouterr().err
