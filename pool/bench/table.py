@@ -38,11 +38,16 @@ def show(whole: report.BenchReport, console: Console) -> None:
         rounds = ", ".join(f"{value:.1f}" for value in pair.rounds)
         console.print(
             f"{pair.case}: {pair.first} has {pair.throughput:.2f} times the tasks/s of {pair.second} "
-            f"({report.verdict(pair)}; rounds: {rounds}), p50 {pair.p50:.2f} times"
+            f"({report.verdict(pair)}; rounds: {rounds}); p50 {_medians(whole, pair)}"
         )
     for target in whole.targets:
         verdict = "met   " if target.met else "missed"
         _plain(console, f"{verdict}  {target.name}: {target.measured} (wanted: {target.wanted})")
+
+
+def _medians(whole: report.BenchReport, pair: report.Ratio) -> str:
+    """Both, since "times" of a time says nothing about which of them is better."""
+    return " against ".join(f"{one.latency['p50'] * 1000:.2f} ms" for one in whole.results if one.case == pair.case)
 
 
 def _table(results: list[report.CaseResult]) -> Table:

@@ -24,6 +24,7 @@ from reptarium.pool.bench.live import LiveFigures
 from reptarium.pool.bench.load import Round
 from reptarium.pool.bench.stages import Stage
 from reptarium.pool.bench.stats import Usage, histogram, percentile, summary
+from reptarium.pool.bench.table import show
 from reptarium.pool.cli.main import main
 from reptarium.pool.cli.status import BAD_INPUT
 from reptarium.pool.embedded_broker import Outcome, Timings
@@ -256,6 +257,12 @@ def test_ratio_is_of_the_first_over_the_second() -> None:
     assert found.throughput == pytest.approx(2.0)
     assert found.rounds == pytest.approx([2.0, 2.0])
     assert found.p50 == pytest.approx(2.0)
+    said = io.StringIO()
+    show(
+        report.build([], [fast, slow], [found], []), Console(file=said, width=200, force_terminal=True, highlight=False)
+    )
+    assert "trivial: a has 2.00 times the tasks/s of b (" in said.getvalue()
+    assert "rounds: 2.0, 2.0); p50 10.00 ms against 20.00 ms" in said.getvalue()
 
 
 def test_timeline_holds_every_task() -> None:
