@@ -53,16 +53,33 @@ class Patterns(Walk):
         """Let the class be checked before the match: positional patterns read attributes that it names, and some
         attributes need a look at whose they are.
 
-        The pattern then uses the checked value under a name of ours, so that nothing can be swapped in between.
+        The pattern then uses the checked value under a name of ours, so that nothing can be swapped in between. What
+        was the pattern's class last time isn't asked about again:
+
+            guard class 1 = Point
+            guard seen 1 = guard last 1
+            if guard class 1 is not guard seen 1[0]:
+                guard seen 1 = guard last 1 = guard match class(guard class 1, (), True)
+            guard class 1 = guard seen 1[1]
         """
-        name = f"guard class {self._tmp_idx}"
+        name, seen, last = (f"guard {what} {self._tmp_idx}" for what in ("class", "seen", "last"))
         self._tmp_idx += 1
-        guard = ast.Name(MATCH_CLASS, LOAD)
+        self.last_classes.append(last)
         names = ast.Tuple([ast.Constant(each) for each in keywords], LOAD)
-        call = ast.Call(guard, [node.cls, names], [ast.keyword("positions", ast.Constant(positions))])
-        assign = ast.Assign([ast.Name(name, STORE)], call)
-        ast.fix_missing_locations(ast.copy_location(assign, node))
-        self._hoisted[-1].append(assign)
+        call = ast.Call(ast.Name(MATCH_CLASS, LOAD), [ast.Name(name, LOAD), names, ast.Constant(positions)], [])
+        asked, given = (ast.Subscript(ast.Name(seen, LOAD), ast.Constant(number), LOAD) for number in (0, 1))
+        steps: list[ast.stmt] = [
+            *([] if self._scopes == ["task"] else [ast.Global([last])]),
+            ast.Assign([ast.Name(name, STORE)], node.cls),
+            ast.Assign([ast.Name(seen, STORE)], ast.Name(last, LOAD)),
+            ast.If(
+                ast.Compare(ast.Name(name, LOAD), [ast.IsNot()], [asked]),
+                [ast.Assign([ast.Name(seen, STORE), ast.Name(last, STORE)], call)],
+                [],
+            ),
+            ast.Assign([ast.Name(name, STORE)], given),
+        ]
+        self._hoisted[-1] += [ast.fix_missing_locations(ast.copy_location(step, node)) for step in steps]
         node.cls = ast.copy_location(ast.Name(name, LOAD), node.cls)
 
     def _match_capture(self, node: Any) -> ast.AST:

@@ -53,6 +53,7 @@ class Walk(RestrictingNodeTransformer):
         self._supers: list[ast.Name] = []  # that aren't called
         self._self_matches: list[tuple[ast.AST, str]] = []
         self._hoisted: list[list[ast.stmt]] = []
+        self.last_classes: list[str] = []  # globals of ours in which patterns' classes are remembered
         self._scopes: list[str] = ["task"]
         self._hooks: set[int] = set()  # nodes that bind __getattr__ to what is guarded
         self._optional = 0  # within a try that expects an import to fail
@@ -156,7 +157,7 @@ class Walk(RestrictingNodeTransformer):
         """
         shared = self.global_names | (self.annotation_names & self.task_names)
         shared |= shared_names(self.task_names, self.loaded, self._body)
-        return sorted(shared - self.nonlocal_names)
+        return [*sorted(shared - self.nonlocal_names), *self.last_classes]
 
     def _bind(self, node: ast.AST, name: str | None, *, scope: str | None = None, module: str | None = None) -> None:
         """A name is bound (or deleted) here, to a module where ``module`` tells which."""
@@ -195,7 +196,12 @@ class Walk(RestrictingNodeTransformer):
         """The program's outermost statements, checked and transformed."""
         for self._place, statement in enumerate(body):
             self._body.append(self.visit(statement))
-        return spliced(self._body)
+        checked = spliced(self._body)
+        if not self.last_classes:
+            return checked
+        last: list[ast.expr] = [ast.Name(name, STORE) for name in self.last_classes]
+        nothing = ast.Assign(last, ast.Tuple([ast.Constant(None), ast.Constant(None)], LOAD), lineno=1)
+        return [ast.fix_missing_locations(nothing), *checked]
 
     def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return spliced(list(map(self.visit, body)))

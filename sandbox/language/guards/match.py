@@ -5,6 +5,10 @@ tried: what is asked twice can answer twice (a descriptor, a metaclass, a decora
 pattern gets a class of ours in its place, which answers ``isinstance`` as the real one does, and whose
 ``__match_args__`` are the names that were looked at. Names that need a look (``type``, ``obj``) it looks at when it is
 asked: there the object is at hand.
+
+A class whose names are plain, are its own, and that nothing sets anew (``class`` makes it, no metaclass of the task's)
+stands for itself. What stands for a pattern's class does so for good: the compiled program remembers it, and asks for
+another class alone (``compile/patterns.py``).
 """
 
 from __future__ import annotations
@@ -31,66 +35,103 @@ _flags_of = type.__dict__["__flags__"].__get__
 _name_of = type.__dict__["__name__"].__get__
 
 
-class _Answers(type):
-    """What classes of patterns are made of."""
+def _answering(real: ref[type], looked_at: tuple[str, ...]) -> type[type]:
+    """What the class of a pattern is made of: it answers as ``real`` does, and looks at the object first, where that
+    may have something else than data under one of these names.
+    """
+    sure: dict[int, type] = {}  # by id: classes whose objects are all of this one, and need no look
 
-    def __instancecheck__(cls, instance: Any) -> bool:
-        made = _names_of(cls)
-        if isinstance(instance, made[_REAL]()):
-            for name in made[_LOOKED_AT]:
+    class Answering(type):
+        def __instancecheck__(cls, instance: Any) -> bool:
+            kind = type(instance)
+            return id(kind) in sure or ask(kind, instance)
+
+    def ask(kind: type, instance: Any) -> bool:
+        asked: Any = real()
+        if not isinstance(instance, asked):
+            return False
+        line = _line_of(kind)
+        if not looked_at or all(each in _BARE or is_own_class(each) for each in line):
+            # what it holds the task has put there. (A metaclass, and ABCMeta's hook, may answer otherwise another time)
+            if kind is asked or (type(asked) is type and any(each is asked for each in line)):
+                sure[id(kind)] = kind
+        else:
+            for name in looked_at:
                 _look_at(instance, name)
-            return True
-        return False
+        return True
+
+    return Answering
 
 
-#: Names in a pattern's class, which nobody gets: what refers to the task's, the names that need a look at the object.
-_REAL, _LOOKED_AT = "guard real", "guard looked at"
-#: By the id of the task's class, whatever it says that it is equal to: what refers to it, what the pattern's was made
-#: for, and that.
-_made: dict[int, tuple[ref[type], tuple[Any, ...], type]] = {}
+#: By the id of the task's class, whatever it says that it is equal to: what refers to it, and what its patterns got, by
+#: what they ask for. Names that a decorator gives it later are no pattern's that has been tried before.
+_made: dict[int, tuple[ref[type], dict[tuple[tuple[str, ...], bool], type]]] = {}
+_MADE = 1_000
 
 
 #: Names of patterns that were met, and need no look.
 _plain: set[str] = set()
+#: Metaclasses that neither answer for ``__match_args__`` nor let anybody set it.
+_HONEST = (type, abc.ABCMeta)
 
 
-def match_class(cls: Any, keywords: tuple[str, ...] = (), *, positions: bool = True) -> Any:
-    """What stands for the class of a pattern, once the attributes that it would read are known to be harmless.
+def match_class(cls: Any, keywords: tuple[str, ...], positions: bool) -> tuple[Any, Any]:
+    """The class of a pattern and what stands for it, once the attributes that it would read are known to be harmless.
 
     ``keywords`` are those that the pattern names itself; with ``positions`` those that the class names too.
     """
-    if type(cls) is type and positions and not keywords:
-        # what most are: a class that has its own, of plain names. Nothing sets it anew, or comes before it
-        names = _names_of(cls).get("__match_args__")
-        if type(names) is tuple and all(type(name) is str and name in _plain for name in names):
-            return cls
+    return cls, _stand_in(cls, keywords, positions)
+
+
+def _stand_in(cls: Any, keywords: tuple[str, ...], positions: bool) -> Any:
+    made = _made.get(id(cls))
+    if made is not None and made[0]() is cls:
+        known = made[1].get((keywords, positions))
+        if known is not None:
+            return known
+    else:
+        made = None
     if not issubclass(type(cls), type):
         return cls  # Python says what is wrong
     names = _match_args(cls) if positions else ()
-    key = (names, keywords)
-    made = _made.get(id(cls))
-    if made is not None and made[0]() is cls and made[1] == key:
-        return made[2]
     looked_at = []
     for name in (*(names or ()), *keywords):
+        if type(name) is str and name in _plain:
+            continue
         if type(name) is not str or not rules.may_read(name) or (rules.is_dunder(name) and not rules.is_plain(name)):
             raise _refusal(name)
         if rules.is_plain(name):
             _plain.add(name)
         else:
             looked_at.append(name)
-    flags = _flags_of(cls)
-    if not looked_at and (not flags & _HEAP_TYPE or flags & _IMMUTABLE):
-        return cls  # nobody changes it
+    if not looked_at and _stands_for_itself(cls, names):
+        return cls
     # a subclass of what Python takes whole (int, str …) is taken whole, too, if it names nothing
     whole = [each for each in _line_of(cls) if _flags_of(each) & (_MATCH_SELF | _HEAP_TYPE) == _MATCH_SELF]
     bases = tuple(whole[:1]) if names is None else ()
     body = {} if names is None else {"__match_args__": names}
-    number = id(cls)
-    real = ref(cls, lambda _: _made.pop(number, None))
-    stand_in = _Answers(_name_of(cls), bases, {**body, _REAL: real, _LOOKED_AT: tuple(looked_at)})
-    _made[number] = real, key, stand_in
+    if made is None:
+        if len(_made) > _MADE:
+            _made.clear()
+        made = _made[id(cls)] = ref(cls), {}
+    stand_in = _answering(made[0], tuple(looked_at))(_name_of(cls), bases, body)
+    made[1][keywords, positions] = stand_in
     return stand_in
+
+
+def _stands_for_itself(cls: type, names: tuple[Any, ...] | None) -> bool:
+    """Whether the interpreter will find these names in the class, whenever it asks."""
+    flags = _flags_of(cls)
+    if not flags & _HEAP_TYPE or flags & _IMMUTABLE:
+        return True  # nobody changes it
+    if names is None or type(cls) not in _HONEST:
+        return False
+    if "__match_args__" not in _names_of(cls):
+        if not is_own_class(cls):
+            return False
+        # inherited: a decorator could still give it some of its own, and leaves those that it has
+        type.__setattr__(cls, "__match_args__", names)
+    return True
 
 
 def _match_args(cls: type) -> tuple[Any, ...] | None:
@@ -120,8 +161,6 @@ def _look_at(instance: Any, name: str) -> None:
     ``format``.
     """
     line = _line_of(type(instance))
-    if all(each in _BARE or is_own_class(each) for each in line):
-        return  # a class of the task's own: what it holds the task has put there
     held = beneath(instance, "__dict__", None)
     value = held.get(name, _NOTHING) if type(held) is dict else _NOTHING
     first = next((each for each in line if name in _names_of(each)), None)

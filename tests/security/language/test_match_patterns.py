@@ -129,6 +129,18 @@ SWAPS = {
         "def subject():\n    dataclass(A)\n    return Holder()\n"
         "match subject():\n    case A(x) if type(x) is not Holder: reached.append(x)"
     ),
+    "names_told_by_a_decorator_after_a_match": (
+        "from dataclasses import dataclass\nclass Good:\n    __match_args__ = ('x',)\nclass A(Good):\n    obj: int = 0\n"
+        "class B(Holder, A): pass\n"
+        "def f(subject):\n    match subject:\n        case A(x): reached.append(x)\n"
+        "f(1)\ndataclass(A)\nf(B())"
+    ),
+    "iterated_class_that_says_it_is_the_last_one": (
+        "class M(type):\n    def __eq__(cls, other): return True\n    def __hash__(cls): return hash(Good)\n"
+        "class Good:\n    __match_args__ = ('x',)\nclass Evil(metaclass=M):\n    if True: __match_args__ = ('gi_frame',)\n"
+        "def f(classes):\n    for A in classes:\n        match target:\n            case A(x): reached.append(x)\n"
+        "try: f([Good, Evil])\nexcept AttributeError: pass\nelse: reached.append(target)"
+    ),
     "iterated_class": (
         "class Good:\n    __match_args__ = ('x',)\nclass Evil:\n    if True: __match_args__ = ('gi_frame',)\n"
         "def f(classes):\n    for A in classes:\n        match target:\n            case A(x): reached.append(x)\n"

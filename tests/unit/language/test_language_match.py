@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.language.support import answers_of_python, assert_same
+from reptarium.sandbox.language import compile_task, make_namespace, run
+from reptarium.sandbox.language.guards import match_class
+from reptarium.sandbox.language.policy.names import MATCH_CLASS
+from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {
     "literals": """
@@ -253,6 +256,43 @@ PROGRAMS = {
             case ns.Number(): log.append("a number")
         return log
     """,
+    "another_class_each_time": """
+        from abc import ABC
+        from collections import namedtuple
+        from dataclasses import dataclass
+        from enum import Enum
+        class Shape(ABC): pass
+        @dataclass
+        class Point(Shape):
+            x: int
+            y: int
+        @dataclass
+        class Token:
+            type: str
+            code: int
+        class Pair(namedtuple("Pair", "a b")): pass
+        class Text(str): pass
+        class Meta(type):
+            def __instancecheck__(cls, value): return value == 5
+        class Five(metaclass=Meta):
+            __match_args__ = ("bit_length",)
+        class Even(ABC):
+            __match_args__ = ("bit_length",)
+            @classmethod
+            def __subclasshook__(cls, kind): return kind is int
+        things = [Point(1, 2), Token("a", 3), Pair(4, 5), Text("t"), 5, Even(), 6]
+        def first(cls, thing):
+            match thing:
+                case cls(a) if cls is Point or first(Point, Point(0, 0)) == 0: return a if isinstance(a, (int, str)) else "method"
+                case _: return "another"
+        def both(thing):
+            match thing:
+                case Token("a", code=c) | Token(type="b", code=c): return c
+                case Token(kind, code): return kind, code
+                case Point(x, _) | Pair(x, _): return x
+            return None
+        return [[first(cls, thing) for thing in things] for cls in (Point, Token, Pair, Text, Five, Even, Pair, Point)], [both(each) for each in [*things, Token("b", 7), Token("c", 8)]]
+    """,
     "guarded_attribute_names": """
         class R:
             def __init__(self): self.format, self.time, self.signal = "csv", 1, 2
@@ -268,3 +308,32 @@ python = answers_of_python(PROGRAMS)
 def test_program(name: str, python: dict[str, str]) -> None:
     """The program gives Python's own answer."""
     assert_same(PROGRAMS[name], python[name])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "@dataclass\nclass A:\n    x: int",
+        "@dataclass\nclass A(ABC):\n    x: int",
+        "class A(namedtuple('B', 'x')): pass",
+        "@dataclass\nclass A:\n    type: int",
+        "class M(type): pass\nclass A(metaclass=M):\n    __match_args__ = ('x',)\n    def __init__(self, x): self.x = x",
+    ],
+    ids=["dataclass", "abc", "inherited", "looked_at", "metaclass"],
+)
+def test_what_was_looked_at_is_not_asked_about_again(made: str) -> None:
+    """A pattern's class is looked at when the pattern meets it, not each time that the statement runs."""
+    asked = []
+
+    def counting(cls: type, *args: object) -> object:
+        asked.append(cls)
+        return match_class(cls, *args)  # type: ignore[arg-type]
+
+    imports = "from abc import ABC\nfrom collections import namedtuple\nfrom dataclasses import dataclass\n"
+    program = (
+        f"{imports}{made}\ndef f(a):\n    match a:\n        case A(2): return 'two'\n        case A(n): return n\n"
+    )
+    namespace = make_namespace(OPEN, {})
+    namespace["__builtins__"] = {**namespace["__builtins__"], MATCH_CLASS: counting}  # type: ignore[dict-item]
+    assert run(compile_task(f"{program}return [f(A(n)) for n in range(4)]", OPEN), namespace) == [0, 1, "two", 3]
+    assert len(asked) == 2
