@@ -330,17 +330,15 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 ZygoteMessage = Hello | Refusal | Forked | ForkFailed | Exited
 
 #: Variables that keep libraries from starting threads: one per numeric library (a worker's share of the machine is one
-#: processor), none for the allocators of pyarrow and polars. Set for the zygote; tasks don't
-#: see them.
+#: processor), none for the allocator of pyarrow. Set for the zygote; tasks don't see them. (What libraries ask for in
+#: Python is in ``process/zygote.py``.)
 NO_THREADS = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
     "POLARS_MAX_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "_RJEM_MALLOC_CONF": "background_thread:false",
 }
 
 #: Largest control packet in bytes (well under the default socket buffer).

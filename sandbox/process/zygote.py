@@ -67,8 +67,17 @@ _wait4 = ctypes.PyDLL(None).wait4
 _status, _usage = ctypes.create_string_buffer(4), ctypes.create_string_buffer(256)
 _STATUS, _USAGE = struct.Struct("i"), struct.Struct("5l")  # getrusage(2): two times in s and µs, ru_maxrss in KiB
 #: What libraries read when they are used, here or in a worker: a locale; a home, unless the task has a directory of its
-#: own; for Arrow an allocator that doesn't reserve more than a task may have. ``os.environ`` of tasks shows none of it.
-_FOR_LIBRARIES = {"LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system", "HOME": NOWHERE}
+#: own; for Arrow an allocator that doesn't reserve more than a task may have; what keeps from threads those that ask in
+#: Python (polars' allocator has four, and a task may have eight), from processes joblib (scikit-learn's ``n_jobs=-1``):
+#: in the zygote it would find that it can start some. ``os.environ`` of tasks shows none of it.
+_FOR_LIBRARIES = {
+    "LANG": "C.UTF-8",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "HOME": NOWHERE,
+    "NUMEXPR_NUM_THREADS": "1",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
+    "JOBLIB_MULTIPROCESSING": "0",
+}
 _LEFT_TO_THE_RUNNER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 #: About as many as lie between a process's first and a task's.
 _OWN_FRAMES = 16

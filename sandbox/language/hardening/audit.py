@@ -170,7 +170,8 @@ def _may_open(path: object, mode: object, flags: object) -> bool:
     """Only what lazy imports and time zones need: the interpreter's own files and the packages', for reading."""
     if type(path) is not str or not _reads(mode, flags):
         return False
-    if ".." in path.split("/") or not path.startswith(_ROOTS):
+    path = os.path.normpath(path)  # "docx/parts/../templates/header.xml"
+    if not path.startswith(_ROOTS):
         return False
     # packages bring data of their own (templates, certificates)
     return path.endswith(_SOURCE_SUFFIXES) or "zoneinfo" in path or any(name in path for name in _PACKAGES)

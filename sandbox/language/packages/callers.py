@@ -18,16 +18,17 @@ from reptarium.sandbox.language.packages.places import names_of_a_task, show_pla
 from reptarium.sandbox.language.policy.names import is_field_name
 
 
-def _frame(depth: int) -> FrameType:
-    """The frame so many callers further up than who has called ours. Raises unless it is one of the task's own: a
-    library's has all that the library imports.
+def _namespaces(depth: int) -> list[dict[str, Any]]:
+    """The names, local and global, of the frame so many callers further up than who has called ours, if it is one of
+    the task's own. A library's has all that the library imports: of those none, which is enough for a formula over
+    columns, and for one that was read before (predictions of a model).
     """
     frame: FrameType | None = sys._getframe(2)
     for _ in range(depth):
         frame = frame and frame.f_back
     if frame is None or (watching() and not frame_is_users(frame)):
-        raise refused("a formula with the names of a frame that isn't the task's is not allowed")
-    return frame
+        return [{}, {}]
+    return [names_of_a_task(frame.f_locals), names_of_a_task(frame.f_globals)]
 
 
 def _patch_formulaic(context: Any) -> None:
@@ -37,8 +38,8 @@ def _patch_formulaic(context: Any) -> None:
         """What of the caller's names a formula may use; an int says how many callers up."""
         if not isinstance(context, int):
             return real(context)
-        frame = _frame(context)
-        return {**names_of_a_task(frame.f_globals), **names_of_a_task(frame.f_locals)}
+        local, shared = _namespaces(context)
+        return {**shared, **local}
 
     context.capture_context = capture_context
 
@@ -51,8 +52,7 @@ def _patch_patsy(module: Any) -> None:
         """The names of the caller's, or of a caller so many further up; an environment is itself."""
         if not isinstance(eval_env, int):
             return real(cls, eval_env, reference)
-        frame = _frame(eval_env + reference)
-        return cls([names_of_a_task(frame.f_locals), names_of_a_task(frame.f_globals)], 0)
+        return cls(_namespaces(eval_env + reference), 0)
 
     environment.capture = classmethod(capture)
 

@@ -86,6 +86,17 @@ def absent(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:
     return None
 
 
+def refused_part(policy: LanguagePolicy, name: str, path: Iterable[str] | None) -> str | None:
+    """Why a module may not be imported that is there below one that may be, whose parts lie in ``path``. None: there is
+    no such module, or nothing stands in its way. Imports nothing.
+    """
+    refusal = import_refusal(policy, name)
+    if refusal is None or path is None or _found(name, path) is None:
+        return None
+    why, setting = refusal
+    return f"{why}. {setting} decides this." if setting else why
+
+
 def _found(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
     """Where the module is, with its parent's search path."""
     for finder in (BuiltinImporter, FrozenImporter, PathFinder):

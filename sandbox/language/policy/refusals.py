@@ -25,14 +25,23 @@ _HELD_ANYWAY = re.compile(r"start no processes|^(os|socket|shutil|subprocess)\.\
 def with_other_mode(text: str) -> str:
     """What a person reads of a refusal, with the word that the other language mode would not refuse it.
 
-    ``text`` may have several refusals, one a line. What a setting decides, and what the kernel layer refuses in either
-    mode, stays as it is.
+    ``text`` may have several refusals, one a line, and lines that a library has put around one. What a setting decides,
+    and what the kernel layer refuses in either mode, stays as it is.
     """
-    return "\n".join(map(_with_other_mode, text.split("\n")))
+    lines = text.split("\n")
+    refusals = [line for line in lines if _says_what_allows_it(line)] or [line for line in lines if line.strip()][-1:]
+    return "\n".join(_with_other_mode(line) if line in refusals else line for line in lines)
+
+
+def _says_what_allows_it(line: str) -> bool:
+    return bool(_NOWHERE.search(line)) or any(end in line for end in _SAID)
+
+
+_SAID = ("decides this", IN_PYTHON, BY_PYTHON)
 
 
 def _with_other_mode(line: str) -> str:
-    if not line or any(end in line for end in ("decides this", IN_PYTHON, BY_PYTHON)):
+    if any(end in line for end in _SAID):
         return line
     if _FILES.search(line):
         return _NOWHERE.sub(WITH_FILES.removesuffix("."), line)

@@ -221,7 +221,7 @@ REFUSED: dict[str, str] = {
         f"{NO_FILES}; use the node's binary data, io.StringIO and io.BytesIO": "filecmp glob shutil tempfile",
         _BY_PATH: "dbm fileinput linecache mailbox netrc shelve zipapp",
         _PATHS: "ntpath posixpath genericpath nturl2path",
-        NO_PROCESSES: "pty subprocess concurrent.futures.process "
+        NO_PROCESSES: "pty subprocess concurrent.futures.process asyncio.subprocess "
         "multiprocessing.connection multiprocessing.context multiprocessing.managers multiprocessing.process "
         "multiprocessing.queues multiprocessing.shared_memory multiprocessing.sharedctypes multiprocessing.synchronize",
         NO_NETWORK: "ftplib http.client urllib.request urllib.robotparser imaplib nntplib poplib select selectors "

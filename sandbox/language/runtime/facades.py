@@ -26,7 +26,13 @@ from reptarium.sandbox.language.hardening.generated_classes import checked_exec
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, RefusedImport, files, stdlib
-from reptarium.sandbox.language.policy.allowlist import absent, beyond_the_way, import_refusal, only_the_way
+from reptarium.sandbox.language.policy.allowlist import (
+    absent,
+    beyond_the_way,
+    import_refusal,
+    only_the_way,
+    refused_part,
+)
 from reptarium.sandbox.language.policy.names import may_read
 from reptarium.sandbox.language.runtime import settings
 from reptarium.sandbox.language.runtime.missing import missing_of_short, reason, told
@@ -183,7 +189,9 @@ class Importer:
             with suppress(ModuleNotFoundError):
                 return self.facade(submodule)
         setting = only_the_way(self._policy, name)
-        why = f": {beyond_the_way(name, setting)}" if setting else said and f": {said}"
+        path = getattr(sys.modules.get(name), "__path__", None)
+        known = beyond_the_way(name, setting) if setting else said or refused_part(self._policy, submodule, path)
+        why = f": {known}" if known else ""
         refusal = RefusedImport(f"cannot import name '{attribute}' from '{name}'{why}", name=name)
         refusal.elsewhere = bool(why) or attribute in getattr(sys.modules.get(name), "__dict__", ())
         raise refusal

@@ -226,6 +226,26 @@ def test_name_known_only_when_it_runs(program: str, name: str, why: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("from http import server", "a task lives for its items and can't be connected to; let a Webhook node of n8n's answer"),
+        ("from concurrent.futures import process", "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node"),
+        ("from xml.dom import pulldom", "it is a part of 'xml', which has what tasks need of it"),
+        ("from urllib import robotparser", "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node. REPTARIUM_CONNECT_ALLOW decides this."),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_refused_says_why_however_it_is_imported(program: str, why: str) -> None:
+    """``from a import b`` as ``import a.b``."""
+    package, part = program.removeprefix("from ").split(" import ")
+    with pytest.raises(RefusedImport) as caught:
+        execute(program, LanguagePolicy(("*",), ("*",)))
+    assert str(caught.value) == f"cannot import name '{part}' from '{package}': {why}"
+    with pytest.raises(PolicyViolation) as refused:
+        compile_task(f"import {package}.{part}", LanguagePolicy(("*",), ("*",)))
+    assert why in refused.value.description
+
+
+@pytest.mark.parametrize(
     ("program", "kind", "text"),
     [
         ("import no_such_package", ModuleNotFoundError, "No module named 'no_such_package'"),

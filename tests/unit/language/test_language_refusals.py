@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from reptarium.sandbox.language import PolicyViolation, compile_task
+from reptarium.sandbox.language import PolicyViolation, compile_task, with_other_mode
 from tests.unit.language.support import OPEN, execute
 
 #: A refused statement → what the person reads, but for the line and the setting.
@@ -131,3 +131,10 @@ def test_refused_when_it_runs(program: str, message: str) -> None:
 def test_own_names_are_not_mistaken_for_builtins(program: str) -> None:
     """Names of the program's own, attributes, keys and texts aren't the builtins of that name."""
     assert execute(program, _items=[1]) == 1
+
+
+def test_what_a_library_wraps_a_refusal_in_is_no_refusal() -> None:
+    """statsmodels says first what it was about: the word of the other mode stands behind the refusal alone."""
+    text = "predict wants a frame.\n\nThe error was:\nthe attribute 'x' is not allowed: why. No setting allows it."
+    assert with_other_mode(text) == text.replace("No setting allows it.", "REPTARIUM_LANGUAGE=python allows it.")
+    assert with_other_mode("no attribute 'fork'\n") == "no attribute 'fork'. REPTARIUM_LANGUAGE=python allows it.\n"

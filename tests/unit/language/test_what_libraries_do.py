@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reptarium.sandbox.language import NOWHERE, RefusedAttribute
+from reptarium.sandbox.language import NOWHERE, RefusedAttribute, RefusedOperation
 from reptarium.sandbox.language.hardening import audit
 from tests.unit.language.support import execute
 
@@ -57,6 +57,12 @@ LIBRARY = {
         "def make():\n    again = {}\n"
         "    exec('def assign(held, thing, value): return held.__set__(thing, value)', again)\n"
         "    return again['assign']\n"
+    ),
+    # python-docx and python-pptx read templates that lie beside the folder that their module is in
+    "reads_its_own": (
+        "import os\nhere = os.path.dirname(__file__)\n"
+        "def text(*path):\n"
+        "    with open(os.path.join(here, *path)) as file:\n        return file.read()\n"
     ),
     # matplotlib and jieba ask for a place for their caches
     "keeps_a_cache": (
@@ -128,6 +134,17 @@ def test_a_library_finds_a_place_for_its_caches(monkeypatch: pytest.MonkeyPatch)
     assert not Path(NOWHERE).exists()
     with pytest.raises(FileNotFoundError):  # whoever it is
         Path(NOWHERE).mkdir(parents=True)
+
+
+def test_a_library_reads_its_own_data_by_way_of_a_parent(tmp_path: Path) -> None:
+    """Where the path leads counts, not how it is written."""
+    (tmp_path / "site-packages" / "templates").mkdir()
+    (tmp_path / "site-packages" / "templates" / "header.xml").write_text("<h/>")
+    (tmp_path / "other.xml").write_text("")
+    own = ["templates", "..", "templates", "header.xml"]
+    assert execute(f"import reads_its_own\nreturn reads_its_own.text(*{own})") == "<h/>"
+    with pytest.raises(RefusedOperation, match="opening files is not available"):
+        execute("import reads_its_own\nreturn reads_its_own.text('..', 'other.xml')")
 
 
 def test_classes_have_the_special_names_that_libraries_ask_for() -> None:

@@ -42,6 +42,17 @@ def test_a_variable_that_an_import_has_removed() -> None:
     assert _getenv(b"OMP_NUM_THREADS") == b"1"
 
 
+@pytest.mark.usefixtures("environment")
+def test_what_libraries_ask_for_in_python_is_there_when_a_task_imports_them() -> None:
+    """polars puts together what its allocator is told of what it finds, numexpr and joblib count processors."""
+    config = wire.ZygoteConfig(language=LanguagePolicy(), isolation=IsolationConfig())
+    zygote._set_environment(config)
+    zygote._hide_our_own(config)
+    wanted = {"_RJEM_MALLOC_CONF": "background_thread:false", "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"}
+    assert {name: os.environ.get(name) for name in wanted} == wanted
+    assert _getenv(b"_RJEM_MALLOC_CONF") == b"background_thread:false"
+
+
 def test_arguments_that_an_import_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that empties ``sys.argv`` changes nothing about what is executed anew."""
     executed: list[Any] = []
