@@ -37,6 +37,7 @@ from reptarium.pool.turns import in_turns
 from reptarium.pool.workers.pools import Lender
 from reptarium.pool.workers.reuse import Code, Reuse, code_of
 from reptarium.pool.workers.waiting import NoWorker
+from reptarium.pool.workers.watchdog import has_all_its_threads
 from reptarium.pool.workers.worker import Worker, WorkerGone
 from reptarium.sandbox import wire
 from reptarium.sandbox.wire import Kind
@@ -138,7 +139,9 @@ class Execution:
                 outcome = await self._run()
             if outcome is None and self.state in ("starting", "running"):
                 unanswered = None if self._callbacks is None else self._callbacks.waiting
-                outcome = self._failure(Ending.TIMEOUT, failures.out_of_time(self._limits, unanswered))
+                crowded = self.worker is not None and has_all_its_threads(self.worker.pid, self._limits.max_threads)
+                told = failures.out_of_time(self._limits, unanswered, crowded=crowded)
+                outcome = self._failure(Ending.TIMEOUT, told)
             await self._take_rest()
         except Exception:
             self.report.ending, self.report.reason = Ending.FAULT, "a fault of the runner: see its log"

@@ -91,10 +91,17 @@ def no_text(code: str) -> TaskErrorData | None:
     return None
 
 
-def out_of_time(limits: Limits, unanswered: str | None) -> TaskErrorData:
-    """Over its time limit, perhaps while it waited for n8n's answer to ``unanswered``."""
+def out_of_time(limits: Limits, unanswered: str | None, *, crowded: bool = False) -> TaskErrorData:
+    """Over its time limit, perhaps while it waited for n8n's answer to ``unanswered``, or for a thread: ``crowded``
+    where it had all that it may have.
+    """
     message = f"Task execution timed out after {limits.timeout:g} seconds"
     remedy = "Make the code faster or process less data, or raise N8N_RUNNERS_TASK_TIMEOUT."
+    if crowded:
+        remedy += (
+            f" It had all {limits.max_threads} threads that a task may have: what waits for one more waits in vain. "
+            f"{THREADS_REMEDY}"
+        )
     if unanswered:
         message += f", waiting for n8n's answer to {unanswered}"
         remedy = (

@@ -57,6 +57,14 @@ def footprint_of(pid: int) -> int:
     return footprint(read_proc(pid, "status"))
 
 
+def has_all_its_threads(pid: int, most: int) -> bool:
+    """Whether a process has as many threads beside its first as it may have. No, when it has gone."""
+    try:
+        return threads(read_proc(pid, "status")) > most
+    except OSError:
+        return False
+
+
 class _Watched:
     __slots__ = ("cpu_due", "due", "held", "status", "worker")
 

@@ -258,6 +258,17 @@ async def test_state_does_not_leak() -> None:
             assert value(await submit(broker, look)) is False
 
 
+async def test_a_task_that_has_all_its_threads_when_its_time_is_over_is_told_so() -> None:
+    """Libraries in C wait for ever for a thread that they didn't get."""
+    start = "for _ in range(N): threading.Thread(target=end.wait).start()"
+    wait = f"import threading\nend = threading.Event()\n{start}\nend.wait()"
+    with fail_after(60):
+        async with embedded_runner(make_settings(task_timeout=1.0, max_threads=2)) as broker:
+            told = {n: error(await submit(broker, wait.replace("N", str(n))))["description"] for n in (1, 2)}
+    assert "REPTARIUM_MAX_THREADS" not in told[1]
+    assert "It had all 2 threads that a task may have" in told[2]
+
+
 async def test_time_limit() -> None:
     """A runaway loop is cut off, its process with it, with a message that names the setting."""
     with fail_after(60):

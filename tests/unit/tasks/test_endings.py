@@ -56,6 +56,7 @@ def test_deployments_name_only_outcomes_that_there_are() -> None:
     [
         (Ending.TIMEOUT, failures.out_of_time(LIMITS, None)),
         (Ending.TIMEOUT, failures.out_of_time(LIMITS, "helpers.httpRequest")),
+        (Ending.TIMEOUT, failures.out_of_time(LIMITS, None, crowded=True)),
         (Ending.MEMORY, failures.out_of_memory(LIMITS)),
         (Ending.THREADS, failures.too_many_threads(LIMITS)),
         (Ending.SCRATCH, failures.out_of_scratch(LIMITS)),
