@@ -47,7 +47,8 @@ def show(whole: report.BenchReport, console: Console) -> None:
 
 def _medians(whole: report.BenchReport, pair: report.Ratio) -> str:
     """Both, since "times" of a time says nothing about which of them is better."""
-    return " against ".join(f"{one.latency['p50'] * 1000:.2f} ms" for one in whole.results if one.case == pair.case)
+    medians = {one.runner: report.ms(one.latency["p50"]) for one in whole.results if one.case == pair.case}
+    return f"{medians[pair.first]} against {medians[pair.second]} ms"
 
 
 def _table(results: list[report.CaseResult]) -> Table:
