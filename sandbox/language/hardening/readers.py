@@ -105,10 +105,11 @@ def _makes_another(obj: Any, name: Any) -> bool:
     return name in _MEANT_BY_PYTHON and issubclass(type(obj), type) and not (name in OWN_METHODS and is_own_class(obj))
 
 
-#: Packages have special names of their own (SQLAlchemy's ``__mapper__``), which they set where another module says so.
+#: Packages have special names of their own (SQLAlchemy's ``__mapper__``), which they set where another module says so;
+#: what stands for a descriptor hands on all that it does (SQLAlchemy's, for hybrid properties).
 _MEANT_BY_PYTHON = (
     DEFINABLE | {f"__{name}__" for name in "module slotnames mro_entries buffer release_buffer set_name array".split()}
-) - (WRITABLE_DUNDERS | DOCUMENTED_DUNDERS)
+) - (WRITABLE_DUNDERS | DOCUMENTED_DUNDERS | {"__set__", "__delete__"})
 _NOT_WRITTEN = LEADING_DUNDERS | (GUARDED_DUNDERS - DOCUMENTED_DUNDERS)
 
 

@@ -88,10 +88,10 @@ def absent(policy: LanguagePolicy, name: str) -> tuple[str, str] | None:
 
 def refused_part(policy: LanguagePolicy, name: str, path: Iterable[str] | None) -> str | None:
     """Why a module may not be imported that is there below one that may be, whose parts lie in ``path``. None: there is
-    no such module, or nothing stands in its way. Imports nothing.
+    no such module, or a private one, or nothing stands in its way. Imports nothing.
     """
     refusal = import_refusal(policy, name)
-    if refusal is None or path is None or _found(name, path) is None:
+    if refusal is None or path is None or "._" in name or _found(name, path) is None:
         return None
     why, setting = refusal
     return f"{why}. {setting} decides this." if setting else why

@@ -44,7 +44,10 @@ def test_attribute_of_importlib(name: str) -> None:
 def test_name_from_importlib(name: str) -> None:
     """``from`` agrees."""
     program = f"from importlib import {name} as x\nreached.append(x)"
-    check(Attack(program, f"cannot import name '{name}' from 'importlib'", RefusedImport))
+    why = ": imports are made by import statements; for what may be missing there is except ImportError"
+    check(
+        Attack(program, f"cannot import name '{name}' from 'importlib'{why if name == 'util' else ''}", RefusedImport)
+    )
 
 
 @pytest.mark.parametrize("attack", by_id(ATTACKS))

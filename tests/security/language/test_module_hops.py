@@ -40,6 +40,8 @@ HOPS = [
     ("numpy", "os"), ("numpy", "sys"), ("numpy.linalg", "functools"), ("numpy.random", "_pickle"), ("pandas", "np"),
     ("pandas.api.types", "np"), ("yaml", "io"), ("pydantic", "sys"), ("pydantic.fields", "inspect"),
 ]  # fmt: skip
+#: What hops lead to that is a module below the one that is asked: why it isn't had is said.
+PARTS = {("json", "scanner"): ": it is a part of 'json', which has what tasks need of it"}
 HOLDER = f"it leads to a module that isn't allowed. {NO_SETTING}"
 ATTACKS = {
     "conditional_import": Attack("try:\n    from json import codecs\nexcept ImportError: raise\nreached.append(codecs)", "cannot import name 'codecs' from 'json'", RefusedImport),
@@ -71,7 +73,7 @@ def test_hop(module: str, name: str) -> None:
     check(
         Attack(
             f"from {module} import {name} as x\nreached.append(x)",
-            f"cannot import name '{name}' from '{module}'",
+            f"cannot import name '{name}' from '{module}'" + PARTS.get((module, name), ""),
             RefusedImport,
         )
     )

@@ -57,6 +57,11 @@ LIBRARY = {
         "def make():\n    again = {}\n"
         "    exec('def assign(held, thing, value): return held.__set__(thing, value)', again)\n"
         "    return again['assign']\n"
+        "def standing_for(held):\n"
+        "    class Stands: pass\n"
+        "    for name in dir(type(held)):\n"
+        "        if not hasattr(Stands, name): setattr(Stands, name, getattr(held, name))\n"
+        "    return Stands\n"
     ),
     # python-docx and python-pptx read templates that lie beside the folder that their module is in
     "reads_its_own": (
@@ -223,12 +228,14 @@ def test_objects_that_answer_any_name_are_not_asked_by_us() -> None:
 
 def test_a_library_makes_code_that_hands_assignments_on() -> None:
     source = """
-    from hands_on import make
+    from hands_on import make, standing_for
     class Doubled:
         def __set__(self, thing, value): thing.seen = value * 2
+        def __delete__(self, thing): thing.seen = None
     class A: pass
     a = A()
     make()(Doubled(), a, 4)
+    standing_for(Doubled())
     return a.seen
     """
     assert execute(source) == 8
