@@ -139,12 +139,12 @@ class Importer:
 
     def import_(self, name: str, leaf: bool) -> ModuleType:
         """``import a.b`` (gives ``a``) or, with ``leaf``, ``import a.b as c`` (gives ``a.b``)."""
-        facade = self._facades.get(name) or self.facade(name)
+        facade = self._facades.get(guards.checked_name(name)) or self.facade(name)
         return facade if leaf or "." not in name else self._facades[name.partition(".")[0]]
 
     def import_from(self, name: str, attributes: tuple[str, ...]) -> tuple[Any, ...]:
         """``from name import attributes``."""
-        facade = self._facades.get(name) or self.facade(name)
+        facade = self._facades.get(guards.checked_name(name)) or self.facade(name)
         found = vars(facade)
         try:
             return tuple([found[attribute] for attribute in attributes])

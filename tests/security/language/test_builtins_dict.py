@@ -79,7 +79,7 @@ HANDED_OUT = {
     "read_of_a_generator": Attack("reached.append(table['guard getattr']((x for x in [1]), 'gi_frame'))", attribute("gi_frame")),
     "read_by_a_lying_name": Attack(LIES + "reached.append(table['guard getattr'](print, S('__globals__')))", NO_STRING, TypeError),
     "import": Attack("reached.append(table['guard import']('ctypes', True))", "import of 'ctypes' is not allowed: it opens the interpreter itself. No setting allows it.", RefusedImport),
-    "import_by_a_lying_name": Attack(LIES + "reached.append(table['guard import'](S('ctypes'), True))", NO_STRING, TypeError),
+    "import_by_a_lying_name": Attack("import xml\n" + LIES + "reached.append(table['guard import'](S('ctypes'), True))", NO_STRING, TypeError),
     "star_in_a_library_s_place": Attack("import collections, functools\nclass C(collections.Counter): items = staticmethod(functools.partial(table['guard star'], 'math'))\nC('a').most_common(1)", "setting names of a module that isn't the task's is not allowed: others use it. No setting allows it."),
 }  # fmt: skip
 
