@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reptarium.sandbox.nesting import FEW, MAX_NESTING, nesting, room
+from reptarium.sandbox.nesting import FEW, MAX_NESTING, nesting, nesting_in_steps, room
 
 Buffer = bytes | bytearray | memoryview
 _T = TypeVar("_T")
@@ -45,6 +45,8 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _CLOSED_BY = {ord("["): b"]", ord("{"): b"}"}
 #: Nested pairs of brackets are taken out from the inside so many times, the rest one by one.
 _ROUNDS = 8
+#: So many between two steps, which takes a millisecond or two.
+_BRACKETS = 1 << 14
 
 
 def whole(steps: Steps[_T]) -> _T:
@@ -82,18 +84,19 @@ def judging_json(raw: Buffer, piece: int = PIECE) -> Steps[bool]:
         ended = None if guess is None else _as_before(bytes(view[at : at + piece]), *guess)
         if ended is None or not accepts(_piece(state, view[at : at + ended[0]], ended[1])):
             size = piece
-            while (ended := _end(bytes(view[at : at + size]), state)) is None and size < min(left, WIDEST):
+            while (ended := (yield from _end(bytes(view[at : at + size]), state))) is None and size < min(left, WIDEST):
                 size *= 2
+                yield
             if ended is None and size < left:
                 return False
             if ended is None:
                 break
-            if not accepts(_piece(state, view[at : at + ended[0]], ended[1])):
+            if not (yield from _accepting(_piece(state, view[at : at + ended[0]], ended[1]))):
                 return False
             guess = _guess(view[at : at + ended[0] + _LONGEST_BETWEEN], *ended)
         at, state = at + ended[0], ended[1]
         yield
-    return accepts(state.before() + bytes(view[at:]) if at else view)
+    return (yield from _accepting(state.before() + bytes(view[at:]) if at else view))
 
 
 def blanked(raw: Buffer) -> bytes:
@@ -173,7 +176,17 @@ def _piece(state: _State, part: memoryview, end: _State) -> bytes:
 
 
 def accepts(text: bytes | memoryview) -> bool:
-    if (depth := nesting(text)) > MAX_NESTING:
+    return _parses(text, nesting(text))
+
+
+def _accepting(text: bytes | memoryview) -> Steps[bool]:
+    """:func:`accepts`, a step for some thousand brackets of a text that couldn't be cut."""
+    depth = nesting(text) if len(text) <= PIECE else (yield from nesting_in_steps(text))
+    return _parses(text, depth)
+
+
+def _parses(text: bytes | memoryview, depth: int) -> bool:
+    if depth > MAX_NESTING:
         return False
     try:
         if depth <= FEW:
@@ -212,7 +225,7 @@ def _as_before(part: bytes, ending: bytes, state: _State) -> tuple[int, _State] 
     return None if at < 0 else (at + min(len(ending), 2), state)
 
 
-def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
+def _end(part: bytes, state: _State) -> Steps[tuple[int, _State] | None]:
     """Where to cut a piece that begins in ``state``, and the state there. None when it can't be cut.
 
     Between two members of a list of lists or objects; else in the string that it ends in; else after its last
@@ -223,7 +236,7 @@ def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
     for separator in _BETWEEN:
         at = plain.rfind(separator)
         if at >= 0 and plain.count(b'"', 0, at) % 2 == inside:
-            opened = _open(state.open + b"".join(plain[: at + 2].split(b'"')[inside::2]))
+            opened = yield from _open(state.open + b"".join(plain[: at + 2].split(b'"')[inside::2]))
             if opened is not None and opened[-1:] == b"[":
                 return at + 2, _State(opened, ",")
     texts = plain.split(b'"')
@@ -239,7 +252,7 @@ def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
         if last >= 0:
             cut = end - len(texts[last]) + comma + 1
             texts[last] = texts[last][: comma + 1]
-            opened = _open(state.open + b"".join(texts[inside : last + 1 : 2]))
+            opened = yield from _open(state.open + b"".join(texts[inside : last + 1 : 2]))
             return None if opened is None or not opened else (cut, _State(opened, ","))
         last = len(texts) - 2
         cut = len(plain) - len(texts[-1]) - 1
@@ -248,7 +261,7 @@ def _end(part: bytes, state: _State) -> tuple[int, _State] | None:
     if cut == 0:
         return None
     between = texts[inside:last:2]
-    opened = _open(state.open + b"".join(between))
+    opened = yield from _open(state.open + b"".join(between))
     if opened is None:
         return None
     return cut, _State(opened, _kind(between, opened, state))
@@ -262,17 +275,24 @@ def _kind(between: list[bytes], opened: bytes, state: _State) -> str:
     return "k" if opened[-1:] == b"{" and not word.endswith(b":") else "v"
 
 
-def _open(text: bytes) -> bytes | None:
-    """The brackets of ``text`` (without strings) that are not closed in it. None when they don't match."""
+def _open(text: bytes) -> Steps[bytes | None]:
+    """The brackets of ``text`` (without strings) that are not closed in it, or more than any JSON may have that is
+    accepted. None when they don't match.
+    """
     brackets = text.translate(None, _NO_BRACKETS)
     for _ in range(_ROUNDS):
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     opened = bytearray()
-    for bracket in brackets:
-        if bracket in _CLOSED_BY:
-            opened.append(bracket)
-        elif not opened or _CLOSED_BY[opened.pop()][0] != bracket:
-            return None
+    for start in range(0, len(brackets), _BRACKETS):
+        if start:
+            yield
+        for bracket in brackets[start : start + _BRACKETS]:
+            if bracket in _CLOSED_BY:
+                opened.append(bracket)
+            elif not opened or _CLOSED_BY[opened.pop()][0] != bracket:
+                return None
+        if len(opened) > MAX_NESTING:
+            break
     return bytes(opened)
 
 

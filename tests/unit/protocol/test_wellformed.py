@@ -121,6 +121,18 @@ def test_a_large_value_is_judged_in_many_steps(raw: bytes) -> None:
     assert steps_of(judging_json(raw[: len(raw) // 2] + b"\xff" + raw[len(raw) // 2 :]))[1] is False
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [(b"[" * 900 + b"]" * 900 + b",") * 500, b"[" * 600 + b"[]" * 300_000 + b"]" * 600],
+    ids=["values without a list", "lists without commas"],
+)
+def test_brackets_that_cannot_be_cut_are_judged_in_many_steps(raw: bytes) -> None:
+    """They are counted one by one, which takes ten times as long as all else."""
+    count, verdict = steps_of(judging_json(raw))
+    assert verdict is False
+    assert count >= 24
+
+
 @pytest.mark.parametrize("filler", [b" ", b"1"])
 def test_endless_white_space_and_digits_are_refused(filler: bytes) -> None:
     """What can't be cut is no honest worker's: it would be looked at in one."""
