@@ -10,6 +10,7 @@ import msgspec
 
 from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
+from reptarium.sandbox.task.misnamed import DOLLAR, meant
 from reptarium.sandbox.texts import (
     MEMORY_REMEDY,
     PROCESSES,
@@ -135,7 +136,7 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
         message = f"the code tried to exit the worker (SystemExit: {message})"
     kind: FailureKind = "policy" if getattr(type(error), "reptarium_refusal", False) else "user"
     own = _own_description(error)
-    hint = _hint(error)
+    hint = _hint(error, per_item=index is not None)
     failure = Failure(
         kind=kind,
         message=message,
@@ -147,8 +148,11 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
     return TaskFailed(failure, described=bool(own))
 
 
-def _hint(error: BaseException) -> str:
-    """What may be done about a file or a thread that the kernel refused, in a line of its own."""
+def _hint(error: BaseException, *, per_item: bool) -> str:
+    """What may be done about a file or a thread that the kernel refused, or what was meant, in a line of its own."""
+    if type(error) is NameError and type(name := error.name) is str:
+        told = meant(name, per_item=per_item)
+        return f"\n{told}" if told else ""
     if type(error) is RuntimeError and error.args == ("can't start new thread",):
         return f"\n{THREADS_REMEDY}"
     if not isinstance(error, OSError) or isinstance(error, RefusedOperation):
@@ -210,10 +214,11 @@ def syntax_failure(error: SyntaxError, source: str) -> Failure:
     text = rows[line - 1] if 0 < line <= len(rows) else (error.text or "").rstrip("\n")
     column = max((error.offset or 1) - 1, 0)
     caret = "".join(c if c == "\t" else " " for c in text[:column]) + "^"
+    hint = f"\n{DOLLAR}" if text[column : column + 1] == "$" else ""
     return Failure(
         kind="syntax",
         message=_clip(f"{message} (line {line})"),
-        description=_clip(f"Line {line}: {name}: {message}\n{text}\n{caret}"),
+        description=_clip(f"Line {line}: {name}: {message}\n{text}\n{caret}") + hint,
         line=line,
         stack=_clip(f'  File "{FILENAME}", line {line}\n    {text}\n    {caret}\n{name}: {message}'),
     )
