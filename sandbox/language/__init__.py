@@ -11,6 +11,7 @@ from reptarium.sandbox.language.mode import Mode, mode_of
 from reptarium.sandbox.language.packages.standard.process import (
     REDIRECTED,
     discount_frames,
+    forget_redirections,
     show_environment,
     shown_environment,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "bound_threads",
     "compile_task",
     "discount_frames",
+    "forget_redirections",
     "make_namespace",
     "mode_of",
     "passes_for",

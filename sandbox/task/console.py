@@ -72,6 +72,8 @@ class Console:
                 raise TypeError(f"{name} must be None or a string, not {type(option).__name__}")
         if file is None and REDIRECTED:
             file = REDIRECTED[-1]
+            if file is None:
+                return  # as where there is no sys.stdout
         if file is not None:
             _write(file, args, " " if sep is None else sep, "\n" if end is None else end)
             if flush:

@@ -16,6 +16,27 @@ from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
 
 PROGRAMS = {
+    "redirected_to_what_writes_on": """
+        import sys, io
+        from contextlib import redirect_stdout
+        class Tee:
+            def __init__(self, *targets): self.targets = targets
+            def write(self, text):
+                for target in self.targets: target.write(text)
+                return len(text)
+            def flush(self):
+                for target in self.targets: target.flush()
+        outer, inner, seen = io.StringIO(), io.StringIO(), []
+        with redirect_stdout(outer):
+            below = sys.stdout
+            with redirect_stdout(Tee(below, inner)):
+                print("a", 1)
+                sys.stdout.write("b\\n")
+                print("c", flush=True)
+                with redirect_stdout(None): print("nowhere")
+            print("d")
+        return [outer.getvalue(), inner.getvalue()]
+    """,
     "logging_that_holds_records_back": """
         import logging, queue
         from logging.handlers import BufferingHandler, MemoryHandler, QueueHandler, QueueListener

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -42,13 +43,60 @@ def _tzset() -> None:
         time.tzset()
 
 
+#: Where ``print`` writes within ``contextlib.redirect_stdout``, if not to None: the innermost last.
+REDIRECTED: list[Any] = []
+#: What redirections hide, the outermost first; and to which of them, or to what hides them all, a thread is writing.
+HIDDEN: dict[str, list[Any]] = {"stdout": [], "stderr": []}
+_writing = threading.local()
+
+
+def forget_redirections() -> None:
+    """Another task begins, with streams of its own."""
+    REDIRECTED.clear()
+    for hidden in HIDDEN.values():
+        hidden.clear()
+
+
+def _below(name: str, method: str, *arguments: Any) -> Any:
+    """Call a method of the process's stream, or of what is hidden by the redirection whose object is being written to."""
+    hidden, level = HIDDEN[name], getattr(_writing, name, None)
+    at_top = level is None or level > len(hidden)
+    return getattr(getattr(sys, name) if at_top else hidden[level - 1], method)(*arguments)
+
+
+class _Redirected:
+    """The process's stream while it is redirected: whoever writes, what the object writes to the stream that a task has
+    goes below it. In CPython the object keeps that one; here the task's stream stands for whatever is there.
+    """
+
+    def __init__(self, name: str, target: Any) -> None:
+        HIDDEN[name].append(getattr(sys, name))
+        self._name, self._target, self._level = name, target, len(HIDDEN[name])
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        before = getattr(_writing, self._name, None)
+        setattr(_writing, self._name, self._level)
+        try:
+            return getattr(self._target, method)(*arguments)
+        finally:
+            setattr(_writing, self._name, before)
+
+    def write(self, text: str) -> Any:
+        return self._call("write", text)
+
+    def flush(self) -> None:
+        self._call("flush")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
 def _stream(name: str) -> Any:
     def write(text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         # A plain copy of what it holds: a subclass's own methods have no business with the worker's stream
-        text = str.__str__(text)
-        written: int = getattr(sys, name).write(text)
+        written: int = _below(name, "write", str.__str__(text))
         return written
 
     class Stream:
@@ -67,7 +115,7 @@ def _stream(name: str) -> Any:
                 write(line)
 
         def flush(self) -> None:
-            getattr(sys, name).flush()
+            _below(name, "flush")
 
         def isatty(self) -> bool:
             return False
@@ -118,28 +166,28 @@ def _catch_warnings(real: Callable[..., Any]) -> Callable[..., Any]:
     return catch_warnings
 
 
-#: Where ``print`` writes within ``contextlib.redirect_stdout``: the innermost last.
-REDIRECTED: list[Any] = []
-
-
 def _redirect(name: str) -> Callable[[Any], Any]:
     """``contextlib.redirect_stdout``: what the task prints and writes goes to an object of its own."""
 
     def redirect(new_target: Any) -> Any:
-        previous: list[Any] = []
+        previous: list[tuple[Any, bool]] = []
 
         class Block:
             __slots__ = ()
 
             def __enter__(self) -> Any:
-                previous.append(getattr(sys, name))
-                setattr(sys, name, new_target)
+                previous.append((getattr(sys, name), new_target is not None))
+                redirected = None if new_target is None else _Redirected(name, new_target)
+                setattr(sys, name, redirected)
                 if name == "stdout":
-                    REDIRECTED.append(new_target)
+                    REDIRECTED.append(redirected)
                 return new_target
 
             def __exit__(self, *_: object) -> None:
-                setattr(sys, name, previous.pop())
+                stream, hidden = previous.pop()
+                setattr(sys, name, stream)
+                if hidden and HIDDEN[name]:
+                    HIDDEN[name].pop()
                 if name == "stdout":
                     REDIRECTED.pop()
 
