@@ -60,8 +60,8 @@ def forget_redirections() -> None:
 def _below(name: str, method: str, *arguments: Any) -> Any:
     """Call a method of the process's stream, or of what the redirection hides whose object is being written to."""
     hidden, level = HIDDEN[name], getattr(_writing, name, None)
-    at_top = level is None or level > len(hidden)
-    return getattr(getattr(sys, name) if at_top else hidden[level - 1], method)(*arguments)
+    stream = getattr(sys, name) if level is None or level > len(hidden) else hidden[level - 1]
+    return getattr(stream, method)(*arguments)
 
 
 class _Redirected:
