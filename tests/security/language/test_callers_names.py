@@ -76,7 +76,7 @@ def test_names_that_pydantic_knows(way: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_names_are_found_where_they_are_the_task_s() -> None:
-    """As in Python."""
+    """As in Python: the task's own names are what they find, and nobody else's."""
     pytest.importorskip("numpy")
     check_nothing_reached(
         """
