@@ -70,7 +70,11 @@ def _following_stdout(given: Any) -> Callable[..., None]:
 
     @functools.wraps(given)
     def print(*args: object, file: Any = None, **options: Any) -> None:
-        given(*args, file=sys.stdout if file is None and sys.stdout is not own else file, **options)
+        if file is None and sys.stdout is not own:
+            if sys.stdout is None:
+                return  # as in Python
+            file = sys.stdout
+        given(*args, file=file, **options)
 
     return print
 
