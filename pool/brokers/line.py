@@ -109,13 +109,9 @@ class Line(Generic[_Who]):
 
     def stay(self, who: _Who, now: float) -> None:
         """Wait on, from now, behind those who have had as much."""
-        if len(self._heap) > 2 * len(self._there) + 10:
-            self._heap = [entry for entry in self._heap if self._waits(entry)]
-            heapq.heapify(self._heap)
         self.leave(who)
-        ticket = next(self._numbers)
-        self._there[who] = ticket, now
-        heapq.heappush(self._heap, (self._claim(who, now), ticket, who))
+        self._there[who] = next(self._numbers), now
+        self._place(who, now)
 
     def leave(self, who: _Who) -> None:
         """Wait no more."""
@@ -134,6 +130,15 @@ class Line(Generic[_Who]):
         """It holds so many slots from now on."""
         who.share.begin(self._round, self._began)
         who.share.set_tasks(tasks, now)
+        if who in self._there:  # shorter tasks than before make its claim less, and it keeps its number
+            self._place(who, now)
+
+    def _place(self, who: _Who, now: float) -> None:
+        """Have it in the heap with what it claims now. Higher claims of its are met after that, or never."""
+        if len(self._heap) > 2 * len(self._there) + 10:
+            self._heap = [(self._claim(each, now), ticket, each) for each, (ticket, _) in self._there.items()]
+            heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (self._claim(who, now), self._there[who][0], who))
 
     def _claim(self, who: _Who, now: float) -> float:
         """What it will have had once it has what is kept for it, and one more."""

@@ -60,6 +60,23 @@ def test_who_has_held_slots_for_less_time_is_first() -> None:
     assert order(line, 5.0) == "bca"
 
 
+def test_whose_tasks_get_shorter_while_he_waits_is_before_whose_are_long() -> None:
+    """What a slot is likely to take him is what his last tasks took, not what they did when he lined up."""
+    line, (a, b) = waiting("a", "b")
+    line.count(a, 3, 0.0)
+    line.count(b, 1, 0.0)
+    line.count(a, 2, 2.0)  # its first: all that three have held till then
+    line.count(b, 0, 2.0)
+    line.stay(a, 2.0)
+    line.count(a, 0, 2.1)  # the others have ended soon after
+    assert a.share.counted(2.1) + a.share.usual == pytest.approx(10.725)
+    line.stay(b, 2.1)
+    b.share.level(9.3, 2.1)
+    line.stay(b, 2.1)
+    assert b.share.counted(2.1) + b.share.usual == pytest.approx(11.3)
+    assert order(line, 2.1) == "ab"
+
+
 def test_nobody_owes_for_what_nobody_else_wanted() -> None:
     """Who comes into line has held as much as the first of it; into an empty one, nobody has held anything."""
     line, (a,) = waiting("a")
@@ -89,6 +106,8 @@ def test_what_has_left_the_line_is_forgotten() -> None:
         line.stay(b, 1.0)
         line.leave(b)
         line.join(b, 1.0)
+        line.count(a, 1, 1.0)
+        line.count(a, 0, 1.0)
     assert len(line._heap) < 20
     assert a in line
     assert order(line, 1.0) == "ab"
