@@ -95,8 +95,7 @@ class Watchdog:
         """The worker has a task now."""
         if worker is not None:
             self.watched[worker] = _Watched(worker)
-            if not self._some.is_set():
-                self._some.set()
+            self._some.set()
 
     def unwatch(self, worker: Worker | None) -> None:
         """The task has ended."""

@@ -11,7 +11,6 @@ from reptarium.sandbox.language.mode import Mode, mode_of
 from reptarium.sandbox.language.packages.standard.process import (
     REDIRECTED,
     discount_frames,
-    forget_redirections,
     show_environment,
     shown_environment,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "bound_threads",
     "compile_task",
     "discount_frames",
-    "forget_redirections",
     "make_namespace",
     "mode_of",
     "passes_for",

@@ -39,9 +39,9 @@ import msgspec
 from reptarium.sandbox import wire
 from reptarium.sandbox.kernel import Prepared, TaskLimits, limit_descriptors, scratch
 from reptarium.sandbox.language import (
+    REDIRECTED,
     LanguagePolicy,
     bound_threads,
-    forget_redirections,
     mode_of,
     show_environment,
     shown_environment,
@@ -185,7 +185,7 @@ class WorkerLife:
         set_name(wire.IDLE_NAME)
         head, items, query = _receive_task(self._channel)
         set_name(wire.BUSY_NAME)
-        forget_redirections()
+        REDIRECTED.clear()
         self._console = self._console.renewed()
         self._channel.renew()
         self._stdin, self._stderr = io.StringIO(), StderrTail()

@@ -45,23 +45,14 @@ def _tzset() -> None:
 
 #: Where ``print`` writes within ``contextlib.redirect_stdout``, if not to None: the innermost last.
 REDIRECTED: list[Any] = []
-#: What redirections hide, the outermost first; and to which of them, or to what hides them all, a thread is writing.
-HIDDEN: dict[str, list[Any]] = {"stdout": [], "stderr": []}
+#: Under the stream's name: the redirection whose object a thread is writing to.
 _writing = threading.local()
-
-
-def forget_redirections() -> None:
-    """Another task begins, with streams of its own."""
-    REDIRECTED.clear()
-    for hidden in HIDDEN.values():
-        hidden.clear()
 
 
 def _below(name: str, method: str, *arguments: Any) -> Any:
     """Call a method of the process's stream, or of what the redirection hides whose object is being written to."""
-    hidden, level = HIDDEN[name], getattr(_writing, name, None)
-    stream = getattr(sys, name) if level is None or level > len(hidden) else hidden[level - 1]
-    return getattr(stream, method)(*arguments)
+    redirected = getattr(_writing, name, None)
+    return getattr(getattr(sys, name) if redirected is None else redirected.hidden, method)(*arguments)
 
 
 class _Redirected:
@@ -70,12 +61,11 @@ class _Redirected:
     """
 
     def __init__(self, name: str, target: Any) -> None:
-        HIDDEN[name].append(getattr(sys, name))
-        self._name, self._target, self._level = name, target, len(HIDDEN[name])
+        self._name, self._target, self.hidden = name, target, getattr(sys, name)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         before = getattr(_writing, self._name, None)
-        setattr(_writing, self._name, self._level)
+        setattr(_writing, self._name, self)
         try:
             return getattr(self._target, method)(*arguments)
         finally:
@@ -170,13 +160,13 @@ def _redirect(name: str) -> Callable[[Any], Any]:
     """``contextlib.redirect_stdout``: what the task prints and writes goes to an object of its own."""
 
     def redirect(new_target: Any) -> Any:
-        previous: list[tuple[Any, bool]] = []
+        previous: list[Any] = []
 
         class Block:
             __slots__ = ()
 
             def __enter__(self) -> Any:
-                previous.append((getattr(sys, name), new_target is not None))
+                previous.append(getattr(sys, name))
                 redirected = None if new_target is None else _Redirected(name, new_target)
                 setattr(sys, name, redirected)
                 if name == "stdout":
@@ -184,10 +174,7 @@ def _redirect(name: str) -> Callable[[Any], Any]:
                 return new_target
 
             def __exit__(self, *_: object) -> None:
-                stream, hidden = previous.pop()
-                setattr(sys, name, stream)
-                if hidden and HIDDEN[name]:
-                    HIDDEN[name].pop()
+                setattr(sys, name, previous.pop())
                 if name == "stdout":
                     REDIRECTED.pop()
 
