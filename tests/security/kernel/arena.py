@@ -191,11 +191,9 @@ class Arena:
         worker = await self.pool.lease()
         try:
             await worker.send(Kind.TASK, *wire.with_head(head(code=source, items_size=2), b"[]"))
-            kind, payload = await worker.receive(
-                limits or {Kind.CONSOLE: 2**18, Kind.RESULT: 2**20, Kind.FAILED: 2**18}
-            )
+            allowed, kind = limits or {Kind.CONSOLE: 2**18, Kind.RESULT: 2**20, Kind.FAILED: 2**18}, Kind.CONSOLE
             while kind is Kind.CONSOLE:  # a library's own prints
-                kind, payload = await worker.receive({Kind.CONSOLE: 2**18, Kind.RESULT: 2**20, Kind.FAILED: 2**18})
+                kind, payload = await worker.receive(allowed)
             if kind is Kind.RESULT:
                 return json.loads(bytes(wire.split_head(payload)[1]))
             return f"failed: {json.loads(bytes(payload))['message']}"
