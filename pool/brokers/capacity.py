@@ -112,7 +112,7 @@ class Capacity:
         self.accepted = 0
         """How many slots are taken."""
         self._places: dict[Holder, _Place] = {}
-        self._line: Line[_Place] = Line()
+        self._line: Line[_Place] = Line(slots)
         self._bench: dict[_Place, None] = {}
         self._trial = Trial()
         self._unused: dict[_Place, None] = {}  # those who may have one at a time, and have
@@ -390,7 +390,7 @@ class Capacity:
     def _forget(self, place: _Place, now: float) -> None:
         """It isn't in line any more, and nothing is kept for it."""
         place.eager = place.paused = False
-        self._line.leave(place)
+        self._line.leave(place, now)
         self._bench.pop(place, None)
         while self._give_up(place, now):
             pass

@@ -6,7 +6,8 @@ the next one for as long as its tasks do as a rule. Whoever has had least then i
 in a circle.
 
 It counts while somebody waits: who had all slots when nobody else wanted any owes nothing for that. Whoever comes into
-line has held as much as the first in it, and when somebody comes into an empty one nobody has held anything.
+line has held as much as the first in it, as far as the others can have had that while he was away; and when somebody
+comes into an empty one nobody has held anything.
 
 Nobody waits for ever for what he has had, and n8n gives up on a task after a minute: of those that have waited for more
 than :data:`LONGEST` seconds whoever has waited longest has every second slot.
@@ -15,6 +16,7 @@ than :data:`LONGEST` seconds whoever has waited longest has every second slot.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sized
 from itertools import count
 from typing import Generic, Protocol, TypeVar
@@ -29,6 +31,8 @@ class Share(msgspec.Struct, eq=False):
     """How many it holds now."""
     usual: float = 0.0
     """For how long its tasks have held theirs lately."""
+    left: float = -math.inf
+    """When it last waited in line."""
     _total: float = 0.0
     _since: float = 0.0
     _before: float = 0.0  # what of that doesn't count
@@ -80,9 +84,10 @@ _Who = TypeVar("_Who", bound=Waiter)
 
 
 class Line(Generic[_Who]):
-    """Those who wait, in their order."""
+    """Those who wait for one of so many slots, in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._heap: list[tuple[float, int, _Who]] = []  # those who have left it too, until they come up
         self._there: dict[_Who, tuple[int, float]] = {}  # their tickets, and since when
         self._numbers = count()
@@ -102,20 +107,22 @@ class Line(Generic[_Who]):
         if self._there:
             who.share.begin(self._round, self._began)
             if not back:
-                who.share.level(self._first(now).share.counted(now), now)
+                missed = self._slots * (now - who.share.left)
+                who.share.level(min(self._first(now).share.counted(now), who.share.counted(now) + missed), now)
         else:
             self._round, self._began = self._round + 1, now
         self.stay(who, now)
 
     def stay(self, who: _Who, now: float) -> None:
         """Wait on, from now, behind those who have had as much."""
-        self.leave(who)
+        self.leave(who, now)
         self._there[who] = next(self._numbers), now
         self._place(who, now)
 
-    def leave(self, who: _Who) -> None:
+    def leave(self, who: _Who, now: float) -> None:
         """Wait no more."""
-        self._there.pop(who, None)
+        if self._there.pop(who, None) is not None:
+            who.share.left = now
 
     def pop(self, now: float) -> _Who:
         """The next one, who waits no more."""
@@ -123,7 +130,7 @@ class Line(Generic[_Who]):
         self._second = now - since > LONGEST and not self._second
         if not self._second:
             who = self._first(now)
-        self.leave(who)
+        self.leave(who, now)
         return who
 
     def count(self, who: _Who, tasks: int, now: float) -> None:

@@ -19,7 +19,7 @@ class Waiter:
 
 def waiting(*names: str, now: float = 0.0) -> tuple[Line[Waiter], list[Waiter]]:
     """A line of these, who came in their order."""
-    line: Line[Waiter] = Line()
+    line: Line[Waiter] = Line(slots=3)
     waiters = [Waiter(name) for name in names]
     for one in waiters:
         line.join(one, now)
@@ -86,7 +86,7 @@ def test_nobody_owes_for_what_nobody_else_wanted() -> None:
     assert order(line, 10.0) == "ab"
     assert order(line, 10.1) == "ba"
     for one in (a, b):
-        line.leave(one)
+        line.leave(one, 20.0)
     line.count(a, 0, 20.0)
     line.count(b, 1, 20.0)
     for one in (b, a):
@@ -98,13 +98,28 @@ def test_nobody_owes_for_what_nobody_else_wanted() -> None:
     assert order(line, 100.0) == "ba"
 
 
+def test_who_was_away_for_a_moment_owes_for_a_moment() -> None:
+    """An invitation that another was quicker to follow costs no claim; who was away for long has none."""
+    line, (a, b) = waiting("a", "b")
+    line.count(a, 1, 0.0)
+    assert line.pop(10.0) is b  # which is turned away at once
+    line.join(b, 10.0)
+    assert b.share.counted(10.0) == 0.0
+    line.leave(b, 10.0)
+    line.join(b, 10.5)
+    assert b.share.counted(10.5) == pytest.approx(1.5)  # three slots
+    line.leave(b, 11.0)
+    line.join(b, 99.0)
+    assert b.share.counted(99.0) == pytest.approx(99.0)
+
+
 def test_what_has_left_the_line_is_forgotten() -> None:
     """However often somebody stays, and goes, the line holds no more than those who wait."""
     line, (a, b) = waiting("a", "b")
     line.count(b, 1, 0.0)
     for _ in range(1000):
         line.stay(b, 1.0)
-        line.leave(b)
+        line.leave(b, 1.0)
         line.join(b, 1.0)
         line.count(a, 1, 1.0)
         line.count(a, 0, 1.0)
