@@ -38,6 +38,7 @@ from reptarium.pool.cli.bench_input import (
     script_arguments,
     stepwise,
 )
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.cli.listening import address, port_or_address, tls, tls_arguments
 from reptarium.pool.cli.numbers import count, positive
 from reptarium.pool.cli.say import say
@@ -151,7 +152,9 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.concurrency is not None and (arguments.rate or arguments.ramp or arguments.steps):
         say("reptarium bench: warning: --concurrency means nothing where tasks arrive at a rate")
     try:
-        return trio.run(_chaos, arguments, console) if arguments.chaos else trio.run(_bench, arguments, works, console)
+        if arguments.chaos:
+            return run_interruptibly(_chaos, arguments, console)
+        return run_interruptibly(_bench, arguments, works, console)
     except BrokenPipeError:
         raise
     except (RuntimeError, OSError) as error:

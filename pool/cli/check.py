@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 
 import msgspec
-import trio
 
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.check.checking import Result, check, to_run
@@ -23,6 +22,7 @@ from reptarium.pool.check.proposal import POLICY_PATH
 from reptarium.pool.check.report import as_json, page, sarif, table
 from reptarium.pool.check.running import Answers, NoOtherRunner, read_answers, run_all
 from reptarium.pool.check.workflows import Found, find
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.status import BAD_CONFIG, BAD_INPUT, FAILED, INTERRUPTED, contained
 from reptarium.pool.cli.task_input import BadInput, read_items, read_query
@@ -97,7 +97,7 @@ def call(arguments: argparse.Namespace) -> int:
             say(f"reptarium check: {error}")
             return BAD_INPUT
     found = find(documents)
-    result = trio.run(check, found, policy, _progress(len(found.nodes)))
+    result = run_interruptibly(check, found, policy, _progress(len(found.nodes)))
     interrupted = False
     if arguments.run:
         try:
@@ -124,7 +124,7 @@ def _of_n8n(arguments: argparse.Namespace, settings: Settings) -> list[Document 
         if count >= PAGE:
             say(f"reptarium check: {count:,} workflows read")
 
-    return trio.run(read_workflows, base, key, broker_tls(settings), tell)
+    return run_interruptibly(read_workflows, base, key, broker_tls(settings), tell)
 
 
 def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> bool:
@@ -155,7 +155,7 @@ def _run(arguments: argparse.Namespace, result: Result, policy: Policy) -> bool:
         against=arguments.against, progress=_progress(len(wanted), "nodes run"),
     )  # fmt: skip
     try:
-        trio.run(run)
+        run_interruptibly(run)
     except (NoOtherRunner, KeyboardInterrupt, BaseExceptionGroup) as error:
         if contained(error, KeyboardInterrupt) is not None:
             say("reptarium check: interrupted; what came of the nodes before is in the report")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from reptarium.pool.demo import show
+from reptarium.pool.cli.interruptible import run_interruptibly
+from reptarium.pool.demo import demo
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,4 +15,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(_: argparse.Namespace) -> int:
     """Run every script. Exit status 1 when one ends otherwise than it is meant to."""
-    return show.main()
+    return run_interruptibly(demo)

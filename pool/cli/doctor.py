@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import trio
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reptarium import __version__
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.config import load_settings
 from reptarium.pool.doctor import Examination, examine
 from reptarium.pool.installing.place import place_of
@@ -51,7 +51,7 @@ def call(arguments: argparse.Namespace) -> int:
     pools = [
         (rules, msgspec.structs.replace(config, preload_from="") if missing else config) for rules, config in pools
     ]
-    found = [(rules, trio.run(examine, config)) for rules, config in pools]
+    found = [(rules, run_interruptibly(examine, config)) for rules, config in pools]
     if arguments.json:
         print(_as_json(found))
     else:

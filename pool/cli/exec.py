@@ -14,6 +14,7 @@ import trio
 
 from reptarium.pool.check.pins import with_pins
 from reptarium.pool.cli.flagged import flagged
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.showing import show, show_print
 from reptarium.pool.cli.status import BAD_INPUT, FAILED
@@ -90,9 +91,9 @@ def call(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     configure_logging(chosen)
     if arguments.watch:
-        return trio.run(_watch, chosen, arguments, given)
+        return run_interruptibly(_watch, chosen, arguments, given)
     assert given is not None
-    return trio.run(_exec_one, chosen, arguments, given)
+    return run_interruptibly(_exec_one, chosen, arguments, given)
 
 
 async def _no_n8n(task: TaskHandle, name: str, params: list[Any]) -> Any:

@@ -6,8 +6,8 @@ import argparse
 import os
 
 import msgspec
-import trio
 
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.cli.say import say
 from reptarium.pool.config import load_settings
 from reptarium.pool.installing.installation import Installation
@@ -51,7 +51,7 @@ def call(arguments: argparse.Namespace) -> int:
     place = place_of(settings)
     if place is None:
         raise StartRefused("nothing to install: set REPTARIUM_REQUIREMENTS to a requirements file")
-    trio.run(Installation(place, settings, os.environ, lambda step: say(f"reptarium install: {step}")).have)
+    run_interruptibly(Installation(place, settings, os.environ, lambda step: say(f"reptarium install: {step}")).have)
     if arguments.prune:
         try:
             for gone in prune(place):

@@ -7,12 +7,12 @@ import os
 from functools import partial
 
 import msgspec
-import trio
 
 from reptarium.pool.brokers.errors import LinkError
 from reptarium.pool.brokers.stream import broker_tls
 from reptarium.pool.cli.asking import Asked, NoAnswer, ask
 from reptarium.pool.cli.flagged import flagged
+from reptarium.pool.cli.interruptible import run_interruptibly
 from reptarium.pool.cli.numbers import positive
 from reptarium.pool.cli.say import say
 from reptarium.pool.cli.showing import show, show_print
@@ -67,7 +67,7 @@ def call(arguments: argparse.Namespace) -> int:
     except (BadInput, ValueError) as error:
         say(f"reptarium submit: {error}")
         return BAD_INPUT
-    return trio.run(partial(_submit, settings, request, raw=arguments.raw or "query" in task))
+    return run_interruptibly(partial(_submit, settings, request, raw=arguments.raw or "query" in task))
 
 
 async def _submit(settings: Settings, request: TaskRequest, *, raw: bool) -> int:

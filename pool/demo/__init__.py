@@ -1,5 +1,5 @@
 """``reptarium demo``: example scripts through the embedded broker, the real protocol and the real sandbox."""
 
-from reptarium.pool.demo.show import main
+from reptarium.pool.demo.show import demo
 
-__all__ = ["main"]
+__all__ = ["demo"]

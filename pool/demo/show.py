@@ -10,7 +10,6 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-import trio
 
 from reptarium.pool.embedded import embedded_runner, embedded_settings
 from reptarium.pool.embedded_broker.outcome import failure_text
@@ -55,7 +54,7 @@ SCRIPTS: tuple[tuple[str, bool, float, bool], ...] = (
 MODULES = "collections,dataclasses,datetime,json,re,statistics"
 
 
-def main() -> int:
+async def demo() -> int:
     """Run every script. Exit status 1 when one ends otherwise than it is meant to."""
     settings = embedded_settings(
         {
@@ -65,10 +64,6 @@ def main() -> int:
         task_timeout=10.0,
     )
     configure_logging(settings)
-    return trio.run(_demo, settings)
-
-
-async def _demo(settings: Any) -> int:
     surprises = 0
     for timeout in sorted({timeout for _, _, timeout, _ in SCRIPTS}, reverse=True):
         async with embedded_runner(msgspec.structs.replace(settings, task_timeout=float(timeout))) as broker:
