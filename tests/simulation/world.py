@@ -180,9 +180,10 @@ class World:
         each = 0.1 + (1.0 if "slow network" in self.plan.troubles else 0.0)
         seconds = 2 * len(asked) * each / self.plan.slots + self.plan.task_timeout + 5.0 + len(asked) * pools
         before = self._held()
+        links = {broker.name: set(broker.runners) for broker in self.brokers}
         with trio.move_on_after(seconds):
             while any(one not in broker.outcomes for broker, one in asked) and not self.runner.stopping:
-                self._check_shares(asked, before)
+                self._check_shares(asked, before, links)
                 await trio.sleep(0.05)
         for broker, one in asked:
             outcome = broker.outcomes.get(one)
@@ -246,7 +247,9 @@ class World:
         places = self.runner.capacity._places
         return any(places[link].conduct.limited for link in self.runner.links if link.uri == f"http://{broker.address}")
 
-    def _check_shares(self, asked: list[tuple[ImaginaryBroker, BrokerTask]], before: dict[str, float]) -> None:
+    def _check_shares(
+        self, asked: list[tuple[ImaginaryBroker, BrokerTask]], before: dict[str, float], links: dict[str, set[int]]
+    ) -> None:
         """Who still waits has held slots for as long as the others, but for those that were free at the beginning.
 
         In units of the longest task: all take as long, but those that wait for their pool. On a slow network those that
@@ -254,7 +257,8 @@ class World:
         at a time: the rest of a round of slots.
 
         Nobody is excused who has wasted a slot in the storm, as who loses a connection at the wrong moment does: that
-        costs it a moment (``trial.py``), and no part of what comes then.
+        costs it a moment (``trial.py``), and no part of what comes then. But who has lost its connection in the calm, as
+        one does that was deaf in the storm to an answer to its ping, waited for nothing until it was back.
         """
         slots = self.plan.slots
         ahead = 4 * slots + 4 if "slow network" in self.plan.troubles else slots + 2
@@ -268,7 +272,7 @@ class World:
                 took = max(0.1, 0.0 if began is None else until - began)
                 got[broker.name] += took
                 longest = max(longest, took)
-            else:
+            elif links[broker.name] & set(broker.runners):
                 waiting.add(broker.name)
         held = {name: seconds - before[name] for name, seconds in self._held().items()}
         behind = min((max(held[name], got[name]) for name in waiting), default=0.0)

@@ -129,6 +129,7 @@ async def two_brokers(**changes: Any) -> AsyncIterator[Two]:
         async def work() -> None:
             while True:
                 await done(neighbour)
+                await trio.sleep(0.05)  # what is tested is to have the processor too
 
         async with trio.open_nursery() as working:
             working.start_soon(work)
