@@ -257,8 +257,8 @@ class World:
         at a time: the rest of a round of slots.
 
         Nobody is excused who has wasted a slot in the storm, as who loses a connection at the wrong moment does: that
-        costs it a moment (``trial.py``), and no part of what comes then. But who has lost its connection in the calm, as
-        one does that was deaf in the storm to an answer to its ping, waited for nothing until it was back.
+        costs it a moment (``trial.py``), and no part of what comes then. But who has lost its connection in the calm,
+        as one that was deaf in the storm to an answer to its ping, waited for nothing until it was back.
         """
         slots = self.plan.slots
         ahead = 4 * slots + 4 if "slow network" in self.plan.troubles else slots + 2
