@@ -222,6 +222,7 @@ signal.pause()
             connections.end()
 
 
+@pytest.mark.slow
 async def test_racing_the_address_reaches_nobody() -> None:
     """Threads that rewrite the address while the supervisor looks: it connects to what it has read, or refuses that."""
     reached: list[str] = []

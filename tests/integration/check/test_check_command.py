@@ -85,6 +85,7 @@ def test_nowhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "No such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path) -> None:
     """A report that finds no room ends in words about standard output, and is no export that can't be read."""
     good = export(tmp_path / "a.json", *(code(f"N{number}", "import json") for number in range(20)))

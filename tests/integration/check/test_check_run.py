@@ -82,6 +82,7 @@ def test_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Off" not in found
 
 
+@pytest.mark.slow
 def test_each_under_its_own_powers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is proposed for one node is what that node runs under, beside others that need something else."""
     nodes = [

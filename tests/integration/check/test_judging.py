@@ -42,6 +42,7 @@ async def test_nothing_to_judge() -> None:
     assert await judge_all([]) == []
 
 
+@pytest.mark.slow
 async def test_a_judge_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that its judge hangs, dies or talks nonsense over is said to be too much; the others are judged."""
     monkeypatch.setattr(judging, "_COMMAND", (sys.executable, "-c", FAULTY))

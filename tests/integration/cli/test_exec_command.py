@@ -61,6 +61,7 @@ def test_query(script: Path) -> None:
     assert json.loads(reptarium("exec", str(script), "--query", "plain words").stdout) == "plain words"
 
 
+@pytest.mark.slow
 def test_what_n8n_would_say(script: Path) -> None:
     """What are no items fails as in n8n, and --raw prints it; prints look as one asks; there is no n8n to call."""
     script.write_text("\ufeffprint('a', {'b': (1,)})\nreturn 5", "utf-8")
@@ -88,6 +89,7 @@ def test_failed_task(script: Path) -> None:
     assert "Line 2" in done.stderr
 
 
+@pytest.mark.slow
 def test_time_limit(script: Path) -> None:
     """--timeout cuts a runaway off."""
     script.write_text("while True:\n    pass")
@@ -97,6 +99,7 @@ def test_time_limit(script: Path) -> None:
     assert "raise --timeout" in done.stderr
 
 
+@pytest.mark.slow
 def test_refused_import(script: Path) -> None:
     """A refusal names the module, the line and the setting."""
     script.write_text("import json\nimport csv\nreturn 1")
@@ -126,6 +129,7 @@ def test_bad_input(arguments: list[str], stdin: str, said: str) -> None:
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_items_that_are_no_json(script: Path) -> None:
     """Broken items are bad input, not a failed task."""
     script.write_text("return 1")
@@ -151,6 +155,7 @@ def test_what_the_terminal_cannot_write(script: Path) -> None:
         assert (done.returncode, json.loads(done.stdout)) == (0, [{"json": {"a": "\u00e9\ud800"}}]), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", ["[" * 100_000, '[{"a": "\\ud800"}]'])
 def test_odd_items(script: Path, items: str) -> None:
     """Items that can't be sent are bad input, in one line."""
@@ -161,6 +166,7 @@ def test_odd_items(script: Path, items: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_byte_order_mark(script: Path) -> None:
     """A file of an editor that begins with a byte order mark is read like any other."""
     script.write_text("return [{'a': 1}]", "utf-8-sig")

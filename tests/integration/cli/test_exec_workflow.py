@@ -84,6 +84,7 @@ def test_watching_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--watch needs files" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 async def test_watch(tmp_path: Path) -> None:
     """The script runs again when it changes, also when it was replaced or wasn't there; Ctrl-C ends."""
     script = tmp_path / "script.py"

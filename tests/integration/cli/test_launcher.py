@@ -127,6 +127,7 @@ async def result(broker: Broker, code: str) -> Any:
     return json.loads(bytes(outcome.data.result))
 
 
+@pytest.mark.slow
 async def test_launched_idle_and_launched_again(tmp_path: Path) -> None:
     """A task is served, idleness ends us with status 0, and the next launch with a new token serves again."""
     with fail_after(90):
@@ -174,6 +175,7 @@ async def test_settings_of_the_container_get_through_and_the_secret_does_not(tmp
     assert "is not a setting" not in said
 
 
+@pytest.mark.slow
 async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> None:
     """Time, level, text, without colours; N8N_RUNNERS_LAUNCHER_LOG_LEVEL decides; no token is in them."""
     with fail_after(90):
@@ -196,6 +198,7 @@ async def test_logs_are_plain_lines_of_the_launchers_level(tmp_path: Path) -> No
     assert said["error"] == ""
 
 
+@pytest.mark.slow
 async def test_a_lost_broker_ends_us_so_that_the_launcher_starts_us_anew(tmp_path: Path) -> None:
     """With a spent grant token there is no way back: another status than 0, as the launcher expects of a fault."""
     with fail_after(60):

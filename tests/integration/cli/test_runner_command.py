@@ -79,6 +79,7 @@ async def test_grant_token_and_uri_are_enough() -> None:
             assert process.returncode == 0
 
 
+@pytest.mark.slow
 async def test_used_grant_token_ends_the_runner() -> None:
     """A 403 with nothing but a grant token: a non-zero status, and a message that says what to do."""
     with fail_after(60):
@@ -107,6 +108,7 @@ async def test_auth_token_reconnects() -> None:
             assert outcome.status == "done"
 
 
+@pytest.mark.slow
 async def test_websocket_address_and_a_token_of_one_letter() -> None:
     """`ws://` is an address, and a token that is no secret is served, warned of, and leaves the log readable."""
     with fail_after(60):
@@ -190,6 +192,7 @@ async def test_killed_runner_leaves_nothing() -> None:
             assert not alive
 
 
+@pytest.mark.slow
 async def test_idle_runner_shuts_down() -> None:
     """N8N_RUNNERS_AUTO_SHUTDOWN_TIMEOUT ends a runner that has nothing to do, with status 0."""
     with fail_after(60):
@@ -249,6 +252,7 @@ async def test_print_config() -> None:
     assert "hush-hush" not in said
 
 
+@pytest.mark.slow
 async def test_zygote_that_dies_while_it_starts_is_replaced() -> None:
     """A replacement that is killed before it is ready doesn't end the runner: the next one serves."""
     with fail_after(60):

@@ -63,9 +63,8 @@ async def drains(port: int) -> None:
 @pytest.mark.parametrize(
     "number",
     [
-        signal.SIGINT,
         signal.SIGTERM,
-        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGQUIT)),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)),
     ],
 )
 async def test_signal_drains(number: signal.Signals) -> None:
@@ -100,6 +99,7 @@ def _sent_to_each(process: subprocess.Popen[bytes], terminal: int) -> None:
         one.send_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "send",
     [_typed, *(pytest.param(one, marks=pytest.mark.slow) for one in (_sent_to_the_group, _hung_up, _sent_to_each))],
@@ -187,6 +187,7 @@ async def deaf(port: int) -> trio.SocketStream:
     return trio.SocketStream(sock)
 
 
+@pytest.mark.slow
 async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
     """SIGTERM ends a runner while clients of the health port don't read."""
     port = free_port()
@@ -203,6 +204,7 @@ async def test_client_that_does_not_read_keeps_no_runner_from_ending() -> None:
     assert status == 0, said
 
 
+@pytest.mark.slow
 async def test_second_signal_beside_a_client_that_does_not_read() -> None:
     """Nor does it keep the second signal from ending it at once."""
     port = free_port()
@@ -226,6 +228,7 @@ async def test_second_signal_beside_a_client_that_does_not_read() -> None:
     assert status == 130, said
 
 
+@pytest.mark.slow
 async def test_request_for_another_protocol_ends_nothing() -> None:
     """A task that runs meanwhile is done, and the runner lives: n8n can reach the port, and so can any workflow."""
     port = free_port()
@@ -336,6 +339,7 @@ def open_files(pid: int) -> tuple[str, str]:
     return line.split()[3], line.split()[4]
 
 
+@pytest.mark.slow
 async def test_descriptors_up_to_the_hard_limit() -> None:
     """The runner raises its soft limit of descriptors to the hard one; the zygote needs few and keeps a usual one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

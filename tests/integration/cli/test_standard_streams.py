@@ -68,6 +68,7 @@ def stalled() -> Iterator[Stalled]:
     made.close()
 
 
+@pytest.mark.slow
 async def test_nobody_reads_standard_error(stalled: Stalled) -> None:
     """Tasks are done, health and metrics answer; what can't be kept is counted, and said when somebody reads again."""
     port = free_port()
@@ -173,6 +174,7 @@ def test_every_end_says_its_last_words(stalled: Stalled, end: str, status: int, 
     assert lines[-1] == last
 
 
+@pytest.mark.slow
 async def test_a_reader_that_has_gone() -> None:
     """A broken pipe (EPIPE) at the other end of standard error: tasks are done, and the runner ends in order."""
     reading, writing = os.pipe()
@@ -271,7 +273,7 @@ async def test_a_runner_with_closed_streams(closed: str) -> None:
     ("arguments", "says"),
     [
         (["exec", "CODE", "--raw"], "42"),
-        (["doctor", "--json"], '"healthy"'),
+        pytest.param(["doctor", "--json"], '"healthy"', marks=pytest.mark.slow),
         pytest.param(
             ["bench", "--case", "trivial", "--tasks", "3", "--rounds", "1"], "trivial", marks=pytest.mark.slow
         ),

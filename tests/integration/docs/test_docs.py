@@ -279,7 +279,7 @@ def test_print_config() -> None:
     assert "hush" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("arguments", [(), pytest.param(("--json",), marks=pytest.mark.slow)], ids=["text", "json"])
 def test_doctor(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """`reptarium doctor` names the layers, whatever this machine has of them; with a policy, of each pool."""
     rules = tmp_path / "policy.toml"

@@ -93,6 +93,7 @@ def run_script(shop: Shop, tmp_path: Path, code: str, **environ: str) -> tuple[i
     return status, json.loads(out) if out else None, err
 
 
+@pytest.mark.slow
 def test_tasks_import_what_the_file_names(shop: Shop, tmp_path: Path) -> None:
     """Installed once, beside the runner: tasks import it where the allowlist has it, loaded already where that is asked
     for, and can't write to it. The runner itself has none of it.

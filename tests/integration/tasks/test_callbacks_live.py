@@ -253,6 +253,7 @@ return [{"json": {"n": _node["a"], "h": _helpers}}]
         assert n8n.asked == []
 
 
+@pytest.mark.slow
 async def test_a_large_file() -> None:
     """5 MB go in and out unharmed."""
     data = random.Random(6).randbytes(5_000_000)

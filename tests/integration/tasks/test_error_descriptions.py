@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from reptarium.pool.embedded import embedded_runner
-from reptarium.pool.embedded_broker import Broker
 from reptarium.pool.embedded_broker.outcome import failure_text
 from tests.conftest import make_settings
-from tests.limits import fail_after
-
-pytestmark = pytest.mark.usefixtures("nothing_left")
+from tests.shared_runner import SharedRunner, shared_runner
 
 OWN = "class Own(Exception):\n    description = {}\nraise Own('boom')"
 
 
-@pytest.fixture
-async def broker() -> Any:
-    """An embedded broker with a warm runner of two slots."""
-    with fail_after(60):
-        async with embedded_runner(make_settings()) as broker:
-            yield broker
+@pytest.fixture(scope="module")
+def runner() -> Iterator[SharedRunner]:
+    """Two slots."""
+    with shared_runner(make_settings()) as runner:
+        yield runner
 
 
-async def error(broker: Broker, code: str, **settings: Any) -> dict[str, Any]:
+def error(runner: SharedRunner, code: str, **settings: Any) -> dict[str, Any]:
     """The error of a task that must have failed."""
-    with fail_after(30):
-        outcome = await broker.submit({"code": code, "items": [{"json": {}}], **settings}).outcome()
+    outcome = runner.run({"code": code, "items": [{"json": {}}], **settings})
     assert outcome.status == "error", outcome
     found: dict[str, Any] = msgspec.to_builtins(outcome.error)
     return found
 
 
-async def test_own_description(broker: Broker) -> None:
+def test_own_description(runner: SharedRunner) -> None:
     """An exception's own description is the error's; message, line and item stay what they are."""
     code = "class Own(Exception):\n    pass\ne = Own('boom')\ne.description = 'Order 7 has no customer'\nraise e"
     for settings, item in (({}, None), ({"nodeMode": "runOnceForEachItem"}, 0)):
-        report = await error(broker, code, **settings)
+        report = error(runner, code, **settings)
         assert (report["message"], report["description"]) == ("boom", "Order 7 has no customer")
         assert (report["lineNumber"], report.get("itemIndex")) == (5, item)
         assert report["stack"].splitlines()[-1] == "Own: boom"
 
 
-async def test_own_description_of_any_kind(broker: Broker) -> None:
+def test_own_description_of_any_kind(runner: SharedRunner) -> None:
     """A class's, a property's, a value that is no text: as text."""
-    assert (await error(broker, OWN.format("'from the class'")))["description"] == "from the class"
-    assert (await error(broker, OWN.format("property(lambda self: f'{self}!')")))["description"] == "boom!"
-    assert (await error(broker, OWN.format("[1, None]")))["description"] == "[1, None]"
+    assert (error(runner, OWN.format("'from the class'")))["description"] == "from the class"
+    assert (error(runner, OWN.format("property(lambda self: f'{self}!')")))["description"] == "boom!"
+    assert (error(runner, OWN.format("[1, None]")))["description"] == "[1, None]"
     chained = "try:\n    {}['k']\nexcept KeyError as e:\n    e.description = 'no k'\n    raise"
-    assert (await error(broker, chained))["description"] == "no k"
+    assert (error(runner, chained))["description"] == "no k"
 
 
 HOSTILE = {
@@ -74,18 +69,18 @@ class S:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-async def test_no_description(broker: Broker, kind: str) -> None:
+def test_no_description(runner: SharedRunner, kind: str) -> None:
     """Where there is none to be had, ours stands: the line, the exception, the source."""
-    report = await error(broker, KINDS + OWN.format(HOSTILE[kind]))
+    report = error(runner, KINDS + OWN.format(HOSTILE[kind]))
     assert report["message"] == "boom"
     assert report["description"].splitlines() == ["Line 8: Own: boom", "raise Own('boom')"]
 
 
-async def test_hostile_texts(broker: Broker) -> None:
+def test_hostile_texts(runner: SharedRunner) -> None:
     """A description is bounded, can be sent, and is what it holds, not what it says of itself."""
-    report = await error(broker, OWN.format("'x' * 50_000_000"))
+    report = error(runner, OWN.format("'x' * 50_000_000"))
     assert report["description"] == "x" * 8192 + " … (cut)"
-    report = await error(broker, OWN.format("'\\ud83d!' * 8192"))
+    report = error(runner, OWN.format("'\\ud83d!' * 8192"))
     assert report["description"] == ("\\ud83d!" * 1171)[:8192] + " … (cut)"
     liar = """
 class Liar(str):
@@ -99,14 +94,14 @@ class Own(Exception):
     def __str__(self): return Liar('message')
 raise Own()
 """
-    report = await error(broker, liar)
+    report = error(runner, liar)
     assert (report["message"], report["description"]) == ("message", "true")
 
 
-async def test_standard_error(broker: Broker) -> None:
+def test_standard_error(runner: SharedRunner) -> None:
     """What was written to standard error before an error begins the description; ours follows."""
     code = "import sys\nprint('step 1', file=sys.stderr)\nsys.stderr.write('step 2\\n')\nraise ValueError('boom')"
-    report = await error(broker, code)
+    report = error(runner, code)
     assert report["message"] == "boom"
     assert report["description"].splitlines() == [
         "step 1",
@@ -117,26 +112,26 @@ async def test_standard_error(broker: Broker) -> None:
     ]
     assert report["stderr"] == "step 1\nstep 2\n"
     logged = "import logging, warnings\nlogging.error('by log')\nwarnings.warn('odd')\nraise ValueError('boom')"
-    first, second, *_ = (await error(broker, logged))["description"].splitlines()
+    first, second, *_ = (error(runner, logged))["description"].splitlines()
     assert first == "ERROR:root:by log"
     assert "odd" in second
 
 
-async def test_standard_error_beside_a_description(broker: Broker) -> None:
+def test_standard_error_beside_a_description(runner: SharedRunner) -> None:
     """An exception's own description stands alone; standard error is in the report all the same."""
-    report = await error(broker, "import sys\nsys.stderr.write('aside')\n" + OWN.format("'own'"))
+    report = error(runner, "import sys\nsys.stderr.write('aside')\n" + OWN.format("'own'"))
     assert (report["description"], report["stderr"]) == ("own", "aside")
 
 
-async def test_standard_output_is_no_description(broker: Broker) -> None:
+def test_standard_output_is_no_description(runner: SharedRunner) -> None:
     """What was written to standard output is no part of the error's report: it has been printed."""
-    report = await error(broker, "import sys\nsys.stdout.write('out\\n')\nsys.stderr.write('err\\n')\n1 / 0")
+    report = error(runner, "import sys\nsys.stdout.write('out\\n')\nsys.stderr.write('err\\n')\n1 / 0")
     assert report["description"].splitlines()[0] == "err"
     assert "out" not in report["description"]
     assert report["stderr"] == "err\n"
 
 
-async def test_standard_error_of_every_failure(broker: Broker) -> None:
+def test_standard_error_of_every_failure(runner: SharedRunner) -> None:
     """A refused import, a result that can't be, an exit: each has what was written before."""
     for code, ours in (
         ("__import__('subproc' + 'ess')", "subprocess"),
@@ -144,14 +139,14 @@ async def test_standard_error_of_every_failure(broker: Broker) -> None:
         ("x = []\nx.append(x)\nreturn x", ""),
         ("raise MemoryError", "REPTARIUM_TASK_MEMORY"),
     ):
-        report = await error(broker, f"import sys\nsys.stderr.write('before')\n{code}")
+        report = error(runner, f"import sys\nsys.stderr.write('before')\n{code}")
         assert report["description"].startswith("before"), report
         assert ours in report["description"]
 
 
-async def test_standard_error_is_bounded(broker: Broker) -> None:
+def test_standard_error_is_bounded(runner: SharedRunner) -> None:
     """However much is written, whatever characters it has: the end of it comes, and the report with it."""
-    report = await error(broker, "import sys\nfor n in range(50_000):\n    sys.stderr.write(f'{n}\\n')\n1 / 0")
+    report = error(runner, "import sys\nfor n in range(50_000):\n    sys.stderr.write(f'{n}\\n')\n1 / 0")
     said, _, ours = report["description"].partition("\n\n")
     assert said.startswith("(cut) … ")
     assert said.endswith("\n49999")
@@ -159,25 +154,21 @@ async def test_standard_error_is_bounded(broker: Broker) -> None:
     assert ours.startswith("Line 4: ZeroDivisionError")
     for character in ("\\ud83d", "\\x00", "\\U0001f600"):
         worst = f"import sys\nsys.stderr.write('{character}' * 20_000)\nraise ValueError('{character}' * 20_000)"
-        report = await error(broker, worst)
+        report = error(runner, worst)
         assert len(report["stderr"]) == 16 * 1024
         assert report["message"].endswith("… (cut)")
         assert report["description"].startswith("(cut) … ")
 
 
-async def test_continue_on_fail(broker: Broker) -> None:
+def test_continue_on_fail(runner: SharedRunner) -> None:
     """An error that becomes an item is the message alone, as ever."""
-    with fail_after(30):
-        handle = broker.submit({"code": OWN.format("'own'"), "items": [], "continueOnFail": True})
-        assert (await handle.outcome()).result() == [{"json": {"error": "boom"}}]
+    outcome = runner.run({"code": OWN.format("'own'"), "items": [], "continueOnFail": True})
+    assert outcome.result() == [{"json": {"error": "boom"}}]
 
 
-async def test_a_person_reads_it_once(broker: Broker) -> None:
+def test_a_person_reads_it_once(runner: SharedRunner) -> None:
     """`reptarium exec` doesn't repeat what the description begins with."""
-    with fail_after(30):
-        outcome = await broker.submit(
-            {"code": "import sys\nsys.stderr.write('aside\\n')\n1 / 0", "items": []}
-        ).outcome()
+    outcome = runner.run({"code": "import sys\nsys.stderr.write('aside\\n')\n1 / 0", "items": []})
     assert failure_text(outcome).count("aside") == 1
 
 
@@ -188,20 +179,20 @@ async def test_a_person_reads_it_once(broker: Broker) -> None:
         "class Odd:\n    def __str__(self): raise ValueError(TEXT)\n_workflow.static_data['a'] = Odd()\nreturn []",
     ],
 )
-async def test_error_of_a_value_that_has_no_json(broker: Broker, code: str) -> None:
+def test_error_of_a_value_that_has_no_json(runner: SharedRunner, code: str) -> None:
     """What a value's own method raises is told, cut and without lone surrogates."""
-    report = await error(broker, code.replace("TEXT", "'a\\ud800'"))
+    report = error(runner, code.replace("TEXT", "'a\\ud800'"))
     assert report["message"].endswith("a\\ud800")
-    report = await error(broker, code.replace("TEXT", "'long' * 1_000_000"))
+    report = error(runner, code.replace("TEXT", "'long' * 1_000_000"))
     assert "longlong" in report["message"]
     assert report["message"].endswith(" … (cut)")
     assert len(report["message"]) < 9000
 
 
-async def test_long_names_are_cut(broker: Broker) -> None:
+def test_long_names_are_cut(runner: SharedRunner) -> None:
     """An exception's class, or a name that is refused, may have a name of any length."""
-    report = await error(broker, "class Own(Exception): pass\nOwn.__name__ = 'N' * 1_000_000\nraise Own()")
+    report = error(runner, "class Own(Exception): pass\nOwn.__name__ = 'N' * 1_000_000\nraise Own()")
     assert report["message"] == "N" * 8224 + " … (cut)"
-    report = await error(broker, "x.__" + "n" * 1_000_000 + "__")
+    report = error(runner, "x.__" + "n" * 1_000_000 + "__")
     assert report["message"].startswith("Security violation: ")
     assert report["message"].endswith(" … (cut)")

@@ -13,7 +13,6 @@ import trio
 
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
-from reptarium.pool.protocol.messages import TaskSettings
 from reptarium.sandbox.wire import BUSY_NAME
 from tests.conftest import make_settings
 from tests.limits import fail_after
@@ -52,100 +51,6 @@ async def broker() -> Any:
     with fail_after(60):
         async with embedded_runner(make_settings()) as broker:
             yield broker
-
-
-EACH = {"nodeMode": "runOnceForEachItem"}
-
-
-async def test_all_items(broker: Broker) -> None:
-    """`_items` in, what the code returns out."""
-    code = "return [{'json': {'n': len(_items), 'first': _items[0]['json']['name']}}]"
-    assert value(await submit(broker, code)) == [{"json": {"n": 3, "first": "Ada"}}]
-
-
-async def test_results_pass_through(broker: Broker) -> None:
-    """In all-items mode any value is the result: n8n judges it."""
-    for code, expected in (
-        ("return None", None),
-        ("return 'x'", "x"),
-        ("pass", None),
-        ("return {'a': 1}", {"a": 1}),
-    ):
-        assert value(await submit(broker, code)) == expected
-
-
-async def test_query(broker: Broker) -> None:
-    """A Code tool finds its input in `_query`."""
-    assert value(await submit(broker, "return _query['a'] * 2", items=[], query={"a": 21})) == 42
-    assert value(await submit(broker, "return _query.upper()", items=[], query="hi")) == "HI"
-
-
-async def test_each_item(broker: Broker) -> None:
-    """None drops an item, a dict with json uses it, binary is kept, anything else becomes the json."""
-    code = """
-name = _item["json"]["name"]
-if name == "Bob":
-    return None
-if name == "Ada":
-    return {"json": {"is": "ada"}, "binary": {"f": {"mimeType": "text/plain"}}}
-return name
-"""
-    assert value(await submit(broker, code, **EACH)) == [
-        {"json": {"is": "ada"}, "binary": {"f": {"mimeType": "text/plain"}}, "pairedItem": {"item": 0}},
-        {"json": "Cleo", "pairedItem": {"item": 2}},
-    ]
-
-
-async def test_each_item_bare_dict_with_binary(broker: Broker) -> None:
-    """A bare dict becomes the json, without its binary part."""
-    code = "return {'n': 1, 'binary': {'f': {'mimeType': 'a/b'}}}"
-    (first, *_) = value(await submit(broker, code, **EACH))
-    assert first == {"json": {"n": 1}, "binary": {"f": {"mimeType": "a/b"}}, "pairedItem": {"item": 0}}
-
-
-async def test_each_item_runs_are_apart(broker: Broker) -> None:
-    """What one item's run left in its globals is not there in the next."""
-    code = "global seen\ntry:\n    seen += 1\nexcept NameError:\n    seen = 1\nreturn {'seen': seen}"
-    assert [row["json"]["seen"] for row in value(await submit(broker, code, **EACH))] == [1, 1, 1]
-
-
-async def test_runtime_error(broker: Broker) -> None:
-    """Message, the user's own line, the exception's type, and only the user's frames."""
-    code = "a = 1\n\ndef compute(b):\n    return a / b\n\nreturn [compute(0)]"
-    report = error(await submit(broker, code))
-    assert report["message"] == "division by zero"
-    assert report["description"].startswith("Line 4: ZeroDivisionError: division by zero (in compute)")
-    assert report["lineNumber"] == 4
-    assert [line for line in report["stack"].splitlines() if "File" in line] == [
-        '  File "<task>", line 6, in task',
-        '  File "<task>", line 4, in compute',
-    ]
-
-
-async def test_error_of_an_item(broker: Broker) -> None:
-    """In per-item mode the error says which item."""
-    report = error(
-        await submit(broker, "if _item['json']['age'] < 18:\n    raise ValueError('minor')\nreturn _item", **EACH)
-    )
-    assert (report["message"], report["itemIndex"], report["lineNumber"]) == ("minor", 1, 2)
-
-
-async def test_syntax_error(broker: Broker) -> None:
-    """Line and caret, in the user's own numbering."""
-    report = error(await submit(broker, "items = _items\nfor item in items\n    pass"))
-    assert report["message"] == "expected ':' (line 2)"
-    assert report["description"].splitlines() == [
-        "Line 2: SyntaxError: expected ':'",
-        "for item in items",
-        "                 ^",
-    ]
-    assert report["lineNumber"] == 2
-
-
-async def test_continue_on_fail(broker: Broker) -> None:
-    """A failed task is done with one item that carries the message."""
-    outcome = await submit(broker, "raise ValueError('boom')", continueOnFail=True)
-    assert value(outcome) == [{"json": {"error": "boom"}}]
 
 
 async def test_prints_before_a_failure_arrive(broker: Broker) -> None:
@@ -201,51 +106,6 @@ async def test_cancel_kills_at_once(broker: Broker) -> None:
             assert (await handle.outcome()).status == "cancelled"
             await gone(workers)
     assert value(await submit(broker, "return 1")) == 1
-
-
-async def test_system_exit_is_an_error(broker: Broker) -> None:
-    """User code has no say over the worker's life."""
-    report = error(await submit(broker, "raise SystemExit(3)"))
-    assert "tried to exit" in report["message"]
-
-
-async def test_exception_that_lies(broker: Broker) -> None:
-    """An exception whose __str__ fails is reported by its type."""
-    code = "class Odd(Exception):\n    def __str__(self):\n        raise ValueError('no')\nraise Odd()"
-    assert error(await submit(broker, code))["message"] == "Odd"
-
-
-async def test_recursion(broker: Broker) -> None:
-    """Endless recursion is an ordinary error."""
-    report = error(await submit(broker, "def f():\n    return f()\nreturn f()"))
-    assert "recursion" in report["message"]
-    assert report["lineNumber"] == 2
-
-
-async def test_lone_surrogates_travel(broker: Broker) -> None:
-    """Half an emoji in, half an emoji out: JavaScript allows it."""
-    items = [{"json": {"s": "\ud83d"}}]
-    with fail_after(20):
-        # as JSON.stringify writes it: msgspec alone could not carry it
-        raw = msgspec.Raw(json.dumps(items).encode())
-        outcome = await broker.submit(TaskSettings(code="return _items", items=raw)).outcome()
-    assert value(outcome) == items
-
-
-async def test_half_an_emoji_in_the_code_is_the_persons_own_error(broker: Broker) -> None:
-    """No worker is told such code, and nothing of ours is at fault."""
-    with fail_after(20):
-        code = "x = 1\ny = '\ud83d'\nreturn x"
-        outcome = await broker.submit(TaskSettings(code=code, items=msgspec.Raw(b"[]"))).outcome()
-    assert outcome.error is not None
-    assert outcome.error.message == "The code is no text: half of a character (U+D83D) in line 2"
-    assert outcome.error.line_number == 2
-
-
-async def test_large_items_in_and_out(broker: Broker) -> None:
-    """Ten megabytes pass through every layer unharmed."""
-    items = [{"json": {"n": n, "blob": "0123456789" * 100}} for n in range(10_000)]
-    assert value(await submit(broker, "return _items", items=items)) == items
 
 
 async def test_state_does_not_leak() -> None:

@@ -233,6 +233,7 @@ async def test_rules_change_under_running_tasks(tmp_path: Path) -> None:
         assert it.runner.pools.count == 2
 
 
+@pytest.mark.slow
 async def test_pools_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there may be no more, the oldest finishes its tasks and makes room; one that nobody uses ends."""
     monkeypatch.setattr(pools, "LOOK", 0.02)

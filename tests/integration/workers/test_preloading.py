@@ -174,6 +174,7 @@ async def test_what_cannot_be_preloaded_is_left_out_for_good(packages: Path, mod
             assert here.learning.due(1e9) is None
 
 
+@pytest.mark.slow
 async def test_a_start_with_what_no_zygote_comes_up_with(packages: Path, tmp_path: Path) -> None:
     """What is kept may be wrong by now: the runner starts without it, and finds out whose fault it is."""
     state = tmp_path / "state"
@@ -229,6 +230,7 @@ async def test_a_state_file_that_cannot_be_written(tmp_path: Path, place: str, r
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.slow
 async def test_what_is_too_dear_is_not_learnt(packages: Path) -> None:
     """Its zygote ends, and the first one goes on."""
     with fail_after(120):

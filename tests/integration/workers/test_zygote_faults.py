@@ -105,6 +105,7 @@ async def test_a_lying_zygote_is_replaced_and_nothing_else_ends(monkeypatch: pyt
     assert said[1:] == [str(error) for error, _ in told]
 
 
+@pytest.mark.slow
 async def test_ends_of_unknown_workers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many a zygote tells: nothing is remembered of them, and everybody else has their turn."""
     flood = "hello()\nwhile True:\n    say({'type': 'exited', 'pid': 77, 'status': 0, 'cpu': 0.0})"
@@ -149,6 +150,7 @@ async def test_a_stopped_zygote_is_replaced_and_the_tasks_of_its_workers_are_fin
             assert (str(error)[:16], tags) == ("the zygote hangs", {"part": "zygote"})
 
 
+@pytest.mark.slow
 async def test_of_zygotes_that_hang_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs as much as a pool: the oldest goes, with its tasks, when there is a third."""
     monkeypatch.setattr(brood, "HUNG", 0.5)
@@ -191,6 +193,7 @@ async def test_a_zygote_that_goes_on_after_all_gives_no_more_workers(monkeypatch
             assert here.pool.parked == 3
 
 
+@pytest.mark.slow
 async def test_zygotes_that_die_at_their_start_again_and_again_leave_nothing_to_offer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -243,6 +246,7 @@ async def test_a_first_zygote_that_is_none_refuses_the_start(first: str, monkeyp
         assert ended.group_contains(PoolRefused, match="the zygote")
 
 
+@pytest.mark.slow
 async def test_an_error_of_the_system_within_a_group_is_one_more_failed_zygote(monkeypatch: pytest.MonkeyPatch) -> None:
     """A nursery wraps what is raised in it: the start is refused all the same, and later it is contained."""
 
