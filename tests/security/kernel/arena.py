@@ -70,8 +70,8 @@ def all_of(answers):
     return " ".join(sorted(set(answers)))
 """
 
-#: Configurations of no more than two others put together: some seconds of processor time each, `make slow` has them.
-FURTHER = frozenset({"own-uids", "python with scratch"})
+#: All but the usual ones, what nothing is configured for and scratch: 5 to 20 seconds each, `make slow` has them.
+FURTHER = frozenset({"own-uids", "python", "python with scratch", "stock"})
 
 
 def configurations(names: Iterable[str]) -> list[Any]:

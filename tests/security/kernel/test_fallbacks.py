@@ -206,6 +206,7 @@ def test_without_seccomp(number: int) -> None:
     assert "read /etc/passwd" not in wrong(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [one_more(1), 38, one_more(28)], ids=["EPERM", "ENOSYS", "ENOSPC"])
 def test_without_namespaces(number: int) -> None:
     """Without namespaces enforce starts, and every attempt is refused all the same: nothing depends on
@@ -237,6 +238,7 @@ def test_without_any() -> None:
     assert states(found)["namespaces"] == "off"
 
 
+@pytest.mark.slow
 def test_docker() -> None:
     """Under Docker's default profile and capabilities seccomp, Landlock and limits hold in full; only
     namespaces are missing.
@@ -330,6 +332,7 @@ def test_root_that_can_not_map_the_workers_users() -> None:
     assert is_nobody(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 @pytest.mark.parametrize("environ", [{}, one_more({"REPTARIUM_WORKER_UIDS": "none"})], ids=["a user each", "one user"])
 def test_root_without_cap_setpcap(environ: dict[str, str]) -> None:
@@ -342,6 +345,7 @@ def test_root_without_cap_setpcap(environ: dict[str, str]) -> None:
     assert int(found["worker"]["CapEff"], 16) in (0, 1 << privileges.CAP_DAC_READ_SEARCH)
 
 
+@pytest.mark.slow
 def test_best_effort_shows_everywhere() -> None:
     """A runner that starts without Landlock warns once, and its readiness report and metrics name the
     missing layer.
