@@ -184,11 +184,13 @@ PARTS: dict[str, Plant] = {
 }
 
 
-#: Called when an offer runs out, five seconds later.
-LATE = ("keeping time", "tick")
+#: What is at work where every broker's messages are read, and where offers are made; the others are slow.
+USUAL = ("reading", "offer")
 
 
-@pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.slow if part in LATE else ()) for part in PARTS])
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=() if part in USUAL else pytest.mark.slow) for part in PARTS]
+)
 async def test_a_fault_in_a_link_ends_its_connection_alone(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tasks are answered with an error that says whose fault it was, and the link comes back."""
     with fail_after(60):
@@ -308,7 +310,9 @@ SERVICES: dict[str, tuple[str, Callable[[Runner], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "service", [pytest.param(name, marks=pytest.mark.slow if number else ()) for number, name in enumerate(SERVICES)]
+)
 async def test_a_fault_in_a_service_is_nobodys_task(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What serves all goes on after its fault, and no task of any broker ends by it."""
     part, place, name = SERVICES[service]
@@ -357,7 +361,9 @@ async def test_a_fault_in_the_pool_is_a_zygote_lost(monkeypatch: pytest.MonkeyPa
             runner.shutdown()
 
 
-@pytest.mark.parametrize("name", ["drain", "abort", "aclose"])
+@pytest.mark.parametrize(
+    "name", ["drain", *(pytest.param(name, marks=pytest.mark.slow) for name in ("abort", "aclose"))]
+)
 async def test_a_fault_at_the_end_does_not_keep_the_runner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shutdown that meets a fault is cut short, and is the end all the same, with status 0."""
     with fail_after(60):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from reptarium.pool.check.exports import read_all
 from reptarium.pool.check.pins import comes_in, comes_out
 from reptarium.pool.check.workflows import find
@@ -51,6 +53,7 @@ def test_pinned_data() -> None:
     assert [item["json"] for item in expected.items] == [{"sum": 5}]
 
 
+@pytest.mark.slow
 def test_ordinary_programs_need_no_power() -> None:
     """Ordinary programs, which tests/integration/language runs in workers, are judged to run with lists alone."""
     programs = [json.loads(line) for line in (DATA / "programs.jsonl").read_text().splitlines()]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tool() -> Callable[[str], Run]:
     """`tool(name)` is a function that runs the tool; asking for one that isn't installed skips the test."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,15 @@ OVERLAYS = ("deployment", "deployment-keda", "sidecar")
 GIB = 2**30
 
 
-@pytest.fixture
-def build(tool: Any) -> Any:
-    """Builds an overlay with kustomize and returns its objects by (kind, name)."""
+Objects = dict[tuple[str, str], dict[str, Any]]
 
-    def built(overlay: str) -> dict[tuple[str, str], dict[str, Any]]:
+
+@pytest.fixture(scope="module")
+def build(tool: Any) -> Callable[[str], Objects]:
+    """Builds an overlay with kustomize and returns its objects by (kind, name), which nobody changes."""
+
+    @cache
+    def built(overlay: str) -> Objects:
         done = tool("kubectl")("kustomize", DEPLOY / "overlays" / overlay)
         assert done.returncode == 0, done.stderr
         found = [document for document in yaml.safe_load_all(done.stdout) if document]
@@ -28,13 +34,13 @@ def build(tool: Any) -> Any:
     return built
 
 
-def environ(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, str]:
+def environ(objects: Objects) -> dict[str, str]:
     (config,) = (item for (kind, _), item in objects.items() if kind == "ConfigMap")
     data: dict[str, str] = config["data"]
     return data
 
 
-def container(objects: dict[tuple[str, str], dict[str, Any]], overlay: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def container(objects: Objects, overlay: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pod's spec and our container in it."""
     name = "n8n-worker" if overlay == "sidecar" else "reptarium"
     pod = objects["Deployment", name]["spec"]["template"]["spec"]
@@ -48,7 +54,7 @@ def test_overlays() -> None:
     assert sorted({*OVERLAYS, "namespace"}) == sorted(path.name for path in (DEPLOY / "overlays").iterdir())
 
 
-def test_a_namespace_is_brought_by_nothing_else(build: Any) -> None:
+def test_a_namespace_is_brought_by_nothing_else(build: Callable[[str], Objects]) -> None:
     """What is applied to somebody's n8n neither changes its namespace nor removes it with all that is in it."""
     for overlay in OVERLAYS:
         objects = build(overlay)
@@ -58,7 +64,7 @@ def test_a_namespace_is_brought_by_nothing_else(build: Any) -> None:
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_both_ways_of_being_scraped_find_the_pods(build: Any) -> None:
+def test_both_ways_of_being_scraped_find_the_pods(build: Callable[[str], Objects]) -> None:
     """The annotations name the container's port, the PodMonitor its name, and its selector the pods' labels."""
     monitor = build("deployment-keda")["PodMonitor", "reptarium"]["spec"]
     (endpoint,) = monitor["podMetricsEndpoints"]
@@ -91,7 +97,9 @@ def test_every_file_is_used(path: Path) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_objects_follow_kubernetes_schemas(overlay: str, build: Any, tool: Any, tmp_path: Path) -> None:
+def test_objects_follow_kubernetes_schemas(
+    overlay: str, build: Callable[[str], Objects], tool: Any, tmp_path: Path
+) -> None:
     """Kubernetes' own schemas accept every object, without unknown fields; others' kinds are checked below."""
     objects = [item for (kind, _), item in build(overlay).items() if kind not in ("ScaledObject", "PodMonitor")]
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(objects))
@@ -101,7 +109,7 @@ def test_objects_follow_kubernetes_schemas(overlay: str, build: Any, tool: Any, 
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_pods_meet_the_restricted_standard(overlay: str, build: Any) -> None:
+def test_pods_meet_the_restricted_standard(overlay: str, build: Callable[[str], Objects]) -> None:
     """What Pod Security "restricted" demands holds for every container, whatever the namespace enforces."""
     objects = build(overlay)
     pod, ours = container(objects, overlay)
@@ -119,7 +127,7 @@ def test_pods_meet_the_restricted_standard(overlay: str, build: Any) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_settings_are_valid_and_in_step(overlay: str, build: Any) -> None:
+def test_settings_are_valid_and_in_step(overlay: str, build: Callable[[str], Objects]) -> None:
     """Settings load; the pod outlives the graceful shutdown; the memory limit holds all tasks."""
     objects = build(overlay)
     pod, ours = container(objects, overlay)
@@ -136,7 +144,7 @@ def test_settings_are_valid_and_in_step(overlay: str, build: Any) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes(overlay: str, build: Any) -> None:
+def test_probes(overlay: str, build: Callable[[str], Objects]) -> None:
     """Alive and ready are asked on their own paths, on the port that the container names."""
     _, ours = container(build(overlay), overlay)
     for probe, path in {
@@ -147,7 +155,7 @@ def test_probes(overlay: str, build: Any) -> None:
         assert ours[probe]["httpGet"] == {"path": path, "port": ours["ports"][0]["name"]}
 
 
-def test_sidecar_outlives_n8n(build: Any) -> None:
+def test_sidecar_outlives_n8n(build: Callable[[str], Objects]) -> None:
     """The sidecar is of Kubernetes' own kind: it starts before n8n, ends after it, and uses loopback."""
     pod, ours = container(build("sidecar"), "sidecar")
     assert ours in pod["initContainers"]
@@ -160,7 +168,7 @@ def test_sidecar_outlives_n8n(build: Any) -> None:
     assert ours["ports"][0]["containerPort"] != 5681
 
 
-def test_network_policy_allows_only_the_broker(build: Any) -> None:
+def test_network_policy_allows_only_the_broker(build: Callable[[str], Objects]) -> None:
     """Out go broker and DNS, in comes the scrape; the policy selects our pods."""
     objects = build("deployment")
     policy = objects["NetworkPolicy", "reptarium"]["spec"]
@@ -175,7 +183,7 @@ def test_network_policy_allows_only_the_broker(build: Any) -> None:
     assert [port["port"] for port in scrape["ports"]] == [5681]
 
 
-def test_broker_service_is_what_the_runner_looks_up(build: Any) -> None:
+def test_broker_service_is_what_the_runner_looks_up(build: Callable[[str], Objects]) -> None:
     """The dns+http name is the headless service of the brokers."""
     objects = build("deployment")
     service = objects["Service", "n8n-brokers"]
@@ -185,7 +193,7 @@ def test_broker_service_is_what_the_runner_looks_up(build: Any) -> None:
     assert uri == f"dns+http://n8n-brokers:{service['spec']['ports'][0]['port']}"
 
 
-def test_upgrades_and_drains_keep_capacity(build: Any) -> None:
+def test_upgrades_and_drains_keep_capacity(build: Callable[[str], Objects]) -> None:
     """New pods are ready before old ones end, evictions come singly, the autoscaler owns the count."""
     objects = build("deployment")
     spec = objects["Deployment", "reptarium"]["spec"]
@@ -198,7 +206,7 @@ def test_upgrades_and_drains_keep_capacity(build: Any) -> None:
     assert scaler["minReplicas"] >= 2
 
 
-def test_keda_replaces_the_plain_autoscaler(build: Any) -> None:
+def test_keda_replaces_the_plain_autoscaler(build: Callable[[str], Objects]) -> None:
     """There is one autoscaler; its threshold is a share of a pod's slots."""
     objects = build("deployment-keda")
     assert not [kind for kind, _ in objects if kind == "HorizontalPodAutoscaler"]
