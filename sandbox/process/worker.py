@@ -48,7 +48,7 @@ from reptarium.sandbox.language import (
 )
 from reptarium.sandbox.process import imports
 from reptarium.sandbox.process.channel import Channel, SupervisorGone
-from reptarium.sandbox.task.console import Console, StderrTail, Stdout, format_value
+from reptarium.sandbox.task.console import Console, StderrTail, Stream, format_value
 from reptarium.sandbox.task.execute import Compiled, TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from reptarium.sandbox.userspace.names import CallNames
@@ -115,8 +115,8 @@ class WorkerLife:
         self._end: socket.socket | None = None
         self._terms = terms(config, self._channel)
         self._console = Console(self._channel.print, config.max_console, str if config.plain_prints else format_value)
-        self._stdin, self._stderr = io.StringIO(), StderrTail()
-        self._stdout = Stdout(self._console)
+        self._stderr = StderrTail()
+        self._streams = io.StringIO(), Stream(self._console), Stream(self._stderr)
         self._own: scratch.Scratch | None = None
         self._variables: scratch.Variables | None = None
         self._compiled: Compiled | None = {} if config.reuse else None
@@ -152,7 +152,7 @@ class WorkerLife:
 
     def live(self, fd: int, *, urgent: bool, rehearsal: bool = False, handed: tuple[int, ...] = ()) -> None:
         """From READY, with which `handed` goes, to the end of the socket."""
-        sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
+        sys.stdin, sys.stdout, sys.stderr = self._streams
         channel = self._channel
         channel.fd = fd
         if not urgent:
@@ -185,12 +185,11 @@ class WorkerLife:
         set_name(wire.IDLE_NAME)
         head, items, query = _receive_task(self._channel)
         set_name(wire.BUSY_NAME)
-        REDIRECTED.clear()
         self._console = self._console.renewed()
         self._channel.renew()
-        self._stdin, self._stderr = io.StringIO(), StderrTail()
-        self._stdout = Stdout(self._console)
-        sys.stdin, sys.stdout, sys.stderr = self._stdin, self._stdout, self._stderr
+        self._stderr = StderrTail()
+        self._streams = io.StringIO(), Stream(self._console), Stream(self._stderr)
+        sys.stdin, sys.stdout, sys.stderr = self._streams
         _seed(head.code)
         return self._perform(TaskInput(head.code, head.per_item, items, query))
 
@@ -202,8 +201,14 @@ class WorkerLife:
         return free
 
     def _is_clean(self) -> bool:
-        """Whether a task has left nothing behind that another would meet: no thread, no descriptor."""
-        return self._compiled is not None and threading.active_count() == 1 and self._lowest_free() == self._free
+        """Whether a task has left nothing behind that another would meet: no thread, no descriptor, no redirection
+        (whose end, in a generator that the collector closes, would put this task's stream in the place of another's).
+        """
+        if self._compiled is None or REDIRECTED:
+            return False
+        if any(now is not ours for now, ours in zip((sys.stdin, sys.stdout, sys.stderr), self._streams, strict=True)):
+            return False
+        return threading.active_count() == 1 and self._lowest_free() == self._free
 
     def _come_to(self, told: wire.TaskTerms) -> None:
         """The task may take less than this worker was made with."""

@@ -212,17 +212,22 @@ class StderrTail(io.TextIOBase):
         return self._text
 
 
-class Stdout(io.TextIOBase):
-    """Standard output of a worker: what libraries, ``pprint`` and ``sys.stdout.write`` write there are prints."""
+class Stream(io.TextIOBase):
+    """Standard output or error of a worker: what libraries, ``pprint`` and ``sys.stdout.write`` write there goes to a
+    console, or a :class:`StderrTail`.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Libraries keep it where tasks can read it (``PrettyPrinter()._stream``): it holds functions, which lead no further.
+    """
+
+    def __init__(self, target: Console | StderrTail) -> None:
+        self._write: Callable[[str], int] = lambda text: target.write(text)
+        self._flush: Callable[[], None] = lambda: target.flush()
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str, /) -> int:
-        return self._console.write(text)
+        return self._write(text)
 
     def flush(self) -> None:
-        self._console.flush()
+        self._flush()

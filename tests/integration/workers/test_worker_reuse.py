@@ -82,13 +82,14 @@ async def test_the_same_code_again() -> None:
 UNUSUAL = {
     "thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
     "descriptor": "import os\njson.left = os.dup(0)",
+    "redirection": "import contextlib as c, io\njson.left = c.redirect_stdout(io.StringIO())\njson.left.__enter__()",
     "memory": "json.left = b'x' * (64 << 20)",
     "failure": "raise ValueError",
 }
 
 
 async def test_what_is_unusual_ends_the_worker() -> None:
-    """A thread, a descriptor, memory that is left behind, a failure: the next task has another worker."""
+    """A thread, a descriptor, a redirection, memory that stays, a failure: the next task has another worker."""
     with fail_after(60):
         async with site() as here:
             assert [await here.value(), await here.value()] == [1, 2]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail, Stdout
+from reptarium.sandbox.task.console import Console, StderrTail, Stream
 from reptarium.sandbox.task.execute import TaskInput, Terms, execute
 from reptarium.sandbox.task.failures import TaskFailed
 from tests.unit.language.support import OPEN, answers_of_python, assert_same
@@ -264,6 +264,6 @@ def test_standard_output_is_printed(name: str, monkeypatch: pytest.MonkeyPatch) 
     logging.getLogger().handlers[:] = []
     lines: list[str] = []
     console = Console(lambda raw: lines.extend(json.loads(raw)), 10_000)
-    monkeypatch.setattr(sys, "stdout", Stdout(console))
+    monkeypatch.setattr(sys, "stdout", Stream(console))
     execute(TaskInput(program, False, b"[]", None), Terms(OPEN, "rich", 10_000, 2**20), console, StderrTail())
     assert lines == expected

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reptarium.sandbox.task.console import Console, StderrTail, Stdout, format_value
+from reptarium.sandbox.task.console import Console, StderrTail, Stream, format_value
 from reptarium.sandbox.texts import PRINT_PRICE, truncation_note
 
 
@@ -175,7 +175,7 @@ def test_flush_shows_an_unfinished_line() -> None:
     assert lines == [["'a'"]]
     console.printer("b", end="")
     assert len(lines) == 1
-    Stdout(console).flush()
+    Stream(console).flush()
     assert lines[1:] == [["'b'"]]
     console.print("c", flush=True)
     assert lines[2:] == [["'c'"]]
@@ -185,7 +185,7 @@ def test_standard_output_is_printed() -> None:
     """What libraries write to ``sys.stdout`` is printed by lines, in its place among prints, within the same limit."""
     lines: list[list[str]] = []
     console = Console(lambda raw: lines.append(json.loads(raw)), 1000)
-    stdout = Stdout(console)
+    stdout = Stream(console)
     print("a", 1, file=stdout)
     console.print("b", end="")
     assert stdout.write(" and c\nd\ne") == len(" and c\nd\ne")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from reptarium.sandbox.language.guards import guarded_getattr
 from reptarium.sandbox.language.hardening.audit import trusted
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
@@ -45,40 +46,46 @@ def _tzset() -> None:
 
 #: Where ``print`` writes within ``contextlib.redirect_stdout``, if not to None: the innermost last.
 REDIRECTED: list[Any] = []
-#: Under the stream's name: the redirection whose object a thread is writing to.
+#: Under the stream's name: what the redirection hides whose object a thread is writing to, in a tuple.
 _writing = threading.local()
 
 
 def _below(name: str, method: str, *arguments: Any) -> Any:
     """Call a method of the process's stream, or of what the redirection hides whose object is being written to."""
-    redirected = getattr(_writing, name, None)
-    return getattr(getattr(sys, name) if redirected is None else redirected.hidden, method)(*arguments)
+    hidden = getattr(_writing, name, None)
+    return getattr(getattr(sys, name) if hidden is None else hidden[0], method)(*arguments)
 
 
-class _Redirected:
+def _redirected(name: str, target: Any) -> Any:
     """The process's stream while it is redirected: whoever writes, what the object writes to the stream that a task has
     goes below it. In CPython the object keeps that one; here the task's stream stands for whatever is there.
+
+    Libraries keep it where tasks can read it (``PrettyPrinter()._stream``): it holds nothing, and reads nothing of the
+    object that the task may not.
     """
+    hidden = (getattr(sys, name),)
 
-    def __init__(self, name: str, target: Any) -> None:
-        self._name, self._target, self.hidden = name, target, getattr(sys, name)
-
-    def _call(self, method: str, *arguments: Any) -> Any:
-        before = getattr(_writing, self._name, None)
-        setattr(_writing, self._name, self)
+    def call(method: Callable[..., Any], *arguments: Any) -> Any:
+        before = getattr(_writing, name, None)
+        setattr(_writing, name, hidden)
         try:
-            return getattr(self._target, method)(*arguments)
+            return method(*arguments)
         finally:
-            setattr(_writing, self._name, before)
+            setattr(_writing, name, before)
 
-    def write(self, text: str) -> Any:
-        return self._call("write", text)
+    class Redirected:
+        __slots__ = ()
 
-    def flush(self) -> None:
-        self._call("flush")
+        def write(self, text: str) -> Any:
+            return call(target.write, text)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._target, name)
+        def flush(self) -> None:
+            call(target.flush)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return guarded_getattr(target, attribute)
+
+    return Redirected()
 
 
 def _stream(name: str) -> Any:
@@ -167,7 +174,7 @@ def _redirect(name: str) -> Callable[[Any], Any]:
 
             def __enter__(self) -> Any:
                 previous.append(getattr(sys, name))
-                redirected = None if new_target is None else _Redirected(name, new_target)
+                redirected = None if new_target is None else _redirected(name, new_target)
                 setattr(sys, name, redirected)
                 if name == "stdout":
                     REDIRECTED.append(redirected)
