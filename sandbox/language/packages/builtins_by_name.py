@@ -5,7 +5,7 @@ names, SymPy for its transformations (which a task may write), SQLAlchemy for an
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from reptarium.sandbox.language import guards
@@ -17,7 +17,9 @@ from reptarium.sandbox.language.packages.package import Package
 
 def show_builtins(module: Any) -> None:
     """The module knows those that judged text may use, and no others, from now on."""
-    module.builtins = SimpleNamespace(**OF_TEXTS)
+    shown = ModuleType("builtins")  # as a module it is nothing that façades carry, or that guards let through
+    vars(shown).update({name: value for name, value in OF_TEXTS.items() if name not in vars(shown)})
+    module.builtins = shown
 
 
 def _types_only(real: Callable[..., Any]) -> Callable[..., Any]:

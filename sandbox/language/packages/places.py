@@ -46,8 +46,8 @@ def place(frame: FrameType) -> Any:
     return ShownFrame(frame) if watching() else frame
 
 
-class _Sys:
-    """``sys``, but for frames."""
+class _Sys(ModuleType):
+    """``sys``, but for frames. A module: as such it is nothing that façades carry, or that guards let through."""
 
     def _getframe(self, depth: int = 0) -> Any:
         return place(sys._getframe(depth + 1))
@@ -56,7 +56,7 @@ class _Sys:
         return getattr(sys, name)
 
 
-_SYS = _Sys()
+_SYS = _Sys("sys")
 
 
 def show_places(module: Any) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from programs import Attack, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.hardening import arm, disarm
+from reptarium.sandbox.language.guards import checked_value
+from reptarium.sandbox.language.hardening import arm, arrivals, disarm
+from reptarium.sandbox.language.packages.builtins_by_name import show_builtins
+from reptarium.sandbox.language.packages.places import show_places
 from reptarium.sandbox.language.packages.registry import PACKAGES
 
 #: An operand is handed what was found under the other names.
@@ -40,6 +43,12 @@ def look(*more):
     for each in (names.globals, names.locals, *more):
         if LEADING & each.keys() - {'functools', 'pydantic'}: reached.append(each)
 """
+
+
+STAND_FOR_MODULES = {
+    **dict.fromkeys((name for name in arrivals.PATCHES if arrivals.PATCHES[name] is show_places), "sys"),
+    **dict.fromkeys((name for name in arrivals.PATCHES if arrivals.PATCHES[name] is show_builtins), "builtins"),
+}
 
 
 def missing(name: str) -> str:
@@ -127,6 +136,24 @@ def test_builtins_by_name(name: str) -> None:
     assert [module.get(key) for key in ("exec", "eval", "open", "vars", "setattr")] == [None] * 5
     assert module.get("len") is len
     assert module.get("getattr") is not getattr
+
+
+@pytest.mark.parametrize("name", [*STAND_FOR_MODULES])
+def test_what_stands_for_a_module_is_one(name: str) -> None:
+    """So no façade carries it, and no guard lets it through: it has all of ``sys`` but frames (``sys.modules``)."""
+    module = _patched(name, "import builtins, sys")
+    real, ours = (__import__(STAND_FOR_MODULES[name]), getattr(module, STAND_FOR_MODULES[name]))
+    assert ours is not real
+    with pytest.raises(AttributeError, match="it leads to a module that isn't allowed"):
+        checked_value(ours, "sys")
+
+
+@pytest.mark.parametrize("name", ["numpy.matrixlib.defmatrix", "pydantic.type_adapter"])
+def test_no_facade_carries_it(name: str) -> None:
+    """Of public modules that anybody may import who may import the package."""
+    pytest.importorskip(name)
+    refused = f"module {name!r} has no attribute 'sys'"
+    check(Attack(f"import {name} as module\nreached.append(module.sys.modules)", refused, AttributeError))
 
 
 def test_annotations_by_name() -> None:
