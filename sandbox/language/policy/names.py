@@ -199,6 +199,13 @@ def may_write(name: str) -> bool:
     return name not in DENIED_ATTRIBUTES
 
 
+def may_be_global(name: object) -> bool:
+    """Whether a star import may bind it: a module may have any text for a name (``setattr(module, text, value)``), our
+    guards' among them, and of the interpreter's special ones a program binds what scripts do.
+    """
+    return type(name) is str and name.isidentifier() and (not is_dunder(name) or name in SCRIPT_NAMES)
+
+
 def is_plain(name: str) -> bool:
     """Whether reading an attribute of this name needs neither refusal nor guard."""
     return may_read(name) and name not in GUARDED_ATTRIBUTES

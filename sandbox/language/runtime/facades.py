@@ -33,7 +33,7 @@ from reptarium.sandbox.language.policy.allowlist import (
     only_the_way,
     refused_part,
 )
-from reptarium.sandbox.language.policy.names import may_read
+from reptarium.sandbox.language.policy.names import may_be_global, may_read
 from reptarium.sandbox.language.runtime import settings
 from reptarium.sandbox.language.runtime.missing import missing_of_short, reason, told
 from reptarium.sandbox.language.runtime.parts import with_parts
@@ -158,7 +158,8 @@ class Importer:
         listed = getattr(sys.modules[name], "__all__", None)
         if not isinstance(listed, list | tuple):
             listed = [each for each in there if each[:1] != "_"]
-        found = {each: getattr(facade, each) for each in listed if each in there and hasattr(facade, each)}
+        listed = [each for each in listed if may_be_global(each) and each in there and hasattr(facade, each)]
+        found = {each: getattr(facade, each) for each in listed}
         # three frames up: this one, the plain function around it, the task's
         frame = sys._getframe(2)
         if not hardening.frame_is_users(frame):

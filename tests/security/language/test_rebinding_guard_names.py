@@ -8,6 +8,7 @@ rebind, without any effect on a guard.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from programs import OPEN, Attack, at_compile, attribute, by_id, check, check_nothing_reached, in_format
@@ -241,3 +242,29 @@ GLOBALS = {
 def test_namespace(attack: Attack) -> None:
     """The task's own namespace is nowhere to be had as a dict."""
     check(attack, gen=(x for x in [1]))
+
+
+LIBRARY = "__all__ = ['honest', '__version__', '__name__']\nhonest, __version__ = 1, '2'\n"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_star_binds_names_of_programs_alone(listed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task sets on a package's module under a name of ours takes no guard's place, nor ``__name__`` the task's."""
+    starred = f"starred_{listed}"  # façades stay
+    (tmp_path / f"{starred}.py").write_text(LIBRARY if listed else LIBRARY.partition("\n")[2])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    program = f"""
+import {starred} as starred
+for name in ('guard match class', 'guard getattr', 'guard last 0', 'also'):
+    setattr(starred, name, lambda cls, *_: (cls, cls))
+from {starred} import *
+if __name__ != '__main__' or honest != 1 or not ({listed} or also): reached.append(__name__)
+class A:
+    if True: __match_args__ = ('gi_frame',)
+try: reached.append(getattr(gen, 'gi_frame'))
+except AttributeError: pass
+match gen:
+    case A(x): reached.append(x)
+"""
+    message = "this class pattern is not allowed: it would read the attribute 'gi_frame'. No setting allows it."
+    check(Attack(program, message), gen=(x for x in [1]))
