@@ -24,7 +24,6 @@ from reptarium.sandbox.language.guards.attributes import (
     guarded_setattr,
     modest_getattr,
     modest_getattribute,
-    told,
 )
 from reptarium.sandbox.language.guards.checks import (
     CARRIED,
@@ -37,9 +36,12 @@ from reptarium.sandbox.language.guards.checks import (
     checked_value,
     deleting,
     is_facade,
+    is_own_class,
+    is_own_function,
     refuse_carried,
     refused,
     refusing,
+    told,
 )
 from reptarium.sandbox.language.guards.classes import (
     PASSING_FOR,
@@ -59,8 +61,6 @@ from reptarium.sandbox.language.guards.instances import guarded_vars
 from reptarium.sandbox.language.guards.match import match_class
 from reptarium.sandbox.language.guards.own import (
     copied_state,
-    is_own_class,
-    is_own_function,
     no_odd_group,
     own_changed,
     slot_names,

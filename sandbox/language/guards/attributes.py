@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
     FrameType,
@@ -20,7 +19,6 @@ from reptarium.sandbox.language.guards import formats
 from reptarium.sandbox.language.guards.checks import (
     HOOK_CODES,
     SET_ON_MODULE,
-    WITHHELD,
     beneath,
     check_write,
     checked_name,
@@ -28,6 +26,7 @@ from reptarium.sandbox.language.guards.checks import (
     deleting,
     is_facade,
     is_hook,
+    parts_told,
     refuse_carried,
     refused,
 )
@@ -186,29 +185,14 @@ def _dunder(obj: Any, name: str) -> Any:
     if name == "__class__":
         return class_of(obj)
     if name == "__dict__":
+        beneath(obj, name)  # raises Python's own AttributeError where there is none
         return instance_dict(obj)
     if name in _SIGNATURES:
-        return _signature_part(obj, name)
+        return parts_told(beneath(obj, name), name)
     return _guarded_change(obj, name)
 
 
 _SIGNATURES = frozenset({"__annotations__", "__defaults__", "__kwdefaults__"}) | rules.DOCUMENTED_DUNDERS
-
-
-def _signature_part(obj: Any, name: str) -> Any:
-    """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
-    value = beneath(obj, name)
-    if isinstance(value, tuple):
-        parts = tuple(told(each, name) for each in value)
-        return value if all(map(operator.is_, parts, value)) else parts
-    if isinstance(value, Mapping):
-        return {key: told(each, name) for key, each in dict(value).items()}
-    return told(value, name)
-
-
-def told(value: Any, name: str) -> Any:
-    """A parameter's default, or annotation. Libraries' functions hold what no façade carries (``getattr=getattr``)."""
-    return checked_value(WITHHELD.get(id(value), value), name)
 
 
 def _format_method(found: Any) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from reptarium.sandbox.language.guards.classes import STAND_INS, TypeFacade, is_own_metaclass, makes_classes
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
+from reptarium.sandbox.language.policy.names import GETATTR
 
 #: Façades by id, so that a module object can be told from a real one. Filled by runtime/facades.py.
 FACADES: dict[int, ModuleType] = {}
@@ -94,6 +96,32 @@ def checked_value(value: Any, name: str) -> Any:
             return value if is_own_metaclass(value) else TypeFacade
         return STAND_INS.get(value, value)
     return TypeFacade if makes_classes(value) else value
+
+
+def told(value: Any, name: str) -> Any:
+    """A parameter's default, or annotation. Libraries' functions hold what no façade carries (``getattr=getattr``)."""
+    return checked_value(WITHHELD.get(id(value), value), name)
+
+
+def parts_told(value: Any, name: str) -> Any:
+    """Annotations and defaults of a function or class, as a copy: nothing can be put into somebody else's."""
+    if isinstance(value, tuple):
+        parts = tuple(told(each, name) for each in value)
+        return value if all(map(operator.is_, parts, value)) else parts
+    if isinstance(value, Mapping):
+        return {key: told(each, name) for key, each in dict(value).items()}
+    return told(value, name)
+
+
+def is_own_function(value: object) -> bool:
+    """Whether it is a function of the task's text (or one that a library generated over the task's names)."""
+    function: Any = value
+    return type(value) is FunctionType and GETATTR in function.__builtins__
+
+
+def is_own_class(value: Any) -> bool:
+    """Whether it is a class that the task made."""
+    return issubclass(type(value), type) and type.__getattribute__(value, "__module__") == "__main__"
 
 
 #: By id: descriptors that sealed classes carry. Their own attributes say what everybody's reads call. Filled by

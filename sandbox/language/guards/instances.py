@@ -15,6 +15,9 @@ from reptarium.sandbox.language.guards.checks import (
     checked_name,
     checked_value,
     is_facade,
+    is_own_class,
+    is_own_function,
+    parts_told,
     refuse_carried,
     refused,
 )
@@ -190,9 +193,12 @@ def _readable(obj: Any) -> dict[str, Any]:
         if isinstance(value, ModuleType) and not is_facade(value):
             continue
         # A class's own, or a class's behind a types.GenericAlias: a descriptor would hand out the real __dict__
-        if type(value).__name__.endswith("_descriptor") or (of_class and rules.is_dunder(name)):
+        if type(value).__name__.endswith("_descriptor"):
             continue
-        values[name] = checked_value(value, name)
+        if not of_class or not rules.is_dunder(name):
+            values[name] = checked_value(value, name)
+        elif is_own_class(obj) and (name in rules.TOLD_OF_CLASSES or is_own_function(value)):
+            values[name] = parts_told(value, name)
     return values
 
 

@@ -20,8 +20,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 from weakref import ref
 
-from reptarium.sandbox.language.guards.checks import beneath, checked_value, is_hook, refused
-from reptarium.sandbox.language.guards.own import is_own_class
+from reptarium.sandbox.language.guards.checks import beneath, checked_value, is_hook, is_own_class, refused
 from reptarium.sandbox.language.policy import RefusedAttribute
 from reptarium.sandbox.language.policy import names as rules
 

@@ -11,20 +11,8 @@ from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
-from reptarium.sandbox.language.guards.checks import beneath, checked_value, refused
+from reptarium.sandbox.language.guards.checks import beneath, checked_value, is_own_class, is_own_function, refused
 from reptarium.sandbox.language.guards.instances import instance_dict
-from reptarium.sandbox.language.policy.names import GETATTR
-
-
-def is_own_function(value: object) -> bool:
-    """Whether it is a function of the task's text (or one that a library generated over the task's names)."""
-    function: Any = value
-    return type(value) is FunctionType and GETATTR in function.__builtins__
-
-
-def is_own_class(value: Any) -> bool:
-    """Whether it is a class that the task made."""
-    return issubclass(type(value), type) and type.__getattribute__(value, "__module__") == "__main__"
 
 
 def own_read(obj: Any, name: str) -> Any:

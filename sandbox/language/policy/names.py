@@ -38,10 +38,10 @@ DEFINABLE = frozenset(
             await aiter anext aenter aexit
             getattribute getstate setstate instancecheck subclasscheck subclasshook prepare
             attrs_pre_init attrs_post_init
-            tablename table_args mapper_args abstract html
+            order tablename table_args mapper_args abstract html
             array array_finalize array_function array_priority array_ufunc array_wrap
             json rich rich_repr nonzero unicode cmp coerce long oct hex div rdiv idiv getslice setslice delslice
-        """.split()  # SQLAlchemy's, numpy's, what templates ask for; what encoders and terminals do, and Python 2 did
+        """.split()  # SQLAlchemy's, numpy's, enum's; what templates ask for, encoders and terminals do, Python 2 did
     ]
 )
 
@@ -122,6 +122,12 @@ WRITABLE_DUNDERS = frozenset(
 )
 #: What decorators of classes set: methods of the task's own classes (guards/own.py), no others'.
 OWN_METHODS = DEFINABLE - _DEFINE_ONLY - HOOKS - WRITABLE_DUNDERS - {"__match_args__", "__slots__", "__prepare__"}
+
+#: Special names that a class of the task's own shows among its own (``vars(C)``). All may stand in a class that is made
+#: by a call, so that one is made anew with what it had.
+TOLD_OF_CLASSES = ((READABLE_DUNDERS & DEFINABLE) - HOOKS) | frozenset(
+    "__module__ __doc__ __annotations__ __orig_bases__ __parameters__".split()
+)
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})

@@ -224,7 +224,8 @@ HARMLESS = {
     "class_of_class": "return int.__class__ is type",
     "no_metaclass": "from enum import Enum\nreturn Enum.__class__ is type and type(Enum) is type",
     "dict_is_a_copy": "class A: pass\na = A()\na.x = 1\nd = a.__dict__\nreturn d == {'x': 1} and type(d).__name__ == 'InstanceDict'",
-    "class_dict_without_dunders": "class A:\n    x = 1\nreturn A.__dict__ == {'x': 1}",
+    "class_dict_of_ones_own_names": "class A:\n    x = 1\n    def __init__(self): pass\n    def __getattr__(self, name): pass\nreturn sorted(A.__dict__) == ['__doc__', '__init__', '__module__', 'x'] and A.__dict__['__init__'] is A.__init__",
+    "class_dict_of_others_without_dunders": "import json, enum\nreturn not any(name[:2] == '__' for cls in (int, object, type, json.JSONEncoder, enum.Enum) for name in vars(cls))",
 }
 
 

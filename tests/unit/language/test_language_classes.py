@@ -634,7 +634,12 @@ PROGRAMS = {
         class Row:
             __tablename__, __table_args__, __mapper_args__, __abstract__ = "rows", (), {}, False
             def __html__(self): return "<b>row</b>"
-        return Row.__tablename__, Row.__table_args__, Row.__mapper_args__, Row.__abstract__, Row().__html__()
+        from enum import Enum
+        class Kind(Enum):
+            __order__ = "B A"
+            B = 2
+            A = 1
+        return Row.__tablename__, Row.__table_args__, Row.__mapper_args__, Row.__abstract__, Row().__html__(), [kind.name for kind in Kind]
     """,
     "of_encoders_and_terminals": """
         class Point:

@@ -241,6 +241,40 @@ PROGRAMS = {
         return (seen, vars(b) == vars(a), dict(vars(D(1))), vars(SimpleNamespace(k=1)), errors, vars(c), "x" in vars(b), len(vars(b)), sorted(vars(b)), {**vars(D(3))}, D(**vars(D(4))), vars(D(1)) == {"a": 1, "b": 2},
                 [k for k in vars(A) if not k.startswith("__")], vars(A)["kind"], b.__dict__.copy().pop("u"), list(b.__dict__.items())[0], isinstance(vars(b), dict))
     """,
+    "names_of_a_class": """
+        def with_repr(cls):
+            if "__repr__" not in cls.__dict__:
+                cls.__repr__ = lambda self: f"{cls.__name__}({vars(self)})"
+            return cls
+        def made_anew(cls):
+            names = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+            return type(cls.__name__, cls.__bases__, names)
+        @with_repr
+        @made_anew
+        class A:
+            "documented"
+            n: int = 1
+            def __init__(self): self.n = 2
+            def __eq__(self, other): return self.n == other.n
+            def __setattr__(self, name, value): object.__setattr__(self, name, value + 1)
+        @with_repr
+        class B(A):
+            __slots__ = ("s",)
+            def __repr__(self): return "mine"
+        def told(cls): return sorted({*vars(cls)} & {"__doc__", "__module__", "__init__", "__repr__", "__eq__", "__setattr__", "__slots__", "__hash__"})
+        return (repr(A()), repr(B()), A() == A(), A.__doc__, told(A), told(B), vars(A)["__init__"] is A.__init__, A.__dict__["__hash__"], B.__dict__.get("__eq__"), "__str__" in vars(A), A.__dict__["__module__"])
+    """,
+    "dict_of_what_has_none": """
+        class S:
+            __slots__ = ("a",)
+        errors = []
+        for each in (1, "s", [], object(), S()):
+            try:
+                each.__dict__
+            except AttributeError as e:
+                errors.append(str(e))
+        return errors, [getattr(each, "__dict__", {}) for each in (1, "s", S())], [hasattr(each, "__dict__") for each in (1, S(), S)]
+    """,
     "copies_by_dict": """
         import json, copy
         class P:
