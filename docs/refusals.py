@@ -39,8 +39,8 @@ def ways(said: str) -> str:
 
 def modules() -> dict[str, str]:
     """Standard module → why it is refused where all is listed, and what decides where a setting does."""
-    connecting = f"{stdlib.NO_NETWORK}. {CONNECT_SETTING} decides this."
-    return stdlib.REFUSED | dict.fromkeys(stdlib.NETWORK, connecting)
+    connecting = {name: stdlib.REFUSED.get(name, stdlib.NO_NETWORK) for name in stdlib.NETWORK}
+    return stdlib.REFUSED | {name: f"{why}. {CONNECT_SETTING} decides this." for name, why in connecting.items()}
 
 
 def functions() -> dict[str, str]:

@@ -47,7 +47,7 @@ def import_refusal(policy: LanguagePolicy, name: str) -> tuple[str, str | None] 
     if top in sys.stdlib_module_names:
         if name in stdlib.NETWORK:
             if not policy.connections:
-                return stdlib.NO_NETWORK, CONNECT_SETTING
+                return stdlib.REFUSED.get(name, stdlib.NO_NETWORK), CONNECT_SETTING
         elif name in stdlib.REFUSED or top in stdlib.REFUSED:
             return stdlib.REFUSED.get(name) or stdlib.REFUSED[top], None
         elif top not in stdlib.OPEN:

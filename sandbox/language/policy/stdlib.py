@@ -204,6 +204,7 @@ NO_FILES = "tasks have no files"
 PICKLES = "pickles run code"
 NO_PROCESSES = "tasks start no processes; use threads (concurrent.futures), or let n8n do it in another node"
 NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
+_NO_SERVICE = "tasks have no network; let a node of n8n's do it: Send Email, Email Trigger (IMAP), FTP"
 _BY_PATH = "it works on files by their paths; use open, pathlib or sqlite3 where REPTARIUM_SCRATCH gives tasks files"
 _PATHS = "it is what os.path and pathlib are made of; use those (pathlib.PureWindowsPath for names of Windows)"
 _SERVES = "a task lives for its items and can't be connected to; let a Webhook node of n8n's answer"
@@ -224,8 +225,9 @@ REFUSED: dict[str, str] = {
         NO_PROCESSES: "pty subprocess concurrent.futures.process asyncio.subprocess "
         "multiprocessing.connection multiprocessing.context multiprocessing.managers multiprocessing.process "
         "multiprocessing.queues multiprocessing.shared_memory multiprocessing.sharedctypes multiprocessing.synchronize",
-        NO_NETWORK: "ftplib http.client urllib.request urllib.robotparser imaplib nntplib poplib select selectors "
-        "smtplib socket ssl telnetlib xmlrpc",
+        NO_NETWORK: "http.client urllib.request urllib.robotparser nntplib select selectors socket ssl "
+        "telnetlib xmlrpc",
+        _NO_SERVICE: "ftplib imaplib poplib smtplib",
         _SERVES: "socketserver wsgiref http.server xmlrpc.server",
         _INTERPRETER: "ctypes dis faulthandler marshal mmap opcode site sre_compile sre_constants sre_parse symtable "
         "sysconfig tracemalloc zipimport pkgutil annotationlib",
@@ -259,9 +261,7 @@ NETWORK = frozenset(
     "urllib.robotparser ftplib imaplib poplib smtplib nntplib telnetlib xmlrpc xmlrpc.client".split()
 )
 #: Short façades: what they carry besides where tasks may connect.
-NETWORK_NAMES: dict[str, str] = {
-    "asyncio": "open_connection StreamReader StreamWriter IncompleteReadError LimitOverrunError",
-}
+NETWORK_NAMES = {"asyncio": "open_connection StreamReader StreamWriter IncompleteReadError LimitOverrunError"}
 
 NOT_DATA = "it is about the interpreter or the machine, not the data"
 _DATA = f"{NO_FILES}; use the node's binary data, io.StringIO and io.BytesIO"

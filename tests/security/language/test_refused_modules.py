@@ -12,7 +12,12 @@ from reptarium.sandbox.language.policy.allowlist import import_refusal
 from reptarium.sandbox.language.policy.stdlib import NETWORK, REFUSED, REFUSED_EXTERNAL
 from tests.each import each
 
+#: What n8n has in the place of a module that connects.
 NO_NETWORK = "tasks have no network; let n8n do the request, with _helpers.http_request(…) or an HTTP Request node"
+NO_SERVICE = dict.fromkeys(
+    ("ftplib", "imaplib", "poplib", "smtplib"),
+    "tasks have no network; let a node of n8n's do it: Send Email, Email Trigger (IMAP), FTP",
+)
 #: Every refused module, those behind them, the sandbox's own, and submodules of what is open.
 MODULES = [
     *sorted(name for name in REFUSED if name in sys.stdlib_module_names or "." in name),
@@ -49,8 +54,9 @@ def why(name: str) -> str:
     refusal = import_refusal(OPEN, name)
     assert refusal is not None
     if name in NETWORK:
-        assert refusal == (NO_NETWORK, "REPTARIUM_CONNECT_ALLOW")
-        return f"{NO_NETWORK}. REPTARIUM_CONNECT_ALLOW decides this."
+        no_network = NO_SERVICE.get(name, NO_NETWORK)
+        assert refusal == (no_network, "REPTARIUM_CONNECT_ALLOW")
+        return f"{no_network}. REPTARIUM_CONNECT_ALLOW decides this."
     assert refusal[1] is None
     return f"{refusal[0]}. No setting allows it."
 
