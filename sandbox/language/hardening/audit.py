@@ -22,7 +22,7 @@ import os
 import sys
 import typing
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -134,7 +134,7 @@ OUR_MAKERS = frozenset(
 )
 
 #: Ours that does it in a library's place.
-_FOR_LIBRARIES = "reptarium.sandbox.language.hardening.evaluating"
+_FOR_LIBRARIES = ("reptarium.sandbox.language.hardening.evaluating",)
 
 #: Ours that open databases for tasks, and limit what can be done with them.
 OUR_CONNECTORS = frozenset({"reptarium.sandbox.language.packages.standard.databases"})
@@ -232,7 +232,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         here = type(args[0]) in (str, bytes) and args[0] in (":memory:", b":memory:", "")
         if not (here or state.files):
             _refuse(event, "only ':memory:' is there")
-        if sys._getframe(1).f_globals.get("__name__") not in OUR_CONNECTORS and not library_acts():
+        if not _runs_in(sys._getframe(1), OUR_CONNECTORS) and not library_acts():
             _refuse(event, "a connection is opened once")  # its limits would be gone
     elif (event == "os.listdir" or event == "os.scandir") and not _is_read(args[0]):
         _refuse(event, str(args[0]))
@@ -278,18 +278,25 @@ def importing(frame: FrameType | None) -> bool:
     return False
 
 
+def _runs_in(frame: FrameType, modules: Iterable[str]) -> bool:
+    """Whether the code is of one of these modules, which names that were handed over with a text may only say."""
+    return any(name in sys.modules and vars(sys.modules[name]) is frame.f_globals for name in modules)
+
+
 def _check_making(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
-    while frame.f_globals.get("__name__") == _FOR_LIBRARIES and frame.f_back is not None:
+    while _runs_in(frame, _FOR_LIBRARIES) and frame.f_back is not None:
         frame = frame.f_back
     if _imports(frame) or frame.f_code is _PARSES:
         return
     if frame_is_users(frame):
         _refuse(event, "making code")
-    maker = frame.f_globals.get("__name__", "")
-    if maker in OUR_MAKERS:
+    if _runs_in(frame, OUR_MAKERS):
         return
-    if (maker not in _STANDARD_MAKERS and not library_acts()) or not is_of_a_file(frame):
+    if not is_of_a_file(frame):
         _refuse(event, "making code")  # text that became code makes none in its turn
+    maker = frame.f_globals.get("__name__", "")
+    if maker not in _STANDARD_MAKERS and not library_acts():
+        _refuse(event, "making code")
     if event == "code.__new__" and _SPELLED.isdisjoint(frame.f_code.co_names):
         _refuse(event, "making code")  # C code asks in the place of whoever calls it, and those know nothing of it
     if event == "compile":

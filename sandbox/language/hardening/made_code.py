@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import sys
+from importlib.machinery import ModuleSpec
 from types import FrameType
+from typing import Any
 
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy import stdlib
@@ -34,10 +36,18 @@ _HOLDERS = frozenset(
 )
 
 
+def are_a_module_s(names: dict[str, Any]) -> bool:
+    """Whether these are the names of a module that was imported. Those that a task hands over with a text
+    (``parse_expr(text, global_dict=names)``) say of themselves what they like, ``__file__`` and ``__name__`` among it,
+    but nobody has what the import machinery keeps of a module.
+    """
+    return type(dict.get(names, "__spec__")) is ModuleSpec
+
+
 def is_of_a_file(frame: FrameType) -> bool:
     """Whether the code that runs there is a module's own, and was no text that became code."""
     module, file = frame.f_globals, frame.f_code.co_filename
-    return file in (module.get("__file__"), f"<frozen {module.get('__name__')}>")
+    return are_a_module_s(module) and file in (module.get("__file__"), f"<frozen {module.get('__name__')}>")
 
 
 def code_refusal(source: object) -> str | None:

@@ -27,7 +27,7 @@ from reptarium.sandbox.language.hardening.imports_by_name import (
     library_import_module,
     real_import_module,
 )
-from reptarium.sandbox.language.hardening.made_code import is_of_a_file
+from reptarium.sandbox.language.hardening.made_code import are_a_module_s, is_of_a_file
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.policy.names import (
     COMPILED_DUNDERS,
@@ -195,12 +195,13 @@ def _means(frame: FrameType, name: str) -> bool:
         if caller.f_back is None:
             break
         caller = caller.f_back
-    return name in _texts_of(module) or importing(frame)
+    return (are_a_module_s(module) and name in _texts_of(module)) or importing(frame)
 
 
 def _spelled(frame: FrameType, name: str) -> bool:
     """Whether any function of the module spells it: what is set has often been made elsewhere (``fn.__name__``)."""
-    return not frame_is_users(frame) and name in _texts_of(frame.f_globals, functions=True)
+    names = frame.f_globals
+    return not frame_is_users(frame) and are_a_module_s(names) and name in _texts_of(names, functions=True)
 
 
 def _spells(constants: Iterable[Any], name: str) -> bool:
@@ -284,7 +285,6 @@ _TAKEN = {
 OURS = frozenset(map(id, (*_GUARDED.values(), library_import, library_import_module)))
 #: The builtins of modules that arrive: names of ours in their namespaces would be met by who goes through those.
 _BUILTINS = {**vars(builtins), **_GUARDED, "locals": library_locals}
-evaluating.OF_TEXTS.update(getattr=library_getattr, locals=library_locals, __import__=library_import)
 
 
 def guard_readers(module: ModuleType, *, arriving: bool) -> None:

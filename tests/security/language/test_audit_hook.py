@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,8 @@ def test_listing_by_a_path_that_lies(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+#: Names that a library's module has.
+A_MODULE_S = {"__name__": "somebodys", "__file__": "<string>", "__spec__": ModuleSpec("somebodys", None)}
 #: Texts that a library might be brought to compile, by what they would get hold of.
 MADE = {
     "attribute": "f = x.__globals__",
@@ -165,7 +168,7 @@ MADE = {
 @pytest.mark.parametrize("text", MADE.values(), ids=MADE)
 def test_text_that_libraries_compile(text: str) -> None:
     """It is judged whoever compiles it."""
-    maker: dict[str, object] = {"__name__": "somebodys", "__file__": "<string>"}
+    maker: dict[str, object] = {**A_MODULE_S}
     exec("def made(text): compile(text, '<made>', 'exec'); return True", maker)  # noqa: S102 - a library's module
     ended = outcome("reached.append(made(text))", made=maker["made"], text=text)
     assert isinstance(ended, RefusedOperation), ended
@@ -174,7 +177,7 @@ def test_text_that_libraries_compile(text: str) -> None:
 
 def test_ordinary_text_that_libraries_compile() -> None:
     """What libraries make of their own names is made."""
-    maker: dict[str, object] = {"__name__": "somebodys", "__file__": "<string>"}
+    maker: dict[str, object] = {**A_MODULE_S}
     exec("def made(text): compile(text, '<made>', 'exec')", maker)  # noqa: S102 - a library's module
     check_nothing_reached(
         "made('from math import sqrt as root, pi\\nfrom json import dumps\\nclass A:\\n    def f(self, x):\\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from programs import NO_SETTING, Attack, attribute, by_id, check, check_nothing_reached
 
-from reptarium.sandbox.language.hardening import RefusedOperation
+from reptarium.sandbox.language.hardening import RefusedOperation, evaluating
+from reptarium.sandbox.language.hardening.audit import OUR_MAKERS
 
 LIBRARY = """
 from __future__ import annotations
@@ -86,6 +87,74 @@ def test_text_is_judged(attack: Attack) -> None:
     check(attack._replace(program=f"import evaluates as e\n{attack.program}"))
 
 
+#: What a text's names say of where they are from, and the text, in which C code makes code of code.
+NAMES_THAT_SAY = {
+    **{name: (f"'__name__': {name!r}", "f()") for name in (*sorted(OUR_MAKERS), evaluating.__name__)},
+    "a_file": ("'__name__': 'x', '__file__': '<string>', 'replace': 1", "[f(), replace]"),
+    "a_frozen_module": ("'__name__': 'string>', '__file__': '<string>', 'CodeType': 1", "[f(), CodeType]"),
+    "another_s_specification": (
+        "'__name__': 'x', '__file__': '<string>', '__spec__': e, 'replace': 1",
+        "[f(), replace]",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", NAMES_THAT_SAY)
+def test_names_say_nothing_of_whose_code_it_is(where: str) -> None:
+    """Neither ours, nor a module's of a file: what a task hands over says what it likes."""
+    pytest.importorskip("jinja2")
+    said, text = NAMES_THAT_SAY[where]
+    check(
+        Attack(
+            "import evaluates as e, functools, jinja2\n"
+            "make = functools.partial(jinja2.Environment().compile('x').replace, co_name='x')\n"
+            f"reached.append(e.of({text!r}, {{'f': functools.partial(make), {said}}}))",
+            f"code.__new__ (making code) is not available in a task: it runs text as code. {NO_SETTING}",
+            RefusedOperation,
+        )
+    )
+
+
+TEXTS_ALONE = "it is for the text that a library evaluates"
+IN_ITS_PLACE = "its statements are looked at before they run, and no others do"
+#: What is done with the builtins of a text, which are ``left``; the refusal.
+WITH_BUILTINS = {
+    "import": ("reached.append(left['__import__']('os'))", "importing in a text's name", TEXTS_ALONE),
+    "import_by_the_text": (
+        "reached.append(e.of('f()', {'f': functools.partial(left['__import__'], 'os')}))",
+        "importing in a text's name",
+        IN_ITS_PLACE,
+    ),
+    "class": ("left['__build_class__'](reached.append, 'A')", "a class statement in a text's name", TEXTS_ALONE),
+    "locals_of_a_library": (
+        "e.call(functools.partial(next, map(reached.append, iter(left['locals'], 0))))",
+        "locals() in a text's name",
+        TEXTS_ALONE,
+    ),
+    "super_of_a_library": (
+        "e.call(functools.partial(next, map(reached.append, iter(left['super'], 0))))",
+        "super() in a text's name",
+        TEXTS_ALONE,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WITH_BUILTINS)
+def test_what_texts_run_with_serves_no_task(what: str) -> None:
+    """A task finds them where its names were evaluated: they answer text alone."""
+    program, refused, why = WITH_BUILTINS[what]
+    before = "import evaluates as e, functools\nnames = {}\ne.of('1', names)\nleft = names['__builtins__']\n"
+    check(Attack(before + program, f"{refused} is not allowed: {why}. {NO_SETTING}"))
+
+
+def test_what_texts_run_with_is_a_task_s() -> None:
+    """No real type, which makes metaclasses, and no real getattr."""
+    check_nothing_reached(
+        "import evaluates as e\nnames = {}\ne.of('1', names)\nleft = names['__builtins__']\n"
+        "if left['type'] is not type or left['getattr'] is not getattr: reached.append(left)"
+    )
+
+
 @pytest.mark.parametrize("way", LEFT_BEHIND)
 def test_no_builtins_are_left_behind(way: str) -> None:
     """Python puts them among the names that a text runs with, and there a task would find them."""
@@ -106,7 +175,11 @@ def test_honest_text_runs() -> None:
         """
         import evaluates as e
         names = {"offset": 3}
-        e.run("import math\\nclass A:\\n    def f(self, x: 'int') -> int: return math.floor(x) + offset + len('ab')", names)
+        e.run(
+            "import math\\nclass B:\\n    def f(self, x): return math.floor(x)\\n"
+            "class A(B):\\n    def f(self, x: 'int') -> int: return super().f(x) + offset + len('ab')",
+            names,
+        )
         names["offset"] = 4
         answers = (
             names["A"]().f(1.5), e.of(" [x * offset for x in range(2)]", names), e.in_ours("math.sqrt(n)", {"n": 4}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.machinery import ModuleSpec
 
 import pytest
 from programs import Attack, attribute, by_id, changing, check, check_nothing_reached, in_format
@@ -543,7 +544,7 @@ GETTERS = {
 @pytest.mark.parametrize("source", GETTERS.values(), ids=GETTERS)
 def test_a_getter_that_a_library_makes(source: str) -> None:
     """A library's ``attrgetter`` or ``methodcaller`` is made of names that it spells, or that a task may read."""
-    others, own = {"__name__": "library"}, {"__name__": "library"}
+    others, own = ({"__name__": "library", "__spec__": ModuleSpec("library", None)} for _ in range(2))
     exec(source, others)  # noqa: S102 - a library's module
     exec(f"{source}\nNAMES = ['__globals__']", own)  # noqa: S102
     check(Attack("reached.append(made('__globals__'))", attribute("__globals__")), made=others["made"])
