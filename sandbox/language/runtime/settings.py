@@ -6,6 +6,7 @@ counters; functions and classes stay what they are) its façade hasn't itself: i
 
 from __future__ import annotations
 
+import builtins
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -38,6 +39,10 @@ def set_on_module(facade: ModuleType, name: str, value: object) -> None:
         raise guards.refused(
             f"changing '{name}' of the module '{module}' is not allowed",
             "tasks have something of the sandbox's in its place",
+        )
+    if name in vars(builtins) and not hasattr(facade, name):
+        raise guards.refused(
+            f"setting '{name}' of the module '{module}' is not allowed", "its own code means the built-in by that name"
         )
     if isinstance(value, ModuleType):
         raise guards.refused(

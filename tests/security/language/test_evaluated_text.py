@@ -194,3 +194,11 @@ def test_libraries_make_code_of_code() -> None:
     """Who says so in its own text, as Jinja's tracebacks do."""
     pytest.importorskip("jinja2")
     check_nothing_reached("import evaluates as e, jinja2\ne.renamed(jinja2.Environment().compile('x'))")
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "getattr", "vars", "super"])
+def test_a_library_s_builtins_stay(name: str) -> None:
+    """A function of the task's in the place of one would be handed what the library hands that: its own names."""
+    program = f"import evaluates as e\nsetattr(e, '{name}', lambda *given: reached.append(given))\ne.in_ours('1', {{}})"
+    why = "its own code means the built-in by that name"
+    check(Attack(program, f"setting '{name}' of the module 'evaluates' is not allowed: {why}. {NO_SETTING}"))
