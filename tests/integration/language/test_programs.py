@@ -1,10 +1,10 @@
 """Ordinary programs in real workers: sealed, restricted, with their packages imported ahead and late.
 
-``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages``
-(import names), ``items``, ``code``, and what it must end in: ``result`` (plain CPython's, as JSON), ``error`` (what the
-message or its description contains), or ``or_reason`` (a result, or an error that gives a reason). Where CPython itself
-gives something else from some version on, ``result_since`` has that, by version. With them the corpus
-of packages is run (``tests/packages/corpus.toml``). A program whose packages aren't installed is skipped;
+``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages`` (import names), ``items``,
+``code``, ``each`` where it runs once for each item, and what it must end in: ``result`` (plain CPython's, as JSON),
+``error`` (what the message or its description contains), or ``or_reason`` (a result, or an error that gives a reason).
+Where CPython itself gives something else from some version on, ``result_since`` has that, by version. With them the
+corpus of packages is run (``tests/packages/corpus.toml``). A program whose packages aren't installed is skipped;
 ``make packages`` installs them all.
 """
 
@@ -21,13 +21,20 @@ import trio
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import BrokerConfig
 from tests.conftest import make_settings
+from tests.each import each
 from tests.limits import fail_after
 from tests.packages import corpus
 
-PROGRAMS: dict[str, dict[str, Any]] = {
-    program["name"]: program
-    for program in map(json.loads, (Path(__file__).parents[2] / "data" / "programs.jsonl").read_text().splitlines())
-} | {
+
+def _lines() -> dict[str, dict[str, Any]]:
+    path = Path(__file__).parents[2] / "data" / "programs.jsonl"
+    programs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    named = {program["name"]: program for program in programs}
+    assert len(named) == len(programs), "two programs have the same name"
+    return named
+
+
+PROGRAMS: dict[str, dict[str, Any]] = _lines() | {
     program.key: {
         "packages": list(program.imports),
         "items": [],
@@ -41,8 +48,15 @@ PROGRAMS: dict[str, dict[str, Any]] = {
 #: The runner's own packages are open by name alone.
 LATE = [name for name, program in PROGRAMS.items() if not program.get("by_name")]
 
-#: Programs that don't come out right yet, and why. A program that begins to is struck off.
-NOT_YET: dict[str, str] = {}
+#: Those that any installation can run.
+WITHOUT_PACKAGES = [name for name, program in PROGRAMS.items() if not program["packages"]]
+
+
+def given(name: str) -> dict[str, Any]:
+    """The task of a program."""
+    program = PROGRAMS[name]
+    mode = {"node_mode": "runOnceForEachItem"} if program.get("each") else {}
+    return {"code": program["code"], "items": program["items"], **mode}
 
 
 def missing(name: str) -> list[str]:
@@ -70,8 +84,7 @@ async def answers(names: list[str], external: str) -> dict[str, Any]:
         config = BrokerConfig(grant_ttl=300.0, max_payload=settings.max_payload)
         async with embedded_runner(settings, config=config) as broker:
             for name in names:
-                program = PROGRAMS[name]
-                outcome = await broker.submit({"code": program["code"], "items": program["items"]}).outcome()
+                outcome = await broker.submit(given(name)).outcome()
                 if outcome.data is not None:
                     found[name] = {"result": json.loads(bytes(outcome.data.result))}
                 else:
@@ -107,22 +120,21 @@ def check(name: str, answer: dict[str, Any]) -> None:
         assert "result" in answer or ": " in answer["error"].partition("is not ")[2], answer
 
 
-def cases(names: list[str]) -> list[Any]:
-    """Parameters for pytest, those that don't come out right yet marked as such."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name])) if name in NOT_YET else name for name in names
-    ]
+@each("name", WITHOUT_PACKAGES)
+def test_a_program_gives_what_plain_python_gives(name: str, late: dict[str, Any]) -> None:
+    """Its result, or its error with the line."""
+    check(name, late[name])
 
 
-@pytest.mark.parametrize("name", cases(LATE))
-def test_a_program_gives_what_plain_python_gives(name: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", [name for name in LATE if PROGRAMS[name]["packages"]])
+def test_a_program_with_packages_gives_it(name: str, request: pytest.FixtureRequest) -> None:
     """In a worker that imports for itself what the program needs."""
     if missing(name):
         pytest.skip(f"not installed: {', '.join(missing(name))}")
     check(name, request.getfixturevalue("late")[name])
 
 
-@pytest.mark.parametrize("name", cases([name for name, program in PROGRAMS.items() if program["packages"]]))
+@pytest.mark.parametrize("name", [name for name, program in PROGRAMS.items() if program["packages"]])
 def test_a_program_gives_it_when_its_packages_are_imported_ahead(name: str, request: pytest.FixtureRequest) -> None:
     """In a worker whose zygote has imported the program's packages."""
     if missing(name):

@@ -12,10 +12,11 @@ import pytest
 
 from reptarium.pool import demo
 from reptarium.pool.embedded import embedded_runner
+from reptarium.pool.embedded_broker import BrokerConfig
 from tests.conftest import make_settings
 from tests.integration.language import test_programs
 from tests.integration.language.test_allowed_imports import CORPUS
-from tests.limits import fail_after
+from tests.limits import fail_after, within
 from tests.unit.language import test_packages
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -49,13 +50,12 @@ ENDS = {
 }
 
 
-#: What people paste (test_programs.py), as far as it needs no packages and has a result: programs, and their items.
+#: What people paste (test_programs.py), as far as it needs no packages and ends the same everywhere.
 PASTED = {
-    name: program
-    for name, program in test_programs.PROGRAMS.items()
-    if not program["packages"] and "result" in program
-}  # fmt: skip
-ITEMS = {name: program["items"] for name, program in PASTED.items()}
+    name: test_programs.given(name)
+    for name in test_programs.WITHOUT_PACKAGES
+    if "result" in test_programs.PROGRAMS[name] or name.startswith("daily_")
+}
 
 
 def _programs() -> dict[str, str]:
@@ -72,11 +72,13 @@ async def _ends(mode: str, programs: Mapping[str, str]) -> dict[str, Any]:
     """What each program ends in: its result, or its error in every word, and what it printed."""
     settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*", "REPTARIUM_LANGUAGE": mode})
     found: dict[str, Any] = {}
-    async with embedded_runner(settings) as broker:
+    # all wait in line at once, and the last for as long as all the others take
+    config = BrokerConfig(request_timeout=within(240), max_payload=settings.max_payload)
+    async with embedded_runner(settings, config=config) as broker:
         handles = {}
         for name, program in programs.items():
             printed: list[Any] = []
-            task = {"code": program, "items": ITEMS.get(name, test_packages.ITEMS)}
+            task = PASTED.get(name) or {"code": program, "items": test_packages.ITEMS}
             handles[name] = broker.submit(task, on_console=printed.append), printed
         for name, (handle, printed) in handles.items():
             outcome = await handle.outcome()
