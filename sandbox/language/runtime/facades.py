@@ -254,7 +254,10 @@ class Importer:
             missing_of_short(name, real, self._policy) if name in stdlib.ONLY else self._lazy(name, real, replaced)
         )
         is_package = standard and hasattr(real, "__path__")
-        found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
+        # Python reads a module with a __getattr__ at half the speed, whatever is read of it: none where it gave nothing
+        gives = live or is_package or name in stdlib.ONLY or stdlib.OPEN.get(name) or "__getattr__" in vars(real)
+        if gives or name not in stdlib.HOT or any(value is WITHHELD for value in replaced.values()):
+            found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
         if live:
             found["__dir__"] = lambda: sorted({*found, *live})
         if live and name not in stdlib.HOT:  # of those, __getattr__ gives what is live

@@ -196,3 +196,14 @@ def test_attributes_of_ones_own_are_stored_natively() -> None:
     """
     assert "guard changed" not in compile_task(textwrap.dedent(source), OPEN).co_names
     assert "guard changed" in compile_task("import json\nm = json\nm.x = 1", OPEN).co_names
+
+
+#: Of those that are called in hot loops: what has parts, names that change, or names that a reason is given for.
+_ASKED = {"collections", "copy", "html", "json", "re", "statistics", "time", "urllib", "urllib.parse", "uuid"}
+
+
+def test_modules_of_hot_loops_are_read_at_once() -> None:
+    """Python reads a module twice as slowly that has a ``__getattr__``, which most of them have no use for."""
+    facades = {name: importer(OPEN).facade(name) for name in stdlib.HOT}
+    assert {name for name, facade in facades.items() if "__getattr__" in vars(facade)} <= _ASKED
+    assert {type(facade) for facade in facades.values()} == {ModuleType}
