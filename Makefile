@@ -30,11 +30,10 @@ test: $(VENV)/.tested lint
 
 # What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes. What
 # isn't there to be tested with is named at the end: libraries (make packages runs those), servers (postgresql,
-# redis-server, nginx, mariadb-server). What measures, and what fills the machine, is by itself
+# redis-server, nginx, mariadb-server)
 slow: $(VENV)/.tested
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -rs -m slow -n auto --dist loadfile --no-loadscope-reorder --ignore tests/load $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -q -rs -m slow $(PYTEST_ARGS) tests/load
+	$(BIN)/python -m pytest -q -rs -m slow $(PYTEST_ARGS)
 
 # What depends on the Python, for another one: make suites PYTHON=python3.13 VENV=.venv-3.13
 suites: $(VENV)/.tested

@@ -107,7 +107,8 @@ def pools(runner: Runner) -> str | None:
             return f"{len(pool._broods)} zygotes of a pool, {retired} of them given up"
         if (brood := pool._brood) is not None:
             wanted = pool.parked + len(brood.starting) + brood.requested
-            if wanted > runner.pools.size + runner.settings.max_concurrency:
+            # as many as there are slots may wait, and as many have waited whose tasks have ended this very turn
+            if wanted > runner.pools.size + 2 * runner.settings.max_concurrency:
                 return f"{wanted} workers of a pool are parked or on their way"
     for side in runner.pools._sides:
         if side.users < len(side._lent) or (side.pool is None and side.yields):
