@@ -20,13 +20,15 @@ demo: $(VENV)/.installed
 
 # The tests start the runner and its zygote some hundred times: each would compile everything anew where Python is told
 # to write no byte code (a third of the suite's time, measured). The demo's scripts are no modules.
-COMPILE = $(BIN)/python -m compileall -q -x '/scripts/' pool sandbox
+COMPILE = $(BIN)/python -m compileall -q -x '/scripts/|/data/' pool sandbox tests
 
 # On every processor, and half as many again; a file's tests stay together, since they share what they start. In their own
-# order: by their number, as xdist would have it, the few that take longest would come last, one after the other
-test: $(VENV)/.tested lint
+# order: by their number, as xdist would have it, the few that take longest would come last, one after the other. That a
+# failed assertion shows its values costs each process half of its start: what has failed is played once more for that
+test: $(VENV)/.tested
 	$(COMPILE)
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder --assert=plain --ignore tests/load $(PYTEST_ARGS) \
+		|| { $(BIN)/python -m pytest -q --lf --lfnf none $(PYTEST_ARGS); exit 1; }
 
 # What takes seconds each: load and faults, benchmarks, the built wheel, further variants of what starts processes. What
 # isn't there to be tested with is named at the end: libraries (make packages runs those), servers (postgresql,
@@ -65,7 +67,7 @@ lint: $(VENV)/.tested
 	ln -s $(CURDIR)/pool $(CURDIR)/sandbox $(CURDIR)/pool/reptarium/*.py $(TYPED)/reptarium
 	MYPYPATH=$(TYPED) $(BIN)/mypy
 
-check: test slow demo
+check: lint test slow demo
 
 # Breaks the sandbox in two dozen places, one after the other, and sees whether the tests tell (tests/mutants)
 mutants: $(VENV)/.tested

@@ -157,6 +157,7 @@ def test_every_command_is_run_below() -> None:
         *PLATFORMS,
         "make e2e-original",
         "make site",  # tests/unit/house/test_release.py, where its tools are there
+        "make lint",
         "make mutants",  # tests/unit/house holds each mutant against the code
         "make simulate",
         "make simulate SEEDS=100000",  # tests/simulation/test_simulation.py plays fewer

@@ -150,8 +150,8 @@ async def test_what_tasks_import_is_preloaded_and_no_task_notices(
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        ("crashes", "SIGABRT"),
-        pytest.param("exits", "exit status 0", marks=pytest.mark.slow),
+        pytest.param("crashes", "SIGABRT", marks=pytest.mark.slow),
+        ("exits", "exit status 0"),
         pytest.param("threads", "starts threads", marks=pytest.mark.slow),
     ],
 )

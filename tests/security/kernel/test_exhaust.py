@@ -131,6 +131,17 @@ ATTACKS: dict[str, tuple[str, str | None]] = {
     ),
 }  # fmt: skip
 
+#: They go on until their time is over, as others do that stay: `make slow` has these.
+LONG = (
+    "memory in threads",
+    "processor time",
+    "a sleeper deaf to signals",
+    "endless standard error",
+    "prints from the future",
+    "half a frame and silence",
+)
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in ATTACKS]
+
 #: Attacks whose task ends well, and why that is no harm. test_verdicts.py wants a reason for each.
 HARMLESS = {
     "two results": "the first is the task's result, as if it had been the only one; nobody reads the second",
@@ -159,7 +170,7 @@ def _processes() -> set[int]:
     return found
 
 
-async def _attack_all(mode: str) -> Outcomes:
+async def _attack_all(mode: str, wanted: set[str]) -> Outcomes:
     found = Outcomes()
     settings = make_settings({"N8N_RUNNERS_EXTERNAL_ALLOW": "*"}, task_memory=MEMORY, max_result=16 * 2**20)
     zygote = zygote_config(settings)
@@ -194,9 +205,10 @@ async def _attack_all(mode: str) -> Outcomes:
                 await trio.sleep(0.02)
         found.left[name] = _processes() - before
 
-    endless = [name for name, (_, wanted) in ATTACKS.items() if TIMED_OUT in (wanted or "")]
+    attacks = [name for name in ATTACKS if name in wanted]
+    endless = [name for name in attacks if TIMED_OUT in (ATTACKS[name][1] or "")]
     with fail_after(280):
-        for limit, names in ((TIMEOUT, endless), (ENOUGH, [name for name in ATTACKS if name not in endless])):
+        for limit, names in ((TIMEOUT, endless), (ENOUGH, [name for name in attacks if name not in endless])):
             limited, remaining = msgspec.structs.replace(settings, task_timeout=limit), deque(names)
             while remaining:
                 name = ""
@@ -219,8 +231,12 @@ def _leaf(error: BaseException) -> BaseException:
 
 @pytest.fixture(scope="module", params=["native", pytest.param("python", marks=pytest.mark.slow)])
 def outcomes(request: pytest.FixtureRequest) -> Outcomes:
-    """All attacks, one after the other, beside a busy neighbour; from below and as tasks of plain Python; made once."""
-    return trio.run(_attack_all, request.param)
+    """The attacks that tests were chosen of, one after the other, beside a busy neighbour; from below and as tasks of
+    plain Python; made once.
+    """
+    chosen = [one.callspec.params for one in request.session.items if getattr(one, "module", None) is request.module]
+    wanted = {params["name"] for params in chosen if params["outcomes"] == request.param}
+    return trio.run(_attack_all, request.param, wanted)
 
 
 def _value(outcome: Outcome) -> Any:
@@ -229,7 +245,7 @@ def _value(outcome: Outcome) -> Any:
     return json.loads(bytes(outcome.data.result))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_one_clear_outcome(outcomes: Outcomes, name: str) -> None:
     """The task ends in one outcome, whose text names the cause."""
     assert name not in outcomes.broken, outcomes.broken[name]
@@ -243,7 +259,7 @@ def test_one_clear_outcome(outcomes: Outcomes, name: str) -> None:
     assert re.search(wanted, text), text
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_neighbours_are_undisturbed(outcomes: Outcomes, name: str, record_property: Any) -> None:
     """Every task of the neighbour, beside the attack and after it, ends with its own result."""
     assert name not in outcomes.broken, outcomes.broken[name]
@@ -255,7 +271,7 @@ def test_neighbours_are_undisturbed(outcomes: Outcomes, name: str, record_proper
     record_property("neighbour_median_ms", round(times[len(times) // 2] * 1000, 2))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_left(outcomes: Outcomes, name: str) -> None:
     """The attacker's process is gone, and its memory with it."""
     assert name not in outcomes.broken, outcomes.broken[name]

@@ -95,6 +95,7 @@ result = held
     assert held // 512 < most * 0.02  # a table of 4 KiB maps 2 MiB
 
 
+@pytest.mark.slow
 async def test_page_tables_count() -> None:
     """The watchdog counts page tables: a task that holds nothing else goes over a small limit by them."""
     code = f"size = {900 * MIB}\naddress = reserve(size)\nassert address, 'refused'\nlook_at(address, size)"

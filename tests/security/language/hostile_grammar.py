@@ -13,6 +13,7 @@ import random
 import sys
 import textwrap
 import warnings
+from functools import cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -636,6 +637,7 @@ statement_lists = st.builds(
 # ---- programs of other tests ------------------------------------------------------------------
 
 
+@cache
 def corpus() -> list[str]:
     """The programs in the language tests: every text in them that is one of more than a word."""
     here = Path(__file__)
@@ -660,9 +662,6 @@ def _is_program(text: str) -> bool:
     return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in body)
 
 
-CORPUS = corpus()
-
-
 class _Graft(ast.NodeTransformer):
     """Puts expressions in the place of some of a program's own. Counts those that it meets."""
 
@@ -683,7 +682,7 @@ class _Graft(ast.NodeTransformer):
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
     """A program of the other tests with one or two of its expressions replaced."""
-    source = draw(st.sampled_from(CORPUS))
+    source = draw(st.sampled_from(corpus()))
     counted = _Graft({})
     counted.visit(ast.parse(source))
     if not counted.met:

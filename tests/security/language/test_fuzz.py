@@ -32,13 +32,13 @@ from typing import Any, NoReturn
 import pytest
 from forbidden import walk, why_forbidden
 from hostile_grammar import (
-    CORPUS,
     MODULE_TREASURES,
     POLICY,
     TREASURES,
     asked,
     augmented,
     configured,
+    corpus,
     foreign,
     mutants,
     objects,
@@ -351,4 +351,4 @@ def test_there_is_something_to_find() -> None:
     """The programs aim at forbidden objects that are there, and the other tests' programs are found."""
     assert len(TREASURES) > 100
     assert len(MODULE_TREASURES) > 300
-    assert len(CORPUS) > 300
+    assert len(corpus()) > 300

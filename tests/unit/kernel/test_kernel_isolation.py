@@ -117,6 +117,7 @@ report(in_worker(action))
         answers, status = sandbox(code, memory=200 * 2**20, namespaces=namespaces)
         assert (answers, status) == (["done", "MemoryError", "ENOMEM", "EPERM"], 0)
 
+    @pytest.mark.slow
     def test_cpu(self) -> None:
         """A worker that computes longer than its processor time is ended by SIGXCPU, or SIGKILL when it
         ignores that.
