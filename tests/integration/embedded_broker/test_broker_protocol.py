@@ -85,6 +85,7 @@ async def test_error_that_is_no_error_ends_the_task_all_the_same() -> None:
             assert broker.counters.malformed == 0
 
 
+@pytest.mark.slow
 async def test_thousand_requests_to_a_runner_that_answers_at_once() -> None:
     """1,000 requests, 50 offers: each gets its own result, nothing is left over."""
 

@@ -147,12 +147,13 @@ async def test_what_tasks_import_is_preloaded_and_no_task_notices(
             assert (line["to_keep_it"], line["path"]) == ("REPTARIUM_PRELOAD=slowly", str(state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        pytest.param("crashes", "SIGABRT", marks=pytest.mark.slow),
+        ("crashes", "SIGABRT"),
         ("exits", "exit status 0"),
-        pytest.param("threads", "starts threads", marks=pytest.mark.slow),
+        ("threads", "starts threads"),
     ],
 )
 async def test_what_cannot_be_preloaded_is_left_out_for_good(packages: Path, module: str, reason: str) -> None:

@@ -83,6 +83,7 @@ async def does_a_task(worker: Worker) -> None:
     assert kind is Kind.RESULT
 
 
+@pytest.mark.slow
 async def test_a_lying_zygote_is_replaced_and_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed with whatever it has forked, counted, reported; the pool offers nothing until there is another."""
     monkeypatch.setattr(zygotes, "BACKOFF_LAST", 0.1)

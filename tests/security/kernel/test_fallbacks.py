@@ -140,6 +140,7 @@ def test_tables() -> None:
     assert "Tasks are NOT isolated" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "says"),
     [one_more(1, "refuses landlock"), (38, "no such call"), one_more(95, "wasn't started")],

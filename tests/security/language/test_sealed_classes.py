@@ -69,6 +69,7 @@ async def test_library_classes_cannot_be_changed() -> None:
     }
 
 
+@pytest.mark.slow
 async def test_classes_of_a_module_that_the_task_imports_first() -> None:
     """What a first import brings of the standard library is sealed when it is there; a package's own classes are not."""
     code = """

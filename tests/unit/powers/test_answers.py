@@ -58,6 +58,7 @@ class OneAddress:
         return [ip_address("192.0.2.1")]
 
 
+@pytest.mark.slow
 async def test_what_is_remembered_for_a_task_is_bounded_by_names_too() -> None:
     """A pattern, and a server that knows every name: the next name is not answered, those of before stay known."""
     refused: list[str] = []

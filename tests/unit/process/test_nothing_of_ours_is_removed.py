@@ -95,6 +95,7 @@ def test_rehearsal_needs_no_builtin(denied: tuple[str, ...], monkeypatch: pytest
     assert [json.loads(outcome.result)[0]["json"]["total"] for outcome in results] == [3, 3]
 
 
+@pytest.mark.slow
 @each("name", NAMES)
 def test_program_without_the_denied_builtin(name: str) -> None:
     """Without one builtin, programs that don't name it run as ever."""
