@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import dns.message
 import dns.rcode
+import pytest
 import trio
 import trio.testing
 
