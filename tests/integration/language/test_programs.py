@@ -3,9 +3,9 @@
 ``tests/data/programs.jsonl`` has a program a line: ``name``, ``what`` it is, ``packages`` (import names), ``items``,
 ``code``, ``each`` where it runs once for each item, and what it must end in: ``result`` (plain CPython's, as JSON),
 ``error`` (what the message or its description contains), or ``or_reason`` (a result, or an error that gives a reason).
-Where CPython itself gives something else from some version on, ``result_since`` has that, by version. With them the
-corpus of packages is run (``tests/packages/corpus.toml``). A program whose packages aren't installed is skipped;
-``make packages`` installs them all.
+Where CPython itself gives something else from some version on, ``result_since`` has that, by version; ``before`` is the
+version from which on it fails. With them the corpus of packages is run (``tests/packages/corpus.toml``). A program is
+skipped whose packages aren't installed; ``make packages`` installs them all.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ from tests.limits import fail_after
 from tests.packages import corpus
 
 
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
+
+
 def _lines() -> dict[str, dict[str, Any]]:
     path = Path(__file__).parents[2] / "data" / "programs.jsonl"
     programs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    programs = [one for one in programs if _version(one.get("before", "9")) > sys.version_info]
     named = {program["name"]: program for program in programs}
     assert len(named) == len(programs), "two programs have the same name"
     return named
@@ -112,7 +117,7 @@ def check(name: str, answer: dict[str, Any]) -> None:
     program = PROGRAMS[name]
     if "result" in program:
         since: dict[str, Any] = program.get("result_since", {})
-        here = [each for each in since if tuple(map(int, each.split("."))) <= sys.version_info]
+        here = [each for each in since if _version(each) <= sys.version_info]
         assert answer == {"result": since[here[-1]] if here else program["result"]}
     elif "error" in program:
         assert program["error"] in answer.get("error", "no error")

@@ -18,10 +18,13 @@ from reptarium.sandbox.judge.verdict import judge
 Json = dict[str, Any]
 
 
-def code(name: str, source: object, *, language: str = "pythonNative", **more: Any) -> Json:
-    """A Code node of version 2, which returns something, since n8n refuses others; ``more``: further fields of it."""
+def code(name: str, source: object, *, language: str = "pythonNative", each: bool = False, **more: Any) -> Json:
+    """A Code node of version 2, which returns something, since n8n refuses others.
+
+    ``each``: it runs once for each item; ``more``: further fields of it.
+    """
     ended = source if not isinstance(source, str) or "return" in source else f"{source}\nreturn []"
-    parameters = {"language": language, "pythonCode": ended}
+    parameters = {"language": language, "pythonCode": ended} | ({"mode": "runOnceForEachItem"} if each else {})
     node = {"id": f"id-{name}", "name": name, "type": "n8n-nodes-base.code", "typeVersion": 2, "position": [0, 0]}
     return {**node, "parameters": parameters, **more}
 

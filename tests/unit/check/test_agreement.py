@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,20 +28,17 @@ def is_taken(result: object) -> bool:
     return True
 
 
-def in_the_way(source: str, packages: str, mode: str = "runOnceForAllItems") -> list[str]:
+def in_the_way(source: str, packages: str, *, each: bool = False) -> list[str]:
     """What is refused of a program, wherever its packages are installed or not."""
-    parameters = {"language": "pythonNative", "pythonCode": source, "mode": mode}
-    refusals = only(source, {**ALL, "N8N_RUNNERS_EXTERNAL_ALLOW": packages}, parameters=parameters).refusals
+    refusals = only(source, {**ALL, "N8N_RUNNERS_EXTERNAL_ALLOW": packages}, each=each).refusals
     return [f"{one.kind}: {one.message}: {one.why}" for one in refusals if one.kind != "install"]
 
 
 @pytest.mark.parametrize("program", ORDINARY, ids=[program["name"] for program in ORDINARY])
-def test_ordinary_programs(program: dict[str, str]) -> None:
+def test_ordinary_programs(program: dict[str, Any]) -> None:
     """Programs that run in a worker (tests/integration/language/test_programs.py) are said to."""
-    mode = "runOnceForEachItem" if program.get("each") else "runOnceForAllItems"
-    found = [
-        one for one in in_the_way(program["code"], "*", mode) if REFUSED not in one or is_taken(program.get("result"))
-    ]
+    refused = in_the_way(program["code"], "*", each=program.get("each", False))
+    found = [one for one in refused if REFUSED not in one or is_taken(program.get("result"))]
     assert [one.partition(":")[0] for one in found] == (["connections"] if program["name"] in CONNECT else [])
 
 

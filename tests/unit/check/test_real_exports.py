@@ -57,7 +57,7 @@ def test_pinned_data() -> None:
 def test_ordinary_programs_need_no_power() -> None:
     """Ordinary programs, which tests/integration/language runs in workers, are judged to run with lists alone."""
     programs = [json.loads(line) for line in (DATA / "programs.jsonl").read_text().splitlines()]
-    everything = result(workflow(*(code(one["name"], one["code"]) for one in programs)))
+    everything = result(workflow(*(code(one["name"], one["code"], each=one.get("each", False)) for one in programs)))
     never = [one for one in everything.checked.reports if one.status == "never"]
     # some give what a worker takes and n8n doesn't: test_agreement.py has the rest of them
     refused = "n8n refuses what the code returns"
