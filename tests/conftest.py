@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import hypothesis
@@ -100,15 +100,22 @@ def kernel_layer() -> None:
         pytest.skip(f"this machine lacks {lacks}")
 
 
-@pytest.fixture
-def nothing_left() -> Iterator[None]:
-    """Fails the test when it leaves a child process, a zombie or a descriptor behind."""
+@contextmanager
+def no_child_left() -> Iterator[None]:
+    """Fails when the block leaves a child process or a zombie behind."""
     me = psutil.Process()
-    before = set(os.listdir("/proc/self/fd"))
     known = {child.pid for child in me.children(recursive=True)}
     yield
     _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in known], timeout=within(5))
     assert not alive, f"processes left: {[(c.pid, c.name(), c.status()) for c in alive]}"
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fails the test when it leaves a child process, a zombie or a descriptor behind."""
+    before = set(os.listdir("/proc/self/fd"))
+    with no_child_left():
+        yield
     left = set(os.listdir("/proc/self/fd")) - before
     # the listing itself opens one
     assert len(left) <= 1, {fd: _target(fd) for fd in left}

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -18,6 +17,7 @@ from reptarium.pool.config import Settings
 from reptarium.pool.embedded import embedded_runner
 from reptarium.pool.embedded_broker import Broker, Outcome
 from reptarium.pool.protocol.messages import TaskSettings
+from tests.conftest import no_child_left
 from tests.limits import fail_after, within
 
 
@@ -56,28 +56,17 @@ class SharedRunner:
             self._here.set()
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Until the block ends. Nothing of it is left then."""
-        me = psutil.Process()
-        known = {child.pid for child in me.children(recursive=True)}
-        thread = threading.Thread(target=self._thread, name="shared runner")
-        thread.start()
-        try:
-            assert self._here.wait(within(60))
-            assert self._token is not None, "it has not started"
-            yield
-        finally:
-            if self._token is not None:
-                self._token.run_sync_soon(self._over.set)
-            thread.join(within(30))
-        assert not thread.is_alive()
-        left = [child for child in me.children(recursive=True) if child.pid not in known]
-        assert not left, f"processes left: {left}"
-
-
-@contextmanager
-def shared_runner(settings: Settings) -> Iterator[SharedRunner]:
-    """A warm one."""
-    runner = SharedRunner(settings)
-    with runner.serving():
-        yield runner
+    def serving(self) -> Iterator[SharedRunner]:
+        """Until the block ends. No process of it is left then."""
+        with no_child_left():
+            thread = threading.Thread(target=self._thread, name="shared runner")
+            thread.start()
+            try:
+                assert self._here.wait(within(60))
+                assert self._token is not None, "it has not started"
+                yield self
+            finally:
+                if self._token is not None:
+                    self._token.run_sync_soon(self._over.set)
+                thread.join(within(30))
+            assert not thread.is_alive()

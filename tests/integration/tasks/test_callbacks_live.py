@@ -549,7 +549,7 @@ for n in range(20):
 # ---- many at once ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("tasks", "calls"), [(20, 25), pytest.param(200, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("tasks", "calls"), [(40, 25), pytest.param(200, 50, marks=pytest.mark.slow)])
 async def test_calls_never_cross(tasks: int, calls: int) -> None:
     """Many tasks at once with many calls each, answered in random order: each gets its own answers."""
     rng = random.Random(200)

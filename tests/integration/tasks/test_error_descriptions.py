@@ -10,7 +10,7 @@ import pytest
 
 from reptarium.pool.embedded_broker.outcome import failure_text
 from tests.conftest import make_settings
-from tests.shared_runner import SharedRunner, shared_runner
+from tests.shared_runner import SharedRunner
 
 OWN = "class Own(Exception):\n    description = {}\nraise Own('boom')"
 
@@ -18,7 +18,7 @@ OWN = "class Own(Exception):\n    description = {}\nraise Own('boom')"
 @pytest.fixture(scope="module")
 def runner() -> Iterator[SharedRunner]:
     """Two slots."""
-    with shared_runner(make_settings()) as runner:
+    with SharedRunner(make_settings()).serving() as runner:
         yield runner
 
 

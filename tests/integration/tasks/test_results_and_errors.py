@@ -13,13 +13,13 @@ from reptarium.pool.embedded_broker import Outcome
 from reptarium.pool.protocol.messages import TaskSettings
 from tests.conftest import make_settings
 from tests.integration.tasks.test_execution import PEOPLE, error, value
-from tests.shared_runner import SharedRunner, shared_runner
+from tests.shared_runner import SharedRunner
 
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[SharedRunner]:
     """Two slots."""
-    with shared_runner(make_settings()) as runner:
+    with SharedRunner(make_settings()).serving() as runner:
         yield runner
 
 
