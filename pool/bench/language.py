@@ -28,6 +28,7 @@ CASES: dict[str, str] = {
     "comprehensions": "return sum(len([x * x for x in range(50) if x % 2]) for _ in range(2000))",
     "unpacking": "t = 0\nfor i in range(100_000):\n    a, (b, *c) = i, [1, 2, 3]\n    t += a + b\nreturn t",
     "class patterns": "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int\nrows, t = [P(1, 2), P(0, 5)] * 10_000, 0\nfor row in rows:\n    match row:\n        case P(0, y): t += y\n        case P(x, _): t += x\nreturn t",
+    "module calls": "import math, time\nt = 0\nfor i in range(50_000):\n    t += math.sqrt(i) + math.floor(0.5) + (time.monotonic() > 0)\nreturn t",
     "attribute +=": "class A:\n    n = 0\na = A()\nfor i in range(150_000):\n    a.n += i\nreturn a.n",
 }
 

@@ -19,6 +19,7 @@ from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyVio
 from reptarium.sandbox.language.policy.files import NOWHERE
 from reptarium.sandbox.language.policy.refusals import with_other_mode
 from reptarium.sandbox.language.runtime.facades import preload
+from reptarium.sandbox.language.runtime.missing import explained
 from reptarium.sandbox.language.runtime.run import Late, make_namespace, run
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "bound_threads",
     "compile_task",
     "discount_frames",
+    "explained",
     "make_namespace",
     "mode_of",
     "passes_for",

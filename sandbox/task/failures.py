@@ -8,7 +8,7 @@ from types import TracebackType
 
 import msgspec
 
-from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, with_other_mode
+from reptarium.sandbox.language import RefusedAttribute, RefusedImport, RefusedOperation, explained, with_other_mode
 from reptarium.sandbox.task.console import STDERR_TAIL, StderrTail
 from reptarium.sandbox.task.misnamed import DOLLAR, meant
 from reptarium.sandbox.texts import (
@@ -127,6 +127,8 @@ def user_failed(error: BaseException, memory: int, index: int | None) -> TaskFai
     if isinstance(error, MemoryError):
         error.__traceback__ = None  # the frames hold what filled the memory
         return TaskFailed(memory_failure(memory, index, line))
+    if type(error) is AttributeError:
+        explained(error)
     name, message = type(error).__name__, _text(error)
     refused = isinstance(error, RefusedAttribute | RefusedImport | RefusedOperation)
     # what a short module lacks, and a class that can't be had, are errors like any other, with a mark

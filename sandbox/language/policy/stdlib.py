@@ -358,11 +358,8 @@ SETTINGS: dict[str, str] = {
     "logging": "raiseExceptions logThreads logProcesses logMultiprocessing root",
 }
 
-#: Module → public names that its own functions bind anew (``time.tzset`` does).
-REBOUND: dict[str, str] = {
-    "mimetypes": "common_types types_map",
-    "time": "altzone daylight timezone tzname",
-}
+#: Module → public names that its own functions bind anew. (``time.tzset`` does, too: packages/standard/process.py.)
+REBOUND: dict[str, str] = {"mimetypes": "common_types types_map"}
 
 
 def setting_refusal(module: str, name: str) -> tuple[str, str] | None:

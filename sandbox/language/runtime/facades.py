@@ -35,8 +35,8 @@ from reptarium.sandbox.language.policy.allowlist import (
 )
 from reptarium.sandbox.language.policy.names import may_be_global, may_read
 from reptarium.sandbox.language.runtime import settings
-from reptarium.sandbox.language.runtime.missing import missing_of_short, reason, told
-from reptarium.sandbox.language.runtime.parts import with_parts
+from reptarium.sandbox.language.runtime.missing import explained, missing_of_short, reason, told
+from reptarium.sandbox.language.runtime.parts import have_all, with_parts
 from reptarium.sandbox.language.runtime.preloading import load_each
 
 _Facades = dict[str, ModuleType]
@@ -184,7 +184,7 @@ class Importer:
         try:
             return getattr(facade, attribute)
         except AttributeError as error:
-            said = str(error).partition(": ")[2]
+            said = str(explained(error)).partition(": ")[2]
         submodule = f"{name}.{attribute}"
         if import_refusal(self._policy, submodule) is None and not registry.is_replaced(name, attribute):
             with suppress(ModuleNotFoundError):
@@ -254,13 +254,11 @@ class Importer:
             missing_of_short(name, real, self._policy) if name in stdlib.ONLY else self._lazy(name, real, replaced)
         )
         is_package = standard and hasattr(real, "__path__")
-        # Python reads a module with a __getattr__ at half the speed, whatever is read of it: none where it gave nothing
-        gives = live or is_package or name in stdlib.ONLY or stdlib.OPEN.get(name) or "__getattr__" in vars(real)
-        if gives or name not in stdlib.HOT or any(value is WITHHELD for value in replaced.values()):
+        if name not in stdlib.HOT or not have_all(name, facade, real, self._policy, self.facade):
             found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
         if live:
             found["__dir__"] = lambda: sorted({*found, *live})
-        if live and name not in stdlib.HOT:  # of those, __getattr__ gives what is live
+        if live:
             reads = {each: self._read(name, real, each) for each in live}
             ModuleType.__setattr__(facade, "__class__", type("Facade", (settings.Facade,), reads))
         return facade

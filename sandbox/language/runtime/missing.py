@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from reptarium.sandbox.language import guards
 from reptarium.sandbox.language.packages import registry
 from reptarium.sandbox.language.packages.package import WITHHELD
 from reptarium.sandbox.language.policy import LanguagePolicy, stdlib
@@ -38,3 +40,15 @@ def reason(module: str, attribute: str, replaced: dict[str, Any]) -> str | None:
     if replaced.get(attribute) is WITHHELD:
         return f"{registry.withheld_reason(module, attribute)}. No setting allows it."
     return stdlib.withheld_reason(module, attribute) if attribute in stdlib.OPEN.get(module, ()) else None
+
+
+def explained(error: AttributeError) -> AttributeError:
+    """The error, with the reason where a read of a module of hot loops failed: nothing of ours saw that read."""
+    module, attribute = error.obj, error.name
+    if isinstance(module, ModuleType) and guards.is_facade(module) and type(attribute) is str:
+        name = module.__name__
+        there = vars(sys.modules[name]).get(attribute, module) if name in stdlib.HOT else module
+        if not isinstance(there, ModuleType) and "elsewhere" not in vars(error):
+            why = stdlib.withheld_reason(name, attribute) if name in stdlib.ONLY else reason(name, attribute, {})
+            return told(error, why) if why else error
+    return error

@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import importlib.util
 import json
+import os
 import re
 import sys
 import textwrap
@@ -15,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
-from reptarium.sandbox.language import PolicyViolation, compile_task
+from reptarium.sandbox.language import PolicyViolation, compile_task, explained, shown_environment
 from reptarium.sandbox.language.policy import stdlib
 from reptarium.sandbox.language.runtime.facades import Importer, importer
 from tests.unit.language.support import OPEN, execute
@@ -198,16 +200,57 @@ def test_attributes_of_ones_own_are_stored_natively() -> None:
     assert "guard changed" in compile_task("import json\nm = json\nm.x = 1", OPEN).co_names
 
 
-#: Of those that are called in hot loops: what has parts, names that change, or names that a reason is given for.
-_ASKED = {"collections", "copy", "html", "json", "re", "statistics", "time", "urllib", "urllib.parse", "uuid"}
-if sys.version_info >= (3, 12):  # which has names that it warns of
-    _ASKED |= {"calendar"}
-if sys.version_info >= (3, 14):  # where it has a part
-    _ASKED |= {"string"}
-
-
 def test_modules_of_hot_loops_are_read_at_once() -> None:
-    """Python reads a module twice as slowly that has a ``__getattr__``, which most of them have no use for."""
+    """Python reads a module twice as slowly that has a ``__getattr__``: none of them has."""
     facades = {name: importer(OPEN).facade(name) for name in stdlib.HOT}
-    assert {name for name, facade in facades.items() if "__getattr__" in vars(facade)} <= _ASKED
+    assert {name for name, facade in facades.items() if "__getattr__" in vars(facade)} == set()
     assert {type(facade) for facade in facades.values()} == {ModuleType}
+
+
+def test_modules_of_hot_loops_have_their_parts_and_what_is_obsolete() -> None:
+    """What others have when they are asked for it, these have from the start."""
+    source = """
+    import calendar, collections, html, json, urllib
+    return [
+        isinstance([], collections.abc.Sequence), json.decoder.JSONDecodeError.__name__, html.parser.HTMLParser.__name__,
+        urllib.parse.quote("a b"), getattr(calendar, "January", 1), hasattr(urllib, "request"),
+    ]
+    """
+    assert execute(source, OPEN) == [True, "JSONDecodeError", "HTMLParser", "a%20b", 1, False]
+    online = execute(
+        "import urllib\nreturn urllib.error.URLError.__name__", msgspec.structs.replace(OPEN, connections=True)
+    )
+    assert online == "URLError"
+
+
+def test_the_time_zone_that_a_task_sets_is_read_of_the_module() -> None:
+    """The module's names change with ``time.tzset``."""
+    source = """
+    import os, time
+    os.environ["TZ"] = "XYZ-3"
+    time.tzset()
+    return time.timezone, time.tzname[0]
+    """
+    before = os.environ.get("TZ")
+    try:
+        assert execute(source, OPEN) == (-10800, "XYZ")
+    finally:
+        shown_environment.pop("TZ", None)
+        if before is not None:
+            shown_environment["TZ"] = before
+        execute("import time\ntime.tzset()", OPEN)
+
+
+@pytest.mark.parametrize("spelling", ["copy.dispatch_table", "m.dispatch_table", "getattr(copy, 'dispatch_table')"])
+def test_what_a_module_of_hot_loops_lacks_is_told_with_the_reason(spelling: str) -> None:
+    """The read itself is Python's own: the reason comes with the failure."""
+    with pytest.raises(AttributeError) as caught:
+        execute(f"import copy\nm = copy\nreturn {spelling}", OPEN)
+    assert "No setting allows it" in str(explained(caught.value))
+
+
+@pytest.mark.parametrize("name", [None, 5, [], "", "nowhere", "_private", "weakref"])
+def test_an_error_of_the_tasks_own_making_is_left_as_it_is(name: Any) -> None:
+    """What it says of the module's attribute is anything."""
+    error = AttributeError("mine", name=name, obj=importer(OPEN).facade("copy"))
+    assert explained(error).args == ("mine",)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from reptarium.sandbox.language.guards import guarded_getattr
+from reptarium.sandbox.language.guards import FACADES, guarded_getattr
 from reptarium.sandbox.language.hardening.audit import trusted
 from reptarium.sandbox.language.packages.package import Package
 from reptarium.sandbox.language.packages.standard.holders import guard_methods
@@ -42,6 +42,9 @@ def _tzset() -> None:
         else:
             os.environ["TZ"] = zone
         time.tzset()
+    for facade in FACADES.values():
+        if facade.__name__ == "time":
+            vars(facade).update({each: getattr(time, each) for each in ("altzone", "daylight", "timezone", "tzname")})
 
 
 #: Where ``print`` writes within ``contextlib.redirect_stdout``, if not to None: the innermost last.
