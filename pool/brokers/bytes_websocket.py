@@ -49,8 +49,11 @@ class BytesWebSocket(WebSocketConnection):
 
     unheard: Callable[[bytes | bytearray], object] | None = None
     """What this says of a message in one piece that nobody wants to hear of it (there are as many as prints)."""
-    on_unheard: Callable[[], Awaitable[None]] | None = None
-    """Is told of each, in its turn."""
+    at_once: Callable[[bytes | bytearray], Callable[[], None] | None] | None = None
+    """What this says is to be done about a message in one piece is done as it is read: whoever waits in ``get_message``
+    would have to be given a turn first. None of them comes while another is ``queued``."""
+    in_pace: Callable[[], Awaitable[None]] | None = None
+    """Is told of each of both kinds, in its turn."""
 
     def __init__(self, stream: trio.abc.Stream, plain: PlainFrames, **named: Any) -> None:
         super().__init__(stream, plain, **named)
@@ -59,6 +62,8 @@ class BytesWebSocket(WebSocketConnection):
         self._pace = FramePace()
         self._frames = Fragments()
         self._events = 0
+        #: How many messages wait for ``get_message``, or are with who has asked for them: they count those down.
+        self.queued = 0
 
     @property
     def receiving(self) -> bool:
@@ -70,8 +75,10 @@ class BytesWebSocket(WebSocketConnection):
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
         if begun is None and event.message_finished and self.unheard is not None and self.unheard(data):
-            if self.on_unheard is not None:
-                await self.on_unheard()
+            if self.in_pace is not None:
+                await self.in_pace()
+            return
+        if begun is None and event.message_finished and await self._done_at_once(data):
             return
         if len(data) + len(begun or b"") > self._max_message_size:
             self._message_size = self._max_message_size
@@ -83,10 +90,24 @@ class BytesWebSocket(WebSocketConnection):
                 begun += data
                 message = begun
             if event.message_finished:
+                self.queued += 1
                 with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
                     await self._send_channel.send(message)  # type: ignore[arg-type] # as good as bytes, to whom reads
             else:
                 self._begun = begun
+
+    async def _done_at_once(self, data: bytes | bytearray) -> bool:
+        """Whether the message was one for ``at_once``. One for each read: others have their turns before the next."""
+        if self.at_once is None or self.queued or (todo := self.at_once(data)) is None:
+            return False
+        if self._plain.taken:
+            await trio.lowlevel.checkpoint()
+        self._plain.taken = True
+        if self.in_pace is not None:
+            await self.in_pace()
+        if self.at_once is not None:  # else they are no longer wanted
+            todo()
+        return True
 
     async def _handle_pong_event(self, event: Pong) -> None:
         await self._take_turns(idle=True)
@@ -120,22 +141,33 @@ class BytesWebSocket(WebSocketConnection):
         frames: list[bytes] = []
         for text in texts:
             if len(text) > FRAGMENT:
-                await self._write(frames)
+                if frames:
+                    await self._write(frames)
                 frames = []
                 await self._send_fragments(text)
             else:
                 self._require_open()
                 frames.append(self._plain.text(text))
-        await self._write(frames)
+        if frames or not texts:
+            await self._write(frames)
+
+    def send_texts_at_once(self, texts: Sequence[bytes]) -> bool | None:
+        """Send text messages (UTF-8) if that waits for nothing. True: all of them; False: a part, and the next
+        :meth:`send_texts` begins with the rest; None: nothing.
+        """
+        # a text that comes after our close frame, or amid a frame that is on its way, would be an error
+        if self._stream_lock.locked() or self.closed is not None or self._wsproto.state is not ConnectionState.OPEN:
+            return None
+        stream: Any = self._stream
+        sent: bool | None = stream.send_at_once(b"".join(map(self._plain.text, texts)))
+        return sent
 
     def _require_open(self) -> None:
         if self.closed is not None:
             raise ConnectionClosed(self.closed)
 
     async def _write(self, frames: list[bytes]) -> None:
-        """What ``_send`` does with a single one."""
-        if not frames:
-            return
+        """What ``_send`` does with a single one. None: the rest of what was sent at once."""
         async with self._stream_lock:
             try:
                 await self._stream.send_all(b"".join(frames))

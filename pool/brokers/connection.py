@@ -1,8 +1,11 @@
 """The WebSocket to one broker: connect, reader, writer, heartbeat, close.
 
 One :class:`Connection` is one WebSocket. Its reader always drains; everything that goes out
-passes through one bounded outbox to one writer task, so that frames never interleave
-and a broker that doesn't read makes senders wait instead of our memory grow. One that says more
+passes through one bounded outbox, so that frames never interleave
+and a broker that doesn't read makes senders wait instead of our memory grow. Each hop from one task to another is a
+pass of the event loop, so small messages make none: they are dealt with by the reader itself, and what is said to them
+is written in the same breath, if nothing else is being written and the socket takes it. All else has its turn: with
+who iterates over :meth:`Connection.frames`, and with the writer. A broker that says more
 than it is asked for is read slowly (``pace.py``). Messages are
 bytes here, and large ones go out in pieces (``bytes_websocket.py``): heartbeats are answered
 while 100 MB do.
@@ -24,7 +27,7 @@ from reptarium.pool.brokers.bytes_websocket import BytesWebSocket, open_websocke
 from reptarium.pool.brokers.errors import GrantRefused, LinkError
 from reptarium.pool.brokers.outbox import Outbox
 from reptarium.pool.brokers.pace import Pace
-from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream
+from reptarium.pool.brokers.stream import CONNECT_TIMEOUT, open_stream, send_at_once
 from reptarium.pool.heads import HeadLines
 from reptarium.pool.protocol.messages import BrokerMessage, RunnerMessage, RunnerTaskOffer
 
@@ -35,7 +38,7 @@ HANDSHAKE_PIECE = 4096
 
 
 class _Heard(trio.abc.Stream):
-    """A stream that counts what has been received: proof that the other side lives.
+    """A stream that counts what has been received: proof that the other side lives. What is sent may wait for nothing.
 
     While the WebSocket isn't open its end is an error: trio-websocket would wait on for the rest of the handshake. A
     :class:`LinkError`, since it may come when the WebSocket has just opened.
@@ -45,6 +48,7 @@ class _Heard(trio.abc.Stream):
         self.received = 0
         self.opening = True
         self._stream = stream
+        self._rest = b""  # of what was sent at once in part
         self._lines = HeadLines()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -64,7 +68,19 @@ class _Heard(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         await self._stream.send_all(data)
+
+    def send_at_once(self, data: bytes) -> bool | None:
+        """Send ``data`` if that waits for nothing. True: all of it; False: the next ``send_all`` begins with the rest;
+        None: nothing. Nobody may be sending meanwhile.
+        """
+        sent = 0 if self._rest else send_at_once(self._stream, data)
+        if not sent:
+            return None
+        self._rest = data[sent:]
+        return not self._rest
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -87,7 +103,8 @@ class Connection:
         self._slowed = False
         self._closing: trio.Event | None = None
         ws.on_flood = self._slow
-        ws.on_unheard = self._in_pace
+        ws.in_pace = self._in_pace
+        self.outbox.write_at_once = ws.send_texts_at_once
 
     def send_nowait(self, message: RunnerMessage | BrokerMessage) -> None:
         """Queue a small message. Raises :class:`LinkError` when the broker has long stopped reading."""
@@ -115,10 +132,17 @@ class Connection:
             await self._in_pace()
             yield message  # type: ignore[misc] # no str: see there
             del message  # not kept until the next one comes
+            self._ws.queued -= 1
 
     def leave_out(self, unheard: Callable[[bytes | bytearray], object]) -> None:
         """Messages of which this is true are no part of :meth:`frames` from now on. They count as any other."""
         self._ws.unheard = unheard
+
+    def leave_to(self, at_once: Callable[[bytes | bytearray], Callable[[], None] | None] | None) -> None:
+        """Messages in one piece, of which this says what is to be done, are no part of :meth:`frames` from now on: it
+        is done when they come, in their order, unless it is None by then. They count as any other.
+        """
+        self._ws.at_once = at_once
 
     async def _in_pace(self) -> None:
         if pause := self._pace.take(trio.current_time()):

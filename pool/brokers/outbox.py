@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
 
 import trio
 
@@ -28,18 +30,36 @@ class Outbox:
     one, the broker has long stopped reading. *Bulk* (prints, calls, results) waits for room, first come,
     first served; a message larger than all room is taken when there is some. After :meth:`close`
     everything is swallowed.
+
+    What is put while the outbox is entered (``with outbox:``, in which nothing may wait) goes when it is left: at
+    once, if nothing is being written and the socket takes it. All else is the writer's, who has a turn for it.
     """
 
     def __init__(self) -> None:
         #: Called when a broker that was slow isn't any more.
         self.on_relief: Callable[[], object] = lambda: None
+        #: Writes messages if that waits for nothing. True: all of them; False: a part, and the writer's next write
+        #: begins with the rest; None: nothing. Raises nothing.
+        self.write_at_once: Callable[[Sequence[bytes]], bool | None] = lambda texts: None
         self._was_slow = False
         self.unwritten = 0  # queued, or on its way from the queue to the socket
         self._bulk = self._bulk_bytes = 0
         self._turn = trio.StrictFIFOLock()
         self._freed = trio.Event()
         self._closed = False
-        self._queue, self._queued = trio.open_memory_channel[tuple[bytes, bool]](OUTBOX)
+        self._entered = 0
+        self._queue: deque[tuple[bytes, bool]] = deque()
+        self._writer = trio.lowlevel.ParkingLot()
+        self._writing: list[tuple[bytes, bool]] = []  # on its way from the queue to the socket
+
+    def __enter__(self) -> Self:
+        self._entered += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._entered -= 1
+        if self._queue and not self._entered:
+            self._write_at_once()
 
     @property
     def owes(self) -> bool:
@@ -59,10 +79,11 @@ class Outbox:
         if self._closed:
             return
         data = encode(message)
-        try:
-            self._queue.send_nowait((data, bulk))
-        except trio.WouldBlock:
-            raise LinkError(f"the broker does not read: {OUTBOX} messages wait") from None
+        if len(self._queue) >= OUTBOX:
+            raise LinkError(f"the broker does not read: {OUTBOX} messages wait")
+        self._queue.append((data, bulk))
+        if not self._entered:
+            self._writer.unpark()
         self.unwritten += 1
         if bulk:
             self._bulk += 1
@@ -91,46 +112,61 @@ class Outbox:
     async def write(self, write: Callable[[Sequence[bytes]], Awaitable[None]]) -> None:
         """Write what is queued with ``write``, in its order and what waits together at once, until :meth:`close`."""
         try:
-            following: tuple[bytes, bool] | None = None
             while True:
-                taken, following = self._with_more(following or await self._queued.receive())
-                await write([data for data, _ in taken])
-                self.unwritten -= len(taken)
-                for data, bulk in taken:
-                    if bulk:
-                        self._bulk -= 1
-                        self._bulk_bytes -= len(data)
-                del taken, data  # not kept until the next one comes
-                if self._turn.locked():
-                    self._freed.set()
-                    self._freed = trio.Event()
-                if self._was_slow and not self.slow:
-                    self._was_slow = False
-                    self.on_relief()
-        except trio.EndOfChannel:  # closed, and all of it is written
-            pass
+                rest = bool(self._writing)  # of what was written at once in part
+                while not (self._queue or rest):
+                    if self._closed:
+                        return
+                    await self._writer.park()
+                    rest = bool(self._writing)
+                if not rest:
+                    self._writing = self._together()
+                await write([] if rest else [data for data, _ in self._writing])
+                self._written()
         finally:
             self.close()
 
-    def _with_more(self, first: tuple[bytes, bool]) -> tuple[list[tuple[bytes, bool]], tuple[bytes, bool] | None]:
-        """It with what else waits and may go with it; and the one after these, where it has been looked at."""
-        taken, size = [first], len(first[0])
-        while len(taken) < TOGETHER:
-            try:
-                following = self._queued.receive_nowait()
-            except trio.WouldBlock:
-                break
-            size += len(following[0])
-            if size > TOGETHER_BYTES:
-                return taken, following
-            taken.append(following)
-        return taken, None
+    def _write_at_once(self) -> None:
+        while self._queue and not (self._writing or self._closed):
+            self._writing = self._together()
+            data = [data for data, _ in self._writing]
+            all_of_it = self.write_at_once(data) if sum(map(len, data)) <= TOGETHER_BYTES else None
+            if all_of_it:
+                self._written()
+                continue
+            if all_of_it is None:
+                self._queue.extendleft(reversed(self._writing))
+                self._writing = []
+            self._writer.unpark()
+            return
+
+    def _together(self) -> list[tuple[bytes, bool]]:
+        """The first that waits, and what may go with it."""
+        taken = [self._queue.popleft()]
+        size = len(taken[0][0])
+        while self._queue and len(taken) < TOGETHER and (size := size + len(self._queue[0][0])) <= TOGETHER_BYTES:
+            taken.append(self._queue.popleft())
+        return taken
+
+    def _written(self) -> None:
+        written, self._writing = self._writing, []
+        self.unwritten -= len(written)
+        for data, bulk in written:
+            if bulk:
+                self._bulk -= 1
+                self._bulk_bytes -= len(data)
+        if self._turn.locked():
+            self._freed.set()
+            self._freed = trio.Event()
+        if self._was_slow and not self.slow:
+            self._was_slow = False
+            self.on_relief()
 
     def close(self) -> None:
         """Nothing more goes out: what is queued is dropped, whoever waits for room is let go."""
         self._closed = True
-        self._queue.close()
-        self._queued.close()
+        self._queue.clear()
+        self._writer.unpark()
         self._freed.set()
 
     async def flush(self) -> None:

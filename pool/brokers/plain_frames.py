@@ -37,6 +37,8 @@ class PlainFrames(WSConnection):
         super().__init__(ConnectionType.CLIENT)
         self._come: bytes | bytearray = b""
         self._begun: bytes | bytearray = b""
+        #: Whether a message of what came last has been dealt with as it was read.
+        self.taken = False
 
     @property
     def receiving(self) -> bool:
@@ -45,6 +47,7 @@ class PlainFrames(WSConnection):
 
     def receive_data(self, data: bytes | None) -> None:
         """Take what has come; :meth:`events` tells what it was. All events of what came before must have been asked."""
+        self.taken = False
         if data and self._begun:
             self._come, self._begun = self._begun + data, b""
         elif data and self._between_messages():

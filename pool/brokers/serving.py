@@ -22,6 +22,7 @@ from reptarium.pool.brokers import task
 from reptarium.pool.brokers.capacity import Holder
 from reptarium.pool.brokers.connection import Connection
 from reptarium.pool.brokers.errors import FAULT, LinkError, first
+from reptarium.pool.brokers.reading import Reading
 from reptarium.pool.brokers.shared import Shared
 from reptarium.pool.endings import ENDINGS, Ending
 from reptarium.pool.protocol.messages import (
@@ -36,8 +37,6 @@ from reptarium.pool.protocol.messages import (
     TaskDoneData,
     TaskErrorData,
     Unknown,
-    decoding_broker_message,
-    plain_broker_message,
 )
 from reptarium.pool.protocol.session import (
     AT_CAPACITY,
@@ -58,7 +57,6 @@ from reptarium.pool.protocol.session import (
 )
 from reptarium.pool.tasks.execution import Execution
 from reptarium.pool.tasks.router import RpcRouter
-from reptarium.pool.turns import in_turns
 
 log = structlog.get_logger("reptarium.pool.brokers.serving")
 
@@ -67,10 +65,6 @@ log = structlog.get_logger("reptarium.pool.brokers.serving")
 LEAVING, LAST_WORDS = 10.0, 2.0
 #: How long a broker may take to register a runner that has connected, in seconds. n8n does it at once.
 REGISTRATION = 15.0
-#: Messages up to this size, in bytes, are taken apart as they come: half a millisecond, whatever is in them. Larger
-#: ones may take 20 in one call; of these there is one at a time, over all connections.
-LIGHT = 8 * 1024
-
 _FAULT = ENDINGS[Ending.FAULT].told
 
 
@@ -165,7 +159,7 @@ class Serving:
                     parts.start_soon(self._part, keepalive)
                     parts.start_soon(self._part, self._keep_time)
                     parts.start_soon(self._part, self._register)
-                    await self._part(self._read)
+                    await self._part(Reading(self.connection, self._receive, self._failed, self._shared.turnstile).run)
                     parts.cancel_scope.cancel()
             if self._faulty:
                 await self._answer_all()
@@ -189,17 +183,6 @@ class Serving:
             await work()
         except* Exception as group:
             self._failed(group)
-
-    async def _read(self) -> None:
-        async with aclosing(self.connection.frames()) as frames:
-            async for frame in frames:
-                self._receive(await self._decoded(frame))
-                del frame  # not kept until the next one comes
-
-    async def _decoded(self, frame: bytes) -> BrokerMessage | Unknown | Malformed:
-        if len(frame) <= LIGHT and (message := plain_broker_message(frame)) is not None:
-            return message
-        return await in_turns(decoding_broker_message(frame), None if len(frame) <= LIGHT else self._shared.turnstile)
 
     def _failed(self, error: Exception) -> None:
         """The connection ends: it is lost, or a fault has been met."""
@@ -264,14 +247,15 @@ class Serving:
         """Do what the session says. One that has met a fault isn't asked any more, unless ``even_so``."""
         if self._faulty and not even_so:
             return
-        try:
-            self.session.room = self._capacity.room(self._holder)
-            self.session.hold = not self.reads
-            actions = ask()
-        except Exception as error:
-            self._failed(error)
-        else:
-            self._do(actions)
+        with self.connection.outbox:
+            try:
+                self.session.room = self._capacity.room(self._holder)
+                self.session.hold = not self.reads
+                actions = ask()
+            except Exception as error:
+                self._failed(error)
+            else:
+                self._do(actions)
 
     def _do(self, actions: Sequence[Action]) -> None:
         """Each action, whatever becomes of the one before: a kill is due even if an offer couldn't be sent."""

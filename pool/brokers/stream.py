@@ -70,6 +70,19 @@ async def open_stream(
     return wrapped
 
 
+def send_at_once(stream: trio.abc.Stream, data: bytes) -> int:
+    """Send as much of ``data`` as that waits for nothing. Returns how many bytes: none where it isn't known how.
+
+    Nothing is raised: who sends the rest meets what is wrong. Nobody else may be sending meanwhile.
+    """
+    if not isinstance(stream, trio.SocketStream):  # TLS has a state of its own
+        return 0
+    try:
+        return os.write(stream.socket.fileno(), data)
+    except OSError:
+        return 0
+
+
 def _unreachable(error: BaseException) -> str:
     """Why none of a name's addresses could be reached: each reason once."""
     group = error.__cause__

@@ -79,6 +79,15 @@ class Pipe:
         self._put(data)
         return True
 
+    def send_part(self, data: bytes) -> int:
+        """Put as much of ``data`` on its way as there is room for."""
+        if self.broken or self.unread:
+            return 0
+        part = data[: max(self._line.weather.room - self._bytes, 0)]
+        if part:
+            self._put(part)
+        return len(part)
+
     def _put(self, part: bytes) -> None:
         part = self._line.passes(part)
         if part and not self.deaf:
@@ -240,6 +249,11 @@ class Stream(trio.abc.HalfCloseableStream):
     def send_nowait(self, data: bytes) -> bool:
         """Send all of ``data`` if there is room for it, and nobody else is sending."""
         return self._sending is None and not self._closed and self._outgoing.send_nowait(data)
+
+    def send_at_once(self, data: bytes) -> int:
+        """Send what there is room for."""
+        assert self._sending is None, "imaginary: two senders at once"
+        return 0 if self._closed else self._outgoing.send_part(data)
 
     async def send_eof(self) -> None:
         """Close the sending half."""

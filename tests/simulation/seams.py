@@ -36,7 +36,7 @@ from reptarium.pool.workers import brood, pools
 from reptarium.pool.workers.zygote import ZygoteFault
 from tests.simulation.history import History
 from tests.simulation.machine import FirstWords
-from tests.simulation.network import Network
+from tests.simulation.network import Network, Stream
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -68,6 +68,7 @@ def imaginary(world: World) -> Iterator[None]:
     epoll = SimpleNamespace(epoll=lambda: FirstWords(machine), EPOLLIN=select.EPOLLIN, EPOLLONESHOT=select.EPOLLONESHOT)
     seams: list[tuple[object, str, Any]] = [
         (connection, "open_stream", network.open_stream),
+        (connection, "send_at_once", Stream.send_at_once),
         (grant, "open_stream", network.open_stream),
         (resolve, "addresses", network.addresses),
         (brood, "ZygoteProcess", machine.zygote),

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from reptarium.pool.brokers import link as link_module
-from reptarium.pool.brokers import serving as serving_module
+from reptarium.pool.brokers import reading
 from reptarium.pool.brokers import task as task_module
 from reptarium.pool.brokers.serving import Serving
 from reptarium.pool.embedded_broker import Broker, BrokerConfig, TaskHandle, open_broker
@@ -148,17 +148,22 @@ async def two_brokers(**changes: Any) -> AsyncIterator[Two]:
 Plant = Callable[[Two, pytest.MonkeyPatch], Bomb]
 
 
-def _decoding(two: Two, patch: pytest.MonkeyPatch) -> Bomb:
-    real = serving_module.plain_broker_message
-    bomb = Bomb()
+def _decoding(name: str) -> Plant:
+    def plant(two: Two, patch: pytest.MonkeyPatch) -> Bomb:
+        real = getattr(reading, name)
+        bomb = Bomb()
 
-    def decoding(frame: bytes) -> Any:
-        # the hurt broker alone has tasks with this in their code
-        return bomb() if b"going off" in frame and not bomb.gone_off else real(frame)
+        def decoding(frame: bytes) -> Any:
+            # the hurt broker alone has tasks with this in their code
+            return bomb() if b"going off" in frame and not bomb.gone_off else real(frame)
 
-    patch.setattr(serving_module, "plain_broker_message", decoding)
-    two.hurt.submit({"code": "return 'going off'", "items": []})
-    return bomb
+        patch.setattr(reading, name, decoding)
+        two.hurt.submit(
+            {"code": f"return 'going off'{' ' * reading.LIGHT * (name != 'plain_broker_message')}", "items": []}
+        )
+        return bomb
+
+    return plant
 
 
 def _in(place: Callable[[Serving], object], name: str) -> Plant:
@@ -173,7 +178,8 @@ def _in(place: Callable[[Serving], object], name: str) -> Plant:
 
 #: Where a bomb is planted in what belongs to one connection.
 PARTS: dict[str, Plant] = {
-    "reading": _decoding,
+    "reading": _decoding("plain_broker_message"),
+    "reading in turns": _decoding("decoding_broker_message"),
     "keeping time": _in(lambda serving: serving.session, "next_deadline"),
     "tick": _in(lambda serving: serving.session, "tick"),
     "receive": _in(lambda serving: serving.session, "receive"),

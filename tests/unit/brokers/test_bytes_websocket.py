@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import msgspec
 import pytest
 import trio
+import trio.testing
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
+from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
 from reptarium.pool.brokers import bytes_websocket
@@ -21,6 +23,7 @@ from reptarium.pool.brokers.pace import FramePace
 from reptarium.pool.protocol.messages import RunnerTaskDone, TaskDoneData, encode
 from tests.conftest import others_turns
 from tests.limits import fail_after
+from tests.unit.brokers.test_turnstile import Passes
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -256,8 +259,163 @@ async def test_answers_that_nobody_waits_for_go_no_further() -> None:
                 counted += 1
 
             connection.leave_out(lambda message: message.startswith(b'{"mark"'))
-            connection._ws.on_unheard = count
+            connection._ws.in_pace = count
             told.set()
             async with aclosing(connection.frames()) as frames:
                 assert await anext(frames) == b'{"type":"broker:drain"}'
             assert counted == 50
+
+
+async def test_small_messages_are_dealt_with_as_they_are_read_in_their_order() -> None:
+    """None overtakes one that waits for its turn."""
+    told = trio.Event()
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await told.wait()
+        texts = [f'"{kind}{number}"' for number in range(3) for kind in ("small", "large", "small", "small")]
+        await stream.send_all(b"".join(server.send(TextMessage(text)) for text in texts))
+        await trio.sleep_forever()
+
+    heard: list[bytes] = []
+    with fail_after(60):
+        async with connected(send) as connection:
+
+            def at_once(frame: bytes | bytearray) -> Callable[[], None] | None:
+                return None if b"large" in frame else lambda: heard.append(bytes(frame))
+
+            connection.leave_to(at_once)
+            told.set()
+            waited = 0
+            async with aclosing(connection.frames()) as frames:
+                async for frame in frames:
+                    waited += frame.startswith(b'"large')
+                    await trio.sleep(0.01)  # what is behind it is read meanwhile
+                    heard.append(frame)
+                    if len(heard) == 12:
+                        break
+    texts = [f'"{kind}{number}"'.encode() for number in range(3) for kind in ("small", "large", "small", "small")]
+    assert heard == texts
+    assert waited >= 3
+
+
+async def test_everything_has_its_turn_between_two_messages_that_are_dealt_with_as_they_are_read() -> None:
+    """However many were read at once: fifty brokers may send as many each."""
+    told, done = trio.Event(), trio.Event()
+    at: list[int] = []
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await told.wait()
+        await stream.send_all(b"".join(server.send(TextMessage("1")) for _ in range(EVENTS - 1)))
+        await done.wait()
+
+    with fail_after(60):
+        async with connected(send) as connection:
+            passes = Passes()
+            trio.lowlevel.add_instrument(passes)
+
+            def hear() -> None:
+                at.append(passes.count)
+                if len(at) == EVENTS - 1:
+                    done.set()
+
+            connection.leave_to(lambda frame: hear)
+            told.set()
+            await done.wait()
+            trio.lowlevel.remove_instrument(passes)
+    assert len(set(at)) == EVENTS - 1
+
+
+async def test_nothing_goes_at_once_amid_another_frame_or_after_the_close_frame() -> None:
+    """It would be an error to who reads it."""
+
+    async def listen(stream: trio.SocketStream, server: WSConnection) -> None:
+        while await stream.receive_some(65536):
+            pass
+
+    with fail_after(60):
+        async with connected(listen) as connection:
+            at_once = connection.outbox.write_at_once
+            async with connection._ws._stream_lock:
+                assert at_once([b"{}"]) is None
+            assert at_once([b"{}"]) is True
+            with trio.move_on_after(0.05):
+                await connection.aclose()
+            assert at_once([b"{}"]) is None
+
+
+async def test_what_is_read_when_nobody_serves_any_more_is_dropped() -> None:
+    """A message that had to wait for its turn, as one of too many."""
+    told, asked = trio.Event(), trio.Event()
+
+    async def send(stream: trio.SocketStream, server: WSConnection) -> None:
+        await told.wait()
+        await stream.send_all(server.send(TextMessage('"late"')) + server.send(TextMessage('"later"')))
+        await trio.sleep_forever()
+
+    with fail_after(60):
+        async with connected(send) as connection, aclosing(connection.frames()) as frames:
+
+            async def pause() -> None:
+                asked.set()
+                await trio.testing.wait_all_tasks_blocked(0.01)
+
+            connection._ws.in_pace = pause
+            connection.leave_to(lambda frame: lambda: pytest.fail("it is heard"))
+            told.set()
+            await asked.wait()
+            connection.leave_to(None)
+            assert await anext(frames) == b'"later"'
+
+
+async def test_what_a_socket_takes_in_part_is_finished_before_anything_else() -> None:
+    """Results that are written at once to a broker that doesn't read, and a ping: whole frames, in their order."""
+    reads, got = trio.Event(), trio.Event()
+    numbers: list[str] = []
+    pings = 0
+
+    async def listen(stream: trio.SocketStream, server: WSConnection) -> None:
+        nonlocal pings
+        stream.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+        await reads.wait()
+        texts: list[str] = []
+        while len(numbers) < count:
+            server.receive_data(await stream.receive_some(65536))
+            for event in server.events():
+                if isinstance(event, Ping):
+                    pings += 1
+                    await stream.send_all(server.send(event.response()))
+                if isinstance(event, TextMessage):
+                    texts.append(event.data)
+                    if event.message_finished:
+                        numbers.append(json.loads("".join(texts))["taskId"])
+                        texts.clear()
+        got.set()
+        await trio.sleep_forever()
+
+    partly = count = 0
+    with fail_after(60):
+        async with connected(listen) as connection:
+            at_once = connection.outbox.write_at_once
+
+            def counted(texts: Sequence[bytes]) -> bool | None:
+                nonlocal partly
+                taken = at_once(texts)
+                partly += taken is False
+                return taken
+
+            connection.outbox.write_at_once = counted
+            async with trio.open_nursery() as nursery:
+                while not partly:
+                    with connection.outbox:
+                        data = TaskDoneData(msgspec.Raw(b'"' + b"x" * 60_001 + b'"'))
+                        connection.outbox.put(RunnerTaskDone(str(count), data))
+                    count += 1
+                with connection.outbox:
+                    connection.outbox.put(RunnerTaskDone(str(count), data))
+                count += 1
+                nursery.start_soon(connection._ws.ping)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                reads.set()
+                await got.wait()
+    assert numbers == [str(number) for number in range(count)]
+    assert pings == 1

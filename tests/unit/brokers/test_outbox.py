@@ -167,8 +167,7 @@ async def test_close_lets_everybody_go() -> None:
     outbox.put(WORD)
     await bulk(outbox, 4)
     writer = Writer(outbox)
-    with pytest.raises(trio.ClosedResourceError):
-        await writer.run()
+    await writer.run()
     assert writer.wrote == []
 
 
@@ -187,3 +186,113 @@ async def test_cancelled_sender_leaves_the_queue(autojump_clock: trio.testing.Mo
         assert outbox.unwritten == 0
         outbox.close()
     assert writer.wrote[-1] == encode(result(3))
+
+
+class Socket:
+    """What takes messages at once, as it is told: all of them, a part, or none."""
+
+    def __init__(self, outbox: Outbox, *takes: bool | None) -> None:
+        self.wrote: list[list[bytes]] = []
+        self._takes = list(takes)
+        outbox.write_at_once = self._write_at_once
+
+    def _write_at_once(self, messages: Sequence[bytes]) -> bool | None:
+        taken = self._takes.pop(0) if self._takes else True
+        if taken is not None:
+            self.wrote.append(list(messages))
+        return taken
+
+
+def test_what_is_put_together_goes_at_once_together() -> None:
+    """When the outermost block is left; the writer has no part in it."""
+    outbox = Outbox()
+    socket = Socket(outbox)
+    with outbox:
+        outbox.put(result(1), bulk=True)
+        with outbox:
+            outbox.put(WORD)
+        assert socket.wrote == []
+    assert socket.wrote == [[encode(result(1)), encode(WORD)]]
+    assert (outbox.unwritten, outbox.owes) == (0, False)
+
+
+def test_what_is_put_alone_waits_for_the_writer() -> None:
+    """Prints are many: those of one pass of the loop go in one write."""
+    outbox = Outbox()
+    socket = Socket(outbox)
+    outbox.put(WORD)
+    assert (socket.wrote, outbox.unwritten) == ([], 1)
+
+
+@pytest.mark.parametrize("messages", [1, TOGETHER + 1])
+async def test_what_the_socket_does_not_take_at_once_is_written_in_its_order(messages: int) -> None:
+    """Nothing of it is lost, sent twice or overtaken; what went in part is finished before anything else."""
+    outbox = Outbox()
+    socket = Socket(outbox, None, True, False)
+    writes: list[list[bytes]] = []
+    more: list[int] = []
+
+    async def keep(texts: Sequence[bytes]) -> None:
+        writes.append(list(texts))
+        await trio.lowlevel.checkpoint()
+        if not more:
+            more.append(1)
+            with outbox:  # while the writer writes nothing goes at once
+                outbox.put(result(100))
+
+    with outbox:  # nothing of these
+        for number in range(messages):
+            outbox.put(result(number))
+    assert socket.wrote == []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.write, keep)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (socket.wrote, outbox.unwritten) == ([], 0)
+        sent = [encode(result(number)) for number in range(messages)]
+        assert [text for texts in writes for text in texts] == [*sent, encode(result(100))]
+        writes.clear()
+        with outbox:  # all of these
+            outbox.put(result(1))
+        with outbox:  # a part of these
+            outbox.put(result(2))
+        with outbox:  # which these wait for
+            outbox.put(result(3))
+        assert socket.wrote == [[encode(result(1))], [encode(result(2))]]
+        assert outbox.unwritten == 2
+        await trio.testing.wait_all_tasks_blocked()
+        assert writes == [[], [encode(result(3))]]
+        outbox.close()
+
+
+def test_a_large_result_is_the_writers() -> None:
+    """It goes in fragments, with a look at the loop between them."""
+    outbox = Outbox()
+    socket = Socket(outbox)
+    with outbox:
+        outbox.put(result(1, TOGETHER_BYTES), bulk=True)
+        outbox.put(WORD)
+    assert (socket.wrote, outbox.unwritten) == ([], 2)
+
+
+def test_relief_may_put_more() -> None:
+    """What follows from room goes with it, once."""
+    outbox = Outbox()
+    socket = Socket(outbox)
+    reliefs = 0
+
+    def relieved() -> None:
+        nonlocal reliefs
+        reliefs += 1
+        with outbox:
+            outbox.put(WORD)
+
+    outbox.on_relief = relieved
+    with outbox:
+        for number in range(BACKLOG + 1):
+            outbox.put(result(number))
+    assert reliefs == 1
+    assert [text for texts in socket.wrote for text in texts] == [
+        *(encode(result(number)) for number in range(BACKLOG + 1)),
+        encode(WORD),
+    ]
+    assert outbox.unwritten == 0

@@ -56,6 +56,9 @@ class Wire:
     def leave_out(self, unheard: object) -> None:
         """Answers to prints: there are none here."""
 
+    def leave_to(self, at_once: object) -> None:
+        """Small messages: they come as any other here."""
+
     def come(self, message: Any) -> None:
         """The broker sends this."""
         self._send.send_nowait(encode(message))

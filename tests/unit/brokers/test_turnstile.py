@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trio
 
-from reptarium.pool.brokers import serving as serving_module
-from reptarium.pool.brokers.serving import LIGHT, Serving
+from reptarium.pool.brokers import reading
+from reptarium.pool.brokers.reading import LIGHT, Reading
 from reptarium.pool.protocol.messages import Malformed, Steps
 from reptarium.pool.turns import Turnstile, in_turns
 from tests.limits import fail_after
-from tests.unit.brokers.test_serving import shared
 
 
 class Passes(trio.abc.Instrument):
@@ -83,26 +83,24 @@ async def test_large_messages_of_all_brokers_take_turns(
         return Malformed("no message")
         yield
 
-    monkeypatch.setattr(serving_module, "decoding_broker_message", decoding)
-    means = shared()
+    monkeypatch.setattr(reading, "decoding_broker_message", decoding)
+    turnstile = Turnstile()
 
     class OneFrame:
         """A connection on which one message comes."""
 
-        def __init__(self) -> None:
-            self.outbox: Any = type("Outbox", (), {"slow": False})()
+        def leave_to(self, at_once: object) -> None:
+            """There is one message, and it isn't plain."""
 
-        def leave_out(self, unheard: object) -> None:
-            """There is one message, and it is none of these."""
-
-        async def send(self, message: object) -> None:
-            """Nobody does."""
+        async def frames(self) -> AsyncIterator[bytes]:
+            """What comes."""
+            yield b"x" * size
 
     with fail_after(10):
         async with trio.open_nursery() as nursery:
             for _ in range(20):
-                one = Serving(means, "http://broker", object(), OneFrame(), nursery)  # type: ignore[arg-type]
-                nursery.start_soon(one._decoded, b"x" * size)
+                one: Any = OneFrame()
+                nursery.start_soon(Reading(one, lambda message: None, pytest.fail, turnstile).run)
     trio.lowlevel.remove_instrument(passes)
     assert len(at) == 20
     assert max(map(at.count, at)) == most
