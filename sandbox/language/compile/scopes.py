@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 BUILTIN_NAMES = frozenset(dir(builtins))
 _GIVEN_PREFIX = "_"
@@ -47,6 +47,65 @@ def names_in_text(annotation: ast.expr, postponed: bool) -> set[str]:
     return found
 
 
+def bound_anew(node: ast.ClassDef) -> set[str]:
+    """The names that a class's body both reads and binds (``date: date``, ``timeout = timeout * 2``).
+
+    Python looks such a name up in the class and in the module, in no function between: what the outermost scope binds
+    under it is shared with the namespace.
+    """
+    read, bound = set(), set()
+    for each in in_scope(node.body):
+        bound.update(binds(each))
+        if isinstance(each, ast.AugAssign):
+            read.update(binds(each.target))
+        elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load):
+            read.add(each.id)
+    return read & bound
+
+
+def in_scope(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes that stand in the scope of these statements itself, in no certain order."""
+    waiting = [*body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _COMPREHENSIONS):
+            # a scope of its own, but for its first iterable and the targets of `:=`
+            waiting.append(node.generators[0].iter)
+            waiting += [each.target for each in ast.walk(node) if isinstance(each, ast.NamedExpr)]
+            continue
+        yield node
+        if isinstance(node, ast.arguments):  # the names are the function's
+            arguments = (*node.posonlyargs, *node.args, node.vararg, *node.kwonlyargs, node.kwarg)
+            waiting += filter(None, (*node.defaults, *node.kw_defaults))
+            waiting += [each.annotation for each in arguments if each is not None and each.annotation is not None]
+        elif isinstance(node, ast.Lambda):
+            waiting.append(node.args)
+        elif isinstance(node, ast.ClassDef):
+            waiting += [*node.decorator_list, *node.bases, *node.keywords]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [*node.decorator_list, node.args, *filter(None, [node.returns])]
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def binds(node: ast.AST) -> list[str]:
+    """The names that this node by itself binds or deletes, in whatever scope it stands."""
+    if isinstance(node, ast.Name):
+        return [] if isinstance(node.ctx, ast.Load) else [node.id]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+    name: str | None = None
+    if isinstance(node, (*_FUNCTIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+        name = node.name
+    elif isinstance(node, ast.MatchMapping):
+        name = node.rest
+    elif isinstance(node, ast.arg):
+        name = node.arg
+    return [] if name is None else [name]
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from reptarium.sandbox.language.compile.import_statements import ImportStatements
 from reptarium.sandbox.language.compile.patterns import Patterns
-from reptarium.sandbox.language.compile.scopes import names_in_text
+from reptarium.sandbox.language.compile.scopes import bound_anew, names_in_text
 from reptarium.sandbox.language.compile.walk import LOAD, STORE, attribute_advice, located
 from reptarium.sandbox.language.policy import names as rules
 from reptarium.sandbox.language.policy.formats import format_refusal, needs_a_look
@@ -174,7 +174,7 @@ class Transformer(Patterns, ImportStatements):
     def _annotation(self, node: ast.expr | None) -> ast.expr | None:
         if node is None:
             return None
-        self.annotation_names |= names_in_text(node, self.postponed)
+        self.looked_up |= names_in_text(node, self.postponed)
         if not self.postponed:
             return cast(ast.expr, self.visit(node))
         # The compiler turns it into text: nothing may be rewritten in it
@@ -219,12 +219,12 @@ class Transformer(Patterns, ImportStatements):
         return node
 
     def _class(self, node: ast.ClassDef) -> ast.AST:
+        self.looked_up |= bound_anew(node)
         self._bind(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         self._type_parameters(node)
         node.bases = [self.visit(base) for base in node.bases]
-        for keyword in node.keywords:
-            self.visit(keyword)
+        node.keywords = [self.visit(keyword) for keyword in node.keywords]
         self._scopes.append("class")
         node.body = self._block(node.body)
         self._scopes.pop()

@@ -39,7 +39,7 @@ class Walk(RestrictingNodeTransformer):
         self._place = 0
         self.global_names: set[str] = set()
         self.nonlocal_names: set[str] = set()
-        self.annotation_names: set[str] = set()
+        self.looked_up: set[str] = set()  # in the namespace: by what annotations tell in text, in classes' bodies
         self.postponed = False  # from __future__ import annotations
         self._import_check = import_check
         self._denied_builtins: Mapping[str, str] = rules.DENIED_BUILTINS
@@ -155,7 +155,7 @@ class Walk(RestrictingNodeTransformer):
 
         Those that an inner function declares global, and those of ``scopes.py``.
         """
-        shared = self.global_names | (self.annotation_names & self.task_names)
+        shared = self.global_names | (self.looked_up & self.task_names)
         shared |= shared_names(self.task_names, self.loaded, self._body)
         return [*sorted(shared - self.nonlocal_names), *self.last_classes]
 

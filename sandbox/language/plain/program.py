@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from types import CodeType
 
 from reptarium.sandbox.language.compile.program import compile_body, of_any_text, parse
-from reptarium.sandbox.language.compile.scopes import BUILTIN_NAMES, names_in_text, shared_names
+from reptarium.sandbox.language.compile.scopes import (
+    BUILTIN_NAMES,
+    binds,
+    bound_anew,
+    in_scope,
+    names_in_text,
+    shared_names,
+)
 from reptarium.sandbox.language.compile.transformer import expects_import_error, without_annotation
 from reptarium.sandbox.language.policy import Finding, LanguagePolicy, PolicyViolation
 from reptarium.sandbox.language.policy.allowlist import BUILTINS_SETTING, unlisted
@@ -25,8 +32,6 @@ CLASS_OF, TYPE = "guard class of", "guard type"
 
 #: Names of ours whose values are what JSON makes.
 _PLAIN_NAMES = frozenset({"_items", "_item", "_query"})
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @of_any_text
@@ -103,7 +108,7 @@ def _check(body: list[ast.stmt], policy: LanguagePolicy) -> None:
                 findings.append(Finding(node.lineno, f"import of '{name}' is not allowed", setting, why))
     if removed:
         nodes = [node for statement in body for node in ast.walk(statement)]
-        bound = {name for node in nodes for name in _binds(node)}
+        bound = {name for node in nodes for name in binds(node)}
         findings += [
             Finding(node.lineno, f"'{node.id}' is not allowed", BUILTINS_SETTING, "the administrator removed it")
             for node in nodes
@@ -133,22 +138,6 @@ def _nodes(body: list[ast.stmt], expected: bool) -> Iterator[tuple[ast.AST, bool
 # ---- names ------------------------------------------------------------------------------
 
 
-def _binds(node: ast.AST) -> list[str]:
-    """The names that this node by itself binds or deletes, in whatever scope it stands."""
-    if isinstance(node, ast.Name):
-        return [] if isinstance(node.ctx, ast.Load) else [node.id]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-    name: str | None = None
-    if isinstance(node, (*_FUNCTIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-        name = node.name
-    elif isinstance(node, ast.MatchMapping):
-        name = node.rest
-    elif isinstance(node, ast.arg):
-        name = node.arg
-    return [] if name is None else [name]
-
-
 class _Outermost(ast.NodeTransformer):
     """The program's outermost scope: its body fit for a function, and the names that are shared with the namespace."""
 
@@ -156,7 +145,7 @@ class _Outermost(ast.NodeTransformer):
         loaded: dict[str, int] = {}
         shared: set[str] = set()
         inner: set[str] = set()
-        in_text: set[str] = set()
+        looked_up: set[str] = set()
         for place, statement in enumerate(body):
             for node in ast.walk(statement):
                 if isinstance(node, ast.Global):
@@ -167,11 +156,13 @@ class _Outermost(ast.NodeTransformer):
                     loaded.setdefault(node.id, place)
                 elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                     loaded.setdefault(node.target.id, place)
+                elif isinstance(node, ast.ClassDef):
+                    looked_up |= bound_anew(node)
                 for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
                     if annotation is not None:
-                        in_text |= names_in_text(annotation, postponed)
-        bound = {name for statement in body for name in _bound_in_scope(statement)}
-        shared |= (bound & in_text) | shared_names(bound, loaded, body)
+                        looked_up |= names_in_text(annotation, postponed)
+        bound = {name for node in in_scope(body) for name in binds(node)}
+        shared |= (bound & looked_up) | shared_names(bound, loaded, body)
         self.awaits = False
         #: In order, for a ``global`` statement.
         self.shared = sorted(shared - inner)
@@ -207,26 +198,3 @@ class _Outermost(ast.NodeTransformer):
             return node
         call = ast.Call(ast.Name(IMPORT_STAR, ast.Load()), [ast.Constant(node.module)], [])
         return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node))
-
-
-def _bound_in_scope(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement binds in the scope in which it stands."""
-    waiting: list[ast.AST] = [statement]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, _COMPREHENSIONS):
-            # a scope of its own, but for its first iterable and the targets of `:=`
-            waiting.append(node.generators[0].iter)
-            yield from (each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
-            continue
-        if isinstance(node, ast.Lambda):
-            waiting += [default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None]
-            continue
-        yield from _binds(node)
-        if isinstance(node, ast.ClassDef):
-            waiting += [*node.decorator_list, *node.bases, *node.keywords]
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            waiting += node.decorator_list
-            waiting += [default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None]
-        else:
-            waiting += ast.iter_child_nodes(node)

@@ -210,8 +210,10 @@ def _why_forbidden(value: object) -> str | None:
         return f"the module {value.__name__}" if _is_real(value) else None  # type: ignore[attr-defined,arg-type]
     if issubclass(kind, (types.CodeType, types.FrameType, types.CellType, io.FileIO)):
         return f"a {kind.__name__} object"
-    if issubclass(kind, type) and issubclass(value, type) and value not in (guards.TypeFacade, guards.ABCMetaFacade):  # type: ignore[arg-type]
-        return f"the metaclass {value!r}"
+    if issubclass(kind, type) and issubclass(value, type):  # type: ignore[arg-type]
+        # what a task has for one, and what it makes of that, is its own
+        own = guards.TypeFacade in type.__getattribute__(value, "__mro__")  # type: ignore[arg-type]
+        return None if own else f"the metaclass {value!r}"
     judged = value if issubclass(kind, (type, *_CALLABLES)) else kind
     if not _is_refused(_origin(judged)):
         return None

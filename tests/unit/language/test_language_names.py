@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+from types import FunctionType
+
 import pytest
 
-from tests.unit.language.support import answers_of_python, assert_same, execute
+from reptarium.sandbox.language.plain.program import compile_task as compile_plainly
+from tests.unit.language.support import OPEN, answers_of_python, assert_same, execute
 
 PROGRAMS = {
     "single_underscores": """
@@ -287,3 +291,25 @@ def test_program(name: str, python: dict[str, str]) -> None:
 def test_given_names_are_the_tasks_own(source: str, expected: object) -> None:
     """Names that the runner supplies, builtins and globals are read and rebound as in a script."""
     assert execute(source, _items=[1, 2]) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from datetime import date\nclass E:\n    date: date\nreturn E.__annotations__['date'] is date", True),
+        ("n = 2\nclass E:\n    n = n * 2\nreturn E.n, n", (4, 2)),
+        ("n = 2\nclass E:\n    n += 1\nreturn E.n, n", (3, 2)),
+        ("n = 2\nclass E:\n    def n(self, other=n): return other\nreturn E().n()", 2),
+        ("n = [2]\nclass E:\n    n = [i + 1 for i in n]\nreturn E.n", [3]),
+        ("def n(f): return f\nclass E:\n    @n\n    def n(self): return 5\nreturn E().n()", 5),
+        ("n = 2\nclass E:\n    class F:\n        n = n\n    n = F.n + n\nreturn E.n", 4),
+        ("n = 2\ndef f():\n    n = 3\n    class E:\n        n = n\n    return E.n\nreturn f()", 2),
+        ("n = 2\nclass E:\n    k = lambda self, by=n: by + n\n    n = 7\nreturn E().k(), E.n", (4, 7)),
+        ("n = 2\nclass E:\n    import math as n; n = n.floor(2.5)\n    del n\n    n = n\nreturn E.n", 2),
+        ("n = 2\nclass E:\n    try: 1 / n / 0\n    except ZeroDivisionError as n: pass\nreturn n", 2),
+    ],
+)
+def test_classes_read_names_that_they_bind_from_the_script(source: str, expected: object) -> None:
+    """A class's body looks such a name up in the class and then in the script, in both language modes."""
+    assert execute(source) == expected
+    assert FunctionType(compile_plainly(textwrap.dedent(source), OPEN), {})() == expected
