@@ -164,7 +164,7 @@ class Transformer(Patterns, ImportStatements):
         node.keywords = [self.visit(keyword) for keyword in node.keywords]
 
     def _keyword(self, node: ast.keyword) -> ast.AST:
-        if node.arg is not None and rules.is_dunder(node.arg) and node.arg not in rules.DEFINABLE:
+        if node.arg is not None and rules.is_dunder(node.arg) and node.arg not in rules.DEFINABLE | rules.KEYWORDS:
             self.refuse(node, f"the keyword argument '{node.arg}' is not allowed", "it belongs to the interpreter")
         node.value = self.visit(node.value)
         return node

@@ -256,4 +256,6 @@ def special_advice(name: str) -> str:
         return "numpy takes it for an address of memory"
     if name.startswith("__array_"):
         return "it is what numpy's own classes are made of; define methods of other names"
+    if rules.is_dunder(name) and name not in rules.PYTHONS:
+        return "names of this form are Python's and its libraries'; begin one of your own with one underscore"
     return "it belongs to the interpreter"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import keyword
 import sys
+import types
 
 # ---- special names ---------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ DOCUMENTED_DUNDERS = frozenset(
     f"__{name}__"
     for name in """
         origin args parameters orig_bases orig_class supertype abstractmethods dataclass_fields
-        struct_fields fields table geo_interface version_info
+        struct_fields fields table geo_interface version_info mapper
     """.split()
 )
 
@@ -128,6 +129,16 @@ OWN_METHODS = DEFINABLE - _DEFINE_ONLY - HOOKS - WRITABLE_DUNDERS - {"__match_ar
 TOLD_OF_CLASSES = ((READABLE_DUNDERS & DEFINABLE) - HOOKS) | frozenset(
     "__module__ __doc__ __annotations__ __orig_bases__ __parameters__".split()
 )
+
+#: Keyword arguments of functions of libraries (pydantic's ``create_model``). A call takes any text for one (``**{…}``).
+KEYWORDS = frozenset("__base__ __config__ __validators__ __cls_kwargs__".split())
+
+_OF_PYTHON = (object, type, types.FunctionType, types.MethodType, types.ModuleType, types.GenericAlias, BaseException)
+_RULED = LEADING_DUNDERS | GUARDED_DUNDERS | OWN_DUNDERS | READABLE_DUNDERS | COMPILED_DUNDERS | DEFINABLE
+#: Names that Python itself gives a meaning, as far as its own objects tell: a refusal says whose a name is.
+PYTHONS = (_RULED - DOCUMENTED_DUNDERS) | {
+    name for kind in _OF_PYTHON for name in (*dir(kind), *dir(type(kind))) if name[:2] == "__"
+}
 
 #: Global names with double underscores that may be read. ``__import__`` is ours and checks.
 READABLE_GLOBALS = frozenset({"__name__", "__doc__", "__import__", "__debug__"})

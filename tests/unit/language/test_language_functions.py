@@ -259,6 +259,10 @@ PROGRAMS = {
         p = partial(int, base=2)
         return info, twice(4), a.slow + a.slow, calls.count("slow"), a.square(3), [kind(x) for x in (1, [], "a", b"b", 1.5)], p("101"), p.keywords, reduce(lambda x, y: x * y, range(1, 6), 1)
     """,
+    "keywords_of_libraries": """
+        def create_model(name, /, **fields): return name, fields["__base__"], sorted(fields)
+        return create_model("M", __base__=int, a=1, __config__={}, __validators__={}, __cls_kwargs__={})
+    """,
 }
 
 python = answers_of_python(PROGRAMS)

@@ -34,6 +34,10 @@ REFUSALS = {
     "__builtins__": "the name '__builtins__' is not allowed: it belongs to the interpreter",
     "__file__": "the name '__file__' is not allowed: it belongs to the interpreter",
     "__name__ = 1": "binding the name '__name__' is not allowed: it belongs to the interpreter",
+    "class A: __registry__ = {}": "binding the name '__registry__' is not allowed: names of this form are Python's "
+    "and its libraries'; begin one of your own with one underscore",
+    "f.__tags__ = []": "changing the attribute '__tags__' is not allowed: names of this form are Python's and its "
+    "libraries'; begin one of your own with one underscore",
     "f(__class__=1)": "the keyword argument '__class__' is not allowed: it belongs to the interpreter",
     "'{0.__class__}'.format(1)": (
         "the attribute '__class__' in a format string is not allowed: a format string reads attributes by name"
