@@ -46,6 +46,8 @@ from tests.simulation.misbehaviour import Misbehaviour
 from tests.simulation.network import Network, Stream
 
 _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+#: How often a broker that doesn't read looks whether it reads again, in seconds.
+READS_AGAIN = 0.25
 _ENDED = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -124,7 +126,7 @@ class Runner:
     async def _read(self) -> None:
         while True:
             while self._broker.misbehaviour.reads_again_at > trio.current_time():
-                await trio.sleep(0.25)
+                await trio.sleep(READS_AGAIN)
             data = await self.stream.receive_some(65536)
             if not data:
                 return

@@ -20,7 +20,7 @@ from reptarium.pool.ops.metrics import Metrics
 from reptarium.pool.runner import Runner
 from reptarium.pool.workers.pools import AGAIN, LOOK, TENURE
 from tests.simulation import determinism, invariants, seams
-from tests.simulation.broker import Broken, ImaginaryBroker
+from tests.simulation.broker import READS_AGAIN, Broken, ImaginaryBroker
 from tests.simulation.history import History
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
@@ -174,6 +174,8 @@ class World:
             raise Broken(f"{RECOVERY:g} s after the storm there is no usable connection to {lost}")
         if {"messages lost", "messages garbled"} & set(self.plan.troubles):
             await trio.sleep(6.0)  # offers that a broker has never heard of are made anew
+        if "brokers don't read" in self.plan.troubles:
+            await trio.sleep(READS_AGAIN)  # a task whose slot was taken in vain meanwhile would count for longer
         pools = await self._calm_rules()
         asked = [(broker, self.ask(broker, [["wait", 0.1]])) for broker in self.brokers for _ in range(self.plan.calm)]
         # twice the time that all of them take one after the other, and what workers of the storm may still take
