@@ -52,9 +52,12 @@ PACKAGE = Package(
     withheld={
         "yaml": {
             "its tags make any Python object; use yaml.SafeLoader": "UnsafeLoader CUnsafeLoader CLoader CFullLoader "
-            "Constructor UnsafeConstructor FullConstructor constructor loader cyaml",
+            "Constructor UnsafeConstructor FullConstructor loader cyaml",
             "it brings the loaders along whose tags make any Python object; use yaml.SafeLoader.add_constructor and "
             "yaml.SafeDumper.add_representer": "YAMLObject YAMLObjectMetaclass",
+        },
+        "yaml.constructor": {  # its ConstructorError is what loaders of one's own raise
+            "its tags make any Python object; use SafeConstructor": "Constructor UnsafeConstructor FullConstructor",
         },
     },
     refused={

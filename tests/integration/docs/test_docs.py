@@ -125,9 +125,11 @@ BRIEFLY = {
     "python -m reptarium.pool.bench.language": "",
     "python -m reptarium.pool.bench.powers": "--tasks 3 --rounds 2 --with 'all powers'",
     "python -m reptarium.pool.bench.rpc": "--calls 3",
-    "reptarium bench --case idle": "--tasks 3 --rounds 1",
+    "reptarium bench --case idle --against baseline-light": "--tasks 3 --rounds 1",
     "reptarium bench --case pandas": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial": "--tasks 3 --rounds 1",
+    "reptarium bench --case reuse": "--tasks 3 --rounds 1",
+    "reptarium bench --case reuse-idle": "--tasks 3 --rounds 1",
     "reptarium bench --case trivial --against baseline-light": "--tasks 3 --rounds 1",
     "reptarium bench --case brokers": "--tasks 80 --rounds 1",
 }
