@@ -121,7 +121,7 @@ class Capacity:
         self._keeps = 0
         self._here: set[_Place] = set()
         self._sole: _Place | None = None
-        self._settling = False
+        self._settling = self._unsettled = False
 
     @property
     def shared(self) -> bool:
@@ -282,19 +282,22 @@ class Capacity:
 
     def _settle(self, now: float) -> None:
         """Tell the only broker what it has, or those in line what is free."""
-        if self._settling:  # a link that was just told something calls
+        self._unsettled = True
+        if self._settling:  # a link that was just told something calls: what it has changed comes after that
             return
         self._settling = True
         try:
-            sole = next(iter(self._here)) if len(self._here) == 1 else None
-            if self._sole is not None and self._sole is not sole:
-                self._sole.told = None
-                self._line_up(self._sole, now)
-            self._sole = sole
-            if sole is not None:
-                self._tell(sole, now)
-            else:
-                self._hand_out(now)
+            while self._unsettled:
+                self._unsettled = False
+                sole = next(iter(self._here)) if len(self._here) == 1 else None
+                if self._sole is not None and self._sole is not sole:
+                    self._sole.told = None
+                    self._line_up(self._sole, now)
+                self._sole = sole
+                if sole is not None:
+                    self._tell(sole, now)
+                else:
+                    self._hand_out(now)
         finally:
             self._settling = False
 

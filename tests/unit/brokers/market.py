@@ -25,12 +25,14 @@ class Link:
     told: int | None = None
     calls: int = 0
     on_offer: Callable[[], None] = lambda: None
+    on_told: Callable[[float], None] = lambda now: None
     on_give_up: Callable[[float], None] = lambda now: None
 
     def set_capacity(self, capacity: int, now: float) -> None:
         self.calls += 1
         self.told = capacity
         self.open_offers = max(capacity - self.accepted, 0)
+        self.on_told(now)
 
     def offer(self, now: float) -> None:
         self.calls += 1

@@ -175,6 +175,19 @@ def test_settings_that_others_wait_for_are_not_waited_for_long() -> None:
     assert given_up == [4.0, 5.5 + PATIENCE]
 
 
+def test_what_is_given_up_while_the_only_broker_is_told_what_it_has_is_its_own() -> None:
+    """A link that is told something tells the owner at once what has changed, which may end another's task."""
+    gone, left = Link(prompt=False), Link()
+    owner = here(1, gone, left)
+    gone.on_give_up = lambda now: gone.waste(owner, now) and None
+    left.on_told = lambda now: owner.changed(left, now)
+    assert gone.take(owner, 0.0)
+    assert left.open_offers == 1  # it wants nothing yet
+    gone.registered = False
+    owner.changed(gone, PATIENCE + 1.0)
+    assert (gone.accepted, left.told, left.open_offers) == (0, 1, 1)
+
+
 def test_a_single_broker_is_not_tried() -> None:
     """Nobody else would have what it wastes."""
     alone = Link(prompt=False)
