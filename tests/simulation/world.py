@@ -232,9 +232,12 @@ class World:
         )
 
     def _nobody_waits(self) -> bool:
-        """Whether what anybody has had of the slots counts no more: no slot is kept, and none rests that was wasted."""
+        """Whether what anybody has had of the slots counts no more: no slot is kept or held without settings, as for an
+        accept of the storm whose task its broker has forgotten, and none rests that was wasted.
+        """
         assert self.runner is not None
-        return not self.runner.capacity._line and self.runner.capacity.next_deadline() is None
+        capacity = self.runner.capacity
+        return not (capacity._line or capacity._unused) and capacity.next_deadline() is None
 
     def _held(self) -> dict[str, float]:
         """For how long each broker has held slots, with tasks of the storm that it has forgotten."""
