@@ -86,8 +86,8 @@ ALARMING = frozenset(
         cpython.run_command
     """.split()
 )
-#: What makes code itself: compile_task() and run(), imports, and Jinja's tracebacks.
-TRUSTED = ("reptarium.sandbox.", "importlib._bootstrap", "jinja2.debug")
+#: What makes code itself: compile_task() and run(), imports, Jinja's tracebacks, and Python 3.14 of an annotation's.
+TRUSTED = ("reptarium.sandbox.", "importlib._bootstrap", "jinja2.debug", "annotationlib")
 
 
 class Interrupted(BaseException):

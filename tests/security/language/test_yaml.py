@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import NO_SETTING, OPEN, Attack, by_id, check, outcome, withheld
+from programs import NO_SETTING, OPEN, Attack, by_id, check, outcome
 
 from reptarium.sandbox.language import RefusedImport, compile_task, make_namespace, run
 
@@ -37,7 +37,9 @@ ATTACKS = {
     "unsafe_loader": Attack("reached.append(yaml.UnsafeLoader)", "module 'yaml' has no attribute 'UnsafeLoader'", AttributeError),
     "c_loader": Attack("reached.append(yaml.CLoader)", "module 'yaml' has no attribute 'CLoader'", AttributeError),
     "constructor": Attack("reached.append(yaml.UnsafeConstructor)", "module 'yaml' has no attribute 'UnsafeConstructor'", AttributeError),
-    "constructor_module": Attack("import yaml.constructor as c\nreached.append(c)", withheld("yaml.constructor"), RefusedImport),
+    "of_the_module": Attack("import yaml.constructor as c\nreached.append(c.UnsafeConstructor)", "module 'yaml.constructor' has no attribute 'UnsafeConstructor'", AttributeError),
+    "full_of_the_module": Attack("from yaml.constructor import FullConstructor as c\nreached.append(c)", "cannot import name 'FullConstructor' from 'yaml.constructor'", RefusedImport),
+    "its_sys": Attack("import yaml\nreached.append(yaml.constructor.sys)", "module 'yaml.constructor' has no attribute 'sys'", AttributeError),
     "loader_module": Attack("from yaml import loader\nreached.append(loader)", "cannot import name 'loader' from 'yaml'", RefusedImport),
     "object_class": Attack("class A(yaml.YAMLObject): pass\nreached.append(A)", "module 'yaml' has no attribute 'YAMLObject'", AttributeError),
     "loader_of_ones_own": Attack("class L: pass\nreached.append(yaml.load('a: 1', Loader=L))", LOADER),
