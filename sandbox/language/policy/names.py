@@ -175,7 +175,7 @@ MODULE_HOLDERS = frozenset(
         _module _ctypes ctypes module bltns abc_ dt np pd plt mod expat _os _sys _time _re _io _builtins
         _bltns _imp _struct _warnings _weakref _collections _collections_abc _thread threading_ _marshal
         _winreg pathmod _flavour parser type _nx_os stdlib _module_dependencies testmod root_module np_mod libc
-        validator _schema_validator cffi _code
+        validator _schema_validator cffi _code implementation
     """.split()
 )
 
