@@ -74,12 +74,13 @@ class BytesWebSocket(WebSocketConnection):
         await self._take_turns(idle=not self._frames.brings_on(len(event.data), event.message_finished))
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         begun, self._begun = self._begun, None
-        if begun is None and event.message_finished and self.unheard is not None and self.unheard(data):
-            if self.in_pace is not None:
-                await self.in_pace()
-            return
-        if begun is None and event.message_finished and await self._done_at_once(data):
-            return
+        if begun is None and event.message_finished:  # in one piece
+            if self.unheard is not None and self.unheard(data):
+                if self.in_pace is not None:
+                    await self.in_pace()
+                return
+            if await self._done_at_once(data):
+                return
         if len(data) + len(begun or b"") > self._max_message_size:
             self._message_size = self._max_message_size
             await super()._handle_message_event(BytesMessage(b"-", True, True))  # which says so, and closes
@@ -167,7 +168,7 @@ class BytesWebSocket(WebSocketConnection):
             raise ConnectionClosed(self.closed)
 
     async def _write(self, frames: list[bytes]) -> None:
-        """What ``_send`` does with a single one. None: the rest of what was sent at once."""
+        """What ``_send`` does with a single one. Of none: write the rest of what was sent at once."""
         async with self._stream_lock:
             try:
                 await self._stream.send_all(b"".join(frames))

@@ -258,7 +258,6 @@ class Importer:
             found["__getattr__"] = with_parts(name, self._policy, self.facade, missing) if is_package else missing
         if live:
             found["__dir__"] = lambda: sorted({*found, *live})
-        if live:
             reads = {each: self._read(name, real, each) for each in live}
             ModuleType.__setattr__(facade, "__class__", type("Facade", (settings.Facade,), reads))
         return facade
